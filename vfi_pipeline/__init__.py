@@ -1,0 +1,3 @@
+"""Raise the frame rate of films with warping neural ODEs. Start at ``docs/architecture.md``."""
+
+__version__ = "0.1.0"
