@@ -1,0 +1,68 @@
+"""What every data set yields: triplets of one motion, or unrelated pairs. Images are RGB in [0, 1], ``geometry``'s conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Triplet(NamedTuple):
+    """Two frames of one motion, and the true frames between them. A batch and, without the B, one sample.
+
+    Attributes:
+        first: (B, 3, H, W) the frame at t = 0.
+        middle: (B, T, 3, H, W) the true frames at ``t``; T may be 0.
+        last: (B, 3, H, W) the frame at t = 1.
+        t: (B, T) times of ``middle``, each in [0, 1].
+        velocity: (B, 2, H, W) how the scene moves, pixels per unit t, (dx, dy): what is seen at x moves on to x + velocity dt.
+            That is *minus* the velocity that a pull-back displacement follows (``geometry``: content moves by minus
+            the displacement). NaN where the motion is not known; None if no sample of the batch knows it.
+    """
+
+    first: Tensor
+    middle: Tensor
+    last: Tensor
+    t: Tensor
+    velocity: Tensor | None = None
+
+    def known_velocity(self) -> tuple[Tensor, Tensor]:
+        """(velocity with zeros where it is unknown, mask (B, 1, H, W) that is 1 where it is known): safe to multiply."""
+        if self.velocity is None:
+            mask = self.first.new_zeros((*self.first.shape[:-3], 1, *self.first.shape[-2:]))
+            return mask.repeat_interleave(2, dim=-3), mask
+        known = torch.isfinite(self.velocity).all(dim=-3, keepdim=True)
+        return torch.where(known, self.velocity, 0.0), known.to(self.velocity.dtype)
+
+
+class Unpaired(NamedTuple):
+    """Independent draws from two sets: (B, C, H, W) each; ``source[i]`` and ``target[i]`` are not related."""
+
+    source: Tensor
+    target: Tensor
+
+
+def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpaired:
+    """Stacks samples into a batch. Works as a DataLoader's ``collate_fn``.
+
+    Samples with and without a known velocity mix: the missing ones become NaN.
+
+    Raises:
+        ValueError: if the samples differ in shape, say because one holds more middle frames.
+    """
+    kinds = {type(sample) for sample in samples}
+    if len(kinds) != 1:
+        raise ValueError(f"A batch needs samples of one kind, got {sorted(kind.__name__ for kind in kinds)}.")
+    shapes = {tuple(tuple(part.shape) for part in sample[:4]) for sample in samples}
+    if len(shapes) != 1:
+        raise ValueError(f"A batch needs samples of one shape, got {sorted(shapes)}. Give the data set a crop and fixed T.")
+    if isinstance(samples[0], Unpaired):
+        return Unpaired(*(torch.stack(parts) for parts in zip(*samples)))
+    parts = [torch.stack(part) for part in list(zip(*samples))[:4]]
+    if all(sample.velocity is None for sample in samples):
+        return Triplet(*parts)
+    first = samples[0].first
+    missing = first.new_full((2, *first.shape[-2:]), float("nan"))
+    return Triplet(*parts, torch.stack([missing if s.velocity is None else s.velocity for s in samples]))
