@@ -1,0 +1,447 @@
+"""The one door to the ffmpeg program and to ffmpeg-python.
+
+Commands are argument lists built by ffmpeg-python, never a shell line. Names of files go in as ``file:/absolute/path``,
+so that a leading ``-``, a ``:``, ``%d`` or ``concat:`` in a name means nothing. Inputs may open files and pipes only, and
+only as media: formats that name other files or addresses (HLS, DASH, concat scripts, SDP...) are not on the list.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import ffmpeg
+
+from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
+
+log = logging.getLogger(__name__)
+
+PROTOCOLS = "file,pipe"
+
+# Containers whose bytes are all in the one file. Left out on purpose: everything that opens what it names (hls, dash,
+# concat, imf, sdp, rtsp, image2 with its patterns, lavfi, avisynth, vapoursynth, libopenmpt...) and tty, which plays text.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,gif,apng,ogg,ivf,obu,"
+    "av1,h264,hevc,vvc,evc,h261,h263,vc1,vc1test,cavsvideo,avs2,avs3,dirac,mxf,gxf,nut,rm,wtv,yuv4mpegpipe,dv,"
+    "mjpeg,mjpeg_2000,swf,nuv,roq,bink,smk,cine,fits,film_cpk,flic,idcin,ipmovie,mlv,mv,mvi,rpl,r3d,thp,vivo,yop,"
+    "xmv,wc3movie,ffm,hnm,lmlm4,dxa,amv,nsv,pva,webp_pipe,png_pipe,jpeg_pipe,jpegls_pipe,j2k_pipe,tiff_pipe,"
+    "bmp_pipe,dpx_pipe,exr_pipe,pam_pipe,pgm_pipe,ppm_pipe,pbm_pipe,sgi_pipe,sunrast_pipe,qoi_pipe,tga_pipe,"
+    "jpegxl_pipe,psd_pipe,xwd_pipe,xbm_pipe,xpm_pipe,pcx_pipe,wav,w64,mp3,aac,ac3,eac3,flac,opus,srt,ass,webvtt,"
+    "sup"
+)
+
+_ALWAYS = ["-nostdin", "-hide_banner"]
+
+
+class Output(NamedTuple):
+    """What a finished ffmpeg left behind: bytes of its standard output, text of its standard error."""
+
+    stdout: bytes
+    stderr: str
+
+
+# ---------------------------------------------------------------------------------------------------- the program
+
+
+@lru_cache
+def ffmpeg_path() -> str:
+    """The ffmpeg to run: ``$VFI_FFMPEG``, else the user's on PATH if it starts, else the one in the imageio-ffmpeg wheel.
+
+    Raises:
+        UserError: if there is none.
+    """
+    chosen = os.environ.get("VFI_FFMPEG")
+    if chosen:
+        if not _starts(chosen):
+            raise UserError(
+                f"VFI_FFMPEG={chosen} is not an ffmpeg that starts.", "unset VFI_FFMPEG, or correct it.", ENVIRONMENT
+            )
+        return chosen
+    found = shutil.which("ffmpeg")
+    if found and _starts(found):
+        return found
+    if found:
+        log.warning("%s does not start; using the ffmpeg of the imageio-ffmpeg package", found)
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            "ffmpeg was not found.", "pip install imageio-ffmpeg, or put an ffmpeg on PATH.", ENVIRONMENT
+        ) from error
+
+
+def _starts(path: str) -> bool:
+    try:
+        done = subprocess.run([path, "-version"], check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and done.stdout.startswith(b"ffmpeg version")
+
+
+@lru_cache
+def version() -> str:
+    """ffmpeg's version, as ``9.0.2`` or whatever its builder called it."""
+    first = _listing("version").split("\n", 1)[0]
+    found = re.match(r"ffmpeg version n?(\S+?)(?:-\S*)?(?:\s|$)", first)
+    return found.group(1) if found else first
+
+
+@lru_cache
+def encoders() -> frozenset[str]:
+    """Names of the encoders that this ffmpeg was built with. A hardware encoder may be listed and yet not work:
+    see ``encoder_works``.
+    """
+    return _names(_listing("encoders"))
+
+
+@lru_cache
+def filters() -> frozenset[str]:
+    """Names of the filters that this ffmpeg was built with."""
+    return _names(_listing("filters"))
+
+
+@lru_cache
+def muxers() -> frozenset[str]:
+    """Names of the output containers that this ffmpeg can write."""
+    return _names(_listing("muxers"))
+
+
+@lru_cache
+def encoder_pixel_formats(encoder: str) -> tuple[str, ...]:
+    """Pixel formats that ``encoder`` takes, in its own order of preference; empty if it does not say."""
+    for line in _listing("h", f"encoder={encoder}").splitlines():
+        if line.strip().startswith("Supported pixel formats:"):
+            return tuple(line.split(":", 1)[1].split())
+    return ()
+
+
+@lru_cache
+def encoder_works(encoder: str, pixel_format: str = "yuv420p") -> bool:
+    """Whether ``encoder`` really encodes here, found out by encoding two grey frames (NVENC needs a GPU, for one)."""
+    if encoder not in encoders():
+        return False
+    grey = f"color=gray:size=320x240:rate=25:duration=0.08,format={pixel_format}"
+    command = [*_ALWAYS, "-loglevel", "error", "-f", "lavfi", "-i", grey, "-c:v", encoder, "-f", "null", "-"]
+    try:
+        run(command, doing=f"trying the encoder {encoder}", timeout_s=60)
+    except UserError as error:
+        log.debug("encoder %s does not work here: %s", encoder, error)
+        return False
+    return True
+
+
+def _listing(what: str, *rest: str) -> str:
+    return run([*_ALWAYS, f"-{what}", *rest], doing=f"listing its {what}").stdout.decode("utf-8", "replace")
+
+
+def _names(listing: str) -> frozenset[str]:
+    """The second column of ffmpeg's ``-encoders``, ``-filters`` and the like, below the legend."""
+    rows = (re.match(r"^ ([A-Z.|]{1,6}) +([\w,]+)", line) for line in listing.splitlines())
+    return frozenset(name for row in rows if row for name in row.group(2).split(","))
+
+
+# ------------------------------------------------------------------------------------------------ inputs and names
+
+
+def file_url(path: str | os.PathLike[str]) -> str:
+    """``path`` as ffmpeg reads it literally, whatever is in the name: ``file:/absolute/path``."""
+    return "file:" + os.path.abspath(path)
+
+
+def pattern_url(folder: str | os.PathLike[str], pattern: str) -> str:
+    """``folder / pattern`` for the image2 muxer: a ``%`` in the folder's name is literal, one in ``pattern`` counts."""
+    return "file:" + os.path.abspath(folder).replace("%", "%%") + os.sep + pattern
+
+
+def media_input(path: str | os.PathLike[str], **options: Any) -> ffmpeg.nodes.Stream:
+    """An ffmpeg-python input node for a media file from the user: named literally, opened as plain media only."""
+    guards: dict[str, Any] = {"protocol_whitelist": PROTOCOLS}
+    if options.get("f", options.get("format")) is None:
+        guards["format_whitelist"] = DEMUXERS
+    return ffmpeg.input(file_url(path), **guards, **options)
+
+
+def raw_input(pixel_format: str, width: int, height: int, rate: Any, **options: Any) -> ffmpeg.nodes.Stream:
+    """An ffmpeg-python input node for raw frames on standard input (``open_process(...).stdin``)."""
+    return ffmpeg.input(
+        "pipe:0", f="rawvideo", pixel_format=pixel_format, video_size=f"{width}x{height}", framerate=str(rate), **options
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- running
+
+
+def arguments(spec: Any, loglevel: str = "error") -> list[str]:
+    """The argument list (without the program) of an ffmpeg-python output node; a list of strings is passed through."""
+    if isinstance(spec, list | tuple):
+        return [str(part) for part in spec]
+    return [*_ALWAYS, "-loglevel", loglevel, *(str(part) for part in ffmpeg.get_args(spec, overwrite_output=True))]
+
+
+def run(
+    spec: Any,
+    doing: str,
+    *,
+    stdin: bytes | None = None,
+    timeout_s: float | None = None,
+    loglevel: str = "error",
+    remedy: str | None = None,
+    code: int = ENVIRONMENT,
+) -> Output:
+    """Run ffmpeg to its end.
+
+    Args:
+        spec: an ffmpeg-python output node, or a list of arguments.
+        doing: what the user is told ffmpeg was doing if it fails, as "joining the segments of out.mp4".
+        stdin: bytes for its standard input.
+        timeout_s: kill it and raise after so many seconds.
+        remedy, code: of the UserError; by default chosen from what ffmpeg said.
+
+    Raises:
+        UserError: ffmpeg failed, with the last of what it said, or took too long.
+    """
+    with open_process(
+        spec, doing, loglevel=loglevel, remedy=remedy, code=code, pipe_stdin=stdin is not None, pipe_stdout=True
+    ) as process:
+        try:
+            stdout = process.communicate(stdin, timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise UserError(
+                f"ffmpeg took more than {timeout_s:g} s {doing}.", remedy or "look at the file with another player.", code
+            ) from None
+        process.finish()
+    return Output(stdout, process.stderr_text())
+
+
+class Process:
+    """A running ffmpeg whose ``stdin`` and ``stdout`` are pipes as asked for; its standard error is read as it comes.
+
+    Leaving the ``with`` block by an exception kills it, leaving it in peace closes ``stdin``, waits, and raises
+    UserError if ffmpeg failed. A failed write to ``stdin`` (BrokenPipeError) is best met by calling ``finish()``,
+    which says why ffmpeg went away.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes], doing: str, remedy: str | None, code: int) -> None:
+        self._popen, self._doing, self._remedy, self._code = popen, doing, remedy, code
+        self._said: deque[str] = deque(maxlen=400)
+        self._finished = False
+        self._listener = threading.Thread(target=self._listen, name="ffmpeg-stderr", daemon=True)
+        self._listener.start()
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        assert self._popen.stdin is not None, "open_process(pipe_stdin=True) to write"
+        return self._popen.stdin
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        assert self._popen.stdout is not None, "open_process(pipe_stdout=True) to read"
+        return self._popen.stdout
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+        return self._popen.poll()
+
+    def stderr_text(self) -> str:
+        """The last 400 lines of what ffmpeg said."""
+        return "\n".join(self._said)
+
+    def communicate(self, data: bytes | None, timeout_s: float | None) -> bytes:
+        """Write ``data``, read standard output to its end, wait."""
+        # Popen.communicate would also read stderr, which is ours: hand it a Popen without one.
+        stderr, self._popen.stderr = self._popen.stderr, None
+        try:
+            return self._popen.communicate(data, timeout_s)[0] or b""
+        finally:
+            self._popen.stderr = stderr
+
+    def finish(self, timeout_s: float | None = None) -> None:
+        """Close ``stdin``, wait for the end; UserError if ffmpeg failed."""
+        self._finished = True
+        if self._popen.stdin is not None and not self._popen.stdin.closed:
+            try:
+                self._popen.stdin.close()
+            except OSError:
+                pass  # ffmpeg went first: its exit status tells why
+        try:
+            status = self._popen.wait(timeout_s)
+        except BaseException:
+            self.kill()
+            raise
+        self._listener.join(5)
+        self._close_pipes()
+        if status != 0:
+            raise self._failure(status)
+
+    def kill(self) -> None:
+        """End it at once; no error."""
+        self._finished = True
+        if self._popen.poll() is None:
+            self._popen.kill()
+        self._popen.wait()
+        self._close_pipes()
+
+    def __enter__(self) -> Process:  # noqa: PYI034  typing.Self needs Python 3.11
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._finished:
+            return
+        if kind is None:
+            self.finish()
+        else:
+            self.kill()
+
+    def _listen(self) -> None:
+        assert self._popen.stderr is not None
+        stream = self._popen.stderr
+        try:
+            for line in stream:
+                self._said.append(line.decode("utf-8", "replace").rstrip())
+        except (OSError, ValueError):
+            pass  # closed under us by kill()
+
+    def _close_pipes(self) -> None:
+        self._listener.join(2)
+        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
+            if pipe is not None and not pipe.closed:
+                try:
+                    pipe.close()
+                except OSError:
+                    pass
+
+    def _failure(self, status: int) -> UserError:
+        said = [line for line in self._said if line.strip() and "Conversion failed!" not in line]
+        text = "\n".join(said)
+        if status < 0:
+            cause = f"was killed by {_signal_name(-status)}"
+        else:
+            cause = f"failed: {_telling(said)}" if said else f"failed with status {status} and said nothing"
+        if "No space left on device" in text:
+            return UserError(f"The disk is full: ffmpeg failed {self._doing}.", "free some space, run again.", ENVIRONMENT)
+        remedy = self._remedy or ("run again." if status < 0 else "look at its message; another codec or container may do.")
+        return UserError(f"ffmpeg {cause} ({self._doing}).", remedy, self._code)
+
+
+def open_process(
+    spec: Any,
+    doing: str,
+    *,
+    pipe_stdin: bool = False,
+    pipe_stdout: bool = False,
+    loglevel: str = "error",
+    remedy: str | None = None,
+    code: int = ENVIRONMENT,
+) -> Process:
+    """Start ffmpeg, to be used as a context manager. Arguments as in ``run``. It dies when we die, however we die."""
+    command = [ffmpeg_path(), *arguments(spec, loglevel)]
+    log.debug("%s: %s", doing, command)
+    try:
+        popen = _spawn(
+            command,
+            stdin=subprocess.PIPE if pipe_stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if pipe_stdout else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            # Its own session: Ctrl-C in a terminal reaches us alone, and we decide what becomes of ffmpeg.
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"ffmpeg could not be started ({doing}): {error}.", "check the path, memory and process limits.", ENVIRONMENT
+        ) from error
+    return Process(popen, doing, remedy, code)
+
+
+def bad_input(path: Path, why: str, remedy: str) -> UserError:
+    """The error for a source that cannot be used: ``clip.mp4: why``."""
+    return UserError(f"{path.name or path}: {why}", remedy, BAD_INPUT)
+
+
+def _telling(lines: Sequence[str]) -> str:
+    """The line of ffmpeg's last words that says most: the first error, not the summaries that follow it."""
+    plain = [re.sub(r"^\[[^\]]*\]\s*", "", re.sub(r"^\[[^\]]*@ 0x[0-9a-f]+\]\s*", "", line)) for line in lines]
+    plain = [line for line in plain if not re.match(r"(Task finished|Terminating thread|Error while|Nothing was)", line)]
+    if (plain or [""])[0].startswith("Format not on whitelist"):
+        return "it is not a media file, or a playlist that names other files"
+    return (plain or list(lines))[0][:300].rstrip(".")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+# ------------------------------------------------------------------------------------- children die with their parent
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class _Spawner:
+    """One thread that starts every child and lives as long as the process.
+
+    Linux ties PR_SET_PDEATHSIG to the *thread* that forked: a child started from a short-lived worker thread would be
+    killed when that worker ends. From this thread, it is killed exactly when the process goes, even by SIGKILL.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._orders: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future]] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="ffmpeg-spawner", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            order, result = self._orders.get()
+            try:
+                result.set_result(order())
+            except BaseException as error:  # noqa: BLE001  handed to the caller, who raises it
+                result.set_exception(error)
+
+    def __call__(self, order: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        result: Future[subprocess.Popen[bytes]] = Future()
+        self._orders.put((order, result))
+        return result.result()
+
+
+_spawner: _Spawner | None = None
+_spawner_lock = threading.Lock()
+
+
+def _spawn(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    global _spawner
+    if _libc is None:
+        return subprocess.Popen(command, **options)
+    with _spawner_lock:
+        if _spawner is None or _spawner.pid != os.getpid():  # after a fork the thread is not there
+            _spawner = _Spawner()
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it went before the call above
+            os._exit(1)
+
+    return _spawner(lambda: subprocess.Popen(command, preexec_fn=die_with_parent, **options))  # noqa: PLW1509  two system calls
