@@ -1,0 +1,144 @@
+"""``model=flow``: the learned motion. The network runs once a pair; the ODE then gives every t."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vfi_pipeline.geometry import folding, pixel_grid, sample
+from vfi_pipeline.models.motion import Inbetween, MotionReport
+from vfi_pipeline.nets.flow import FlowNet, Velocities
+from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
+
+SOLVER = Solver("midpoint", steps=4)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Displacements and share at one t per sample, on the network's grid; see ``models.motion.Inbetween``."""
+
+    there: Tensor
+    back: Tensor
+    share: Tensor
+
+
+def maps_at(found: Velocities, t: Tensor, solver: Solver = SOLVER) -> Maps:
+    """The maps that make the frames at ``t`` (B,), each in [0, 1], one time for each sample of the batch.
+
+    The fields are stationary, so following ``v`` for a time t is following ``t v`` for a unit time: samples with
+    different t share one solve.
+    """
+    t = t.view(-1, 1, 1, 1)
+    grid = pixel_grid(*found.first.shape[-2:], like=found.first).expand_as(found.first)
+    there = flow_map(SampledVelocity(-t * found.first), grid, 0, 1, solver)
+    back = flow_map(SampledVelocity((1 - t) * found.last), grid, 0, 1, solver)
+    return Maps(there, back, share_at(found, t, grid))
+
+
+def share_at(found: Velocities, t: Tensor, grid: Tensor) -> Tensor:
+    """Weight of the first frame's pixel at ``t`` (B, 1, 1, 1): ``1 - t`` tilted by the visibility carried from t = 1/2.
+
+    The logit is read where the pixel is at t = 1/2, one Euler step along the mean of both velocities.
+    """
+    middle = grid + (0.5 - t) * 0.5 * (found.first + found.last)
+    logit = sample(found.visibility + (t - 0.5) * found.drift, middle)
+    first, last = (1 - t) * torch.sigmoid(logit), t * torch.sigmoid(-logit)
+    return first / (first + last)
+
+
+class FlowMotion:
+    """A pair's velocities; see ``models.motion.PairMotion``. ``size`` is the part of the grid that covers the frame."""
+
+    def __init__(self, found: Velocities, size: tuple[float, float], solver: Solver = SOLVER) -> None:
+        self.found, self.size, self.solver = found, size, solver
+        self._nfe = 0
+        self._worst: list[tuple[float, float]] = []
+
+    def at(self, times: Sequence[float]) -> list[Inbetween]:
+        first, last = Counted(SampledVelocity(-self.found.first)), Counted(SampledVelocity(self.found.last))
+        grid = pixel_grid(*self.found.first.shape[-2:], like=self.found.first)
+        there = self._maps(first, grid, times)
+        back = self._maps(last, grid, [1 - t for t in times])
+        self._nfe += first.nfe + last.nfe
+        made = []
+        for t in times:
+            share = share_at(self.found, grid.new_tensor(t).view(1, 1, 1, 1), grid)
+            maps = [there[t], back[1 - t], share]
+            self._worst += [tuple(float(x) for x in folding(u)) for u in maps[:2]]
+            made.append(Inbetween(t, *self._cover(maps)))
+        return made
+
+    def _maps(self, velocity: Counted, grid: Tensor, durations: Sequence[float]) -> dict[float, Tensor]:
+        """The displacement after each duration, all from one solve. Keys are the durations as given."""
+        ordered = sorted(set(durations))
+        return dict(zip(ordered, flow_maps(velocity, grid, 0.0, ordered, self.solver)))
+
+    def _cover(self, maps: list[Tensor]) -> list[Tensor]:
+        """The maps on a grid that covers the frame exactly: the network's grid may reach past the frame's edge."""
+        height, width = self.size
+        rows, columns = max(1, round(height)), max(1, round(width))
+        if (rows, columns) == (height, width):
+            return [u[..., :rows, :columns] for u in maps]
+        grid = pixel_grid(rows, columns, like=maps[0])
+        scale = grid.new_tensor([width / columns, height / rows]).view(1, 2, 1, 1)
+        at = (grid + 0.5) * scale - 0.5
+        there, back, share = (sample(u, at) for u in maps)
+        return [there / scale, back / scale, share]
+
+    def report(self) -> MotionReport:
+        if not self._worst:
+            self.at([0.5])
+        least, folded = zip(*self._worst)
+        return MotionReport(self._nfe, min(least), sum(folded) / len(folded))
+
+
+class FlowModel:
+    """The learned motion model; see ``models.motion.MotionModel``.
+
+    A frame that ends one pair and begins the next is encoded once: its features are kept until the next call. The
+    estimate runs on a padded picture, so any size works.
+
+    Args:
+        net: the network, in evaluation mode.
+        guide_span: longest side, px, of the picture that the network sees.
+        device: torch device of the estimate.
+        dtype: ``torch.float32``, or a half type for the network alone (the ODE always runs in float32).
+    """
+
+    name = "flow"
+
+    def __init__(
+        self,
+        net: FlowNet,
+        guide_span: int | None = 1280,
+        solver: Solver = SOLVER,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.net = net.eval().to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        self.guide_span, self.solver, self.device, self.dtype = guide_span, solver, device, dtype
+        self._known: tuple[Tensor, list[Tensor]] | None = None
+
+    def motion(self, first: Tensor, last: Tensor) -> FlowMotion:
+        height, width = first.shape[-2:]
+        with torch.inference_mode():
+            features = self._features(first), self._features(last)
+            self._known = last, features[1]
+            found = self.net(*features)[0]
+            found = Velocities(found.first.float(), found.last.float(), found.visibility.float(), found.drift.float())
+        return FlowMotion(found, (height / 4, width / 4), self.solver)
+
+    def reset(self) -> None:
+        self._known = None
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        if self._known is not None and self._known[0] is image:
+            return self._known[1]
+        stride = self.net.stride
+        height, width = image.shape[-2:]
+        padded = F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
+        return self.net.encode(padded.to(self.device, self.dtype, memory_format=torch.channels_last))

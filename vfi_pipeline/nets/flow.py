@@ -1,0 +1,220 @@
+"""The network of ``model=flow``: two stationary velocity fields and a visibility logit from two frames, coarse to fine.
+
+It is equivariant under swapping the frames by construction. Every feature lives in two halves, one a side, and every
+convolution has the form ``a' = W a + U b, b' = W b + U a`` (the regular representation of the two-element group; Cohen
+and Welling 2016), so that swapping the inputs swaps the halves. Hence the frame at t of (A, B) is the frame at 1 - t
+of (B, A), to rounding, whatever the weights.
+
+The design follows PWC-Net (Sun et al. 2018: pyramid, warping, cost volume) and IFRNet (Kong et al. 2022: both frames
+are pulled to the middle at each level); the velocities are integrated as ODEs instead of being scaled linearly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vfi_pipeline.geometry import pixel_grid, resize_flow, sample
+
+
+@dataclass(frozen=True)
+class Velocities:
+    """What the network says of a pair, on a grid of 1/stride of the frame.
+
+    Attributes:
+        first: (B, 2, h, w) velocity that carries the first frame's pixels, in pixels of this grid per unit t.
+        last: (B, 2, h, w) velocity that carries the last frame's pixels, same units and same sense of time.
+        visibility: (B, 1, h, w) logit at t = 1/2 that the first frame shows the point and the last does not.
+        drift: (B, 1, h, w) change of that logit per unit t.
+    """
+
+    first: Tensor
+    last: Tensor
+    visibility: Tensor
+    drift: Tensor
+
+
+class SwapConv(nn.Module):
+    """A convolution between features of two halves that commutes with swapping them.
+
+    Input (B, 2 * inputs, H, W), the first half belonging to the first frame; output (B, 2 * outputs, H', W').
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.same = nn.Conv2d(inputs, outputs, kernel)  # holds W and the bias
+        self.other = nn.Conv2d(inputs, outputs, kernel, bias=False)  # holds U
+        nn.init.kaiming_normal_(self.same.weight, a=0.1, nonlinearity="leaky_relu")
+        nn.init.kaiming_normal_(self.other.weight, a=0.1, nonlinearity="leaky_relu")
+        # Two independent sums feed one output, so each carries half the variance.
+        self.same.weight.data.mul_(0.5**0.5)
+        self.other.weight.data.mul_(0.5**0.5)
+        nn.init.zeros_(self.same.bias)
+        self.padding = kernel // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        same, other, bias = self.same.weight, self.other.weight, self.same.bias
+        weight = torch.cat((torch.cat((same, other), dim=1), torch.cat((other, same), dim=1)))
+        return F.conv2d(x, weight, torch.cat((bias, bias)), padding=self.padding)
+
+
+def _join(*features: Tensor) -> Tensor:
+    """Concatenates features of two halves each, keeping the halves together: all first halves, then all last ones."""
+    halves = [feature.chunk(2, dim=1) for feature in features]
+    return torch.cat([first for first, _ in halves] + [last for _, last in halves], dim=1)
+
+
+class Encoder(nn.Module):
+    """One frame to a pyramid of features at 1/4, 1/8, ... of its size. Each frame is encoded once."""
+
+    def __init__(self, widths: Sequence[int], stem: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1)
+        inputs = [stem, *widths[:-1]]
+        self.down = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in zip(inputs, widths))
+        self.keep = nn.ModuleList(nn.Conv2d(o, o, 3, padding=1) for o in widths)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [0, 1], H and W multiples of the coarsest stride -> features, finest first."""
+        x = F.leaky_relu(self.stem((image - 0.45) * 4), 0.1)
+        levels = []
+        for down, keep in zip(self.down, self.keep):
+            x = F.leaky_relu(down(x), 0.1)
+            x = F.leaky_relu(keep(x) + x, 0.1)
+            levels.append(x)
+        return levels
+
+
+def correlation(first: Tensor, last: Tensor, radius: int) -> Tensor:
+    """Local cost volume: mean over channels of ``first(p) * last(p + d)`` for all ``|d| <= radius``.
+
+    Both (B, C, H, W); returns (B, (2 * radius + 1)**2, H, W). Zero outside the frame.
+    """
+    height, width = first.shape[-2:]
+    padded = F.pad(last, (radius,) * 4)
+    span = range(2 * radius + 1)
+    return torch.stack(
+        [(first * padded[..., y : y + height, x : x + width]).mean(dim=1) for y in span for x in span], dim=1
+    )
+
+
+class Level(nn.Module):
+    """One step from coarse to fine: sees both frames pulled to the middle and corrects velocities and visibility."""
+
+    def __init__(
+        self, width: int, hidden: int, coarser: tuple[int, int], match: int, radius: int, depth: int
+    ) -> None:
+        """``coarser``: channels per half of the coarser level's hidden state, and how many of them are handed on."""
+        super().__init__()
+        self.radius = radius
+        self.match = nn.Conv2d(width, match, 1)
+        cost = (2 * radius + 1) ** 2 if radius else 0
+        # Per half: matched features, cost volume, velocity (2), visibility and drift, coarser hidden state.
+        self.squeeze = SwapConv(coarser[0], coarser[1], kernel=1) if coarser[0] else None
+        self.enter = SwapConv(match + cost + 4 + coarser[1], hidden)
+        self.body = nn.ModuleList(SwapConv(hidden, hidden) for _ in range(depth))
+        self.head = SwapConv(hidden, 4)
+        for half in (self.head.same, self.head.other):
+            half.weight.data.mul_(0.05)
+
+    def forward(self, first: Tensor, last: Tensor, state: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Features of both frames (B, width, h, w), state (B, 8, h, w): per half velocity away from that half's frame
+        (2, pixels of this level), visibility and drift logits. Returns the new state and the hidden features."""
+        a, b = state.chunk(2, dim=1)
+        both = torch.cat((self.match(first), self.match(last)))
+        pulled = pull(both, torch.cat((a[:, :2], b[:, :2])), 0.5)
+        one, two = pulled.chunk(2)
+        parts = [torch.cat((one, two), dim=1)]
+        if self.radius:
+            n1, n2 = F.normalize(one, dim=1) * one.shape[1] ** 0.5, F.normalize(two, dim=1) * one.shape[1] ** 0.5
+            costs = correlation(torch.cat((n1, n2)), torch.cat((n2, n1)), self.radius).chunk(2)
+            parts.append(torch.cat(costs, dim=1))
+        parts.append(state)
+        if self.squeeze is not None:
+            handed = F.leaky_relu(self.squeeze(hidden), 0.1)
+            parts.append(F.interpolate(handed, state.shape[-2:], mode="bilinear", align_corners=False))
+        x = F.leaky_relu(self.enter(_join(*parts)), 0.1)
+        for conv in self.body:
+            x = F.leaky_relu(conv(x) + x, 0.1)
+        return state + self.head(x), x
+
+
+def pull(image: Tensor, velocity: Tensor, duration: float, steps: int = 2) -> Tensor:
+    """The image after its pixels have moved for ``duration`` with the stationary ``velocity``.
+
+    Integrates ``dx/ds = -v(x)`` from the identity by the midpoint rule and samples the image there.
+    """
+    grid = pixel_grid(*velocity.shape[-2:], like=velocity)
+    x, h = grid.expand_as(velocity), duration / steps
+    for _ in range(steps):
+        half = x - 0.5 * h * (velocity if x is grid else sample(velocity, x))
+        x = x - h * sample(velocity, half)
+    return sample(image, x)
+
+
+class FlowNet(nn.Module):
+    """Two frames to ``Velocities`` at every level.
+
+    Args:
+        widths: feature channels at 1/4, 1/8, 1/16, ... of the frame.
+        hidden: channels per half of the estimator at those levels.
+        handed: channels per half that a level receives from the next coarser one.
+        radii: cost volume radius at those levels; 0 leaves it out.
+        match: channels per half in which features are compared.
+        stem: channels at 1/2.
+        depth: residual convolutions per level.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (24, 48, 64, 96, 96),
+        hidden: Sequence[int] = (16, 32, 48, 64, 64),
+        handed: Sequence[int] = (16, 24, 32, 48),
+        radii: Sequence[int] = (0, 2, 3, 4, 4),
+        match: Sequence[int] = (16, 24, 32, 48, 64),
+        stem: int = 16,
+        depth: Sequence[int] = (1, 1, 2, 2, 2),
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(widths, stem)
+        coarser = [*zip(hidden[1:], handed), (0, 0)]
+        self.levels = nn.ModuleList(
+            Level(w, h, c, m, r, d) for w, h, c, m, r, d in zip(widths, hidden, coarser, match, radii, depth)
+        )
+
+    @property
+    def stride(self) -> int:
+        """The frame's height and width must be multiples of this."""
+        return 2 ** (len(self.levels) + 1)
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """The features of one frame, finest first. (B, 3, H, W) -> list of (B, C, H/4, W/4), (B, C', H/8, W/8), ..."""
+        return self.encoder(image)
+
+    def forward(self, first: Sequence[Tensor], last: Sequence[Tensor]) -> list[Velocities]:
+        """Features of both frames -> velocities at every level, finest first."""
+        found: list[Velocities] = []
+        hidden = None
+        state = first[-1].new_zeros(first[-1].shape[0], 8, *first[-1].shape[-2:])
+        for f, l, level in zip(reversed(first), reversed(last), reversed(self.levels)):
+            height, width = f.shape[-2:]
+            if hidden is not None:
+                state = _resize_state(state, height, width)
+            state, hidden = level(f, l, state, hidden)
+            a, b = state.chunk(2, dim=1)
+            # Each half's velocity points away from its own frame: forward in time for the first, backward for the last.
+            found.append(Velocities(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:] + b[:, 3:]))
+        return found[::-1]
+
+
+def _resize_state(state: Tensor, height: int, width: int) -> Tensor:
+    a, b = state.chunk(2, dim=1)
+    parts = []
+    for half in (a, b):
+        parts.append(resize_flow(half[:, :2], height, width))
+        parts.append(F.interpolate(half[:, 2:], (height, width), mode="bilinear", align_corners=False))
+    return torch.cat(parts, dim=1)
