@@ -1,0 +1,75 @@
+"""The flow network: swap symmetry by construction, its budget, and its cost volume against a direct sum."""
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vfi_pipeline.nets.flow import FlowNet, SwapConv, correlation, pull
+
+
+def small_net() -> FlowNet:
+    torch.manual_seed(3)
+    return FlowNet(
+        widths=(8, 8, 8), hidden=(6, 6, 6), handed=(4, 4), radii=(0, 1, 2), match=(4, 4, 4), stem=4, depth=(1, 1, 1)
+    )
+
+
+def test_swapping_the_frames_swaps_and_reverses_the_velocities():
+    net = small_net()
+    a, b = torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96)
+
+    there = net(net.encode(a), net.encode(b))
+    back = net(net.encode(b), net.encode(a))
+
+    for one, other in zip(there, back):
+        assert one.first.abs().max() > 1e-3  # the untrained network does move something
+        torch.testing.assert_close(one.first, -other.last, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(one.visibility, -other.visibility, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(one.drift, other.drift, atol=1e-5, rtol=1e-4)
+
+
+def test_a_swap_convolution_mixes_both_halves():
+    conv = SwapConv(2, 3)
+    x = torch.rand(1, 4, 5, 7)
+    y = conv(x)
+
+    a = torch.nn.functional.pad(x[:, :2], (1,) * 4)
+    b = torch.nn.functional.pad(x[:, 2:], (1,) * 4)
+
+    torch.testing.assert_close(y[:, :3], conv.same(a) + conv.other(b))
+    torch.testing.assert_close(y[:, 3:], conv.same(b) + conv.other(a))
+
+
+def test_correlation_peaks_where_the_content_has_moved():
+    torch.manual_seed(0)
+    first = torch.randn(1, 16, 12, 15)
+    last = torch.roll(first, (1, -2), dims=(2, 3))  # content moves 1 down, 2 left
+
+    cost = correlation(first, last, radius=2)[0, :, 4:-4, 4:-4]
+
+    assert (cost.argmax(dim=0) == (1 + 2) * 5 + (-2 + 2)).all()
+
+
+def test_pull_moves_content_with_the_velocity():
+    image = torch.zeros(1, 1, 9, 11)
+    image[..., 4, 3] = 1
+    velocity = torch.zeros(1, 2, 9, 11)
+    velocity[:, 0] = 4  # to the right
+
+    moved = pull(image, velocity, 0.5)
+
+    assert moved[0, 0, 4, 5] == 1 and moved.sum() == 1
+
+
+def test_the_default_network_keeps_its_budget():
+    net = FlowNet()
+    picture = torch.zeros(1, 3, 704, 1280)
+    with torch.no_grad(), FlopCounterMode(display=False) as flops:
+        net(net.encode(picture), net.encode(picture))
+
+    assert sum(p.numel() for p in net.parameters()) <= 2_500_000
+    assert flops.get_total_flops() <= 20e9 * 704 / 720
+
+
+def test_coarsest_level_reaches_a_tenth_of_the_width():
+    net = FlowNet()
+    assert net.stride * net.levels[-1].radius >= 1280 / 10
