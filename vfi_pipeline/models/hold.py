@@ -1,0 +1,34 @@
+"""Frame hold: the first frame stays until the last one is due, as a player without interpolation shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vfi_pipeline.models.motion import Inbetween, MotionReport, PairMotion
+
+
+class Held:
+    """Zero displacement on a grid of one cell, the first frame's pixels for every t < 1."""
+
+    def at(self, times: Sequence[float]) -> list[Inbetween]:
+        still = torch.zeros(1, 2, 1, 1)
+        return [Inbetween(t, still, still, torch.full((1, 1, 1, 1), float(t < 1))) for t in times]
+
+    def report(self) -> MotionReport:
+        return MotionReport(nfe=0, min_det=1.0, folded=0.0)
+
+
+class Hold:
+    """Shows the first frame at every t < 1 (the previous frame, not the nearer one: nothing may appear before its time)."""
+
+    name = "hold"
+    guide_span: int | None = None
+
+    def motion(self, first: Tensor, last: Tensor) -> PairMotion:
+        return Held()
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
