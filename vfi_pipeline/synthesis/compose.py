@@ -1,0 +1,337 @@
+"""From motion to a picture: warps and blends the planes of two frames, each at its own resolution.
+
+``out = share * first(x + there) + (1 - share) * last(x + back)`` in every plane of the file's own format. The motion is
+read where each sample *is*: on luma pixels by interpolation from the motion's grid, on chroma samples at their place
+among the luma pixels (the stream's chroma siting). The output is a convex combination of the sources' samples around
+those positions, so no value lies outside them, a constant stays that constant, and nothing has to be clipped.
+
+Two things are decided here and nowhere else:
+
+- **Borders.** Where one source's position lies outside its frame and the other's does not, the other one is shown: what
+  enters the picture comes from the frame that sees it, instead of being smeared from the border. The hand-over is
+  smooth over one pixel; where both lie outside, the nearest border value is the best there is.
+- **Alpha.** Colours are weighted by their opacity: ``sum(w * a * c) / sum(w * a)``, which is warping and blending
+  premultiplied colours and dividing by the blended alpha. The ratio is unchanged by an offset of the colours, so it
+  holds for Y, U and V (whose black is not 0) as for R, G and B. Where nothing is visible, plain colours are blended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vfi_pipeline.geometry import pixel_grid, sample
+from vfi_pipeline.media.frames import Frame, PixelFormat, pixel_format
+from vfi_pipeline.models.motion import Inbetween
+
+# Where a chroma sample lies among the sub_x x sub_y luma pixels that it serves: 0 = on the first, 0.5 = in the middle,
+# 1 = on the last; (x, y). Untagged video is 'left', as MPEG-2, H.264 and HEVC say and as ffmpeg assumes.
+SITING = {
+    "left": (0.0, 0.5),
+    "center": (0.5, 0.5),
+    "topleft": (0.0, 0.0),
+    "top": (0.5, 0.0),
+    "bottomleft": (0.0, 1.0),
+    "bottom": (0.5, 1.0),
+}
+
+
+BAND = 96 * 1280
+"""Luma pixels worked on at a time on a CPU: about 20 floats for each have to fit its second-level caches."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Planes of one size, handled as the channels of one tensor.
+
+    ``offset``: luma position of sample (0, 0), (x, y); sample (i, j) lies at ``(offset_x + sub_x * j, offset_y + sub_y * i)``.
+    """
+
+    planes: tuple[int, ...]
+    sub: tuple[int, int]
+    offset: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a pixel format's planes are grouped. ``alpha`` is the alpha plane's channel in group 0, or None."""
+
+    format: PixelFormat
+    width: int
+    height: int
+    groups: tuple[Group, ...]
+    alpha: int | None
+
+
+@lru_cache
+def _layout(name: str, width: int, height: int, siting: str) -> Layout:
+    fmt = pixel_format(name)
+    sizes: dict[tuple[int, int], list[int]] = {}
+    for index, plane in enumerate(fmt.planes):
+        sizes.setdefault((plane.sub_x, plane.sub_y), []).append(index)
+    place = SITING.get(siting, SITING["left"])
+    groups = tuple(
+        Group(tuple(members), sub, (place[0] * (sub[0] - 1), place[1] * (sub[1] - 1))) for sub, members in sizes.items()
+    )
+    full = [fmt.planes[index].kind for index in groups[0].planes]
+    return Layout(fmt, width, height, groups, full.index("a") if "a" in full else None)
+
+
+def layout_of(frame: Frame) -> Layout:
+    """The layout of ``frame``'s format, size and chroma siting."""
+    return _layout(frame.format.name, frame.width, frame.height, frame.colour.chroma_location or "left")
+
+
+def to_tensors(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]:
+    """The frame's planes as code values in float32, one (1, C, h, w) tensor per group of its layout."""
+    loaded = []
+    for group in layout_of(frame).groups:
+        height, width = frame.planes[group.planes[0]].shape
+        out = torch.empty(1, len(group.planes), height, width, device=device)
+        for channel, index in enumerate(group.planes):
+            plane = frame.planes[index]
+            # torch warns of read-only memory; decoders may hand some out. It is only read here.
+            out[0, channel] = torch.from_numpy(plane if plane.flags.writeable else plane.copy()).to(device)
+        loaded.append(out)
+    return loaded
+
+
+def to_frame(groups: list[Tensor], layout: Layout, like: Frame, time: Fraction, row: int = 0) -> Frame:
+    """Rounds (halves upwards) sample ``row`` of the batch to a frame with ``like``'s colour tags, at ``time``."""
+    planes: list[np.ndarray] = [np.empty(0)] * len(layout.format.planes)
+    whole = torch.uint8 if layout.format.depth <= 8 else torch.int32
+    for group, tensor in zip(layout.groups, groups):
+        codes = (tensor[row] + 0.5).to(whole).cpu().numpy()
+        for channel, index in enumerate(group.planes):
+            planes[index] = codes[channel].astype(layout.format.dtype, copy=False)
+    return Frame(tuple(planes), layout.format, layout.width, layout.height, time, like.colour)
+
+
+def inbetween(first: Frame, last: Frame, motion: Inbetween, time: Fraction, device: str | torch.device = "cpu") -> Frame:
+    """The frame that ``motion`` shows between ``first`` and ``last``, in their format, presented at ``time``.
+
+    For several times of one pair, load the planes once: ``to_tensors``, ``planes``, ``to_frame``.
+
+    Raises:
+        ValueError: if the frames differ in format or size.
+    """
+    layout = layout_of(first)
+    if (last.format, last.width, last.height) != (first.format, first.width, first.height):
+        raise ValueError(
+            f"Cannot blend {first.format.name} {first.width}x{first.height} with "
+            f"{last.format.name} {last.width}x{last.height}: the frames of a film have one format."
+        )
+    with torch.inference_mode():
+        there, back, share = (part.to(device, torch.float32) for part in (motion.there, motion.back, motion.share))
+        made = planes(to_tensors(first, device), to_tensors(last, device), there, back, share, layout)
+        return to_frame(made, layout, first, time)
+
+
+def planes(
+    first: list[Tensor], last: list[Tensor], there: Tensor, back: Tensor, share: Tensor, layout: Layout
+) -> list[Tensor]:
+    """Warps and blends a batch: several times of one pair (sources of batch 1), or several pairs, or both.
+
+    Args:
+        first, last: per group of ``layout`` (1 or B, C, h, w) code values, float32; see ``to_tensors``.
+        there, back: (B, 2, h, w) displacement in pixels of the motion grid, float32, same device.
+        share: (B, 1, h, w) weight of the first frame.
+
+    Returns:
+        Per group (B, C, h, w) code values, not yet rounded; see ``to_frame``.
+    """
+    clear = layout.alpha is not None and not (_is_opaque(first, layout) and _is_opaque(last, layout))
+    if clear:
+        first, last = _weighted(first, layout), _weighted(last, layout)
+    still = _is_zero(there) and _is_zero(back)
+    h, w = there.shape[-2:]
+    scale = there.new_tensor([layout.width / w, layout.height / h]).view(1, 2, 1, 1)
+    coarse = share if still else torch.cat((there * scale, back * scale, share), dim=1)
+    edges = [] if still else _edges(coarse, layout)
+
+    bands: list[list[Tensor]] = [[] for _ in layout.groups]
+    for rows in _bands(coarse, layout):
+        field = _upsample(coarse, rows, layout)
+        for edge in edges:
+            _hand_over(field, rows, edge, layout)
+        for made, group, a, b in zip(bands, layout.groups, first, last):
+            here = _read(field, group)
+            top = rows.start // group.sub[1]
+            at = slice(top, top + here.shape[-2])
+            if still:
+                both = torch.lerp(b[..., at, :], a[..., at, :], here)
+            else:
+                both = torch.lerp(_pull(b, here[:, 2:4], at, group), _pull(a, here[:, :2], at, group), here[:, 4:])
+            made.append(_unweighted(both, group, layout) if clear else both)
+    return [made[0] if len(made) == 1 else torch.cat(made, dim=2) for made in bands]
+
+
+def _bands(coarse: Tensor, layout: Layout) -> list[slice]:
+    """Luma rows worked on at a time: on a CPU few enough that the band's tensors stay in its cache (a third faster)."""
+    if coarse.device.type != "cpu":
+        return [slice(0, layout.height)]
+    block = max(group.sub[1] for group in layout.groups)
+    rows = max(BAND // layout.width // block, 1) * block
+    return [slice(top, min(top + rows, layout.height)) for top in range(0, layout.height, rows)]
+
+
+def _pull(source: Tensor, displacement: Tensor, rows: slice, group: Group) -> Tensor:
+    """``source`` at the samples of ``rows`` moved by ``displacement``, which is in luma pixels."""
+    height, width = source.shape[-2:]
+    if group.sub != (1, 1):
+        displacement = displacement * displacement.new_tensor([1 / group.sub[0], 1 / group.sub[1]]).view(1, 2, 1, 1)
+    return sample(source, _grid(height, width, source.device)[:, :, rows] + displacement)
+
+
+def _is_opaque(groups: list[Tensor], layout: Layout) -> bool:
+    assert layout.alpha is not None
+    return bool((groups[0][:, layout.alpha] == layout.format.peak).all())
+
+
+def _weighted(groups: list[Tensor], layout: Layout) -> list[Tensor]:
+    """Per group the channels (a * c, a, c): premultiplied colours, opacity in [0, 1], plain colours."""
+    assert layout.alpha is not None
+    opacity = groups[0][:, layout.alpha : layout.alpha + 1] / layout.format.peak
+    weighted = []
+    for colour, group in zip(groups, layout.groups):
+        weight = opacity
+        if group.sub != (1, 1):
+            weight = F.avg_pool2d(opacity, group.sub[::-1], ceil_mode=True, count_include_pad=False)
+        weighted.append(torch.cat((colour * weight, weight, colour), dim=1))
+    return weighted
+
+
+def _unweighted(both: Tensor, group: Group, layout: Layout) -> Tensor:
+    """Colours back from (a * c, a, c); where the alpha will be rounded to nothing, the plain colours."""
+    channels, peak = both.shape[1] // 2, layout.format.peak
+    weighted, weight, plain = both[:, :channels], both[:, channels : channels + 1], both[:, channels + 1 :]
+    colour = torch.where(weight * peak >= 0.5, weighted / weight.clamp(min=0.5 / peak), plain)
+    if group.sub == (1, 1) and layout.alpha is not None:
+        colour[:, layout.alpha] = plain[:, layout.alpha]  # alpha itself blends as it is
+    return colour
+
+
+def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: Layout) -> None:
+    """Corrects the share in the part of ``edge`` that lies in ``rows``: a side that leaves the frame yields to the other.
+
+    With visibilities p and q of the two sides: ``share += p (1 - q) (1 - share) - q (1 - p) share``: unchanged where both
+    or none see the point, 1 or 0 where only one does, and the same rule for either order of the frames.
+    """
+    top, bottom = max(edge[0].start, rows.start), min(edge[0].stop, rows.stop)
+    if top >= bottom:
+        return
+    part = field[:, :, top - rows.start : bottom - rows.start, edge[1]]
+    where = _grid(layout.height, layout.width, field.device)[:, :, top:bottom, edge[1]]
+    in_first, in_last = (_inside(where + part[:, k : k + 2], layout) for k in (0, 2))
+    only_first, only_last = in_first * (1 - in_last), in_last * (1 - in_first)
+    part[:, 4:] += only_first - part[:, 4:] * (only_first + only_last)
+
+
+def _inside(position: Tensor, layout: Layout) -> Tensor:
+    """(B, 1, h, w): 1 where the luma position lies in the frame, falling to 0 within one pixel outside."""
+    x, y = position[:, :1], position[:, 1:]
+    over = torch.maximum(torch.maximum(-x, x - (layout.width - 1)), torch.maximum(-y, y - (layout.height - 1)))
+    return 1 - over.clamp(0, 1)
+
+
+def _edges(coarse: Tensor, layout: Layout) -> list[tuple[slice, slice]]:
+    """Disjoint (rows, columns) of luma pixels; no position outside of them leaves the frame.
+
+    Found on the motion's grid: between cells whose positions lie inside by a cell, all positions lie inside.
+    """
+    everything = [(slice(0, layout.height), slice(0, layout.width))]
+    if coarse.device.type != "cpu":
+        return everything  # reading the bounds back would stall the device for longer than the work takes
+    h, w = coarse.shape[-2:]
+    cell_x, cell_y = layout.width / w, layout.height / h
+    at_x = (torch.arange(w) + 0.5) * cell_x - 0.5 + coarse[:, 0:4:2]
+    at_y = ((torch.arange(h) + 0.5) * cell_y - 0.5)[:, None] + coarse[:, 1:4:2]
+
+    def depth(leaves: Tensor, axis: int, from_end: bool) -> int:
+        """How many cells deep, from the start or end of the axis, lies the deepest cell that leaves."""
+        hit = leaves.any(dim=5 - axis).flatten(0, 1).any(dim=0).nonzero()
+        if not len(hit):
+            return 0
+        return int(leaves.shape[axis] - hit.min()) if from_end else int(hit.max()) + 1
+
+    x0 = ceil((depth(at_x < cell_x, 3, False) + 1) * cell_x)
+    x1 = layout.width - ceil((depth(at_x > layout.width - 1 - cell_x, 3, True) + 1) * cell_x)
+    y0 = ceil((depth(at_y < cell_y, 2, False) + 1) * cell_y)
+    y1 = layout.height - ceil((depth(at_y > layout.height - 1 - cell_y, 2, True) + 1) * cell_y)
+    if x0 >= x1 or y0 >= y1:
+        return everything
+    across, between = slice(0, layout.width), slice(y0, y1)
+    return [
+        (slice(0, y0), across),
+        (slice(y1, layout.height), across),
+        (between, slice(0, x0)),
+        (between, slice(x1, layout.width)),
+    ]
+
+
+def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
+    """A new tensor: ``field`` on the luma pixels of ``rows``. Its grid and the frame cover the same area.
+
+    Bilinear with half-pixel centres, first down the columns, while the rows are still short, then along the rows.
+    """
+    batch, channels, h, w = field.shape
+    if h != layout.height:
+        low, high, share = _row_weights(h, layout.height, field.device)
+        field = torch.lerp(field[:, :, low[rows]], field[:, :, high[rows]], share[rows])
+    else:
+        field = field[:, :, rows].clone()
+    if w == layout.width:
+        return field
+    count = rows.stop - rows.start
+    if w == 1:
+        return field.repeat(1, 1, 1, layout.width)
+    lines = field.reshape(1, -1, w)
+    return F.interpolate(lines, layout.width, mode="linear", align_corners=False).view(batch, channels, count, -1)
+
+
+@lru_cache(maxsize=8)
+def _row_weights(cells: int, pixels: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """For every pixel row: the cell row above its centre, the one below, and the share of the latter."""
+    with torch.inference_mode(False):
+        at = ((torch.arange(pixels, device=device, dtype=torch.float64) + 0.5) * (cells / pixels) - 0.5).clamp(0, cells - 1)
+        low = at.floor().long()
+        return low, (low + 1).clamp(max=cells - 1), (at - low).float()[:, None]
+
+
+def _read(field: Tensor, group: Group) -> Tensor:
+    """The luma field at the group's samples: between two luma pixels, their mean; beyond the last, the last."""
+    for dim, sub, offset in ((3, group.sub[0], group.offset[0]), (2, group.sub[1], group.offset[1])):
+        if sub == 1:
+            continue
+        count, size = -(-field.shape[dim] // sub), field.shape[dim]
+        low, share = int(offset), offset - int(offset)
+        missing = count * sub - size
+        if missing:
+            field = torch.cat((field, *[field.narrow(dim, size - 1, 1)] * missing), dim)
+        every = [slice(None)] * 4
+        every[dim] = slice(low, None, sub)
+        at = field[tuple(every)]
+        if share:
+            every[dim] = slice(low + 1, None, sub)
+            at = torch.lerp(at, field[tuple(every)], share)
+        field = at
+    return field
+
+
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return pixel_grid(height, width, like=torch.empty(0, device=device))
+
+
+def _is_zero(flow: Tensor) -> bool:
+    # On a device the look costs a stall, and only trivial models (one cell) stand still.
+    small = flow.device.type == "cpu" or flow[0, 0].numel() == 1
+    return small and not bool(flow.any())
