@@ -1,0 +1,129 @@
+"""Triplets from clips in memory: deterministic by counter, truly in time order, motion over-represented, bad clips left out."""
+
+import numpy as np
+import pytest
+import torch
+from films import panning, texture, write_film
+
+from vfi_pipeline.data.augment import Augmentation
+from vfi_pipeline.data.clips import MemoryClips, find_films, split_films
+from vfi_pipeline.data.draw import TripletDraw
+from vfi_pipeline.data.index import build
+from vfi_pipeline.errors import UserError
+
+CROP = Augmentation.none(48)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("films")
+    for name, speed, seed in (("slow.mkv", 1, 1), ("fast.mkv", 6, 2)):
+        write_film(root / name, panning(16, speed, seed=seed))
+    (root / "broken.mp4").write_text("no film")
+    write_film(root / "tiny.mkv", panning(5, height=16, width=24))
+    return root
+
+
+def memory(folder, **options):
+    return MemoryClips(find_films(folder), **({"augmentation": CROP, "cache": folder / "cache", "seed": 3} | options))
+
+
+def test_a_sample_depends_on_seed_and_counter_alone(folder):
+    strong = Augmentation(48, colour=1, exposure=1, blur=1, noise=1, jpeg=1, rotate=1)
+    clips, again = memory(folder, augmentation=strong), memory(folder, augmentation=strong)
+    clips[5]
+
+    assert all(torch.equal(a, b) for a, b in zip(clips[1234][:4], again[1234][:4]))
+    assert not torch.equal(clips[1234].first, clips[1235].first)
+    assert not torch.equal(clips[1234].first, memory(folder, augmentation=strong, seed=4)[1234].first)
+
+
+def test_the_middle_frame_is_where_its_t_says(folder):
+    clips = memory(folder, spans=(4, 12), middles=3)
+    for counter in range(12):
+        first, middle, last, t, _ = clips[counter]
+        # A panning picture: frame t is the first one moved by t times the whole way.
+        way = _shift(first, last)
+        for picture, time in zip(middle, t):
+            assert _shift(first, picture) == pytest.approx(float(time) * way, abs=0.51)
+        assert way > 0 and torch.all(t.diff() > 0)
+
+
+def _shift(first, last) -> int:
+    """The pan (px) that makes ``last`` out of ``first``, found by trying all."""
+    misfits = [(first[..., k:] - last[..., :first.shape[-1] - k]).abs().mean() for k in range(44)]
+    return int(torch.stack(misfits).argmin())
+
+
+def test_played_backwards_the_times_turn_round(folder):
+    reverse = Augmentation.none(48).__class__(48, (1.0, 1.0), 0, 0, 0, reverse=1, busiest=0, colour=0, exposure=0, blur=0, noise=0, jpeg=0)
+    clips = memory(folder, augmentation=reverse, spans=(4, 4), middles=1)
+
+    for counter in range(8):
+        first, middle, last, t, _ = clips[counter]
+        assert _shift(last, middle[0]) == pytest.approx((1 - float(t)) * _shift(last, first), abs=0.51)
+
+
+def test_clips_that_cannot_be_used_are_left_out_and_counted(folder, caplog):
+    clips = memory(folder)
+
+    assert clips.skipped == 2 and len(clips.films) == 2
+    assert "broken.mp4" in caplog.text and "tiny.mkv" in caplog.text and "too small for crops of 48" in caplog.text
+
+
+def test_nothing_usable_is_an_error_that_says_so(folder, tmp_path):
+    with pytest.raises(UserError, match="None of the 1 clips"):
+        MemoryClips([folder / "broken.mp4"], CROP, cache=tmp_path)
+    with pytest.raises(UserError, match="more than 1e-06 GB"):
+        memory(folder, memory_gb=1e-6)
+
+
+def test_a_missing_or_empty_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        find_films(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no films"):
+        find_films(tmp_path)
+
+
+def test_films_are_split_whole_and_adding_one_moves_no_other(tmp_path):
+    films = [tmp_path / f"film{k}.mp4" for k in range(40)]
+
+    train, held = split_films(films, 0.25)
+    more_train, more_held = split_films([*films, tmp_path / "new.mp4"], 0.25)
+
+    assert sorted(train + held) == sorted(films) and 3 <= len(held) <= 20
+    assert set(held) <= set(more_held) and set(train) <= set(more_train)
+    assert [len(side) for side in split_films(films[:2], 0.01)] == [1, 1]
+
+
+def index_of(pictures, speed_of_time=1):
+    from fractions import Fraction
+    from pathlib import Path
+
+    return build(Path("made.mkv"), enumerate(pictures), Fraction(1, 25))
+
+
+def test_still_pairs_are_seldom_however_many_there_are():
+    random = np.random.default_rng(0)
+    still = texture(96, 128)
+    grain = [np.clip(still + random.normal(0, 2, still.shape), 0, 255).astype(np.uint8) for _ in range(60)]
+    draw = TripletDraw([index_of(grain), index_of(panning(14, 6))], least_motion=0.0)
+    drawn = [draw(np.random.default_rng(k)) for k in range(400)]
+
+    share = np.mean([d.film == 1 for d in drawn])
+
+    assert share > 0.6  # while it holds one in five of the frames
+
+
+def test_no_triplet_spans_a_cut():
+    draw = TripletDraw([index_of([*panning(8, seed=1), *panning(8, seed=2)])])
+
+    for k in range(100):
+        frames = draw(np.random.default_rng(k)).frames
+        assert (frames <= 7).all() or (frames >= 8).all()
+        assert (np.diff(frames) > 0).all() and 2 <= frames[-1] - frames[0] <= 12
+
+
+def test_a_film_without_triplets_is_refused():
+    with pytest.raises(UserError, match="holds a triplet"):
+        TripletDraw([index_of([texture(seed=k) for k in range(6)])])

@@ -1,0 +1,104 @@
+"""Which frames make the next triplet: large motion often, still pairs seldom, every film in its turn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vfi_pipeline.data.index import FilmIndex
+from vfi_pipeline.errors import BAD_INPUT, UserError
+
+log = logging.getLogger(__name__)
+
+# Upper ends of the motion classes: how far the fast tenth of the picture moves from the first to the last frame, as a share
+# of the longer side (0.05 = 43 px at 854), and how often each is drawn. Beyond the last end nothing is drawn.
+CLASSES = ((0.0025, 0.04), (0.005, 0.08), (0.01, 0.15), (0.02, 0.22), (0.04, 0.23), (0.08, 0.18), (0.16, 0.10))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One triplet: film number, its frames' numbers (first, middles..., last) and their times in [0, 1]."""
+
+    film: int
+    frames: np.ndarray
+    times: np.ndarray
+
+
+@dataclass
+class TripletDraw:
+    """Draws triplets from indexed films.
+
+    A motion class is drawn first (``classes``: upper end as a share of the longer side, weight), then a film that has
+    such motion, then a place in it: neither still pairs nor the longest film can dominate.
+
+    Args:
+        films: their indices.
+        spans: smallest and largest number of frames from first to last, 2 to 12: strides 1 to 6 for the middle one.
+        middles: true frames between; drawn without repetition from those at hand.
+        centred: only the frame nearest to t = 0.5 (with ``middles=1``).
+        least_motion: triplets that move less, in px, are never drawn.
+
+    Raises:
+        UserError: if no triplet can be drawn at all; it names how many films were looked at.
+    """
+
+    films: Sequence[FilmIndex]
+    spans: tuple[int, int] = (2, 12)
+    middles: int = 1
+    centred: bool = False
+    least_motion: float = 0.3
+    classes: Sequence[tuple[float, float]] = CLASSES
+    _table: list[dict[int, np.ndarray]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.spans[0] < max(2, self.middles + 1) and self.middles:
+            self.spans = (max(2, self.middles + 1), max(self.spans[1], self.middles + 1))
+        ends = np.array([end for end, _ in self.classes])
+        self._runs = [film.runs() for film in self.films]
+        table: list[dict[int, list]] = [{} for _ in self.classes]
+        for number, film in enumerate(self.films):
+            # Motion adds up along the way: an upper bound of the distance, exact where things keep their direction.
+            travelled = np.concatenate(([0.0], np.cumsum(film.motion, dtype=np.float64)))
+            for r, run in enumerate(self._runs[number]):
+                for span in range(self.spans[0], min(self.spans[1], len(run) - 1) + 1):
+                    moved = travelled[run[span:]] - travelled[run[:-span]]
+                    kind = np.searchsorted(ends, moved / max(film.width, film.height))
+                    kind[moved < self.least_motion] = len(ends)
+                    for k in np.unique(kind[kind < len(ends)]):
+                        starts = np.flatnonzero(kind == k)
+                        rows = np.stack([np.full_like(starts, r), starts, np.full_like(starts, span)], axis=1)
+                        table[k].setdefault(number, []).append(rows)
+        self._table = [{film: np.concatenate(rows).astype(np.int32) for film, rows in of.items()} for of in table]
+        weights = np.array([weight if of else 0.0 for of, (_, weight) in zip(self._table, self.classes)])
+        if not weights.sum():
+            raise UserError(
+                f"None of the {len(self.films)} films holds a triplet: {self.spans[0] + 1} different frames in a row, "
+                f"no cut between them, motion of {self.least_motion} px to {100 * self.classes[-1][0]:.0f} % of the width.",
+                "Add films with longer shots, or lower data.spans or data.least_motion.", BAD_INPUT,
+            )
+        self._weights = weights / weights.sum()
+
+    def __len__(self) -> int:
+        """How many different (first, last) pairs there are."""
+        return sum(len(rows) for of in self._table for rows in of.values())
+
+    def counts(self) -> list[int]:
+        """The number of pairs in each motion class."""
+        return [sum(len(rows) for rows in of.values()) for of in self._table]
+
+    def __call__(self, random: np.random.Generator) -> Draw:
+        """One triplet."""
+        of = self._table[random.choice(len(self._table), p=self._weights)]
+        film = list(of)[random.integers(len(of))]
+        r, start, span = of[film][random.integers(len(of[film]))]
+        run = self._runs[film][r]
+        if self.centred:
+            inner = np.array([round(span / 2)]) if self.middles else np.zeros(0, int)
+        else:
+            inner = np.sort(random.choice(np.arange(1, span), size=self.middles, replace=False)) if self.middles else np.zeros(0, int)
+        frames = run[start + np.concatenate(([0], inner, [span])).astype(int)]
+        pts = self.films[film].pts[frames].astype(np.float64)
+        return Draw(film, frames, ((pts - pts[0]) / (pts[-1] - pts[0])).astype(np.float32))

@@ -1,0 +1,238 @@
+"""What is in a film, found once and cached: the time of every picture, cuts, duplicates, and how fast things move.
+
+The index drives which triplets are drawn. It errs on one side: a doubtful cut only costs the triplets across it, so cuts
+are called early; that is not how ``synthesis.cuts`` must decide, where a false cut shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.media.pictures import VideoFacts, read_pictures, video_facts
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # of the cached index; raise it when what it holds changes
+STRETCH_S = 10.0
+SPAN = 192  # longer side of the pictures that motion is judged on
+EXTENSIONS = {
+    ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp", ".gif",
+}
+
+
+@dataclass(frozen=True)
+class FilmIndex:
+    """Facts of one film's pictures, in presentation order, N of them.
+
+    Attributes:
+        path: the film.
+        width, height: of its upright pictures.
+        pts: (N,) int64, presentation times in units of ``time_base``.
+        time_base: seconds per pts.
+        motion: (N-1,) float32, how far the faster tenth of the picture moves to the next one, in pixels of the film's size.
+        cut: (N-1,) bool, a change of shot (or a flash, or a hole in the film) lies between a picture and the next.
+        still: (N-1,) bool, the next picture repeats this one.
+    """
+
+    path: Path
+    width: int
+    height: int
+    pts: np.ndarray
+    time_base: Fraction
+    motion: np.ndarray
+    cut: np.ndarray
+    still: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def runs(self, uneven: float = 1.75) -> list[np.ndarray]:
+        """The picture numbers of each unbroken run: no cut inside, repeats left out, evenly spaced in time.
+
+        A film on twos (every picture twice) is even once its repeats are gone; where a single picture was dropped or
+        repeated there is a hole, and the run ends before it.
+
+        Args:
+            uneven: the largest step of a run over its smallest.
+        """
+        runs: list[list[int]] = []
+        shot = np.concatenate(([0], np.cumsum(self.cut)))
+        numbers = [0, *(np.flatnonzero(~self.still | self.cut) + 1)] if len(self) else []
+        low = high = 0
+        for before, number in pairwise(numbers):
+            gap = int(self.pts[number] - self.pts[before])
+            if shot[before] != shot[number]:
+                low = high = 0
+                continue
+            if low and max(gap, high) <= uneven * min(gap, low):
+                runs[-1].append(number)
+                low, high = min(gap, low), max(gap, high)
+            else:
+                runs.append([before, number])
+                low = high = gap
+        return [np.array(run) for run in runs]
+
+
+def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction) -> FilmIndex:
+    """Indexes the ``(pts, uint8 RGB picture)`` of one film. Sizes and motion are those of the pictures given.
+
+    Motion is DIS optical flow between neighbours at 192 px; a cut is where even the moved picture does not look like the next.
+    """
+    flow_of = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    pts: list[int] = []
+    motion: list[float] = []
+    misfit: list[float] = []
+    still: list[bool] = []
+    before = None
+    width = height = 0
+    for time, picture in pictures:
+        if not pts:
+            height, width = picture.shape[:2]
+        ratio = min(1.0, SPAN / max(picture.shape[:2]))
+        size = (max(16, round(picture.shape[1] * ratio)), max(16, round(picture.shape[0] * ratio)))
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        if before is not None and before[0].shape == small.shape:
+            flow = flow_of.calc(before[1], grey, None)
+            fast = float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.9))
+            motion.append(fast / ratio)
+            misfit.append(_misfit(before[1], grey, flow))
+            difference = np.abs(before[0].astype(np.int16) - small)
+            # The encoder leaves grain of a code value or so on a repeat; a real move of a small thing is far above.
+            still.append(bool(difference.mean() < 0.35 and _largest_block(difference) < 3.0))
+        elif before is not None:  # the size changed midway
+            motion.append(0.0)
+            misfit.append(1e9)
+            still.append(False)
+        pts.append(int(time))
+        before = (small, grey)
+    times = np.array(pts, np.int64)
+    cut = find_cuts(np.array(misfit, np.float32)) if misfit else np.zeros(0, bool)
+    if len(times) > 1:
+        gaps = np.diff(times)
+        cut |= gaps > 8 * np.median(gaps)
+        cut |= gaps <= 0
+    return FilmIndex(path, width, height, times, base, np.array(motion, np.float32), cut, np.array(still, bool))
+
+
+def find_cuts(misfit: np.ndarray, level: float = 0.3, ratio: float = 2.5) -> np.ndarray:
+    """Where the misfit is both large and far above its neighbours' (median of the 5 on either side)."""
+    cut = np.zeros(len(misfit), bool)
+    for k, value in enumerate(misfit):
+        around = np.concatenate((misfit[max(0, k - 5):k], misfit[k + 1:k + 6]))
+        usual = float(np.median(around)) if len(around) else 0.0
+        cut[k] = value > 0.9 or (value > level and value > ratio * usual)
+    return cut
+
+
+def _misfit(first: np.ndarray, last: np.ndarray, flow: np.ndarray) -> float:
+    """Mean difference left after motion, as a share of what an unrelated picture of the same contrast would leave."""
+    rows, columns = np.mgrid[0:first.shape[0], 0:first.shape[1]].astype(np.float32)
+    moved = cv2.remap(last, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    left = np.abs(first.astype(np.float32) - moved).mean()
+    contrast = (first.std() + last.std()) / 2
+    return float(left / max(contrast, 8.0))
+
+
+def _largest_block(difference: np.ndarray) -> float:
+    """Largest mean over 4 x 4 blocks: a small thing that moves, which the mean over the picture hides."""
+    height, width = difference.shape[0] // 4 * 4, difference.shape[1] // 4 * 4
+    grey = difference[:height, :width].mean(axis=2)
+    return float(grey.reshape(height // 4, 4, width // 4, 4).mean(axis=(1, 3)).max())
+
+
+def film_index(
+    path: Path,
+    pictures: Iterable[tuple[int, np.ndarray]] | None = None,
+    cache: Path | None = None,
+    most_s: float | None = 900.0,
+    threads: int = 2,
+) -> FilmIndex:
+    """The index of ``path``, from the cache if the file has not changed since (size and modification time), else made anew.
+
+    Args:
+        pictures: all its pictures, if the caller has them in memory anyway; else they are decoded, small.
+        cache: folder for indices. None: the user's cache folder (``$XDG_CACHE_HOME/vfi_pipeline/index``).
+        most_s: a longer film is indexed in stretches of 10 s, evenly spread, this many seconds in all. None: all of it.
+
+    Raises:
+        UserError: if the film cannot be read.
+    """
+    store = _cache_file(path, cache, most_s)
+    if store.is_file():
+        try:
+            return _load(store, path)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            log.warning("The cached index %s of %s is damaged; making it again.", store, path)
+    facts = video_facts(path)
+    index = build(path, pictures if pictures is not None else _stretches(path, facts, most_s, threads), facts.time_base)
+    width, height = facts.width, facts.height
+    if (width > height) != (index.width > index.height):  # the file says to turn it
+        width, height = height, width
+    scale = max(width, height) / max(index.width, index.height, 1)
+    index = FilmIndex(path, width, height, index.pts, index.time_base, index.motion * scale, index.cut, index.still)
+    _save(store, index)
+    return index
+
+
+def _stretches(path: Path, facts: VideoFacts, most_s: float | None, threads: int) -> Iterator[tuple[int, np.ndarray]]:
+    if most_s is None or facts.duration_s <= most_s:
+        yield from read_pictures(path, longest=SPAN, threads=threads)
+        return
+    count = max(1, int(most_s // STRETCH_S))
+    latest = -1
+    for k in range(count):
+        begin = facts.start + int((facts.duration_s - STRETCH_S) * k / max(1, count - 1) / facts.time_base)
+        end = begin + int(STRETCH_S / facts.time_base)
+        for pts, picture in read_pictures(path, begin, end, longest=SPAN, threads=threads):
+            if pts > latest:
+                latest = pts
+                yield pts, picture
+
+
+def _cache_file(path: Path, cache: Path | None, most_s: float | None) -> Path:
+    if cache is None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vfi_pipeline" / "index"
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise UserError(f"{path} does not exist.", "Check the spelling, or the folder that data.root names.", BAD_INPUT) from error
+    key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}|{most_s}|{VERSION}"
+    return cache / f"{path.stem[:40]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+
+
+def _save(store: Path, index: FilmIndex) -> None:
+    """Writes beside and renames, so that two runs may index one film at once. A full disk costs only the cache."""
+    held = None
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=store.parent, suffix=".part", delete=False) as held:
+            np.savez(
+                held, size=[index.width, index.height], pts=index.pts, motion=index.motion, cut=index.cut, still=index.still,
+                time_base=[index.time_base.numerator, index.time_base.denominator],
+            )
+        os.replace(held.name, store)
+    except OSError as error:
+        log.warning("The index of %s could not be kept (%s); it will be made again next time.", index.path, error)
+        if held is not None:
+            Path(held.name).unlink(missing_ok=True)
+
+
+def _load(store: Path, path: Path) -> FilmIndex:
+    with np.load(store, allow_pickle=False) as held:
+        width, height = (int(side) for side in held["size"])
+        base = Fraction(*(int(part) for part in held["time_base"]))
+        return FilmIndex(path, width, height, held["pts"], base, held["motion"], held["cut"], held["still"])
