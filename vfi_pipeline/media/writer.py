@@ -13,18 +13,32 @@ One film, from plan to file (``jobs.local`` does this, with a journal between th
                 writer.write(frame)
         segments.append(Segment(path, writer.frames))               # the file appears under its name only when complete
     timing = Timing(rate=spec.rate, frames=total, first=first_source_time)
-    assemble(segments, info, spec, encoding, streams, timing, temporary)   # beside the target
+    assemble(segments, info, spec, encoding, streams, timing, temporary)   # beside the target, same suffix
     verify(temporary, expect(info, spec, encoding, streams, timing))
     os.replace(temporary, target)
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
 from pathlib import Path
 from typing import Protocol
 
-from vfi_pipeline.media.encoders import Encoding, VideoSpec
-from vfi_pipeline.media.frames import Frame
+import numpy as np
+
+from vfi_pipeline.errors import ENVIRONMENT, UserError
+from vfi_pipeline.media import ffmpeg
+from vfi_pipeline.media.encoders import Encoding, VideoSpec, shape
+from vfi_pipeline.media.frames import Colour, Frame, pixel_format
+
+log = logging.getLogger(__name__)
+
+IMAGE_NAME = "%010d"  # inside a segment's folder: the output index, so that order survives any number of frames
+# Every conversion that swscale makes for us: exact arithmetic, chroma interpolated both ways, no dithering in depth
+# increases. Rounding to fewer bits is dithered (error diffusion would flicker, ordered does not).
+SCALE_FLAGS = "accurate_rnd+full_chroma_int+full_chroma_inp+bicubic+bitexact"
 
 
 class FrameWriter(Protocol):
@@ -36,16 +50,298 @@ class FrameWriter(Protocol):
 
     def close(self) -> None: ...
 
-    def __enter__(self) -> FrameWriter: ...
+    def __enter__(self) -> FrameWriter: ...  # noqa: PYI034  typing.Self needs Python 3.11
 
     def __exit__(self, kind: object, error: object, trace: object) -> None: ...
 
 
 def segment_name(encoding: Encoding, number: int) -> str:
-    """The name of segment ``number`` (from 0), as ``segment_00003.mp4``; a folder's name for image sequences."""
+    """The name of segment ``number`` (from 0), as ``segment_00003.nut``; a folder's name for image sequences."""
     return f"segment_{number:05d}{encoding.suffix}"
 
 
 def open_writer(path: Path, spec: VideoSpec, encoding: Encoding, first: int = 0) -> FrameWriter:
     """A writer for one segment. ``first`` is the output index of its first frame: image files are named after it."""
-    raise NotImplementedError
+    if encoding.finish == "nothing":
+        return NullWriter(spec)
+    if encoding.finish == "images":
+        return ImageWriter(path, spec, encoding, first)
+    return VideoWriter(path, spec, encoding)
+
+
+class NullWriter:
+    """Takes frames and forgets them: ``benchmark=true``."""
+
+    def __init__(self, spec: VideoSpec) -> None:
+        self.frames = 0
+        self._spec = spec
+
+    def write(self, frame: Frame) -> None:
+        _check(frame, self._spec)
+        self.frames += 1
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> NullWriter:  # noqa: PYI034
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        pass
+
+
+class _Piped:
+    """Feeds raw planes to one ffmpeg. Subclasses say where its output goes and what makes it final."""
+
+    def __init__(self, path: Path, spec: VideoSpec, encoding: Encoding) -> None:
+        self.path, self.frames = path, 0
+        self._spec, self._encoding = spec, encoding
+        self._part = path.with_name(path.name + ".part")
+        self._fill = _neutral_chroma(spec, encoding)
+        self._prepare()
+        self._process = ffmpeg.open_process(
+            self._arguments(), f"writing {path.name}", pipe_stdin=True,
+            remedy="look at ffmpeg's message; another codec= or pix_fmt= may do.",
+        )  # fmt: skip
+        self._open = True
+
+    def write(self, frame: Frame) -> None:
+        """Store ``frame``. UserError if ffmpeg has gone, with its last words."""
+        _check(frame, self._spec)
+        try:
+            for plane in frame.planes:
+                self._process.stdin.write(memoryview(np.ascontiguousarray(plane)).cast("B"))
+            if self._fill is not None:
+                self._process.stdin.write(self._fill)
+        except (BrokenPipeError, OSError, ValueError) as error:
+            self._open = False
+            try:
+                self._process.finish(60)
+            finally:
+                self._discard()
+            raise UserError(
+                f"ffmpeg stopped taking pictures ({self.path.name}, frame {self.frames}): {error}.", "run again.", ENVIRONMENT
+            ) from error
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file, flush it to the disk and give it its name."""
+        if not self._open:
+            return
+        self._open = False
+        if self.frames == 0:
+            self._process.kill()
+            self._discard()
+            raise UserError(f"No frame was written to {self.path.name}.", "report this: it is a bug.", ENVIRONMENT)
+        try:
+            self._process.finish()
+            self._publish()
+        except BaseException:
+            self._process.kill()
+            self._discard()
+            raise
+
+    def abort(self) -> None:
+        """Stop at once and leave no file."""
+        self._open = False
+        self._process.kill()
+        self._discard()
+
+    def __enter__(self) -> _Piped:  # noqa: PYI034
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _arguments(self) -> list[str]:
+        spec, encoding = self._spec, self._encoding
+        raw = _raw_format(spec, encoding)
+        tags = colour_options(spec.colour)
+        rate = f"{spec.rate.numerator}/{spec.rate.denominator}"
+        return [
+            "-nostdin", "-hide_banner", "-loglevel", "error", "-y",
+            "-f", "rawvideo", "-pixel_format", raw, "-video_size", f"{spec.width}x{spec.height}", "-framerate", rate, *tags,
+            "-i", "pipe:0", "-map", "0:v:0", "-vf", _filters(spec, encoding, raw), "-fps_mode", "passthrough",
+            "-c:v", encoding.encoder, "-pix_fmt", encoding.pixel_format, *colour_options(encoding.colour),
+            *(part for key, value in encoding.options if not key.startswith("finish:") for part in (f"-{key}", value)),
+            "-map_metadata", "-1", *self._destination(),
+        ]  # fmt: skip
+
+    def _prepare(self) -> None:
+        raise NotImplementedError
+
+    def _destination(self) -> list[str]:
+        raise NotImplementedError
+
+    def _publish(self) -> None:
+        raise NotImplementedError
+
+    def _discard(self) -> None:
+        raise NotImplementedError
+
+
+class VideoWriter(_Piped):
+    """One video-only file from a fresh encoder; it grows as ``NAME.part`` and is renamed when it is complete."""
+
+    def _prepare(self) -> None:
+        _make_folder(self.path.parent)
+        self._part.unlink(missing_ok=True)  # an orphan of a killed run may still hold it: it keeps its own inode
+
+    def _destination(self) -> list[str]:
+        return ["-f", self._encoding.muxer, ffmpeg.file_url(self._part)]
+
+    def _publish(self) -> None:
+        _sync(self._part)
+        os.replace(self._part, self.path)
+        _sync(self.path.parent)
+
+    def _discard(self) -> None:
+        try:
+            self._part.unlink(missing_ok=True)
+        except OSError as error:
+            log.debug("%s stays behind: %s", self._part, error)
+
+
+class ImageWriter(_Piped):
+    """A folder of images named by their output index; ``assemble`` gives them the names that the user asked for."""
+
+    def __init__(self, path: Path, spec: VideoSpec, encoding: Encoding, first: int = 0) -> None:
+        self._first = first
+        super().__init__(path, spec, encoding)
+
+    def _prepare(self) -> None:
+        shutil.rmtree(self._part, ignore_errors=True)
+        _make_folder(self._part)
+
+    def _destination(self) -> list[str]:
+        pattern = f"{IMAGE_NAME}.{self._encoding.codec}"
+        return ["-f", "image2", "-start_number", str(self._first), ffmpeg.pattern_url(self._part, pattern)]
+
+    def _publish(self) -> None:
+        made = sum(1 for _ in self._part.iterdir())
+        if made != self.frames:
+            raise UserError(
+                f"{made} of {self.frames} images were written to {self.path.name}.", "free some space, run again.", ENVIRONMENT
+            )
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        os.replace(self._part, self.path)
+        _sync(self.path.parent)
+
+    def _discard(self) -> None:
+        shutil.rmtree(self._part, ignore_errors=True)
+
+
+# ------------------------------------------------------------------------------------------------- ffmpeg's arguments
+
+
+def colour_options(colour: Colour) -> list[str]:
+    """``-colorspace`` and its kin; what is untagged stays untagged."""
+    pairs = (
+        ("-colorspace", colour.matrix),
+        ("-color_primaries", colour.primaries),
+        ("-color_trc", colour.transfer),
+        ("-color_range", colour.range),
+        ("-chroma_sample_location", colour.chroma_location),
+    )
+    return [part for name, value in pairs if value is not None for part in (name, value)]
+
+
+def assumed_matrix(spec: VideoSpec) -> str:
+    """The YUV matrix of untagged pictures, as players guess it: BT.709 from 720 lines or 1280 columns, else BT.601."""
+    if spec.colour.matrix not in (None, "unknown", "gbr"):
+        return str(spec.colour.matrix)
+    return "bt709" if spec.height >= 720 or spec.width >= 1280 else "smpte170m"
+
+
+def _filters(spec: VideoSpec, encoding: Encoding, raw: str) -> str:
+    """Sample aspect; and, where RGB becomes YUV or the reverse, one conversion with the right matrix and range."""
+    steps = [] if raw == encoding.pixel_format else [_conversion(spec, encoding)]
+    # setsar comes after: scale adjusts the aspect.
+    aspect = spec.sample_aspect if spec.sample_aspect > 0 else 1
+    steps.append(f"setsar={aspect.numerator}/{aspect.denominator}:max=2147483647")
+    return ",".join(step for step in steps if step)
+
+
+def _conversion(spec: VideoSpec, encoding: Encoding) -> str:
+    source, stored = shape(spec.pixel_format), shape(encoding.pixel_format)
+    options = [f"flags={SCALE_FLAGS}"]
+    if stored.depth < source.depth:
+        options.append("sws_dither=bayer")
+    if source.family == "rgb" and stored.family == "yuv":
+        options += ["in_range=pc", "out_range=tv", "out_color_matrix=bt709"]
+    elif source.family == "yuv" and stored.family == "rgb":
+        options += [
+            f"in_color_matrix={_sws_matrix(assumed_matrix(spec))}", f"in_range={spec.colour.range or 'tv'}", "out_range=pc",
+        ]  # fmt: skip
+    elif encoding.pixel_format.startswith("yuvj"):
+        options += [f"in_range={spec.colour.range or 'tv'}", "out_range=pc"]
+    else:
+        same = spec.colour.range or ("pc" if source.family != "yuv" else "tv")
+        options += [f"in_range={same}", f"out_range={same}"]
+    return f"scale={':'.join(options)},format={encoding.pixel_format}"
+
+
+def _sws_matrix(name: str) -> str:
+    """ffmpeg's ``scale`` knows fewer names than its tags do."""
+    known = {"bt709": "bt709", "fcc": "fcc", "bt470bg": "bt601", "smpte170m": "bt601", "smpte240m": "smpte240m",
+             "bt2020nc": "bt2020", "bt2020c": "bt2020"}  # fmt: skip
+    return known.get(name, "bt601")
+
+
+def _raw_format(spec: VideoSpec, encoding: Encoding) -> str:
+    """What goes through the pipe: the frame's own planes, and grey completed to YUV where YUV is stored."""
+    grey = shape(spec.pixel_format).family == "gray"
+    stored = shape(encoding.pixel_format)
+    if grey and stored.family == "yuv":
+        sub = {(2, 2): "420", (2, 1): "422", (1, 1): "444", (1, 2): "440"}[stored.sub]
+        depth = spec.format.depth
+        return f"yuv{sub}p{depth}le" if depth > 8 else f"yuv{sub}p"
+    return spec.pixel_format
+
+
+def _neutral_chroma(spec: VideoSpec, encoding: Encoding) -> bytes | None:
+    """The chroma planes that make grey into YUV without touching a sample of it (swscale would change its range)."""
+    raw = _raw_format(spec, encoding)
+    if raw == spec.pixel_format:
+        return None
+    form = pixel_format(raw)
+    sizes = [form.plane_size(index, spec.width, spec.height) for index in (1, 2)]
+    return b"".join(np.full(size, 1 << (form.depth - 1), form.dtype).tobytes() for size in sizes)
+
+
+# -------------------------------------------------------------------------------------------------------------- files
+
+
+def _check(frame: Frame, spec: VideoSpec) -> None:
+    if (frame.format.name, frame.width, frame.height) != (spec.pixel_format, spec.width, spec.height):
+        raise UserError(
+            f"The picture changed from {spec.width}x{spec.height} {spec.pixel_format} to "
+            f"{frame.width}x{frame.height} {frame.format.name} within the film.",
+            "cut the film there (start=, end=), or convert it to one size first.",
+            ENVIRONMENT,
+        )
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be made: {error.strerror}.", "an output in a folder you may write to.", ENVIRONMENT) from error
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or folder to the disk; a file system that cannot is no reason to fail."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        log.debug("fsync of %s: %s", path, error)
+    finally:
+        os.close(handle)
