@@ -107,7 +107,7 @@ def test_still_pairs_are_seldom_however_many_there_are():
     random = np.random.default_rng(0)
     still = texture(96, 128)
     grain = [np.clip(still + random.normal(0, 2, still.shape), 0, 255).astype(np.uint8) for _ in range(60)]
-    draw = TripletDraw([index_of(grain), index_of(panning(14, 6))], least_motion=0.0)
+    draw = TripletDraw([index_of(grain), index_of(panning(14, 2))], least_motion=0.0)
     drawn = [draw(np.random.default_rng(k)) for k in range(400)]
 
     share = np.mean([d.film == 1 for d in drawn])
