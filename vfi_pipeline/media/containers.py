@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vfi_pipeline.media.encoders import Encoding
-from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.errors import USAGE, UserError
+from vfi_pipeline.media import audio as sound
+from vfi_pipeline.media.encoders import Encoding, is_image_target
+from vfi_pipeline.media.info import SourceInfo, StreamInfo
+
+MUXERS = {
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".ts": "mpegts",
+    ".m2ts": "mpegts", ".nut": "nut", ".mxf": "mxf", ".gif": "gif", ".webp": "webp", ".apng": "apng",
+}  # fmt: skip
+
+# Codecs that each container holds as they are, by ffmpeg's names. "pcm" stands for the plain PCM kinds.
+_MP4_AUDIO = {"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac", "vorbis", "dts", "truehd", "amr_nb", "amr_wb"}
+AUDIO_COPIES: dict[str, set[str] | None] = {
+    ".mp4": _MP4_AUDIO,
+    ".m4v": {"aac", "ac3", "alac"},
+    ".mov": {"aac", "mp3", "mp2", "ac3", "eac3", "alac", "pcm", "pcm_alaw", "pcm_mulaw", "amr_nb", "amr_wb", "adpcm_ima_qt"},
+    ".webm": {"opus", "vorbis"},
+    ".mkv": None,  # anything
+    ".nut": None,
+    ".avi": {"mp3", "mp2", "ac3", "dts", "pcm", "aac"},
+    ".ts": {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus"},
+    ".m2ts": {"ac3", "eac3", "dts", "truehd", "mp2", "aac", "pcm_bluray"},
+    ".mxf": {"pcm_s16le", "pcm_s24le"},
+}
+_PLAIN_PCM = {f"pcm_{kind}" for kind in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "s16be", "s24be", "s32be", "f32be", "f64be", "s8")}
+_MKV_PCM = {"pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le", "pcm_s16be", "pcm_s24be", "pcm_s32be"}
+_MKV_AUDIO_NOT = {"pcm_dvd", "pcm_bluray", "pcm_vidc", "pcm_lxf", "pcm_zork", "adpcm_ima_qt", "pcm_f32be", "pcm_f64be", "pcm_s8"}
+
+TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text", "ttml", "microdvd", "sami", "subviewer", "stl", "eia_608"}
+SUBTITLE_COPIES: dict[str, set[str]] = {
+    ".mp4": {"mov_text", "dvd_subtitle"},
+    ".m4v": {"mov_text"},
+    ".mov": {"mov_text"},
+    ".webm": {"webvtt"},
+    ".mkv": {"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "hdmv_text_subtitle"},
+    ".nut": {"subrip", "ass", "ssa", "dvd_subtitle"},
+    ".ts": {"dvb_subtitle", "dvb_teletext"},
+    ".m2ts": {"dvb_subtitle", "hdmv_pgs_subtitle"},
+}
+SUBTITLE_TEXT_TO = {".mp4": "mov_text", ".m4v": "mov_text", ".mov": "mov_text", ".webm": "webvtt", ".mkv": "subrip"}
+COVERS = {".mp4": {"mjpeg", "png"}, ".m4v": {"mjpeg", "png"}, ".mkv": {"mjpeg", "png", "webp", "bmp", "gif"}, ".mov": set()}
+CHAPTERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".nut")
+LANGUAGES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".m2ts", ".nut")
 
 
 @dataclass(frozen=True)
@@ -15,6 +57,7 @@ class StreamFate:
     """What happens to one stream that is not the working video. ``action``: ``copy``, ``convert`` (to ``codec``), ``lost``.
 
     ``why`` tells the loss (also of a conversion), ``remedy`` what to type instead; both empty when nothing is lost.
+    ``index`` is -1 for a silent track that is made.
     """
 
     index: int
@@ -25,6 +68,10 @@ class StreamFate:
     why: str = ""
     remedy: str = ""
     label: str = ""  # "audio 1 (aac, eng)"
+    language: str | None = None
+    encoder: str = ""  # ffmpeg's, where it is converted
+    options: tuple[str, ...] = ()
+    cover: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +85,10 @@ class StreamPlan:
     audio: str = "keep"  # keep, drop, stretch, silence
 
     @property
+    def muxer(self) -> str:
+        return MUXERS.get(self.suffix, "")
+
+    @property
     def kept(self) -> tuple[StreamFate, ...]:
         return tuple(fate for fate in self.fates if fate.action != "lost")
 
@@ -47,7 +98,16 @@ class StreamPlan:
 
     def lines(self) -> list[str]:
         """One line per stream, for the plan that is shown before the work starts."""
-        raise NotImplementedError
+        out = []
+        for fate in self.fates:
+            what = {"copy": "copied", "convert": f"converted to {fate.codec}", "lost": "LOST"}[fate.action]
+            line = f"{fate.label}: {what}"
+            if fate.why:
+                line += f" ({fate.why})"
+            if fate.remedy:
+                line += f". Try: {fate.remedy}"
+            out.append(line)
+        return out + list(self.notes)
 
 
 def stream_plan(
@@ -65,5 +125,156 @@ def stream_plan(
         audio: ``keep`` (only where ``stretch`` is 1), ``drop``, ``stretch`` (keeps the pitch) or ``silence``.
         subtitles: ``keep`` or ``drop``.
         stretch: duration of the output over that of the source; slow motion by 4 is 4.
+
+    Raises:
+        UserError: an option that is not one of these.
     """
-    raise NotImplementedError
+    if audio not in ("keep", "drop", "stretch", "silence"):
+        raise UserError(f"audio={audio} is not known.", "audio=keep, drop, stretch or silence.", USAGE)
+    if subtitles not in ("keep", "drop"):
+        raise UserError(f"subtitles={subtitles} is not known.", "subtitles=keep or drop.", USAGE)
+    if stretch != 1 and audio == "keep":
+        raise UserError(
+            f"Sound cannot be kept as it is when the film becomes {float(stretch):g} times as long.",
+            "slow-motion audio: drop, stretch or silence.",
+            USAGE,
+        )
+    suffix = target.suffix.lower()
+    if encoding.finish != "copy" or is_image_target(target):
+        return _pictures_only(info, suffix, encoding)
+    labels = _labels(info.others)
+    order = {"video": 3, "audio": 0, "subtitle": 1, "attachment": 2, "data": 4}
+    others = sorted(info.others, key=lambda stream: (order.get(stream.kind, 5), stream.index))
+    fates: list[StreamFate] = []
+    silent = False
+    for stream in others:
+        label = labels[stream.index]
+        if stream.kind == "audio":
+            if audio == "silence" and not silent:
+                silent = True
+                encoder, codec, options = sound.encoder_for(suffix)
+                fates.append(
+                    StreamFate(-1, "audio", stream.codec, "convert", codec, "silence takes its place", "", label,
+                               stream.language, encoder, options)
+                )  # fmt: skip
+            else:
+                fates.append(_audio(stream, label, suffix, audio, stretch))
+        elif stream.kind == "subtitle":
+            fates.append(_subtitle(stream, label, suffix, subtitles, stretch))
+        elif stream.kind == "attachment":
+            fates.append(_attachment(stream, label, suffix))
+        elif stream.kind == "video":
+            fates.append(_other_video(stream, label, suffix))
+        else:
+            fates.append(_lost(stream, label, f"{stream.codec} data is timed to the old frames", ""))
+    notes = []
+    chapters = info.chapters if suffix in CHAPTERS else 0
+    if info.chapters and not chapters:
+        notes.append(f"{info.chapters} chapters: LOST ({suffix} holds none). Try: an output that ends in .mkv")
+    elif chapters:
+        notes.append(f"{chapters} chapters: {'copied' if stretch == 1 else 'copied, stretched'}")
+    if suffix not in LANGUAGES and any(f.language for f in fates if f.action != "lost"):
+        notes.append(f"language tags: LOST ({suffix} holds none). Try: an output that ends in .mkv")
+    if info.video.rotation and suffix not in (".mp4", ".m4v", ".mov", ".mkv"):
+        notes.append(f"rotation by {info.video.rotation} degrees: LOST ({suffix} cannot say it). Try: an output that ends in .mp4")
+    return StreamPlan(suffix, tuple(fates), chapters, tuple(notes), audio)
+
+
+def _labels(streams: Iterable[StreamInfo]) -> dict[int, str]:
+    """``audio 2 (ac3, ger)``: counted per kind, as ffmpeg's ``a:1`` does, but from 1."""
+    counts: dict[str, int] = {}
+    labels = {}
+    for stream in streams:
+        counts[stream.kind] = counts.get(stream.kind, 0) + 1
+        cover = "attached_pic" in stream.dispositions
+        name = "cover picture" if cover else ("other video" if stream.kind == "video" else stream.kind)
+        detail = ", ".join(part for part in (stream.codec, stream.language, stream.title) if part)
+        labels[stream.index] = f"{name} {counts[stream.kind]} ({detail})"
+    return labels
+
+
+def _lost(stream: StreamInfo, label: str, why: str, remedy: str) -> StreamFate:
+    return StreamFate(stream.index, stream.kind, stream.codec, "lost", "", why, remedy, label, stream.language)
+
+
+def _kept(stream: StreamInfo, label: str, cover: bool = False) -> StreamFate:
+    return StreamFate(
+        stream.index, stream.kind, stream.codec, "copy", stream.codec, "", "", label, stream.language, cover=cover
+    )
+
+
+def _audio(stream: StreamInfo, label: str, suffix: str, audio: str, stretch: Fraction) -> StreamFate:
+    if audio == "drop":
+        return _lost(stream, label, "as asked", "")
+    if audio == "silence":
+        return _lost(stream, label, "one silent track takes the place of all", "")
+    if stretch != 1:
+        encoder, codec, options = sound.encoder_for(suffix, stream.codec)
+        why = f"stretched by {float(stretch):g}, pitch kept"
+        return StreamFate(
+            stream.index, "audio", stream.codec, "convert", codec, why, "", label, stream.language, encoder, options
+        )
+    copies = AUDIO_COPIES.get(suffix)
+    plain = "pcm" if stream.codec in _PLAIN_PCM else stream.codec
+    if suffix == ".mkv":
+        fits = stream.codec not in _MKV_AUDIO_NOT
+    elif copies is None:
+        fits = True
+    else:
+        fits = stream.codec in copies or plain in copies
+    if stream.codec in ("", "none", "unknown"):
+        return _lost(stream, label, "its codec is not known", "audio=drop to leave it out")
+    if fits:
+        return _kept(stream, label)
+    encoder, codec, options = sound.encoder_for(suffix, stream.codec)
+    exact = codec in sound.LOSSLESS and (stream.codec in sound.LOSSLESS or stream.codec.startswith("pcm_"))
+    why = f"{suffix} cannot hold {stream.codec}" + ("; lossless" if exact else "")
+    remedy = "" if exact else "an output that ends in .mkv copies it"
+    return StreamFate(
+        stream.index, "audio", stream.codec, "convert", codec, why, remedy, label, stream.language, encoder, options
+    )
+
+
+def _subtitle(stream: StreamInfo, label: str, suffix: str, subtitles: str, stretch: Fraction) -> StreamFate:
+    if subtitles == "drop":
+        return _lost(stream, label, "as asked", "")
+    if stream.codec in SUBTITLE_COPIES.get(suffix, set()):
+        fate = _kept(stream, label)
+        if stretch != 1:
+            timed = "; effects timed inside a line (karaoke) are not" if stream.codec in ("ass", "ssa") else ""
+            return StreamFate(**{**fate.__dict__, "why": f"times stretched by {float(stretch):g}{timed}"})
+        return fate
+    to = SUBTITLE_TEXT_TO.get(suffix)
+    if to and stream.codec in TEXT_SUBTITLES:
+        styled = stream.codec in ("ass", "ssa", "ttml")
+        why = f"{suffix} cannot hold {stream.codec}" + ("; its styling is simplified" if styled else "")
+        return StreamFate(
+            stream.index, "subtitle", stream.codec, "convert", to, why,
+            "an output that ends in .mkv keeps it" if styled else "", label, stream.language, to,
+        )  # fmt: skip
+    return _lost(stream, label, f"{suffix} cannot hold {stream.codec}", "an output that ends in .mkv")
+
+
+def _attachment(stream: StreamInfo, label: str, suffix: str) -> StreamFate:
+    if suffix == ".mkv":
+        return _kept(stream, label)
+    return _lost(stream, label, f"{suffix} holds no attachments", "an output that ends in .mkv")
+
+
+def _other_video(stream: StreamInfo, label: str, suffix: str) -> StreamFate:
+    if "attached_pic" in stream.dispositions:
+        if stream.codec in COVERS.get(suffix, set()):
+            return _kept(stream, label, cover=True)
+        return _lost(stream, label, f"{suffix} holds no cover of this kind", "an output that ends in .mkv or .mp4")
+    return _lost(stream, label, "one video stream is worked on at a time", f"stream={stream.index} works on this one")
+
+
+def _pictures_only(info: SourceInfo, suffix: str, encoding: Encoding) -> StreamPlan:
+    labels = _labels(info.others)
+    if encoding.finish == "nothing":
+        why, remedy = "benchmark=true writes nothing", ""
+    else:
+        why, remedy = "images hold pictures only", "an output that ends in .mkv or .mp4"
+    fates = tuple(_lost(stream, labels[stream.index], why, remedy) for stream in info.others)
+    notes = (f"{info.chapters} chapters: LOST ({why})",) if info.chapters else ()
+    return StreamPlan(suffix, fates, 0, notes, "drop")

@@ -32,13 +32,16 @@ class VideoSpec:
     colour: Colour = UNTAGGED
     sample_aspect: Fraction = Fraction(1)
     hdr: Mapping[str, str] = field(default_factory=dict)
+    rotation: int = 0  # clockwise, by the player; images and animations are turned for good
+    mirrored: bool = False  # flipped left to right before the rotation
 
     @classmethod
     def of(cls, video: VideoInfo, rate: Fraction) -> VideoSpec:
         """The source's own format at another rate."""
         return cls(
-            video.working_format, video.width, video.height, Fraction(rate), video.colour, video.sample_aspect, video.hdr
-        )
+            video.working_format, video.width, video.height, Fraction(rate), video.colour, video.sample_aspect, video.hdr,
+            video.rotation, video.mirrored,
+        )  # fmt: skip
 
     @property
     def format(self) -> PixelFormat:
@@ -65,6 +68,7 @@ class Encoding:
     lossless: bool = False
     notes: tuple[str, ...] = ()
     colour: Colour = UNTAGGED
+    pattern: str = ""  # image sequences: the name of an image, as "%08d.png"
 
     @property
     def has_alpha(self) -> bool:
@@ -251,6 +255,11 @@ def is_image_target(target: Path) -> bool:
     return (suffix in IMAGES and suffix not in ANIMATIONS) or suffix == ""
 
 
+def image_folder(target: Path) -> Path:
+    """The folder that the images of ``target`` (a folder, a pattern or a single image) end up in."""
+    return target.parent if target.suffix else target
+
+
 def default_suffix(spec: VideoSpec, source_suffix: str, codec: str = "auto") -> str:
     """The container for an output whose name the user left to us, as ``.mp4``.
 
@@ -300,7 +309,7 @@ def _film(
     notes += why
     if encoder.endswith("_nvenc") and not ffmpeg.encoder_works(encoder):
         raise _missing(codec)
-    options = _options(spec, family, encoder, settings, crf, preset, chosen)
+    options = _options(spec, family, encoder, settings, crf, preset, chosen, suffix)
     lossless = settings.lossless and _holds(shape(chosen), spec)
     # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha, for which Matroska is used.
     alpha_vp9 = encoder == "libvpx-vp9" and shape(chosen).alpha
@@ -472,7 +481,7 @@ def _tags(spec: VideoSpec, have: Shape) -> Colour:
 
 
 def _options(
-    spec: VideoSpec, family: str, encoder: str, known: _Family, crf: float | None, preset: str | None, chosen: str
+    spec: VideoSpec, family: str, encoder: str, known: _Family, crf: float | None, preset: str | None, chosen: str, suffix: str
 ) -> tuple[tuple[str, str], ...]:
     """The encoder's options. A key frame opens every segment; inside, GOPs are closed and about four seconds long."""
     quality = crf if crf is not None else known.crf
@@ -508,6 +517,8 @@ def _options(
     else:
         options |= {"crf": q} if q else {}
         options |= {"preset": preset} if preset else {}
+    if suffix == ".avi" and _stem_of(family) == "h264":
+        options["bf"] = "0"  # AVI has no presentation times
     return tuple(options.items())
 
 
@@ -620,6 +631,7 @@ def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fm
     return Encoding(
         suffix[1:], encoder, chosen, options, "", "image2", "images",
         lossless=want.family != "yuv" and encoder in ("png", "tiff"), notes=tuple(notes), colour=spec.colour,
+        pattern=target.name if target.suffix else "%08d.png",
     )  # fmt: skip
 
 

@@ -36,8 +36,8 @@ from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 log = logging.getLogger(__name__)
 
 IMAGE_NAME = "%010d"  # inside a segment's folder: the output index, so that order survives any number of frames
-# Every conversion that swscale makes for us: exact arithmetic, chroma interpolated both ways, no dithering in depth
-# increases. Rounding to fewer bits is dithered (error diffusion would flicker, ordered does not).
+# Every conversion that swscale makes for us: exact arithmetic, chroma interpolated both ways, rounding to
+# fewer bits with ordered dither (error diffusion would flicker).
 SCALE_FLAGS = "accurate_rnd+full_chroma_int+full_chroma_inp+bicubic+bitexact"
 
 
@@ -164,7 +164,7 @@ class _Piped:
         return [
             "-nostdin", "-hide_banner", "-loglevel", "error", "-y",
             "-f", "rawvideo", "-pixel_format", raw, "-video_size", f"{spec.width}x{spec.height}", "-framerate", rate, *tags,
-            "-i", "pipe:0", "-map", "0:v:0", "-vf", _filters(spec, encoding, raw), "-fps_mode", "passthrough",
+            "-i", "pipe:0", "-map", "0:v:0", "-vf", _filters(spec, encoding, raw),
             "-c:v", encoding.encoder, "-pix_fmt", encoding.pixel_format, *colour_options(encoding.colour),
             *(part for key, value in encoding.options if not key.startswith("finish:") for part in (f"-{key}", value)),
             "-map_metadata", "-1", *self._destination(),
@@ -259,15 +259,24 @@ def assumed_matrix(spec: VideoSpec) -> str:
 
 def _filters(spec: VideoSpec, encoding: Encoding, raw: str) -> str:
     """Sample aspect; and, where RGB becomes YUV or the reverse, one conversion with the right matrix and range."""
-    steps = [] if raw == encoding.pixel_format else [_conversion(spec, encoding)]
+    steps = [] if raw == encoding.pixel_format else [conversion(spec, encoding.pixel_format)]
+    if encoding.finish == "images":
+        steps += turning(spec)
     # setsar comes after: scale adjusts the aspect.
     aspect = spec.sample_aspect if spec.sample_aspect > 0 else 1
     steps.append(f"setsar={aspect.numerator}/{aspect.denominator}:max=2147483647")
     return ",".join(step for step in steps if step)
 
 
-def _conversion(spec: VideoSpec, encoding: Encoding) -> str:
-    source, stored = shape(spec.pixel_format), shape(encoding.pixel_format)
+def turning(spec: VideoSpec) -> list[str]:
+    """Filters that show the picture as a player would, for outputs that cannot say it."""
+    turns = {90: ["transpose=clock"], 180: ["hflip", "vflip"], 270: ["transpose=cclock"]}.get(spec.rotation % 360, [])
+    return (["hflip"] if spec.mirrored else []) + turns
+
+
+def conversion(spec: VideoSpec, stored_format: str) -> str:
+    """The filters that turn working planes into ``stored_format``, rounding once and naming matrix and range."""
+    source, stored = shape(spec.pixel_format), shape(stored_format)
     options = [f"flags={SCALE_FLAGS}"]
     if stored.depth < source.depth:
         options.append("sws_dither=bayer")
@@ -277,12 +286,12 @@ def _conversion(spec: VideoSpec, encoding: Encoding) -> str:
         options += [
             f"in_color_matrix={_sws_matrix(assumed_matrix(spec))}", f"in_range={spec.colour.range or 'tv'}", "out_range=pc",
         ]  # fmt: skip
-    elif encoding.pixel_format.startswith("yuvj"):
+    elif stored_format.startswith("yuvj"):
         options += [f"in_range={spec.colour.range or 'tv'}", "out_range=pc"]
     else:
         same = spec.colour.range or ("pc" if source.family != "yuv" else "tv")
         options += [f"in_range={same}", f"out_range={same}"]
-    return f"scale={':'.join(options)},format={encoding.pixel_format}"
+    return f"scale={':'.join(options)},format={stored_format}"
 
 
 def _sws_matrix(name: str) -> str:
