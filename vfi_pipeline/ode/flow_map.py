@@ -88,7 +88,8 @@ def flow_maps(
         field = _Field(velocity, parameters)
         states = odeint_adjoint(
             field, grid, t, method=solver.method, rtol=solver.rtol, atol=solver.atol, options=options,
-            adjoint_params=tuple(parameters), adjoint_options=_reversed(options),
+            adjoint_params=tuple(parameters),
+            adjoint_options=None if options is None else _reversed(nodes),
         )
     else:
         states = odeint(velocity, grid, t, method=solver.method, rtol=solver.rtol, atol=solver.atol, options=options)
@@ -137,15 +138,14 @@ class _Field(nn.Module):
         return self._velocity[0](t, x)
 
 
-def _reversed(options: dict | None) -> dict | None:
-    if options is None:
-        return None
-    forward = options["grid_constructor"]
-    # The adjoint solve runs each interval backwards: give it the same nodes that lie inside it, reversed.
-    def backwards(func, y0, t):
-        nodes = forward(func, y0, t)
+def _reversed(nodes: Tensor) -> dict:
+    """Options that give the adjoint solve, which runs each interval backwards, the nodes of the forward one."""
+    # torchdiffeq turns a solve towards smaller t into one towards larger -t before it comes to the adjoint.
+    ascending = nodes if nodes[-1] > nodes[0] else -nodes
+
+    def backwards(func: object, y0: object, t: Tensor) -> Tensor:
         low, high = min(t[0], t[-1]), max(t[0], t[-1])
-        inside = nodes[(nodes > low) & (nodes < high)].flip(0)
+        inside = ascending[(ascending > low) & (ascending < high)].flip(0)
         return torch.cat((t[:1], inside.to(t), t[-1:]))
 
     return {"grid_constructor": backwards}

@@ -10,7 +10,8 @@ from vfi_pipeline.geometry import sample
 
 
 class Velocity(Protocol):
-    """``v(t, x)``: pixels per unit t at positions ``x`` (B, 2, H, W) and time ``t`` (scalar tensor)."""
+    """``v(t, x)``: pixels per unit t at positions ``x`` (B, 2, H, W) and time ``t`` (scalar tensor, or
+    (B, 1, 1, 1) where every sample has its own: see ``flow_maps_at``)."""
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor: ...
 
