@@ -1,0 +1,62 @@
+# What a developer types. `make` alone lists the targets; README.md says what they are for.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+PY := .venv/bin/python
+
+# Which build of PyTorch: `default` is the package index's ordinary wheel (CUDA on Linux, several GB); `cpu`, `cu126`,
+# `auto`... come from PyTorch's own index. The choice is remembered: a later `make test` installs nothing again.
+HAVE_TORCH := $(shell cat .venv/torch-build 2>/dev/null)
+TORCH ?= $(or $(HAVE_TORCH),default)
+# Exact pins match the index's local versions too: torch==2.15.0 accepts 2.15.0+cpu (PEP 440). What is installed would
+# satisfy them as well, so a change of build has to ask for a reinstall.
+UV_TORCH := $(if $(filter-out default,$(TORCH)),--torch-backend=$(TORCH)) \
+  $(if $(filter-out $(TORCH),$(HAVE_TORCH)),--reinstall-package=torch --reinstall-package=torchvision)
+PIP_TORCH := $(if $(filter-out default,$(TORCH)),--extra-index-url=https://download.pytorch.org/whl/$(TORCH))
+
+# One empty file says what was installed: named by the requirements' checksum and the build of torch.
+STAMP := .venv/installed-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)-$(TORCH)
+
+.PHONY: help setup demo test check goldens bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | while IFS=$$'\t' read -r name what; do \
+	  printf '  make %-9s %s\n' "$$name" "$$what"; done
+
+setup: $(STAMP) ## make .venv and install the pinned requirements (TORCH=cpu: the small build)
+
+$(STAMP):
+	@test -x $(PY) \
+	  || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' && $(PYTHON) -m venv .venv; } \
+	  || { rm -rf .venv; uv venv --quiet --python '>=3.10' .venv; } \
+	  || { rm -rf .venv; echo 'No Python 3.10 or newer with venv was found.' >&2; \
+	       echo '  Try: apt install python3-venv, or make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)' >&2; exit 4; }
+	@command -v uv >/dev/null || test -x .venv/bin/uv || $(PY) -m pip install --quiet uv \
+	  || echo 'uv cannot be had; pip does the work, slower.' >&2
+	@# pip knows of indexes that uv was not told about (pip.conf): it has the last word.
+	PATH="$$PATH:$$PWD/.venv/bin" uv pip install --python $(PY) $(UV_TORCH) -r requirements-dev.txt \
+	  || $(PY) -m pip install $(PIP_TORCH) -r requirements-dev.txt
+	@rm -f .venv/installed-*; echo '$(TORCH)' > .venv/torch-build; touch $@
+
+demo: setup ## render a clip with known motion, raise its frame rate, measure: outputs/demo/
+	@$(PY) demo.py
+
+test: setup ## every test, slow ones too
+	@$(PY) -m pytest
+
+check: setup ## lint, types and the fast tests: before every commit
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(PY) -m pytest -m 'not slow and not gpu'
+
+goldens: setup ## remake the small facts in tests/goldens
+	@VFI_REMAKE_GOLDENS=1 $(PY) -m pytest -q tests -k golden
+
+bench: setup ## quality and speed tables: BENCH_CLIPS=folder of clips, results in outputs/bench
+	@$(PY) evaluate.py $(if $(BENCH_CLIPS),data.root=$(BENCH_CLIPS))
+
+clean: ## delete caches and outputs; keeps .venv
+	rm -rf outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
