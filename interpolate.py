@@ -1,0 +1,81 @@
+"""Raise the frame rate of a film: ``python interpolate.py input=clip.mp4 fps=60`` (``--help`` for more)."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vfi_pipeline.errors import DONE, INTERRUPTED, UserError
+from vfi_pipeline.jobs.command_line import CommandLine, parse
+from vfi_pipeline.jobs.interrupts import Interrupted, interruptible
+
+CONF = Path(__file__).resolve().parent / "conf"
+
+
+def run(line: CommandLine, command: str) -> int:
+    """Composes the configuration, puts the user's values in as they were typed, and works."""
+    from hydra import compose, initialize_config_dir
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from vfi_pipeline.jobs import batch
+    from vfi_pipeline.jobs.method import choose_method
+    from vfi_pipeline.jobs.options import read_options
+
+    name = line.values.pop("model", None)
+    with initialize_config_dir(str(CONF), version_base=None):
+        cfg = compose("interpolate", [f"model={name}"] if name else [], return_hydra_config=True)
+    name = name or cfg.hydra.runtime.choices.model
+    settings = OmegaConf.to_container(cfg.model, resolve=True)
+    defaults = {key: value for key, value in cfg.items() if key not in ("model", "hydra")}
+    options = read_options(tuple(line.inputs), {**defaults, **line.values})
+    method = choose_method(name, settings, line.nested, options, instantiate)
+    return batch.run(options, method, command, say)
+
+
+def say(text: str) -> None:
+    """A line of the result, on standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = shlex.join(["python", sys.argv[0] if argv is None else "interpolate.py", *words])
+    for stream in (sys.stdout, sys.stderr):  # a file name of any letters must not end the job in an old locale
+        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("vfi_pipeline").setLevel(logging.INFO)
+    try:
+        with interruptible():
+            known, models = option_names()
+            line = parse(words, known, {"model": models})
+            if line.help:
+                from vfi_pipeline.jobs.help import HELP
+
+                say(HELP)
+                return DONE
+            return run(line, command)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.code
+    except Interrupted as signal:
+        sys.stderr.write(f"\nStopped ({signal}). The finished segments are kept. To go on:\n  {command}\n")
+        return INTERRUPTED
+
+
+def option_names() -> tuple[frozenset[str], tuple[str, ...]]:
+    """The options and the models there are, read from ``conf``."""
+    import yaml
+
+    known = yaml.safe_load((CONF / "interpolate.yaml").read_text(encoding="utf-8"))
+    models = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+    return frozenset({*known, "input"} - {"defaults"}), tuple(models)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What ``python interpolate.py --help`` says."""
+
+HELP = """\
+Raise the frame rate of a film: new frames between the old ones, same length, same sound.
+
+  python interpolate.py input=clip.mp4 fps=60
+
+The film is written beside the input as clip_60fps.mp4, checked, and only then given its name. If the work is stopped
+(Ctrl-C, a crash, a power cut), the same command goes on where it was. Options may also be typed as --fps 60.
+
+HOW SMOOTH (exactly one)
+  fps=60            frames per second of the result; the duration stays. Also 59.94, 23.976, 60000/1001.
+                    (Some tools re-tag the same frames with fps=, which changes the duration. This one never does.)
+  multi=2           so many times the frames per second of the source; 2.5 works too
+  slowmo=4          slow motion: the same frames per second, four times as long
+  audio=...         slow motion only: drop (default), stretch (keeps the pitch) or silence. Otherwise keep or drop
+
+IN AND OUT
+  input=FILE        a video, a folder of videos (each is done), a folder of images or a pattern such as
+                    "shots/*.png" or shot_%04d.png (one film; input_fps=24 says how fast). May be given several times
+  output=FILE       a file (.mp4 .mkv .mov .webm .gif .webp ...), a folder/, or images: frames/%06d.png
+  name=TEMPLATE     names of files in a folder: {stem}_{fps}fps.{ext}; also {multi} {slowmo} {model}
+  overwrite=true    replace an output that exists
+  start= end=       only this part: 90.5, 1:30.5, 0:01:30
+  stream=2          which video stream, by ffmpeg's number, if there are several
+  codec= crf= preset= pix_fmt=
+                    codec=h264 (default, near-lossless), hevc, av1, vp9, prores, ffv1, or an ffmpeg encoder's name
+
+PICTURES
+  model=fit         how motion is found: fit, blend (cross-fade), hold (repeat); model.KEY=VALUE sets a model's option
+  weights=FILE      other weights for a model that has some
+  scene=off         do not look for cuts; scene_threshold=0.4 finds more, 0.6 fewer
+  cuts=FILE.json    use this list of cuts: [24, 48], or the list written beside an earlier output, edited
+  cut=blend         cross-fade over a cut; default: hold the frame before it
+  dedup=on          film on twos and threes: re-time repeated frames, same duration
+  mask=IMAGE        white stays as in the nearer source frame: logos, score boards, burnt-in subtitles
+  deinterlace=on    for interlaced sources, which are refused otherwise
+  scale=0.5         estimate motion on a picture of half the size: faster, less memory
+
+THE JOB
+  dry_run=true      show the plan (frames, streams kept and lost, disk space) and stop
+  status            show what is done and what is left: python interpolate.py status output=clip_60fps.mp4
+  resume=false      forget earlier work on this output and start anew
+  benchmark=true    write nothing, measure the speed
+  device=cpu        cpu, cuda, cuda:1; default: a GPU if there is one
+  precision=fp16    fp32, fp16, bf16, for models that know them
+  allow_damaged=true   use what can be decoded of a broken file
+  segment=20        seconds between two points that a job can resume from
+  check_space=off   start even if the disk looks too full
+  max_pixels=N      refuse larger pictures
+
+EXAMPLES
+  python interpolate.py input=film.mkv fps=60000/1001 codec=hevc crf=18
+  python interpolate.py input=clip.mp4 slowmo=4 audio=stretch output=slow/
+  python interpolate.py input=anime.mkv fps=60 dedup=on
+  python interpolate.py input=renders/ input_fps=24 fps=60 output=smooth/%05d.png
+  python interpolate.py a.mp4 b.mp4 c.mp4 --multi 2 --output done/
+
+Exit codes: 0 done and verified, 2 wrong option, 3 bad input, 4 output or machine, 130 interrupted. More: docs/interpolate.md
+"""

@@ -1,0 +1,294 @@
+"""The work folder beside an output: its lock, its journal, and what must not have changed for a job to go on.
+
+``clip_60fps.mp4.vfi-work/`` holds ``lock``, ``journal.json`` and the finished segments. The journal is written beside
+itself, flushed to the disk and renamed into place, after the segment it speaks of has been flushed: whenever the power
+goes, it tells the truth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
+
+try:
+    import fcntl
+except ImportError:  # not a Unix: no lock that the system drops for a killed process
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".vfi-work"
+_SAMPLE = 1 << 20
+
+
+def work_folder(target: Path) -> Path:
+    """The folder for the unfinished work on ``target``, beside it. A pattern's ``%`` is spelled out."""
+    name = target.name.replace("%", "pct")
+    # 255 bytes is the usual limit of a name; a long one is told apart by its hash.
+    if len(os.fsencode(name)) > 200:
+        name = name[:40] + "-" + hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+    return target.parent / (name + SUFFIX)
+
+
+def file_fingerprint(path: Path) -> dict[str, str]:
+    """Size, time of change, and a hash of the first and last mebibyte of a file."""
+    stat = path.stat()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(_SAMPLE))
+        if stat.st_size > _SAMPLE:
+            file.seek(max(_SAMPLE, stat.st_size - _SAMPLE))
+            digest.update(file.read(_SAMPLE))
+    return {"size": str(stat.st_size), "mtime": str(stat.st_mtime_ns), "content": digest.hexdigest()[:32]}
+
+
+def files_fingerprint(paths: tuple[Path, ...]) -> dict[str, str]:
+    """The same for an image sequence: names, sizes and times of all, content of the first and the last."""
+    digest = hashlib.sha256()
+    for path in paths:
+        stat = path.stat()
+        digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    ends = [file_fingerprint(path)["content"] for path in (paths[0], paths[-1])]
+    return {"files": str(len(paths)), "listing": digest.hexdigest()[:32], "content": "".join(ends)[:64]}
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a whole file, 32 hex digits: for weights, masks and cut lists."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_SAMPLE):
+            digest.update(block)
+    return digest.hexdigest()[:32]
+
+
+@dataclass
+class Done:
+    """One finished segment. ``content`` is the quick hash of its file or files; ``facts`` is for the summary."""
+
+    frames: int
+    size: str
+    content: str
+    cuts: list[int] = field(default_factory=list)
+    facts: dict[str, float] = field(default_factory=dict)
+
+
+class Journal:
+    """What is done of one job, on the disk. Made by ``open_journal``; every change is durable before it returns."""
+
+    def __init__(self, path: Path, fingerprint: Mapping[str, str], command: str) -> None:
+        self.path = path
+        self.fingerprint = dict(fingerprint)
+        self.command = command
+        self.done: dict[int, Done] = {}
+
+    def record(self, segment: int, done: Done) -> None:
+        """Notes ``segment`` as finished; its file must be flushed already."""
+        self.done[segment] = done
+        self.save()
+
+    def save(self) -> None:
+        """Writes the journal beside itself, flushes it and renames it into place."""
+        document = {
+            "fingerprint": self.fingerprint,
+            "command": self.command,
+            "segments": {str(index): vars(done) for index, done in sorted(self.done.items())},
+        }
+        write_durably(self.path, json.dumps(document, indent=1, ensure_ascii=True).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Journal:
+        """Reads a journal; ValueError or KeyError if it is damaged, OSError if it is not there."""
+        document = json.loads(path.read_text(encoding="utf-8"))
+        journal = cls(path, _texts(document["fingerprint"]), str(document["command"]))
+        for index, fields in document["segments"].items():
+            journal.done[int(index)] = Done(
+                int(fields["frames"]), str(fields["size"]), str(fields["content"]),
+                [int(cut) for cut in fields["cuts"]], {str(k): float(v) for k, v in fields["facts"].items()},
+            )  # fmt: skip
+        return journal
+
+    def differences(self, fingerprint: Mapping[str, str]) -> list[str]:
+        """What is not as it was, one ``name: before -> now`` each."""
+        names = sorted({*self.fingerprint, *fingerprint})
+        changed = [name for name in names if self.fingerprint.get(name) != fingerprint.get(name)]
+        return [f"{name}: {_short(self.fingerprint.get(name))} -> {_short(fingerprint.get(name))}" for name in changed]
+
+
+def open_journal(folder: Path, fingerprint: Mapping[str, str], command: str, resume: bool) -> Journal:
+    """The journal of a locked work folder: the old one if it fits, else a new one.
+
+    Raises:
+        UserError: if the folder holds work on another input or with other settings and ``resume`` is on.
+    """
+    path = folder / "journal.json"
+    old = None
+    if resume and path.exists():
+        try:
+            old = Journal.load(path)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            log.warning("%s is damaged (%s): starting anew.", path, error)
+    if old is not None:
+        changed = old.differences(fingerprint)
+        if changed:
+            raise UserError(
+                f"{folder.name} holds {len(old.done)} finished segments that do not fit this command. "
+                f"Changed: {'; '.join(changed)}.",
+                "the settings and input of before, or resume=false to start anew.",
+                USAGE,
+            )
+        old.command = command
+        return old
+    for child in folder.iterdir():
+        if child.name != "lock":
+            _remove(child)
+    journal = Journal(path, fingerprint, command)
+    journal.save()
+    return journal
+
+
+class Lock:
+    """The right to work in a folder; the system drops it when the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Takes the lock, making the folder if it is missing.
+
+        Raises:
+            UserError: if another process holds it (naming its pid), or the folder cannot be made.
+        """
+        self.path = folder / "lock"
+        while True:
+            try:
+                folder.mkdir(exist_ok=True)
+                self._file = self.path.open("a+")
+            except FileNotFoundError:
+                if not folder.parent.is_dir():
+                    raise UserError(f"The folder {folder.parent} does not exist.", "make it first.", ENVIRONMENT) from None
+                continue  # another process removed the folder when it had finished
+            except OSError as error:
+                raise UserError(
+                    f"Nothing can be written in {folder.parent} ({error.strerror}).", "output= in another folder.", ENVIRONMENT
+                ) from error
+            if fcntl is not None and not self._acquire():
+                holder = _holder(self._file)
+                self._file.close()
+                raise UserError(
+                    f"Another run is making {folder.name.removesuffix(SUFFIX)} already ({holder}).",
+                    "wait for it, stop it, or choose another output=.",
+                    ENVIRONMENT,
+                )
+            try:
+                if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
+                    break
+            except FileNotFoundError:
+                pass
+            self._file.close()  # the holder before us removed the file that we now have locked: take the new one
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(f"pid {os.getpid()} on {socket.gethostname()}")
+        self._file.flush()
+
+    def _acquire(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            log.warning("This file system has no locks (%s): start no second run for the same output.", error.strerror)
+        return True
+
+    def release(self) -> None:
+        """Gives the lock back."""
+        self._file.close()
+
+    def __enter__(self) -> Lock:  # noqa: PYI034  typing.Self needs Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def lock_holder(folder: Path) -> str | None:
+    """Who works in ``folder`` now (``pid 123 on host``), or None. Takes nothing."""
+    if fcntl is None:
+        return None
+    try:
+        with (folder / "lock").open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder(file)
+    except OSError:
+        pass
+    return None
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Writes ``content`` beside ``path``, flushes it to the disk and renames it into place."""
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    flush_folder(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Makes sure that a finished file is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Makes sure that a folder's names are on the disk, where the system can do that."""
+    try:
+        flush(folder)
+    except OSError:
+        log.debug("cannot flush the folder %s", folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a work folder, the lock last, so that no one slips in between."""
+    for child in folder.iterdir():
+        if child.name != "lock":
+            _remove(child)
+    (folder / "lock").unlink(missing_ok=True)
+    try:
+        folder.rmdir()
+    except OSError as error:
+        log.warning("%s could not be removed (%s).", folder, error.strerror)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _holder(file: Any) -> str:
+    file.seek(0)
+    return file.read(200).strip() or "its pid is not known yet"
+
+
+def _texts(mapping: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in mapping.items()}
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "not set"
+    return value if len(value) <= 60 else value[:24] + "..." + value[-8:]

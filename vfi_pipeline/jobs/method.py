@@ -1,0 +1,94 @@
+"""The chosen motion model, its options from the configuration and the command line, checked but not yet built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.jobs.journal import content_hash
+from vfi_pipeline.jobs.local import Method, resolve_device
+from vfi_pipeline.jobs.options import Options
+from vfi_pipeline.jobs.values import unknown
+
+
+def choose_method(
+    name: str,
+    settings: Mapping[str, Any],
+    nested: Mapping[str, str],
+    options: Options,
+    instantiate: Callable[[dict[str, Any]], Any],
+) -> Method:
+    """The model ``name`` with the user's ``model.key=value`` settings.
+
+    Args:
+        settings: the model's configuration; ``device``, ``precision``, ``weights`` and ``guide_span``, where it has
+            them, are filled in from the options (``scale`` multiplies ``guide_span``).
+        nested: ``model.key`` -> text.
+        instantiate: builds the model from its settings.
+
+    Raises:
+        UserError: if a setting is unknown or of another kind, or the model does not know an option that was given.
+    """
+    plain = dict(settings)
+    for key, text in nested.items():
+        _set(plain, key.split(".")[1:], text, key, name)
+    if options.weights is not None:
+        if "weights" not in plain:
+            raise UserError(f"model={name} takes no weights.", "leave weights= out, or choose another model=.")
+        plain["weights"] = str(Path(options.weights).absolute())
+    weights = plain.get("weights")
+    if weights and not Path(weights).is_file():
+        raise UserError(f"weights={weights} does not exist.", "check the name.", BAD_INPUT)
+    if options.precision != "auto":
+        if "precision" not in plain and options.precision != "fp32":
+            raise UserError(f"model={name} computes in fp32 only.", "leave precision= out.")
+        plain |= {"precision": options.precision} if "precision" in plain else {}
+    if options.scale != 1 and plain.get("guide_span"):
+        plain["guide_span"] = max(32, round(plain["guide_span"] * options.scale))
+    described = {key: str(value) for key, value in _flat(plain) if key != "weights"}
+    if weights:
+        described["weights"] = content_hash(Path(weights))
+
+    def build() -> Any:
+        if "device" in plain:
+            plain["device"] = resolve_device(options.device)
+        return instantiate(plain)
+
+    return Method(name, build, described)
+
+
+def _set(settings: dict[str, Any], path: list[str], text: str, key: str, name: str) -> None:
+    *parents, last = path
+    node: Any = settings
+    for part in parents:
+        node = node.get(part) if isinstance(node, dict) else None
+    known = [k for k in node if not str(k).startswith("_")] if isinstance(node, dict) else []
+    if last not in known:
+        if not known:
+            raise UserError(f"model={name} has no setting {'.'.join(path)!r}.", "leave it out.")
+        raise unknown(last, known, kind=f"setting of model={name}")
+    before = node[last]
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if isinstance(before, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value) or (before is not None and type(value) is not type(before)):
+        raise UserError(f"{key}={text} is of another kind than {before!r}.", f"{key}={before}.")
+    node[last] = value
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{prefix}{key}.")
+        elif not (prefix == "" and key == "device"):
+            found.append((prefix + str(key), value))
+    return found

@@ -1,0 +1,123 @@
+"""Where an output goes, and what must not be overwritten."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+from vfi_pipeline.errors import ENVIRONMENT, UserError
+from vfi_pipeline.jobs.options import Options
+from vfi_pipeline.jobs.sources import IMAGES, Film
+from vfi_pipeline.jobs.values import rate_text
+
+_NUMBERED = re.compile(r"%(0\d+|\d*)d")
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether ``path`` stands for numbered images, as ``frames/%06d.png``. In a film's name a ``%`` is a plain letter."""
+    return path.suffix.lower() in IMAGES and _NUMBERED.search(path.name) is not None
+
+
+def target_of(film: Film, options: Options, rate: Fraction, multi: Fraction, model: str, suffix: str, many: bool) -> Path:
+    """The output's path for ``film``, absolute.
+
+    Args:
+        rate: frames per second of the output. multi: output frames per source frame.
+        suffix: the container if the user leaves it to us, as ``.mp4``.
+        many: several films are worked on, so that ``output=`` can only be a folder.
+
+    Raises:
+        UserError: if ``output=`` cannot be a file's name, or its folder does not exist.
+    """
+    fields = {
+        "stem": film.stem, "fps": rate_text(rate), "multi": f"{float(multi):.3f}".rstrip("0").rstrip("."),
+        "slowmo": f"{float(options.slowmo or 1):g}", "model": model, "ext": suffix.lstrip("."),
+    }  # fmt: skip
+    named = re.sub(r"\{(\w+)\}", lambda found: fields[found[1]], options.name)
+    text = options.output
+    if text is None:
+        target = film.home / named
+    else:
+        path = Path(os.path.expanduser(text) if text.startswith("~") else text)
+        if path.is_dir() or text.endswith(("/", os.sep)):
+            target = path / named
+        elif many:
+            raise UserError(f"output={text} is one file, but there are several inputs.", f"output={text}/ (a folder).")
+        elif not path.suffix or path.suffix == ".":
+            raise UserError(
+                f"output={text} has no ending that names its container.", f"output={text}.mp4, or output={text}/ for a folder."
+            )
+        else:
+            target = path
+    target = Path(os.path.abspath(target))
+    if len(os.fsencode(target.name)) > 255 - 16:
+        raise UserError(
+            f"The output's name would be too long: {target.name[:40]}... ({len(os.fsencode(target.name))} bytes).",
+            "output= with a shorter name.",
+        )
+    return target
+
+
+def make_folder(target: Path, options: Options) -> None:
+    """Makes the folder of ``target`` if the user said it is one (``output=new/``), else insists that it exists.
+
+    Raises:
+        UserError: if it does not exist or cannot be written.
+    """
+    folder = target.parent
+    if not folder.is_dir():
+        if not (options.output or "").endswith(("/", os.sep)) and not is_pattern(target):
+            raise UserError(f"The folder {folder} does not exist.", f"mkdir -p {folder}", ENVIRONMENT)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"The folder {folder} cannot be made ({error.strerror}).", "another output=.", ENVIRONMENT
+            ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"Nothing may be written in {folder}.", "output= in another folder, or its permissions.", ENVIRONMENT)
+
+
+def existing(target: Path) -> list[Path]:
+    """What ``target`` would overwrite: the file itself, or images that match the pattern."""
+    if not is_pattern(target):
+        return [target] if os.path.lexists(target) else []
+    if not target.parent.is_dir():
+        return []
+    regex = r"\d+".join(re.escape(part) for part in _NUMBERED.sub("\0", target.name).split("\0"))
+    return [child for child in target.parent.iterdir() if re.fullmatch(regex, child.name)]
+
+
+def refuse_input_as_output(target: Path, inputs: Iterable[Path]) -> None:
+    """UserError if the output is one of the inputs, also by another name (a link)."""
+    present = existing(target)
+    for source in inputs:
+        for path in present:
+            try:
+                same = os.path.samefile(path, source)
+            except OSError:
+                same = False
+            if same:
+                raise UserError(
+                    f"The output {target.name} is the input {source.name} itself.", "another output=; overwrite=true is no help."
+                )
+
+
+def refuse_overwriting(target: Path) -> None:
+    """UserError if ``target`` exists."""
+    present = existing(target)
+    if present:
+        what = f"{target} exists" if present == [target] else f"{len(present)} images like {target} exist"
+        raise UserError(f"{what} already.", "overwrite=true, or another output=.", ENVIRONMENT)
+
+
+def free_name(path: Path) -> Path:
+    """``path`` if nothing is there, else ``name-2.ext`` and so on."""
+    candidate, number = path, 2
+    while os.path.lexists(candidate):
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        number += 1
+    return candidate

@@ -1,0 +1,213 @@
+"""What will be done to one film, worked out before any frame is decoded. Pure: facts in, plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.jobs.options import Options
+from vfi_pipeline.jobs.values import clock_text, rate_text, size_text
+from vfi_pipeline.media.assemble import Timing
+from vfi_pipeline.media.containers import StreamPlan
+from vfi_pipeline.media.encoders import Encoding, VideoSpec
+from vfi_pipeline.media.frames import pixel_format
+from vfi_pipeline.media.info import SourceInfo, VideoInfo
+from vfi_pipeline.media.timeline import SourceTimes, Timeline
+
+# A segment is lost when the power goes, so none has more output frames than this (20 s at 60 fps).
+MOST_FRAMES = 1200
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Output frames ``start .. stop - 1``, and the source frames ``first .. last`` (both included) they are made of."""
+
+    number: int
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def frames(self) -> int:
+        return self.stop - self.start
+
+    def within(self, before: int, after: int, frames: int) -> Segment:
+        """The same segment with source frames around it, as far as the film's ``frames`` reach."""
+        return replace(self, first=max(0, self.first - before), last=min(frames - 1, self.last + after))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided before the work starts. ``cuts`` is None where they are looked for."""
+
+    info: SourceInfo
+    timeline: Timeline
+    target: Path
+    segments: tuple[Segment, ...]
+    spec: VideoSpec
+    encoding: Encoding
+    streams: StreamPlan
+    timing: Timing
+    cuts: tuple[int, ...] | None
+
+    @property
+    def disk_bytes(self) -> int:
+        """About how much free space the work needs, segments and joined film together."""
+        return estimate_bytes(self.spec, self.encoding, self.timeline.count, self.info)
+
+
+def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timeline:
+    """The output's timeline for the asked rate, factor or slow motion, and trim.
+
+    Raises:
+        UserError: if nothing lies between ``start`` and ``end``.
+    """
+    source_rate = info.video.rate
+    slowdown = options.slowmo or Fraction(1)
+    rate = options.fps or source_rate * (options.multi or 1)
+    begin = None if options.start is None else info.start + options.start
+    end = None if options.end is None else info.start + options.end
+    if begin is not None and begin >= times.end:
+        raise UserError(
+            f"{info.path.name} ends at {float(times.end - info.start):.3f} s; start={float(options.start or 0):g} lies behind.",
+            "an earlier start=.",
+        )
+    if end is not None and end <= times.first:
+        raise UserError(
+            f"The pictures of {info.path.name} begin at {float(times.first - info.start):.3f} s, after end={float(options.end or 0):g}.",
+            "a later end=.",
+        )  # fmt: skip
+    return Timeline(times, rate, slowdown, begin, end)
+
+
+def segments_of(timeline: Timeline, length: Fraction) -> tuple[Segment, ...]:
+    """Cuts the work at source frames about ``length`` seconds apart; the same film and settings give the same segments.
+
+    Args:
+        length: seconds of source; shortened so that no segment has much more than ``MOST_FRAMES`` output frames.
+    """
+    times = timeline.times
+    length = min(length, MOST_FRAMES / (timeline.rate * timeline.slowdown))
+    bounds = [0]
+    frame, moment = timeline.slot(0).source, timeline.begin + length
+    while moment + length / 2 <= timeline.end:  # a short rest joins the last segment
+        frame = max(frame + 1, times.starting_at(moment))
+        slot = timeline.first_slot_at(frame)
+        if slot >= timeline.count:
+            break
+        if slot > bounds[-1]:
+            bounds.append(slot)
+        moment = max(moment + length, times.time(frame) + length / 2)
+    segments = []
+    for number, (start, stop) in enumerate(zip(bounds, [*bounds[1:], timeline.count])):
+        segments.append(Segment(number, start, stop, *timeline.sources(start, stop)))
+    return tuple(segments)
+
+
+def cuts_of(entries: Sequence[int | Fraction] | None, info: SourceInfo, times: SourceTimes) -> tuple[int, ...] | None:
+    """The user's cut list as source frame numbers: a time means the frame that starts nearest to it.
+
+    Raises:
+        UserError: if an entry lies outside the film.
+    """
+    if entries is None:
+        return None
+    found = set()
+    for entry in entries:
+        if isinstance(entry, int):
+            frame = entry
+        else:
+            moment = info.start + entry
+            frame = times.starting_at(moment)
+            if frame == len(times) and moment < times.end:
+                frame -= 1
+            if 0 < frame < len(times) and moment - times.time(frame - 1) < times.time(frame) - moment:
+                frame -= 1
+        if frame >= len(times):
+            raise UserError(
+                f"The cut list names {entry if isinstance(entry, int) else f'{float(entry):g} s'}, "
+                f"but the film has {len(times)} frames in {float(times.span):.3f} s.",
+                "correct the list.", BAD_INPUT,
+            )  # fmt: skip
+        if frame > 0:
+            found.add(frame)
+    return tuple(sorted(found))
+
+
+def check_size(video: VideoInfo, name: str, most: int) -> None:
+    """UserError if the picture is larger than ``most`` pixels: a guard against files made to exhaust the memory."""
+    if video.width * video.height > most:
+        raise UserError(
+            f"{name}: {video.width} x {video.height} is more than max_pixels={most}.",
+            f"max_pixels={video.width * video.height} if that is really its size.", BAD_INPUT,
+        )  # fmt: skip
+
+
+# Bits per pixel that visually lossless settings take on ordinary films, on the safe side.
+_BITS_PER_PIXEL = {
+    "h264": 0.45, "hevc": 0.35, "av1": 0.3, "vp9": 0.35, "prores": 4.5, "dnxhd": 4.5, "mjpeg": 3.0, "mpeg4": 0.6,
+    "mpeg2video": 0.8, "gif": 4.0, "webp": 2.0,
+}  # fmt: skip
+
+
+def estimate_bytes(spec: VideoSpec, encoding: Encoding, frames: int, info: SourceInfo) -> int:
+    """About how many bytes the work takes on the disk: the segments, the joined film, and a copy of the other streams."""
+    if encoding.finish == "nothing":
+        return 0
+    pixels = spec.width * spec.height
+    form = pixel_format(spec.pixel_format)
+    raw = sum(h * w for h, w in (form.plane_size(i, spec.width, spec.height) for i in range(len(form.planes))))
+    raw *= form.dtype.itemsize
+    lossless = frames * raw * 0.6
+    bits = _BITS_PER_PIXEL.get(encoding.codec)
+    once = lossless if encoding.lossless or bits is None else frames * pixels * bits / 8
+    if encoding.finish == "images":
+        return int(once)
+    try:
+        others = info.path.stat().st_size // 4 if info.others else 0
+    except OSError:
+        others = 0
+    segments = lossless if encoding.finish in ("gif", "webp", "apng") else once
+    return int(segments + once + others) + 100_000
+
+
+def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[str]:
+    """The plan for people, one fact per line."""
+    info, timeline, video = plan.info, plan.timeline, plan.info.video
+    source = timeline.times
+    turned = f", shown turned by {video.rotation} degrees" if video.rotation else ""
+    trim = "" if options.start is None and options.end is None else (
+        f", from {float(timeline.begin - info.start):.3f} s to {float(timeline.end - info.start):.3f} s"
+    )  # fmt: skip
+    made = sum(1 for slot in timeline.slots() if slot.t)
+    lines = [
+        f"input     {info.path}: {video.codec} {video.width} x {video.height} {video.pixel_format}, "
+        f"{rate_text(video.rate)} fps, {len(source)} frames, {clock_text(float(source.span))}{turned}{trim}",
+        f"output    {plan.target if plan.encoding.finish != 'nothing' else 'none (benchmark)'}: {plan.encoding.encoder} "
+        f"{plan.encoding.pixel_format}{_settings(plan.encoding)}, {rate_text(timeline.rate)} fps, "
+        f"{timeline.count} frames, {float(timeline.duration):.3f} s",
+        f"frames    {timeline.count - made} copied from the source, {made} between two source frames",
+        f"segments  {len(plan.segments)}; {done} done, {len(plan.segments) - done} left",
+        f"cuts      {_cuts_text(plan, options)}",
+    ]
+    lines += [f"streams   {line}" for line in plan.streams.lines()]
+    lines += [f"note      {note}" for note in (*plan.encoding.notes, *plan.streams.notes)]
+    if plan.encoding.finish != "nothing":
+        have = "" if free is None else f"; {size_text(free)} free"
+        lines.append(f"disk      about {size_text(plan.disk_bytes)} while working{have}")
+    return lines
+
+
+def _settings(encoding: Encoding) -> str:
+    shown = [f"{key} {value}" for key, value in encoding.options if key in ("crf", "qp", "cq", "preset", "profile")]
+    return "".join(f" {text}" for text in shown)
+
+
+def _cuts_text(plan: Plan, options: Options) -> str:
+    if plan.cuts is not None:
+        return f"{len(plan.cuts)} from {options.cuts}" if options.cuts else "none looked for (scene=off)"
+    return f"looked for while working (scene_threshold={options.scene_threshold:g}), {options.cut} at each"

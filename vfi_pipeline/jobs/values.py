@@ -1,0 +1,135 @@
+"""What users type, as exact values: rates, times, switches, choices. Every error names the option and what fits."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+from fractions import Fraction
+
+from vfi_pipeline.errors import UserError
+
+_NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
+_NTSC = 1001
+
+
+def rate(option: str, text: str) -> Fraction:
+    """A rate as a Fraction: ``60``, ``60000/1001``, ``12.5``; 59.94, 29.97, 23.976 and 23.98 mean n * 1000/1001.
+
+    A decimal means the broadcast rate n * 1000/1001 if that is what it was rounded from (to the digits given).
+    """
+    text = text.strip().lower().removesuffix("fps").strip()
+    value = _fraction(text)
+    if value is None or not 0 < value <= 10_000:
+        raise UserError(f"{option}={text} is not a frame rate.", f"{option}=60, {option}=59.94 or {option}=60000/1001.")
+    digits = len(text.partition(".")[2]) if "/" not in text else 0
+    if digits >= 2:
+        whole = round(value * _NTSC / 1000)
+        broadcast = Fraction(whole * 1000, _NTSC)
+        if whole >= 10 and abs(value - broadcast) <= Fraction(1, 2 * 10 ** min(digits, 3)):
+            return broadcast
+    return value
+
+
+def factor(option: str, text: str) -> Fraction:
+    """A positive factor as a Fraction: ``2``, ``2.5``, ``5/2``, ``2.5x``."""
+    value = _fraction(text.strip().lower().removesuffix("x"))
+    if value is None or not 0 < value <= 1000:
+        raise UserError(f"{option}={text} is not a factor.", f"{option}=2, {option}=2.5 or {option}=5/2.")
+    return value
+
+
+def moment(option: str, text: str) -> Fraction:
+    """A time in seconds as a Fraction: ``90``, ``90.5``, ``90s``, ``1:30.5``, ``1:02:03``, ``500ms``."""
+    plain = text.strip().lower()
+    if plain.endswith("ms") and (value := _fraction(plain[:-2])) is not None:
+        return value / 1000
+    parts = plain.removesuffix("s").split(":")
+    values = [_fraction(part) for part in parts]
+    if len(parts) > 3 or any(value is None for value in values) or any(v >= 60 for v in values[1:] if v is not None):
+        raise UserError(f"{option}={text} is not a time.", f"{option}=90.5 (seconds) or {option}=0:01:30.5.")
+    total = Fraction(0)
+    for value in values:
+        total = total * 60 + (value or 0)
+    return total
+
+
+def switch(option: str, text: str) -> bool:
+    """``on/off``, ``true/false``, ``yes/no``, ``1/0``."""
+    plain = text.strip().lower()
+    if plain in ("on", "true", "yes", "y", "1"):
+        return True
+    if plain in ("off", "false", "no", "n", "0"):
+        return False
+    raise UserError(f"{option}={text} is neither on nor off.", f"{option}=on or {option}=off.")
+
+
+def choice(option: str, text: str, choices: Iterable[str]) -> str:
+    """One of ``choices``."""
+    choices = tuple(choices)
+    plain = text.strip().lower()
+    if plain not in choices:
+        raise UserError(f"{option}={text} is not known.", " or ".join(f"{option}={name}" for name in choices) + ".")
+    return plain
+
+
+def real(option: str, text: str, low: float, high: float) -> float:
+    """A finite number between ``low`` and ``high``, both included."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise UserError(f"{option}={text} is not a number from {low:g} to {high:g}.", f"{option}={(low + high) / 2:g}.")
+    return value
+
+
+def whole(option: str, text: str, low: int, high: int) -> int:
+    """A whole number between ``low`` and ``high``, both included."""
+    try:
+        value = int(text.strip().replace("_", ""))
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise UserError(f"{option}={text} is not a whole number from {low} to {high}.", f"{option}={max(low, min(high, 1))}.")
+    return value
+
+
+def unknown(name: str, known: Iterable[str], kind: str = "option") -> UserError:
+    """The error for a name nobody knows: says which known one is nearest."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = near or [other for other in known if name and (other.startswith(name) or name.startswith(other))][:1]
+    if near:
+        return UserError(f"There is no {kind} {name!r}.", f"{near[0]} (python interpolate.py --help lists them all).")
+    return UserError(f"There is no {kind} {name!r}.", f"one of {', '.join(known)}.")
+
+
+def rate_text(value: Fraction) -> str:
+    """A rate as people write it: 60, 59.94, 23.976, 12.5."""
+    return f"{float(value):.3f}".rstrip("0").rstrip(".")
+
+
+def clock_text(seconds: float) -> str:
+    """A length of time as h:mm:ss."""
+    seconds = max(0, int(seconds + 0.5))
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def size_text(count: float) -> str:
+    """A number of bytes as people read it: 3.4 GB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit in ("bytes", "kB") else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def _fraction(text: str) -> Fraction | None:
+    """A plain decimal or a ratio of two; None if it is neither (no signs, no exponents, no huge digit strings)."""
+    found = re.fullmatch(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER})\s*)?", text, flags=re.ASCII)
+    if not found or len(text) > 40:
+        return None
+    above, below = Fraction(found[1]), Fraction(found[2] or "1")
+    return above / below if below else None
