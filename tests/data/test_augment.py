@@ -52,7 +52,9 @@ def test_noise_and_compression_spare_the_middle_frame():
     pictures, _ = bad(still, TIMES, np.random.default_rng(0))
 
     clean = torch.from_numpy(still[0]).permute(2, 0, 1) / 255
-    assert torch.equal(pictures[1], clean) and not torch.equal(pictures[0], clean) and not torch.equal(pictures[2], clean)
+    assert (
+        torch.equal(pictures[1], clean) and not torch.equal(pictures[0], clean) and not torch.equal(pictures[2], clean)
+    )
 
 
 def test_the_busiest_crop_finds_the_thing_that_moves():

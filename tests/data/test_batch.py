@@ -8,7 +8,9 @@ from vfi_pipeline.data.batch import Triplet, Unpaired, collate
 
 def triplet(times: int = 1, velocity: torch.Tensor | None = None) -> Triplet:
     picture = torch.rand(3, 6, 8)
-    return Triplet(picture, torch.rand(times, 3, 6, 8), picture.flip(0), torch.linspace(0, 1, times + 2)[1:-1], velocity)
+    return Triplet(
+        picture, torch.rand(times, 3, 6, 8), picture.flip(0), torch.linspace(0, 1, times + 2)[1:-1], velocity
+    )
 
 
 def test_a_batch_of_triplets_keeps_every_sample_in_place():

@@ -1,4 +1,4 @@
-"""Triplets from clips in memory: deterministic by counter, truly in time order, motion over-represented, bad clips left out."""
+"""Triplets from clips in memory: set by the counter, in true time order, motion over-represented, bad clips left out."""
 
 import numpy as np
 import pytest
@@ -51,12 +51,14 @@ def test_the_middle_frame_is_where_its_t_says(folder):
 
 def _shift(first, last) -> int:
     """The pan (px) that makes ``last`` out of ``first``, found by trying all."""
-    misfits = [(first[..., k:] - last[..., :first.shape[-1] - k]).abs().mean() for k in range(44)]
+    misfits = [(first[..., k:] - last[..., : first.shape[-1] - k]).abs().mean() for k in range(44)]
     return int(torch.stack(misfits).argmin())
 
 
 def test_played_backwards_the_times_turn_round(folder):
-    reverse = Augmentation.none(48).__class__(48, (1.0, 1.0), 0, 0, 0, reverse=1, busiest=0, colour=0, exposure=0, blur=0, noise=0, jpeg=0)
+    reverse = Augmentation.none(48).__class__(
+        48, (1.0, 1.0), 0, 0, 0, reverse=1, busiest=0, colour=0, exposure=0, blur=0, noise=0, jpeg=0
+    )
     clips = memory(folder, augmentation=reverse, spans=(4, 4), middles=1)
 
     for counter in range(8):

@@ -50,7 +50,7 @@ def test_a_small_thing_that_moves_is_no_repeat():
     still = texture(96, 128)
     pictures = [still.copy() for _ in range(4)]
     for k, picture in enumerate(pictures):
-        picture[40:48, 40 + 3 * k:48 + 3 * k] = 255
+        picture[40:48, 40 + 3 * k : 48 + 3 * k] = 255
 
     assert not indexed(pictures).still.any()
 

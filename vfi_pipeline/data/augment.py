@@ -1,4 +1,4 @@
-"""Random crops and photometric changes of a stack of frames that belong together. All randomness comes from the given generator."""
+"""Random crops and photometric changes of frames that belong together; all chance comes from the given generator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vfi_pipeline.geometry import pixel_grid, sample
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How frames are cropped and changed. A probability of 0 turns a change off; ``Augmentation.none(crop)`` keeps only the crop.
+    """How frames are cropped and changed. Probability 0 turns a change off; ``Augmentation.none(crop)`` only crops.
 
     Attributes:
         crop: side of the square that comes out, px.
@@ -49,7 +49,9 @@ class Augmentation:
     @classmethod
     def none(cls, crop: int) -> Augmentation:
         """A random crop at native scale and nothing else."""
-        return cls(crop, (1.0, 1.0), *([0.0] * 2), flip=0, reverse=0, busiest=0, colour=0, exposure=0, blur=0, noise=0, jpeg=0)
+        return cls(
+            crop, (1.0, 1.0), *([0.0] * 2), flip=0, reverse=0, busiest=0, colour=0, exposure=0, blur=0, noise=0, jpeg=0
+        )
 
     def fits(self, width: int, height: int) -> bool:
         """Whether a picture of this size can fill a crop, enlarged as far as ``scale`` allows."""
@@ -83,7 +85,7 @@ class Augmentation:
         scale = max(scale, inner / min(height, width))
         side = min(round(inner / scale), height, width)
         top, left = self._place(frames, side, random)
-        region = np.ascontiguousarray(frames[:, top:top + side, left:left + side])
+        region = np.ascontiguousarray(frames[:, top : top + side, left : left + side])
         pictures = torch.from_numpy(region).permute(0, 3, 1, 2)
         if side != inner:
             pictures = F.interpolate(pictures, (inner, inner), mode="bilinear", antialias=side > inner)
@@ -98,12 +100,17 @@ class Augmentation:
     def _place(self, frames: np.ndarray, side: int, random: np.random.Generator) -> tuple[int, int]:
         height, width = frames.shape[1:3]
         tries = self.tries if random.random() < self.busiest else 1
-        places = [(int(random.integers(height - side + 1)), int(random.integers(width - side + 1))) for _ in range(tries)]
+        places = [
+            (int(random.integers(height - side + 1)), int(random.integers(width - side + 1))) for _ in range(tries)
+        ]
         if tries == 1:
             return places[0]
 
         def change(place: tuple[int, int]) -> float:
-            first, last = (end[place[0]:place[0] + side:8, place[1]:place[1] + side:8, 1] for end in (frames[0], frames[-1]))
+            first, last = (
+                end[place[0] : place[0] + side : 8, place[1] : place[1] + side : 8, 1]
+                for end in (frames[0], frames[-1])
+            )
             return float(np.abs(first.astype(np.int16) - last).mean())
 
         return max(places, key=change)
@@ -111,7 +118,9 @@ class Augmentation:
     def _photometry(self, pictures: Tensor, times: np.ndarray, random: np.random.Generator) -> Tensor:
         if random.random() < self.colour:
             gamma = math.exp(random.uniform(-0.35, 0.35))
-            gain = torch.from_numpy(np.exp(random.uniform(-0.2, 0.2) + random.uniform(-0.08, 0.08, 3)).astype(np.float32))
+            gain = torch.from_numpy(
+                np.exp(random.uniform(-0.2, 0.2) + random.uniform(-0.08, 0.08, 3)).astype(np.float32)
+            )
             order = random.permutation(3) if random.random() < 0.3 else np.arange(3)
             pictures = (pictures[:, order.tolist()].clamp(min=1e-4) ** gamma * gain.view(1, 3, 1, 1)).clamp_(0, 1)
         if random.random() < self.blur:
@@ -128,9 +137,14 @@ class Augmentation:
             picture = picture + torch.from_numpy(random.normal(0, sigma, tuple(picture.shape)).astype(np.float32))
         if random.random() < self.jpeg:
             codes = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-            done, packed = cv2.imencode(".jpg", codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(40, 96))])
+            done, packed = cv2.imencode(
+                ".jpg", codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(40, 96))]
+            )
             assert done
-            picture = torch.from_numpy(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy()).permute(2, 0, 1).float() / 255
+            picture = (
+                torch.from_numpy(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy()).permute(2, 0, 1).float()
+                / 255
+            )
         return picture
 
 

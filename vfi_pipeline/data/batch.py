@@ -1,4 +1,4 @@
-"""What every data set yields: triplets of one motion, or unrelated pairs. Images are RGB in [0, 1], ``geometry``'s conventions."""
+"""What every data set yields: triplets of one motion, or unrelated pairs, in ``geometry``'s conventions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Triplet(NamedTuple):
         middle: (B, T, 3, H, W) the true frames at ``t``; T may be 0.
         last: (B, 3, H, W) the frame at t = 1.
         t: (B, T) times of ``middle``, each in [0, 1].
-        velocity: (B, 2, H, W) how the scene moves, pixels per unit t, (dx, dy): what is seen at x moves on to x + velocity dt.
-            That is *minus* the velocity that a pull-back displacement follows (``geometry``: content moves by minus
-            the displacement). NaN where the motion is not known; None if no sample of the batch knows it.
+        velocity: (B, 2, H, W) how the scene moves, pixels per unit t, (dx, dy): what is seen at x at t = 0.5 moves on
+            to x + velocity dt. That is *minus* the velocity that a pull-back displacement follows (``geometry``:
+            content moves by minus the displacement). NaN where the motion is not known; None if no sample knows it.
     """
 
     first: Tensor
@@ -29,7 +29,7 @@ class Triplet(NamedTuple):
     velocity: Tensor | None = None
 
     def known_velocity(self) -> tuple[Tensor, Tensor]:
-        """(velocity with zeros where it is unknown, mask (B, 1, H, W) that is 1 where it is known): safe to multiply."""
+        """(velocity, zero where it is unknown; mask (B, 1, H, W), 1 where it is known): safe to multiply."""
         if self.velocity is None:
             mask = self.first.new_zeros((*self.first.shape[:-3], 1, *self.first.shape[-2:]))
             return mask.repeat_interleave(2, dim=-3), mask
@@ -57,7 +57,9 @@ def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpair
         raise ValueError(f"A batch needs samples of one kind, got {sorted(kind.__name__ for kind in kinds)}.")
     shapes = {tuple(tuple(part.shape) for part in sample[:4]) for sample in samples}
     if len(shapes) != 1:
-        raise ValueError(f"A batch needs samples of one shape, got {sorted(shapes)}. Give the data set a crop and fixed T.")
+        raise ValueError(
+            f"A batch needs samples of one shape, got {sorted(shapes)}. Give the data set a crop and fixed T."
+        )
     if isinstance(samples[0], Unpaired):
         return Unpaired(*(torch.stack(parts) for parts in zip(*samples)))
     parts = [torch.stack(part) for part in list(zip(*samples))[:4]]

@@ -33,7 +33,9 @@ def find_films(root: Path) -> list[Path]:
         raise UserError(f"{root} does not exist.", "Point data.root at a folder of films.", BAD_INPUT)
     if root.is_file():
         return [root]
-    films = sorted(path for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file() and path.name[0] != ".")
+    films = sorted(
+        path for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file() and path.name[0] != "."
+    )
     if not films:
         raise UserError(f"{root} holds no films.", f"Known endings: {' '.join(sorted(EXTENSIONS))}.", BAD_INPUT)
     return films
@@ -47,7 +49,7 @@ def split_films(films: Sequence[Path], share: float = 0.1) -> tuple[list[Path], 
     ranked = sorted(films, key=lambda film: zlib.crc32(film.name.encode()) / 2**32)
     held = [film for film in ranked if zlib.crc32(film.name.encode()) / 2**32 < share]
     if len(films) > 1:
-        held = held[:len(films) - 1] or ranked[:1]
+        held = held[: len(films) - 1] or ranked[:1]
     chosen = set(held)
     return [film for film in films if film not in chosen], sorted(chosen)
 
@@ -112,10 +114,16 @@ class MemoryClips(_Triplets):
                 facts = video_facts(path)
                 width, height = shrunk(facts.width, facts.height, longest)
                 if not augmentation.fits(width, height):
-                    raise UserError(f"{path} is {width}x{height}, too small for crops of {augmentation.crop}.", "Lower data.crop.")
+                    raise UserError(
+                        f"{path} is {width}x{height}, too small for crops of {augmentation.crop}.", "Lower data.crop."
+                    )
                 decoded = list(read_pictures(path, longest=longest, threads=threads))
                 if len({picture.shape for _, picture in decoded}) != 1:
-                    raise UserError(f"{path} holds no pictures, or pictures of several sizes.", "Move it out of the folder.", BAD_INPUT)
+                    raise UserError(
+                        f"{path} holds no pictures, or pictures of several sizes.",
+                        "Move it out of the folder.",
+                        BAD_INPUT,
+                    )
             except UserError as error:
                 log.warning("Left out: %s", error.args[0])
                 self.skipped += 1
@@ -123,8 +131,14 @@ class MemoryClips(_Triplets):
             index = film_index(path, decoded, cache, most_s=None)
             shown_height, shown_width = decoded[0][1].shape[:2]
             index = FilmIndex(
-                path, shown_width, shown_height, index.pts, index.time_base,
-                index.motion * (shown_width / index.width), index.cut, index.still,
+                path,
+                shown_width,
+                shown_height,
+                index.pts,
+                index.time_base,
+                index.motion * (shown_width / index.width),
+                index.cut,
+                index.still,
             )
             held += sum(picture.nbytes for _, picture in decoded) / 2**30
             if held > memory_gb:
@@ -135,11 +149,20 @@ class MemoryClips(_Triplets):
             self.films.append(index)
             self.pictures.append(np.stack([picture for _, picture in decoded]))
         if not self.films:
-            raise UserError(f"None of the {len(paths)} clips can be used.", "See the warnings above for each one's reason.", BAD_INPUT)
+            raise UserError(
+                f"None of the {len(paths)} clips can be used.",
+                "See the warnings above for each one's reason.",
+                BAD_INPUT,
+            )
         self.draw = TripletDraw(self.films, spans, middles, centred, least_motion)
         log.info(
-            "%d clips, %d frames, %.1f GB, %d pairs, by motion %s; %d left out", len(self.films), sum(map(len, self.films)),
-            held, len(self.draw), self.draw.counts(), self.skipped,
+            "%d clips, %d frames, %.1f GB, %d pairs, by motion %s; %d left out",
+            len(self.films),
+            sum(map(len, self.films)),
+            held,
+            len(self.draw),
+            self.draw.counts(),
+            self.skipped,
         )
 
     def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 
 log = logging.getLogger(__name__)
 
-# Upper ends of the motion classes: how far the fast tenth of the picture moves from the first to the last frame, as a share
-# of the longer side (0.05 = 43 px at 854), and how often each is drawn. Beyond the last end nothing is drawn.
+# Upper ends of the motion classes: how far the fast tenth of the picture moves from the first to the last frame, as a
+# share of the longer side (0.05 = 43 px at 854), and how often each is drawn. Beyond the last end nothing is drawn.
 CLASSES = ((0.0025, 0.04), (0.005, 0.08), (0.01, 0.15), (0.02, 0.22), (0.04, 0.23), (0.08, 0.18), (0.16, 0.10))
 
 
@@ -77,7 +77,8 @@ class TripletDraw:
             raise UserError(
                 f"None of the {len(self.films)} films holds a triplet: {self.spans[0] + 1} different frames in a row, "
                 f"no cut between them, motion of {self.least_motion} px to {100 * self.classes[-1][0]:.0f} % of the width.",
-                "Add films with longer shots, or lower data.spans or data.least_motion.", BAD_INPUT,
+                "Add films with longer shots, or lower data.spans or data.least_motion.",
+                BAD_INPUT,
             )
         self._weights = weights / weights.sum()
 
@@ -98,7 +99,11 @@ class TripletDraw:
         if self.centred:
             inner = np.array([round(span / 2)]) if self.middles else np.zeros(0, int)
         else:
-            inner = np.sort(random.choice(np.arange(1, span), size=self.middles, replace=False)) if self.middles else np.zeros(0, int)
+            inner = (
+                np.sort(random.choice(np.arange(1, span), size=self.middles, replace=False))
+                if self.middles
+                else np.zeros(0, int)
+            )
         frames = run[start + np.concatenate(([0], inner, [span])).astype(int)]
         pts = self.films[film].pts[frames].astype(np.float64)
         return Draw(film, frames, ((pts - pts[0]) / (pts[-1] - pts[0])).astype(np.float32))

@@ -1,7 +1,7 @@
 """What is in a film, found once and cached: the time of every picture, cuts, duplicates, and how fast things move.
 
-The index drives which triplets are drawn. It errs on one side: a doubtful cut only costs the triplets across it, so cuts
-are called early; that is not how ``synthesis.cuts`` must decide, where a false cut shows.
+The index drives which triplets are drawn. It errs on one side: a doubtful cut only costs the triplets across it, so
+cuts are called early; that is not how ``synthesis.cuts`` must decide, where a false cut shows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,22 @@ VERSION = 1  # of the cached index; raise it when what it holds changes
 STRETCH_S = 10.0
 SPAN = 192  # longer side of the pictures that motion is judged on
 EXTENSIONS = {
-    ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp", ".gif",
+    ".mp4",
+    ".mkv",
+    ".mov",
+    ".webm",
+    ".avi",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".m2ts",
+    ".mts",
+    ".wmv",
+    ".flv",
+    ".ogv",
+    ".3gp",
+    ".gif",
 }
 
 
@@ -42,7 +57,7 @@ class FilmIndex:
         width, height: of its upright pictures.
         pts: (N,) int64, presentation times in units of ``time_base``.
         time_base: seconds per pts.
-        motion: (N-1,) float32, how far the faster tenth of the picture moves to the next one, in pixels of the film's size.
+        motion: (N-1,) float32, how far the faster tenth of the picture moves to the next one, px of the film's size.
         cut: (N-1,) bool, a change of shot (or a flash, or a hole in the film) lies between a picture and the next.
         still: (N-1,) bool, the next picture repeats this one.
     """
@@ -87,9 +102,9 @@ class FilmIndex:
 
 
 def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction) -> FilmIndex:
-    """Indexes the ``(pts, uint8 RGB picture)`` of one film. Sizes and motion are those of the pictures given.
+    """Indexes the ``(pts, uint8 RGB picture)`` of a film; sizes and motion are those of the pictures given.
 
-    Motion is DIS optical flow between neighbours at 192 px; a cut is where even the moved picture does not look like the next.
+    Motion is DIS optical flow between neighbours at 192 px; a cut is where even the moved picture is unlike the next.
     """
     flow_of = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     pts: list[int] = []
@@ -132,7 +147,7 @@ def find_cuts(misfit: np.ndarray, level: float = 0.3, ratio: float = 2.5) -> np.
     """Where the misfit is both large and far above its neighbours' (median of the 5 on either side)."""
     cut = np.zeros(len(misfit), bool)
     for k, value in enumerate(misfit):
-        around = np.concatenate((misfit[max(0, k - 5):k], misfit[k + 1:k + 6]))
+        around = np.concatenate((misfit[max(0, k - 5) : k], misfit[k + 1 : k + 6]))
         usual = float(np.median(around)) if len(around) else 0.0
         cut[k] = value > 0.9 or (value > level and value > ratio * usual)
     return cut
@@ -140,8 +155,10 @@ def find_cuts(misfit: np.ndarray, level: float = 0.3, ratio: float = 2.5) -> np.
 
 def _misfit(first: np.ndarray, last: np.ndarray, flow: np.ndarray) -> float:
     """Mean difference left after motion, as a share of what an unrelated picture of the same contrast would leave."""
-    rows, columns = np.mgrid[0:first.shape[0], 0:first.shape[1]].astype(np.float32)
-    moved = cv2.remap(last, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    rows, columns = np.mgrid[0 : first.shape[0], 0 : first.shape[1]].astype(np.float32)
+    moved = cv2.remap(
+        last, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     left = np.abs(first.astype(np.float32) - moved).mean()
     contrast = (first.std() + last.std()) / 2
     return float(left / max(contrast, 8.0))
@@ -161,7 +178,7 @@ def film_index(
     most_s: float | None = 900.0,
     threads: int = 2,
 ) -> FilmIndex:
-    """The index of ``path``, from the cache if the file has not changed since (size and modification time), else made anew.
+    """The index of ``path``, from the cache if the file is the same still (size, modification time), else made anew.
 
     Args:
         pictures: all its pictures, if the caller has them in memory anyway; else they are decoded, small.
@@ -209,7 +226,9 @@ def _cache_file(path: Path, cache: Path | None, most_s: float | None) -> Path:
     try:
         facts = path.stat()
     except OSError as error:
-        raise UserError(f"{path} does not exist.", "Check the spelling, or the folder that data.root names.", BAD_INPUT) from error
+        raise UserError(
+            f"{path} does not exist.", "Check the spelling, or the folder that data.root names.", BAD_INPUT
+        ) from error
     key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}|{most_s}|{VERSION}"
     return cache / f"{path.stem[:40]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
@@ -221,7 +240,12 @@ def _save(store: Path, index: FilmIndex) -> None:
         store.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=store.parent, suffix=".part", delete=False) as held:
             np.savez(
-                held, size=[index.width, index.height], pts=index.pts, motion=index.motion, cut=index.cut, still=index.still,
+                held,
+                size=[index.width, index.height],
+                pts=index.pts,
+                motion=index.motion,
+                cut=index.cut,
+                still=index.still,
                 time_base=[index.time_base.numerator, index.time_base.denominator],
             )
         os.replace(held.name, store)

@@ -29,7 +29,8 @@ def open_video(path: Path) -> av.container.InputContainer:
     except (OSError, ValueError) as error:  # av.FFmpegError derives from one of these
         raise UserError(
             f"{path} cannot be opened as a video ({_reason(error)}).",
-            "Copy the file again from its source, or move it out of the folder.", BAD_INPUT,
+            "Copy the file again from its source, or move it out of the folder.",
+            BAD_INPUT,
         ) from error
     stream = container.streams.best("video")
     if stream is None or not stream.codec_context.width:
@@ -82,7 +83,8 @@ def read_pictures(
             if not got and start is None:
                 raise UserError(
                     f"{path} cannot be decoded ({_reason(error)}).",
-                    "Copy the file again from its source, or move it out of the folder.", BAD_INPUT,
+                    "Copy the file again from its source, or move it out of the folder.",
+                    BAD_INPUT,
                 ) from error
 
 
@@ -106,7 +108,9 @@ def video_facts(path: Path) -> VideoFacts:
             duration = float(stream.duration * base)
         else:
             duration = (container.duration or 0) / 1e6  # AV_TIME_BASE
-        return VideoFacts(stream.codec_context.width, stream.codec_context.height, base, stream.start_time or 0, duration)
+        return VideoFacts(
+            stream.codec_context.width, stream.codec_context.height, base, stream.start_time or 0, duration
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,95 @@
+"""Digits: a fixed split, real MNIST layouts, and errors that name the file."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from vfi_pipeline.data.digits import PairedDigits, UnpairedDigits, load_digits
+from vfi_pipeline.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def split():
+    return load_digits(16)
+
+
+def test_held_digits_are_never_trained_on(split):
+    train = {picture.numpy().tobytes() for picture in split.pictures}
+
+    assert not any(picture.numpy().tobytes() in train for picture in split.held_pictures)
+    assert len(split.pictures) + len(split.held_pictures) == 1797
+    assert len(split.of(3)) == 137 and len(split.of(3, held=True)) == 46
+    assert torch.equal(load_digits(16).held_pictures, split.held_pictures)
+
+
+def test_pictures_are_in_range_at_each_size():
+    for size in (16, 32):
+        pictures = load_digits(size).pictures
+        assert pictures.shape[1:] == (1, size, size) and 0 <= pictures.min() and 0.9 < pictures.max() <= 1
+
+
+def test_unpaired_draws_are_threes_and_fours_and_independent(split):
+    draws = UnpairedDigits(split, seed=1)
+    threes, fours = ({p.numpy().tobytes() for p in split.of(digit)} for digit in (3, 4))
+
+    pairs = {(draws[k].source.numpy().tobytes(), draws[k].target.numpy().tobytes()) for k in range(300)}
+
+    assert {a for a, _ in pairs} <= threes and {b for _, b in pairs} <= fours
+    assert len(pairs) > 290 and torch.equal(draws[7].source, UnpairedDigits(split, seed=1)[7].source)
+
+
+def test_a_three_is_paired_with_its_nearest_four(split):
+    pairs = PairedDigits(split)
+    first, middle, last, t, velocity = pairs[5]
+
+    distances = ((split.of(4) - first) ** 2).mean((1, 2, 3))
+
+    assert ((last - first) ** 2).mean() == pytest.approx(float(distances.min()))
+    assert middle.shape == (0, 1, 16, 16) and t.shape == (0,) and velocity is None
+
+
+def idx(array: np.ndarray) -> bytes:
+    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def mnist():
+    random = np.random.default_rng(0)
+    return random.integers(0, 256, (60, 28, 28), dtype=np.uint8), np.arange(60, dtype=np.uint8) % 10
+
+
+def test_mnist_is_read_from_npz_and_idx_alike(tmp_path, mnist):
+    pictures, labels = mnist
+    np.savez(
+        tmp_path / "mnist.npz", x_train=pictures[:40], y_train=labels[:40], x_test=pictures[40:], y_test=labels[40:]
+    )
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    (folder / "train-images-idx3-ubyte").write_bytes(idx(pictures))
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+
+    zipped, plain = load_digits(28, tmp_path / "mnist.npz"), load_digits(28, folder)
+
+    assert torch.equal(zipped.pictures, plain.pictures)
+    threes = {(picture / np.float32(255)).tobytes() for picture in pictures[labels == 3]}
+    assert {picture.numpy().tobytes() for picture in plain.of(3)} <= threes and len(plain.of(3)) == 4
+
+
+def test_files_that_are_not_mnist_are_named(tmp_path, mnist):
+    (tmp_path / "bad.npz").write_bytes(b"no zip")
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    (cut / "train-images-idx3-ubyte").write_bytes(idx(mnist[0])[:-5])
+    (cut / "train-labels-idx1-ubyte").write_bytes(idx(mnist[1]))
+
+    with pytest.raises(UserError, match=r"bad\.npz is not an MNIST archive"):
+        load_digits(16, tmp_path / "bad.npz")
+    with pytest.raises(UserError, match="train-images-idx3-ubyte is cut short"):
+        load_digits(16, cut)
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        load_digits(16, tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no MNIST images"):
+        load_digits(16, tmp_path)

@@ -1,0 +1,266 @@
+"""LightningDataModules, one for each ``conf/data/*.yaml``: they build the data sets and hand out loaders."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from vfi_pipeline.data.augment import Augmentation
+from vfi_pipeline.data.batch import collate
+from vfi_pipeline.data.clips import MemoryClips, find_films, split_films
+from vfi_pipeline.data.digits import DigitSplit, PairedDigits, UnpairedDigits, load_digits
+from vfi_pipeline.data.sampler import Shuffled, StepSampler
+
+log = logging.getLogger(__name__)
+
+
+class Batches(pl.LightningDataModule):
+    """What all data modules share. A subclass gives ``train_set``, ``val_set`` and, if it differs, ``test_set``.
+
+    Args:
+        batch_size: samples of one step over all devices; a multiple of their number.
+        steps: batches that count as one epoch.
+        workers: loader processes of each device; 0 loads in the training process.
+        seed: of everything that is drawn.
+    """
+
+    def __init__(self, batch_size: int = 8, steps: int = 1000, workers: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
+        self._sets: dict[str, Dataset] = {}
+
+    # ------------------------------------------------------------------------------------ what a subclass gives
+
+    def train_set(self) -> Dataset:
+        """Sample by counter: see ``data.sampler``."""
+        raise NotImplementedError
+
+    def val_set(self) -> Dataset:
+        """A finite set without augmentation."""
+        raise NotImplementedError
+
+    def test_set(self) -> Dataset:
+        """The finite set of the final test; the validation set unless a subclass knows better."""
+        return self.built("val")
+
+    def facts(self) -> dict[str, Any]:
+        """What the data is, for the log and the model card: names, counts, sources. JSON types only."""
+        return {}
+
+    # --------------------------------------------------------------------------------------------------- loaders
+
+    def built(self, part: str) -> Dataset:
+        """The data set of ``train``, ``val`` or ``test``, built when it is first asked for."""
+        if part not in self._sets:
+            self._sets[part] = getattr(self, f"{part}_set")()
+        return self._sets[part]
+
+    def position(self) -> int:
+        """Batches that training has seen so far, over all epochs; restored with the trainer's own progress."""
+        return 0 if self.trainer is None else int(self.trainer.fit_loop.epoch_loop.batch_progress.total.ready)
+
+    def train_dataloader(self) -> DataLoader:
+        rank, world = self._share()
+        sampler = StepSampler(self.batch_size, self.steps, self.position, rank, world)
+        return StepLoader(
+            self.built("train"),
+            sampler.local,
+            sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.workers > 0,
+            worker_init_fn=one_thread,
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        return self._finite("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._finite("test")
+
+    def fingerprint(self) -> str:
+        """A short hash of ``facts``: equal for equal data."""
+        return hashlib.sha256(repr(sorted(self.facts().items())).encode()).hexdigest()[:12]
+
+    def _finite(self, part: str) -> DataLoader:
+        rank, world = self._share()
+        dataset = self.built(part)
+        local = min(max(1, self.batch_size // world), max(1, -(-len(dataset) // world)))
+        return DataLoader(
+            dataset,
+            local,
+            sampler=_Part(dataset, num_replicas=world, rank=rank, shuffle=False),
+            num_workers=min(self.workers, 2),
+            collate_fn=collate,
+            worker_init_fn=one_thread,
+        )
+
+    def _share(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+class StepLoader(DataLoader):
+    """A loader over a ``StepSampler``. It resumes by itself, which its empty state tells Lightning."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to restore: the sampler asks where training stands."""
+
+
+class _Part(torch.utils.data.DistributedSampler):
+    """Each process's part of a finite set: that class pads, so all processes take the same number of steps."""
+
+
+def one_thread(_: int) -> None:
+    """In loader processes: one thread each, so that they do not fight over the cores."""
+    import cv2
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+class Digits(Batches):
+    """3s and 4s (or any two digits): unpaired draws for WGAN-GP, nearest pairs for L2.
+
+    Args:
+        paired: False draws the two sides independently (``Unpaired``); True gives each source its nearest target
+            (``Triplet``, T = 0).
+        mnist: the user's MNIST (npz, or folder of idx files); None takes scikit-learn's digits.
+    """
+
+    def __init__(
+        self,
+        source: int = 3,
+        target: int = 4,
+        size: int = 16,
+        paired: bool = False,
+        mnist: str | None = None,
+        channels: int = 1,
+        batch_size: int = 32,
+        steps: int = 1000,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, seed)
+        self.source, self.target, self.size, self.paired, self.mnist, self.channels = (
+            source,
+            target,
+            size,
+            paired,
+            mnist,
+            channels,
+        )
+
+    def split(self) -> DigitSplit:
+        """All the digits, with the split; the referee classifier trains on it."""
+        return load_digits(self.size, self.mnist, self.channels)
+
+    def train_set(self) -> Dataset:
+        if self.paired:
+            return Shuffled(PairedDigits(self.split(), self.source, self.target), self.seed)
+        return UnpairedDigits(self.split(), self.source, self.target, seed=self.seed)
+
+    def val_set(self) -> Dataset:
+        split = self.split()
+        if self.paired:
+            return PairedDigits(split, self.source, self.target, held=True)
+        return UnpairedDigits(
+            split, self.source, self.target, held=True, seed=self.seed, length=len(split.of(self.source, held=True))
+        )
+
+    def facts(self) -> dict[str, Any]:
+        split = self.split()
+        return {
+            "set": self.mnist or "scikit-learn digits (UCI, CC BY 4.0)",
+            "size": self.size,
+            "source": self.source,
+            "target": self.target,
+            "train": [len(split.of(self.source)), len(split.of(self.target))],
+            "held": [len(split.of(self.source, True)), len(split.of(self.target, True))],
+        }
+
+
+class Clips(Batches):
+    """Films that fit in memory, decoded once; the quickest to train on.
+
+    Args:
+        root: a folder of films, or several (searched to any depth). Split by file.
+        val_root: films of their own for validation. None keeps ``val_share`` of the films for it.
+        crop, spans, middles, least_motion, longest, memory_gb: see ``MemoryClips`` and ``Augmentation``.
+        val_crop, val_samples: size and number of the validation triplets: not augmented, middle frame at t = 1/2.
+    """
+
+    def __init__(
+        self,
+        root: str | list[str],
+        val_root: str | None = None,
+        val_share: float = 0.1,
+        crop: int = 192,
+        augmentation: Augmentation | None = None,
+        spans: tuple[int, int] = (2, 12),
+        middles: int = 1,
+        least_motion: float = 0.3,
+        longest: int | None = None,
+        memory_gb: float = 8.0,
+        cache: str | None = None,
+        val_crop: int = 256,
+        val_samples: int = 64,
+        batch_size: int = 8,
+        steps: int = 1000,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, seed)
+        self.augmentation = augmentation or Augmentation(crop)
+        self.options = {
+            "longest": longest,
+            "memory_gb": memory_gb,
+            "least_motion": least_motion,
+            "cache": Path(cache) if cache else None,
+        }
+        self.spans, self.middles, self.val_crop, self.val_samples = tuple(spans), middles, val_crop, val_samples
+        self.roots = [root] if isinstance(root, str) else list(root)
+        self.val_root, self.val_share = val_root, val_share
+
+    def films(self) -> tuple[list[Path], list[Path]]:
+        """(training, validation) films."""
+        films = [film for root in self.roots for film in find_films(Path(root))]
+        if self.val_root is not None:
+            return films, find_films(Path(self.val_root))
+        return split_films(films, self.val_share)
+
+    def train_set(self) -> Dataset:
+        return MemoryClips(self.films()[0], self.augmentation, self.seed, self.spans, self.middles, **self.options)
+
+    def val_set(self) -> Dataset:
+        films = self.films()[1] or self.films()[0]
+        return MemoryClips(
+            films,
+            Augmentation.none(min(self.val_crop, self.augmentation.crop * 2)),
+            0,
+            (2, 2),
+            1,
+            centred=True,
+            length=self.val_samples,
+            **self.options,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        train, held = self.films()
+        return {
+            "roots": self.roots,
+            "train": [film.name for film in train],
+            "val": [film.name for film in held],
+            "bytes": sum(film.stat().st_size for film in train + held),
+            "crop": self.augmentation.crop,
+            "spans": list(self.spans),
+        }

@@ -1,0 +1,92 @@
+"""Which sample is seen at which step: a pure function of the step, so a run resumes exactly on any number of processes.
+
+Training data sets here take a *counter* (0, 1, 2, ... without end) instead of an index. Batch ``n`` of global size B
+holds the counters ``n B ... n B + B - 1``; process r of R takes its R-th part of them. Joined over the processes the
+batch is the one that a single process sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Dataset, DistributedSampler
+
+from vfi_pipeline.errors import UserError
+
+
+class StepSampler(DistributedSampler):
+    """Counters of this process's part of each batch, from the batch at which training stands.
+
+    It is a DistributedSampler so that Lightning leaves it alone; it needs none of that class's state.
+
+    Args:
+        batch: global batch size; a multiple of ``world``.
+        steps: batches per epoch. Epochs end at multiples of it, also when training starts in the middle of one.
+        position: gives the number of batches seen so far, asked whenever an epoch starts.
+    """
+
+    def __init__(
+        self, batch: int, steps: int, position: Callable[[], int] = lambda: 0, rank: int = 0, world: int = 1
+    ) -> None:
+        if batch % world:
+            raise UserError(
+                f"A batch of {batch} cannot be shared by {world} processes.",
+                f"Make data.batch_size a multiple of {world}: it is the whole batch of a step, over all devices.",
+            )
+        self.batch, self.steps, self.position, self.rank, self.world = batch, steps, position, rank, world
+
+    @property
+    def local(self) -> int:
+        """Samples per batch of one process."""
+        return self.batch // self.world
+
+    def __iter__(self) -> Iterator[int]:
+        begin = self.position()
+        for n in range(begin, (begin // self.steps + 1) * self.steps):
+            start = n * self.batch + self.rank * self.local
+            yield from range(start, start + self.local)
+
+    def __len__(self) -> int:
+        return self.steps * self.local
+
+    def set_epoch(self, epoch: int) -> None:
+        """Ignored: the position says it all."""
+
+
+class Shuffled(Dataset):
+    """Any finite data set by counter: a new order in each round, the same for the same seed.
+
+    A data set that augments draws its randomness from ``sample(index, random)`` if it has that method.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int = 0) -> None:
+        self.dataset, self.seed = dataset, seed
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, counter: int):
+        around, place = divmod(counter, len(self.dataset))
+        if self._order is None or self._order[0] != around:
+            self._order = around, np.random.default_rng([self.seed, around]).permutation(len(self.dataset))
+        index = int(self._order[1][place])
+        if hasattr(self.dataset, "sample"):
+            return self.dataset.sample(index, np.random.default_rng([self.seed, 1, counter]))
+        return self.dataset[index]
+
+
+class Mixed(Dataset):
+    """Draws each sample from one of several counter data sets, in the given shares."""
+
+    def __init__(self, datasets: Sequence[Dataset], shares: Sequence[float], seed: int = 0) -> None:
+        self.datasets, self.seed = list(datasets), seed
+        self.shares = np.asarray(shares, float) / np.sum(shares)
+
+    def __len__(self) -> int:
+        return max(len(dataset) for dataset in self.datasets)
+
+    def __getitem__(self, counter: int):
+        chosen = np.random.default_rng([self.seed, 2, counter]).choice(len(self.datasets), p=self.shares)
+        return self.datasets[int(chosen)][counter]
