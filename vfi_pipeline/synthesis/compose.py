@@ -51,7 +51,7 @@ BAND = 96 * 1280
 class Group:
     """Planes of one size, handled as the channels of one tensor.
 
-    ``offset``: luma position of sample (0, 0), (x, y); sample (i, j) lies at ``(offset_x + sub_x * j, offset_y + sub_y * i)``.
+    Sample (row i, column j) lies at luma position ``(offset_x + sub_x * j, offset_y + sub_y * i)``.
     """
 
     planes: tuple[int, ...]
@@ -114,7 +114,9 @@ def to_frame(groups: list[Tensor], layout: Layout, like: Frame, time: Fraction, 
     return Frame(tuple(planes), layout.format, layout.width, layout.height, time, like.colour)
 
 
-def inbetween(first: Frame, last: Frame, motion: Inbetween, time: Fraction, device: str | torch.device = "cpu") -> Frame:
+def inbetween(
+    first: Frame, last: Frame, motion: Inbetween, time: Fraction, device: str | torch.device = "cpu"
+) -> Frame:
     """The frame that ``motion`` shows between ``first`` and ``last``, in their format, presented at ``time``.
 
     For several times of one pair, load the planes once: ``to_tensors``, ``planes``, ``to_frame``.
@@ -219,10 +221,10 @@ def _unweighted(both: Tensor, group: Group, layout: Layout) -> Tensor:
 
 
 def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: Layout) -> None:
-    """Corrects the share in the part of ``edge`` that lies in ``rows``: a side that leaves the frame yields to the other.
+    """Corrects the share in the part of ``edge`` in ``rows``: a side whose position leaves the frame yields to the other.
 
-    With visibilities p and q of the two sides: ``share += p (1 - q) (1 - share) - q (1 - p) share``: unchanged where both
-    or none see the point, 1 or 0 where only one does, and the same rule for either order of the frames.
+    With visibilities p and q of the two sides: ``share += p (1 - q) (1 - share) - q (1 - p) share``: unchanged where
+    both or none see the point, 1 or 0 where only one does, and the same rule for either order of the frames.
     """
     top, bottom = max(edge[0].start, rows.start), min(edge[0].stop, rows.stop)
     if top >= bottom:
@@ -300,7 +302,8 @@ def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
 def _row_weights(cells: int, pixels: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """For every pixel row: the cell row above its centre, the one below, and the share of the latter."""
     with torch.inference_mode(False):
-        at = ((torch.arange(pixels, device=device, dtype=torch.float64) + 0.5) * (cells / pixels) - 0.5).clamp(0, cells - 1)
+        centres = torch.arange(pixels, device=device, dtype=torch.float64) + 0.5
+        at = (centres * (cells / pixels) - 0.5).clamp(0, cells - 1)
         low = at.floor().long()
         return low, (low + 1).clamp(max=cells - 1), (at - low).float()[:, None]
 

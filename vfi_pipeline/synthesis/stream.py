@@ -1,22 +1,44 @@
-"""From source frames to output frames: detectors, motion and composition joined into one bounded stream."""
+"""From source frames to output frames: detectors, motion and composition joined into one bounded stream.
+
+    frames ──► shots (cuts found, a few frames behind) ──► keys (repeats folded, with dedup) ──► pairs ──► slots
+
+Everything is a generator, so nothing is read before it is asked for, and no more is held than the detectors' lookahead
+and one pair.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import time as clock
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot, SourceTimes
-from vfi_pipeline.models.motion import MotionModel
+from vfi_pipeline.models.blend import Blend
+from vfi_pipeline.models.motion import MotionModel, MotionReport, PairMotion
+from vfi_pipeline.synthesis import compose, cuts, duplicates
+from vfi_pipeline.synthesis.guide import guide
+from vfi_pipeline.synthesis.mask import Mask, keep
 
-CONTEXT_BEFORE = 6
-"""Frames before a segment's first source frame that the detectors want to see, so that a cut is judged as in one run."""
+CONTEXT_BEFORE = 16
+"""Frames before a segment's first source frame that the detectors want to see, so that a segment of a film is judged
+as the whole film is: a stretch of repeats (with ``dedup``), and the changes that a cut is measured against."""
 
-CONTEXT_AFTER = 3
-"""The same behind the segment's last source frame (``last slot's source + 1``)."""
+CONTEXT_AFTER = 16
+"""The same behind the segment's last source frame."""
+
+AT_CUT = ("hold", "blend")
+AT_ONCE = 8
+"""Times of one pair asked from the model in one call: bounds the memory of a thousandfold slow motion."""
 
 
 @dataclass(frozen=True)
@@ -25,46 +47,60 @@ class Options:
 
     Attributes:
         scene: look for hard cuts (``cuts`` overrides).
-        scene_threshold: 0 .. 1; a pair whose cut score is above it is a cut: lower finds more cuts.
-        cuts: source indices of the first frame of each shot; given, nothing is looked for. ``()`` means none.
+        scene_threshold: 0 .. 1; a pair whose cut score is above it is a cut: lower finds more, see ``synthesis.cuts``.
+        cuts: source indices of the first frame of each new shot; given, nothing is looked for. ``()`` means none.
         at_cut: ``hold`` shows the frame before the cut until the cut; ``blend`` cross-fades.
         dedup: re-time repeated frames (film on twos): in-betweens span from one new picture to the next.
-        dedup_threshold: 0 .. 1, see ``synthesis.duplicates``.
-        dedup_max_span_s: a picture that stays longer than this is held, not stretched.
-        mask: (h, w) float32 in [0, 1] or None, any size; 1 leaves the nearer source frame's pixel.
-        device: torch device for composition and the guide.
+        dedup_threshold: 0 .. 1; larger takes more for a repeat, see ``synthesis.duplicates``.
+        dedup_max_span_s: a picture that stays longer than this, in seconds, is held, not stretched.
+        mask: what stays as it is in the nearer source frame, see ``synthesis.mask``.
+        device: torch device for the guide and the composition.
     """
 
     scene: bool = True
-    scene_threshold: float = 0.5
+    scene_threshold: float = cuts.THRESHOLD
     cuts: tuple[int, ...] | None = None
     at_cut: str = "hold"
     dedup: bool = False
-    dedup_threshold: float = 0.5
+    dedup_threshold: float = duplicates.THRESHOLD
     dedup_max_span_s: float = 0.25
-    mask: np.ndarray | None = None
+    mask: Mask | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.at_cut not in AT_CUT:
+            raise ValueError(f"at_cut is one of {', '.join(AT_CUT)}, got {self.at_cut!r}.")
 
 
 @dataclass
 class Statistics:
     """What happened, readable while the stream runs and after."""
 
-    source_frames: int = 0
-    copied: int = 0  # output frames that are a source frame, bit for bit
+    source_frames: int = 0  # frames read, the detectors' context included
+    copied: int = 0  # output frames at a source frame's own time: that frame, bit for bit
+    held: int = 0  # output frames between source frames that show the one before: at cuts, between equal frames
     made: int = 0  # output frames that were composed
     pairs: int = 0  # motion solves
     nfe: int = 0  # velocity calls, summed over the solves
     min_det: float = 1.0  # smallest Jacobian determinant seen
     folded: float = 0.0  # mean share of det <= 0 over the solves
     cuts: list[int] = field(default_factory=list)  # source index of the first frame of each new shot
-    cut_times: list[float] = field(default_factory=list)  # its presentation time, seconds
-    duplicates: list[int] = field(default_factory=list)  # source indices of frames that repeat the one before
-    seconds: dict[str, float] = field(default_factory=dict)  # wall time per stage: detect, guide, motion, compose
+    cut_times: list[Fraction] = field(default_factory=list)  # its presentation time, seconds
+    duplicates: list[int] = field(default_factory=list)  # source indices of repeats that were re-timed
+    seconds: dict[str, float] = field(default_factory=dict)  # wall time: read, detect, guide, motion, compose
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the wall time of the block to ``seconds[stage]``."""
+        begin = clock.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + clock.perf_counter() - begin
 
 
 class Output(NamedTuple):
-    """One output frame; ``made`` is False where ``frame`` is a source frame, untouched (its ``time`` is the slot's)."""
+    """One output frame, with the slot's time; where ``made`` is False its planes are a source frame's own."""
 
     slot: Slot
     frame: Frame
@@ -82,16 +118,285 @@ def interpolate(
     """The output frames for ``slots``, in order.
 
     Args:
-        frames: (absolute source index, frame), indices without gaps, in order: from the first slot's ``source`` (or
-            earlier: up to ``CONTEXT_BEFORE`` frames more are looked at by the detectors only) to the last slot's
-            ``source + 1`` (or ``CONTEXT_AFTER`` frames later). Read lazily, a bounded number ahead.
+        frames: (absolute source index, frame), in order and without gaps: at least from the first slot's ``source`` to
+            the last slot's ``source`` (``source + 1`` where its t is not 0), better with ``CONTEXT_BEFORE`` and
+            ``CONTEXT_AFTER`` more around. Read lazily; no further ahead than the context.
         slots: from ``media.timeline``, in order.
-        model: the motion model; reset at the start and at every cut.
-        times: when each source frame is shown, the one the slots were computed from; without it ``Frame.time`` is
-            taken. Only ``dedup`` needs it.
+        model: the motion model; reset at the start, at cuts, and where a pair is left out.
+        times: when each source frame is shown: what the slots were computed from. Without it ``Frame.time`` is taken.
+            Only ``dedup`` needs it.
         statistics: filled in as the stream runs.
 
     Raises:
         UserError: if the frames end before the slots do (a damaged file), or change size or format on the way.
     """
-    raise NotImplementedError
+    facts = Statistics() if statistics is None else statistics
+    when = _clock(times)
+    keys = _keys(_shots(_checked(frames, facts), options, facts), options, when, facts)
+    maker = _Maker(model, options, facts)
+    waiting = iter(slots)
+    slot = next(waiting, None)
+    if slot is None:
+        return
+    origin, last = slot.source, None
+    for key, after in _neighbours(keys):
+        last = key
+        if after is not None and after.index <= origin:
+            continue  # context
+        if key.index > slot.source:
+            raise ValueError(f"Output {slot.index} needs source frame {slot.source}; the first given is {key.index}.")
+        if after is not None and after.starts_shot:
+            facts.cuts.append(after.index)
+            facts.cut_times.append(after.time)
+        here: list[Slot] = []
+        while slot is not None and (_shows(slot, key) if after is None else slot.source < after.index):
+            here.append(slot)
+            slot = next(waiting, None)
+            if len(here) == AT_ONCE:
+                yield from maker.between(key, after, here)
+                here = []
+        yield from maker.between(key, after, here)
+        if slot is None:
+            return
+    raise UserError(
+        f"The film breaks off after frame {'none' if last is None else last.index}; "
+        f"output frame {slot.index} needs frame {slot.source + (slot.t > 0)}.",
+        "repair the file (ffmpeg -i broken -c copy repaired), or set end= to a time before the damage",
+        BAD_INPUT,
+    )
+
+
+class _Key(NamedTuple):
+    """A source frame that in-betweens start from and lead to.
+
+    ``repeats``: it shows the same as the key before it (a long hold), so nothing is made between the two.
+    ``covers``: times of the repeats folded into it, by source index.
+    """
+
+    index: int
+    frame: Frame
+    starts_shot: bool
+    time: Fraction
+    repeats: bool = False
+    covers: dict[int, Fraction] = {}
+
+
+class _Maker:
+    """Makes the output frames of a pair; keeps what the next pair can use: loaded planes, guides, the model's state."""
+
+    def __init__(self, model: MotionModel, options: Options, facts: Statistics) -> None:
+        self.model, self.options, self.facts = model, options, facts
+        self.loaded: dict[int, list[Tensor]] = {}
+        self.guides: dict[int, Tensor] = {}
+        self.pair: tuple[int, PairMotion] | None = None  # of the pair that starts at this index
+        self.seen: int | None = None  # index of the frame the model saw last
+        self.counted = MotionReport(0, 1.0, 0.0)  # what of the pair's report is in the statistics
+        model.reset()
+
+    def between(self, key: _Key, after: _Key | None, slots: list[Slot]) -> Iterator[Output]:
+        """The outputs of ``slots``, all of which lie in [key, after)."""
+        places = [_place(slot, key, after) for slot in slots]
+        wanted = [t for t in places if t]
+        cut = after is not None and after.starts_shot
+        hold = after is None or after.repeats or (cut and self.options.at_cut == "hold")
+        if wanted and not hold and after is not None and _same(key.frame, after.frame):
+            hold = True
+            if self.seen == key.index:  # the model loses nothing: it has seen this very picture
+                self.seen = after.index
+                if key.index in self.guides:
+                    self.guides[after.index] = self.guides[key.index]
+        made: Iterator[Frame] = iter(())
+        if wanted and not hold:
+            assert after is not None
+            made = self._made(key, after, [t for t in places if t], [s for s, t in zip(slots, places) if t], cut)
+        for slot, t in zip(slots, places):
+            if t and not hold:
+                self.facts.made += 1
+                yield Output(slot, next(made), True)
+                continue
+            if t:
+                self.facts.held += 1
+            else:
+                self.facts.copied += 1
+            yield Output(slot, replace(key.frame, time=slot.time), False)
+
+    def _made(self, key: _Key, after: _Key, places: list[Fraction], slots: list[Slot], cut: bool) -> Iterator[Frame]:
+        facts, device = self.facts, self.options.device
+        if cut:
+            motion: PairMotion = Blend().motion(torch.empty(0), torch.empty(0))
+        else:
+            motion = self._motion(key, after)
+        with facts.timed("motion"):
+            inbetweens = motion.at([float(t) for t in places])
+        with facts.timed("compose"):
+            for index in [k for k in self.loaded if k not in (key.index, after.index)]:
+                del self.loaded[index]
+            first, last = (self._planes(k) for k in (key, after))
+            layout = compose.layout_of(key.frame)
+        for slot, t, inbetween in zip(slots, places, inbetweens):
+            with facts.timed("compose"), torch.inference_mode():
+                fields = [p.to(device, torch.float32) for p in (inbetween.there, inbetween.back, inbetween.share)]
+                frame = compose.to_frame(compose.planes(first, last, *fields, layout), layout, key.frame, slot.time)
+                if self.options.mask is not None:
+                    frame = keep(frame, key.frame if t <= Fraction(1, 2) else after.frame, self.options.mask)
+            yield frame
+        if not cut:
+            self._record(motion)
+
+    def _motion(self, key: _Key, after: _Key) -> PairMotion:
+        """The pair's motion, solved at most once."""
+        if self.pair is not None and self.pair[0] == key.index:
+            return self.pair[1]
+        facts, span = self.facts, self.model.guide_span
+        if self.seen != key.index:
+            self.model.reset()
+        with facts.timed("guide"):
+            for index in [k for k in self.guides if k not in (key.index, after.index)]:
+                del self.guides[index]
+            for k in (key, after):
+                if k.index not in self.guides:
+                    small = torch.zeros(1, 3, 1, 1) if span is None else guide(k.frame, span)
+                    self.guides[k.index] = small.to(self.options.device)
+        with facts.timed("motion"):
+            motion = self.model.motion(self.guides[key.index], self.guides[after.index])
+        self.seen, self.pair = after.index, (key.index, motion)
+        facts.folded *= facts.pairs / (facts.pairs + 1)  # a mean over the pairs, kept running
+        facts.pairs += 1
+        self.counted = MotionReport(0, 1.0, 0.0)
+        return motion
+
+    def _record(self, motion: PairMotion) -> None:
+        """Brings the pair's share of the statistics up to date: its report covers all times asked so far."""
+        facts, report = self.facts, motion.report()
+        facts.min_det = min(facts.min_det, report.min_det)
+        facts.nfe += report.nfe - self.counted.nfe
+        facts.folded += (report.folded - self.counted.folded) / facts.pairs
+        self.counted = report
+
+    def _planes(self, key: _Key) -> list[Tensor]:
+        if key.index not in self.loaded:
+            with torch.inference_mode():
+                self.loaded[key.index] = compose.to_tensors(key.frame, self.options.device)
+        return self.loaded[key.index]
+
+
+def _place(slot: Slot, key: _Key, after: _Key | None) -> Fraction:
+    """The slot's time between the keys, in [0, 1); 0 shows ``key`` itself."""
+    if after is None:
+        return Fraction(0)
+    if after.index == key.index + 1:
+        return slot.t
+    stops = {key.index: key.time, **key.covers, after.index: after.time}
+    at = stops[slot.source] + slot.t * (stops[slot.source + 1] - stops[slot.source])
+    return (at - key.time) / (after.time - key.time)
+
+
+def _shows(slot: Slot, key: _Key) -> bool:
+    """Whether ``slot`` is within what the film's last key shows: itself and the repeats folded into it."""
+    return slot.source == key.index and not slot.t
+
+
+def _clock(times: SourceTimes | None) -> Callable[[int, Frame], Fraction]:
+    return (lambda index, frame: frame.time) if times is None else (lambda index, frame: times.time(index))
+
+
+def _checked(frames: Iterable[tuple[int, Frame]], facts: Statistics) -> Iterator[tuple[int, Frame]]:
+    """Counts the frames and refuses a film whose pictures change their size or format."""
+    first: Frame | None = None
+    expected: int | None = None
+    source = iter(frames)
+    while True:
+        with facts.timed("read"):
+            item = next(source, None)
+        if item is None:
+            return
+        index, frame = item
+        if expected is not None and index != expected:
+            raise ValueError(f"Source frames come without gaps: {index} follows {expected - 1}.")
+        if first is None:
+            first = frame
+        if (frame.format, frame.width, frame.height) != (first.format, first.width, first.height):
+            raise UserError(
+                f"The picture changes from {first.width}x{first.height} {first.format.name} to {frame.width}x"
+                f"{frame.height} {frame.format.name} at frame {index} ({float(frame.time):.3f} s).",
+                f"end={float(frame.time):.3f} for the part before it, start={float(frame.time):.3f} for the rest",
+                BAD_INPUT,
+            )
+        expected = index + 1
+        facts.source_frames += 1
+        yield index, frame
+
+
+def _shots(
+    frames: Iterator[tuple[int, Frame]], options: Options, facts: Statistics
+) -> Iterator[tuple[int, Frame, bool]]:
+    """(index, frame, whether a new shot starts with it): the list given, or what the detector finds."""
+    if options.cuts is not None or not options.scene:
+        given = frozenset(options.cuts or ())
+        yield from ((index, frame, index in given) for index, frame in frames)
+        return
+    detector = cuts.Detector(options.scene_threshold)
+    waiting: deque[tuple[int, Frame]] = deque()
+    for index, frame in frames:
+        waiting.append((index, frame))
+        with facts.timed("detect"):
+            decided = detector.push(cuts.signature(frame))
+        for is_cut in decided:
+            yield (*waiting.popleft(), is_cut)
+    for is_cut in detector.flush():
+        yield (*waiting.popleft(), is_cut)
+
+
+def _keys(
+    shots: Iterator[tuple[int, Frame, bool]],
+    options: Options,
+    when: Callable[[int, Frame], Fraction],
+    facts: Statistics,
+) -> Iterator[_Key]:
+    """The frames to go between. With dedup, a picture that is repeated is one key, unless it stays for long."""
+    if not options.dedup:
+        for index, frame, starts_shot in shots:
+            yield _Key(index, frame, starts_shot, when(index, frame))
+        return
+    detector = duplicates.Detector(options.dedup_threshold)
+    longest = Fraction(options.dedup_max_span_s)
+    run: list[_Key] = []  # a new picture and its repeats, not yet known to be short
+    holding = False  # in a run that is known to be long
+    for index, frame, starts_shot in shots:
+        with facts.timed("detect"):
+            repeats = detector.repeats(frame, fresh=starts_shot or not (run or holding))
+        key = _Key(index, frame, starts_shot, when(index, frame), repeats)
+        if repeats and holding:
+            yield key
+            continue
+        if repeats:
+            run.append(key)
+            if key.time - run[0].time > longest:
+                yield from run
+                run, holding = [], True
+            continue
+        if run:
+            yield from _closed(run, starts_shot or key.time - run[0].time > longest, facts)
+        run, holding = [key], False
+    yield from run
+
+
+def _closed(run: list[_Key], held: bool, facts: Statistics) -> list[_Key]:
+    """The keys of a run: one that covers it, or, where the picture is held (until a cut, or for long), all of it."""
+    if held or len(run) == 1:
+        return run
+    facts.duplicates += [key.index for key in run[1:]]
+    return [run[0]._replace(covers={key.index: key.time for key in run[1:]})]
+
+
+def _neighbours(keys: Iterator[_Key]) -> Iterator[tuple[_Key, _Key | None]]:
+    """Every key with the one after it; None after the last."""
+    key = next(keys, None)
+    while key is not None:
+        after = next(keys, None)
+        yield key, after
+        key = after
+
+
+def _same(a: Frame, b: Frame) -> bool:
+    return all(np.array_equal(p, q) for p, q in zip(a.planes, b.planes))

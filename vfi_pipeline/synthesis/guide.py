@@ -1,0 +1,119 @@
+"""The small RGB picture that a motion model sees. Only here are colours converted; the picture path never is."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vfi_pipeline.media.frames import Frame
+
+# Kr, Kb of the luma equation Y = Kr R + (1 - Kr - Kb) G + Kb B, by ffmpeg's name (ITU-T H.273, table 4).
+_LUMA = {
+    "bt709": (0.2126, 0.0722),
+    "bt470bg": (0.299, 0.114),
+    "smpte170m": (0.299, 0.114),
+    "fcc": (0.30, 0.11),
+    "smpte240m": (0.212, 0.087),
+    "bt2020nc": (0.2627, 0.0593),
+    "bt2020c": (0.2627, 0.0593),
+}
+
+
+def guide_size(width: int, height: int, span: int) -> tuple[int, int]:
+    """(height, width) of the guide: the frame's own size if its longest side is at most ``span``, else scaled to it.
+
+    The shorter side is rounded to the nearest pixel, at least 1. Both pictures cover the same area, so a guide pixel is
+    ``width / guide_width`` by ``height / guide_height`` frame pixels; they may differ by the rounding.
+    """
+    longest = max(width, height)
+    if longest <= span:
+        return height, width
+    return max(1, round(height * span / longest)), max(1, round(width * span / longest))
+
+
+def guide(frame: Frame, span: int) -> Tensor:
+    """The frame as RGB for the motion estimate: (1, 3, h, w), float32 in [0, 1], of ``guide_size``.
+
+    Area-averaged (half-pixel centres), then converted by the stream's matrix and range; untagged is BT.709 from 720
+    lines or 1280 columns upwards, else BT.601, limited range (RGB and grey: full). PQ and HLG are only normalised.
+    Transparent parts show mid grey, so that invisible colours do not move anything.
+    """
+    return torch.from_numpy(np.ascontiguousarray(_rgb(frame, span).transpose(2, 0, 1)))[None]
+
+
+def luma(frame: Frame, span: int) -> np.ndarray:
+    """The frame's luma (green of RGB) for the detectors: (h, w) float32 in [0, 1], of ``guide_size``.
+
+    Limited range is stretched to [0, 1]; transparency is ignored.
+    """
+    plane = _shrunk(frame.planes[0], guide_size(frame.width, frame.height, span))
+    black, white = _range(frame)
+    return np.clip((plane - black) * (1 / (white - black)), 0, 1)
+
+
+def _rgb(frame: Frame, span: int) -> np.ndarray:
+    """(h, w, 3) float32 in [0, 1]."""
+    fmt, size = frame.format, guide_size(frame.width, frame.height, span)
+    kinds = [plane.kind for plane in fmt.planes]
+    if fmt.has_alpha:
+        opacity = frame.planes[kinds.index("a")].astype(np.float32) * (1 / fmt.peak)
+        if (opacity < 1).any():
+            rgb = _converted(frame, [_premultiplied(plane, opacity, size) for plane in frame.planes[:-1]])
+            small = _shrunk(opacity, size)[..., None]
+            # Planes are divided by the opacity before the conversion (it has offsets) and laid over grey after it.
+            return rgb * small + 0.5 * (1 - small)
+    planes = [_shrunk(plane, size) for kind, plane in zip(kinds, frame.planes) if kind != "a"]
+    return _converted(frame, planes)
+
+
+def _converted(frame: Frame, planes: list[np.ndarray]) -> np.ndarray:
+    """Shrunk planes (code values, one size) to RGB in [0, 1]."""
+    fmt = frame.format
+    if fmt.is_rgb:
+        g, b, r = planes[:3]
+        return np.clip(np.stack((r, g, b), axis=-1) * np.float32(1 / fmt.peak), 0, 1)
+    black, white = _range(frame)
+    y = (planes[0] - black) * np.float32(1 / (white - black))
+    if len(planes) == 1:
+        return np.clip(np.repeat(y[..., None], 3, axis=2), 0, 1)
+    middle = 1 << (fmt.depth - 1)
+    swing = fmt.peak if frame.colour.range == "pc" else 224 << (fmt.depth - 8)
+    u, v = ((plane - middle) * np.float32(1 / swing) for plane in planes[1:3])
+    kr, kb = _LUMA.get(_matrix(frame), _LUMA["bt709"])
+    red = y + 2 * (1 - kr) * v
+    blue = y + 2 * (1 - kb) * u
+    green = y - (2 * kr * (1 - kr) * v + 2 * kb * (1 - kb) * u) / (1 - kr - kb)
+    return np.clip(np.stack((red, green, blue), axis=-1), 0, 1)
+
+
+def _matrix(frame: Frame) -> str:
+    if frame.colour.matrix is not None:
+        return frame.colour.matrix
+    return "bt709" if frame.width >= 1280 or frame.height >= 720 else "smpte170m"
+
+
+def _range(frame: Frame) -> tuple[float, float]:
+    """Code values of black and white."""
+    fmt = frame.format
+    full = frame.colour.range == "pc" or (frame.colour.range is None and (fmt.is_rgb or len(fmt.planes) == 1))
+    if full or fmt.is_rgb:
+        return 0.0, float(fmt.peak)
+    return float(16 << (fmt.depth - 8)), float(235 << (fmt.depth - 8))
+
+
+def _shrunk(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The plane on (h, w) pixels that cover the same area, float32: averaged to shrink, bilinear to grow."""
+    h, w = size
+    if plane.shape == (h, w):
+        return plane.astype(np.float32)
+    shrinks = plane.shape[0] >= h and plane.shape[1] >= w
+    return cv2.resize(plane, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(np.float32)
+
+
+def _premultiplied(plane: np.ndarray, opacity: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The shrunk plane of the visible colours: each sample counts by its opacity."""
+    weight = opacity if plane.shape == opacity.shape else _shrunk(opacity, plane.shape)
+    weight = weight + np.float32(1e-4)  # where nothing is visible, the plain mean
+    return _shrunk(plane.astype(np.float32) * weight, size) / _shrunk(weight, size)
