@@ -1,19 +1,44 @@
 """Joins the segments without re-encoding and adds everything else that the source held.
 
-Time: ``out = (source - origin) * stretch``, where ``origin`` is the cut (``Timing.start``) or the source's own start, so
-that audio and subtitles that start early or late keep their distance to the pictures. Example: see ``media.writer``.
+Time: ``out = (source - origin) * stretch``, where ``origin`` is the cut (``Timing.start``) or the source's own start,
+so that audio and subtitles that start early or late keep their distance to the pictures. Example: see ``media.writer``.
+
+Segments are joined by ffmpeg's concat demuxer from a script of ours that states each segment's length; what is rounded
+to microseconds there is the running total, so that a thousand joins are no further off than one, and the container's
+coarser ticks make the result exact.
 """
 
 from __future__ import annotations
 
+import logging
+import math
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
-from vfi_pipeline.media.containers import StreamPlan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec
+from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
+from vfi_pipeline.media import audio as sound
+from vfi_pipeline.media import ffmpeg
+from vfi_pipeline.media.containers import StreamFate, StreamPlan
+from vfi_pipeline.media.encoders import Encoding, VideoSpec, image_folder, shape
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.opening import open_media
+from vfi_pipeline.media.writer import colour_options, conversion, turning
+
+log = logging.getLogger(__name__)
+
+MICROSECOND = Fraction(1, 1_000_000)
+# Tags that tell of the source's own pictures and would be wrong of ours.
+STALE = [
+    f"{name}{language}"
+    for name in ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_WRITING_APP",
+                 "_STATISTICS_WRITING_DATE_UTC", "_STATISTICS_TAGS")
+    for language in ("", "-eng")
+] + ["encoder", "ENCODER", "rotate", "timecode", "alpha_mode", "stereo_mode"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +64,19 @@ class Timing:
     end: Fraction | None = None
     stretch: Fraction = Fraction(1)
 
+    def origin(self, info: SourceInfo) -> Fraction:
+        """The source time that becomes 0."""
+        return min(info.start, self.first) if self.start is None else min(self.start, self.first)
+
+    def video_start(self, info: SourceInfo) -> Fraction:
+        """When the first picture is shown, in seconds of the output."""
+        return (self.first - self.origin(info)) * self.stretch
+
+    @property
+    def duration(self) -> Fraction:
+        """Of the pictures, in seconds of the output."""
+        return self.frames / self.rate
+
 
 def assemble(
     segments: Sequence[Segment],
@@ -49,9 +87,433 @@ def assemble(
     timing: Timing,
     target: Path,
 ) -> None:
-    """Write ``target`` (a temporary name beside the final one, same suffix; a folder for image sequences).
+    """Write ``target``: a temporary name beside the final one with the same suffix, or a folder for image sequences.
 
     Raises:
         UserError: with ffmpeg's last words. The segments are left as they are.
     """
-    raise NotImplementedError
+    found = sum(segment.frames for segment in segments)
+    if found != timing.frames:
+        raise UserError(
+            f"The segments hold {found} frames where the plan has {timing.frames}.",
+            "resume=false to start anew.",
+            ENVIRONMENT,
+        )
+    if encoding.finish == "nothing":
+        return
+    if encoding.finish == "images":
+        _gather_images(segments, encoding, target)
+        return
+    script = _script(segments, spec.rate)
+    try:
+        if encoding.finish == "copy":
+            _mux(script, info, spec, encoding, streams, timing, target)
+        else:
+            _animate(script, spec, encoding, target)
+    except UserError:
+        target.unlink(missing_ok=True)
+        raise
+    finally:
+        script.unlink(missing_ok=True)
+
+
+def publish(temporary: Path, target: Path, encoding: Encoding, overwrite: bool = False) -> None:
+    """Give what ``assemble`` made its final name; images join what is in their folder already.
+
+    Raises:
+        UserError: something of that name exists and ``overwrite`` is not set, or the folder refuses.
+    """
+    if encoding.finish == "nothing":
+        return
+    try:
+        if encoding.finish != "images":
+            if target.exists() and not overwrite:
+                raise _exists(target)
+            os.replace(temporary, target)
+            return
+        folder = image_folder(target)
+        if not folder.exists():
+            os.replace(temporary, folder)
+            return
+        names = sorted(entry.name for entry in temporary.iterdir())
+        taken = [name for name in names if (folder / name).exists()]
+        if taken and not overwrite:
+            raise _exists(folder / taken[0])
+        for name in names:
+            os.replace(temporary / name, folder / name)
+        temporary.rmdir()
+    except OSError as error:
+        raise UserError(
+            f"{target} cannot be written: {error.strerror}.",
+            f"the result is complete in {temporary}; move it yourself.",
+            ENVIRONMENT,
+        ) from error
+
+
+def _exists(path: Path) -> UserError:
+    return UserError(f"{path} exists.", "overwrite=true, or another output= name.", USAGE)
+
+
+# ------------------------------------------------------------------------------------------------------------ joining
+
+
+def _script(segments: Sequence[Segment], rate: Fraction) -> Path:
+    """A concat script beside the segments. Names in it are relative, so that no folder's name needs quoting."""
+    folder = segments[0].path.parent
+    assert all(segment.path.parent == folder for segment in segments), "segments of one job share a folder"
+    lines, frames, before = ["ffconcat version 1.0"], 0, 0
+    for segment in segments:
+        frames += segment.frames
+        after = round(frames / rate / MICROSECOND)
+        lines += [f"file '{segment.path.name}'", f"duration {after - before}us"]
+        before = after
+    script = folder / "join.ffconcat"
+    try:
+        script.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(script, error) from error
+    return script
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be written: {error.strerror}.", "free some space, run again.", ENVIRONMENT)
+
+
+def _joined_input(script: Path, before: Sequence[str] = ()) -> list[str]:
+    """Our own script is the one thing that may name other files."""
+    guard = ["-f", "concat", "-safe", "0", "-protocol_whitelist", ffmpeg.PROTOCOLS]
+    return [*guard, *before, "-i", ffmpeg.file_url(script)]
+
+
+def _mux(
+    script: Path,
+    info: SourceInfo,
+    spec: VideoSpec,
+    encoding: Encoding,
+    streams: StreamPlan,
+    timing: Timing,
+    target: Path,
+) -> None:
+    origin, video_start = timing.origin(info), timing.video_start(info)
+    command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-copyts"]
+    command += ["-itsoffset", _seconds(video_start), *_joined_input(script, _picture_facts(spec, streams.suffix))]
+    inputs = 1
+    source = silence = chapters = None
+    real = [fate for fate in streams.kept if fate.index >= 0]
+    if not info.images:
+        source, inputs = inputs, inputs + 1
+        command += ["-itsoffset", _seconds(-origin), "-protocol_whitelist", ffmpeg.PROTOCOLS]
+        command += ["-format_whitelist", ffmpeg.DEMUXERS, "-i", ffmpeg.file_url(info.path)]
+    if any(fate.index < 0 for fate in streams.kept):
+        silence, inputs = inputs, inputs + 1
+        length = _seconds(video_start + timing.duration)
+        command += ["-f", "lavfi", "-t", length, "-i", "anullsrc=channel_layout=stereo:sample_rate=48000"]
+    sheet = _chapter_sheet(script.with_name("chapters.ffmetadata"), info, streams, timing)
+    if sheet is not None:
+        chapters, inputs = inputs, inputs + 1
+        command += ["-f", "ffmetadata", "-i", ffmpeg.file_url(sheet)]
+    covers = _cover_files(script.parent, info, [fate for fate in real if fate.cover and streams.suffix == ".mkv"])
+    try:
+        command += _maps(info, encoding, streams, timing, source, silence, covers)
+        command += ["-map_chapters", str(chapters) if chapters is not None else "-1"]
+        command += ["-map_metadata", str(source) if source is not None else "-1"]
+        for key in ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "timecode"):
+            command += ["-metadata", f"{key}="]
+        command += _container_options(info, encoding, streams, timing)
+        command += ["-max_muxing_queue_size", "8192", "-f", streams.muxer, ffmpeg.file_url(target)]
+        ffmpeg.run(
+            command,
+            f"joining {target.name}",
+            remedy="look at ffmpeg's message; an output that ends in .mkv, or subtitles=drop, may do. "
+            "The pictures are safe: the same command goes on from here.",
+        )
+    finally:
+        for extra in (sheet, *(path for path, _ in covers.values())):
+            if extra is not None:
+                extra.unlink(missing_ok=True)
+
+
+def _picture_facts(spec: VideoSpec, suffix: str) -> list[str]:
+    """Options of the joined input that put orientation and HDR metadata into the container."""
+    options: list[str] = []
+    if _has_option("-display_rotation") and (spec.rotation or spec.mirrored):
+        # ffmpeg counts counter-clockwise, and flips before it turns.
+        options += ["-display_rotation:v:0", str(-spec.rotation % 360)]
+        options += ["-display_hflip:v:0"] if spec.mirrored else []
+    if _has_option("-mastering_display"):
+        if spec.hdr.get("master_display"):
+            options += ["-mastering_display:v:0", spec.hdr["master_display"]]
+        if spec.hdr.get("max_cll"):
+            options += ["-content_light:v:0", spec.hdr["max_cll"]]
+    return options
+
+
+@lru_cache
+def _has_option(name: str) -> bool:
+    """Whether this ffmpeg knows a program option: ``-mastering_display`` came with 8, ``-display_rotation`` with 6."""
+    return name in ffmpeg.run(["-hide_banner", "-h", "long"], "listing its options").stdout.decode("utf-8", "replace")
+
+
+def _maps(
+    info: SourceInfo,
+    encoding: Encoding,
+    streams: StreamPlan,
+    timing: Timing,
+    source: int | None,
+    silence: int | None,
+    covers: dict[int, tuple[Path, str]],
+) -> list[str]:
+    """Which stream goes where, how it is treated, and which tags it keeps: output streams are counted as they come."""
+    options = ["-map", "0:v:0", "-c:v:0", "copy", *colour_options(encoding.colour)]
+    if encoding.codec == "hevc" and streams.suffix in (".mp4", ".m4v", ".mov"):
+        options += ["-tag:v:0", "hvc1"]  # QuickTime and iOS play hevc under no other name
+    if encoding.suffix == ".mkv":
+        options += ["-bsf:v:0", _snap(timing, timing.video_start(info))]
+    if source is not None:
+        options += ["-map_metadata:s:0", f"{source}:s:{info.video.index}"]
+        options += [part for key in STALE for part in ("-metadata:s:0", f"{key}=")]
+    if encoding.has_alpha and encoding.codec == "vp9":
+        options += ["-metadata:s:0", "alpha_mode=1"]
+    options += ["-disposition:0", "default"]
+    number = 1
+    attached = [fate for fate in streams.kept if fate.kind == "attachment"]
+    for fate in streams.kept:
+        if fate.index in covers or fate in attached:
+            continue
+        where = f"{silence}:a:0" if fate.index < 0 else f"{source}:{fate.index}"
+        options += ["-map", where, f"-c:{number}", "copy" if fate.action == "copy" else fate.encoder]
+        if fate.index >= 0:
+            options += [f"-map_metadata:s:{number}", f"{source}:s:{fate.index}"]
+            if fate.action != "copy":
+                options += [part for key in STALE[:-4] for part in (f"-metadata:s:{number}", f"{key}=")]
+                options += [f"-disposition:{number}", _disposition(info, fate)]
+        elif fate.language:
+            options += [f"-metadata:s:{number}", f"language={fate.language}"]
+        options += _treatment(fate, number, info, timing)
+        number += 1
+    for fate in attached:
+        options += ["-map", f"{source}:{fate.index}", f"-c:{number}", "copy"]
+        options += [f"-map_metadata:s:{number}", f"{source}:s:{fate.index}"]
+        number += 1
+    for path, mimetype in covers.values():
+        options += ["-attach", ffmpeg.file_url(path), f"-metadata:s:{number}", f"mimetype={mimetype}"]
+        options += [f"-metadata:s:{number}", f"filename=cover{path.suffix}"]
+        number += 1
+    return options
+
+
+def _disposition(info: SourceInfo, fate: StreamFate) -> str:
+    for stream in info.others:
+        if stream.index == fate.index:
+            return "+".join(stream.dispositions) or "0"
+    return "0"
+
+
+def _snap(timing: Timing, start: Fraction) -> str:
+    """Matroska segments count milliseconds: bring each time back to its frame before it is rounded once more."""
+    rate = f"{timing.rate.numerator}/{timing.rate.denominator}"
+    back = f"{timing.rate.denominator}/{timing.rate.numerator}"
+    offset = f"{float(start):.9f}"
+    pts, dts = (f"round((round(({ts}*TB-{offset})*{rate})*{back}+{offset})/TB)" for ts in ("PTS", "DTS"))
+    return f"setts=pts={pts}:dts={dts}"
+
+
+def _treatment(fate: StreamFate, number: int, info: SourceInfo, timing: Timing) -> list[str]:
+    """Cut and stretch of one stream whose time 0 is the origin already."""
+    cut = timing.start is not None or timing.end is not None
+    length = (timing.end - timing.origin(info)) if timing.end is not None else None
+    if fate.index < 0:
+        return list(fate.options)
+    if fate.kind == "audio" and fate.action == "convert":
+        filters = sound.track_filters(cut, length, timing.stretch, ffmpeg.filters())
+        return [f"-filter:{number}", ",".join(filters), *_numbered(fate.options, number)]
+    if fate.cover or not (cut or timing.stretch != 1):
+        return []
+    steps = []
+    if cut:
+        # Whole packets of sound from the cut on; a subtitle that is on screen at the cut starts there.
+        early = "lt(pts*tb\\,-0.0005)" if fate.kind == "audio" else "lte((pts+duration)*tb\\,0)"
+        late = f"+gte(pts*tb\\,{float(length):.9f})" if length is not None else ""
+        steps.append(f"noise=drop={early}{late}")
+    if fate.kind == "subtitle":
+        stretch = f"*{timing.stretch.numerator}/{timing.stretch.denominator}" if timing.stretch != 1 else ""
+        clamp = "max(PTS\\,0)" if cut else "PTS"
+        lasts = "(DURATION+min(PTS\\,0))" if cut else "DURATION"
+        if length is not None:
+            lasts = f"min({lasts}\\,{float(length):.9f}/TB-{clamp})"
+        steps.append(f"setts=ts={clamp}{stretch}:duration={lasts}{stretch}")
+    return [f"-bsf:{number}", ",".join(steps)] if steps else []
+
+
+def _numbered(options: Sequence[str], number: int) -> list[str]:
+    """``-b:a 160k`` for output stream ``number``: ``-b:3 160k``."""
+    return [f"{part.removesuffix(':a')}:{number}" if part.startswith("-") else part for part in options]
+
+
+def _container_options(info: SourceInfo, encoding: Encoding, streams: StreamPlan, timing: Timing) -> list[str]:
+    if streams.suffix in (".mp4", ".m4v", ".mov"):
+        # Ticks in which every frame lies exactly, fine enough for the offsets as well.
+        offset = timing.video_start(info).denominator
+        scale = math.lcm(timing.rate.numerator, offset if offset <= 1_000_000 else 1)
+        scale = scale if scale <= 10_000_000 else timing.rate.numerator
+        while scale < 12000:
+            scale *= 2
+        flags = "+faststart"
+        if any(key.startswith(("com.apple.quicktime.", "com.android.")) for key in info.tags):
+            flags += "+use_metadata_tags"
+        rate = str(scale)
+        return ["-movflags", flags, "-video_track_timescale", rate, "-movie_timescale", rate, "-write_tmcd", "0"]
+    if streams.suffix in (".ts", ".m2ts"):
+        return ["-muxdelay", "0", "-muxpreload", "0", "-mpegts_m2ts_mode", "1" if streams.suffix == ".m2ts" else "0"]
+    return []
+
+
+def _seconds(value: Fraction) -> str:
+    """ffmpeg's options count microseconds."""
+    ticks = round(value / MICROSECOND)
+    return f"{ticks}us"
+
+
+# ------------------------------------------------------------------------------------------------- chapters, covers
+
+
+def _chapter_sheet(path: Path, info: SourceInfo, streams: StreamPlan, timing: Timing) -> Path | None:
+    """The source's chapters on the output's clock, as ffmpeg's metadata file; None if there are none left."""
+    if not streams.chapters or info.images:
+        return None
+    with open_media(info.path) as container:
+        chapters = container.chapters()
+    origin, lines, kept = timing.origin(info), [";FFMETADATA1"], 0
+    end = None if timing.end is None else (timing.end - origin) * timing.stretch
+    for chapter in chapters:
+        base = Fraction(chapter["time_base"])
+        first = (chapter["start"] * base - origin) * timing.stretch
+        last = (chapter["end"] * base - origin) * timing.stretch
+        first, last = max(first, Fraction(0)), last if end is None else min(last, end)
+        if last <= first and timing.start is None and timing.end is None:
+            last = first  # a chapter that is a mere mark
+        elif last <= first:
+            continue
+        kept += 1
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000000000", f"START={round(first * 10**9)}", f"END={round(last * 10**9)}"]
+        lines += [f"{_escaped(key)}={_escaped(value)}" for key, value in chapter["metadata"].items()]
+    if not kept:
+        return None
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def chapters_kept(info: SourceInfo, streams: StreamPlan, timing: Timing) -> int:
+    """How many chapters the output has: those that the cut touches."""
+    if not streams.chapters or info.images:
+        return 0
+    if timing.start is None and timing.end is None:
+        return streams.chapters
+    with open_media(info.path) as container:
+        chapters = container.chapters()
+    low, high = timing.origin(info), timing.end
+    return sum(
+        1
+        for c in chapters
+        if c["end"] * c["time_base"] > low and (high is None or c["start"] * c["time_base"] < high)
+    )  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    for sign in ("\\", "=", ";", "#", "\n"):
+        text = text.replace(sign, "\\" + sign)
+    return text
+
+
+def _cover_files(folder: Path, info: SourceInfo, fates: Sequence[StreamFate]) -> dict[int, tuple[Path, str]]:
+    """Cover pictures as files of their own: ffmpeg writes a Matroska cover only as an attachment."""
+    covers: dict[int, tuple[Path, str]] = {}
+    kinds = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "webp": ("webp", "image/webp"),
+             "bmp": ("bmp", "image/bmp"), "gif": ("gif", "image/gif")}  # fmt: skip
+    if not fates:
+        return covers
+    with open_media(info.path) as container:
+        for fate in fates:
+            for packet in container.demux(container.streams[fate.index]):
+                if packet.size:
+                    suffix, mimetype = kinds[fate.source_codec]
+                    path = folder / f"cover{fate.index}.{suffix}"
+                    path.write_bytes(bytes(packet))
+                    covers[fate.index] = (path, mimetype)
+                    break
+            container.seek(0)
+    return covers
+
+
+# ------------------------------------------------------------------------------------------- animations and images
+
+
+def _animate(script: Path, spec: VideoSpec, encoding: Encoding, target: Path) -> None:
+    """GIF, WebP or APNG of the lossless segments. GIF takes two passes, since a palette is one for the whole film."""
+    held = encoding.pixel_format
+    alpha = shape(spec.pixel_format).alpha
+    rgb = ("rgba64be" if alpha else "rgb48be") if shape(held).depth > 8 and encoding.finish == "apng" else None
+    rgb = rgb or ("rgba" if alpha else "rgb24")
+    if encoding.finish == "webp":
+        rgb = "bgra"
+    base = ",".join([conversion(spec, rgb), *turning(spec)])
+    always = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
+    doing = f"making {target.name}"
+    if encoding.finish == "gif":
+        palette = script.with_name("palette.png")
+        transparent = f"reserve_transparent={int(alpha)}"
+        try:
+            ffmpeg.run(
+                [*always, *_joined_input(script), "-vf", f"{base},palettegen=stats_mode=full:{transparent}",
+                 "-frames:v", "1", "-update", "1", "-f", "image2", ffmpeg.pattern_url(palette.parent, palette.name)],
+                doing,
+            )  # fmt: skip
+            graph = f"[0:v]{base}[p];[p][1:v]paletteuse=dither=sierra2_4a:diff_mode=rectangle:alpha_threshold=128"
+            ffmpeg.run(
+                [*always, *_joined_input(script), "-i", ffmpeg.file_url(palette), "-filter_complex", graph,
+                 "-loop", "0", "-f", "gif", ffmpeg.file_url(target)],
+                doing,
+            )  # fmt: skip
+        finally:
+            palette.unlink(missing_ok=True)
+        return
+    if encoding.finish == "apng":
+        how = ["-c:v", "apng", "-pix_fmt", rgb, "-pred", "mixed", "-plays", "0", "-f", "apng"]
+    else:
+        quality = dict(encoding.options).get("finish:quality", "90")
+        lossless = "1" if float(quality) >= 100 else "0"
+        how = ["-c:v", "libwebp_anim", "-pix_fmt", rgb, "-lossless", lossless, "-quality", quality]
+        how += ["-loop", "0", "-f", "webp"]
+    ffmpeg.run([*always, *_joined_input(script), "-vf", base, *how, ffmpeg.file_url(target)], doing)
+
+
+def _gather_images(segments: Sequence[Segment], encoding: Encoding, target: Path) -> None:
+    """Give the images of all segments the names that were asked for, counted from 1, in the folder ``target``.
+
+    Images are linked, not moved, so that a failure leaves the segments whole; where links cannot be made, copied.
+    """
+    counted = "%" in encoding.pattern
+    total = sum(segment.frames for segment in segments)
+    if not counted and total != 1:
+        raise UserError(
+            f"{total} pictures cannot all be called {encoding.pattern}.", "a pattern such as frames/%08d.png.", USAGE
+        )
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        number = 0
+        for segment in segments:
+            for image in sorted(segment.path.iterdir()):
+                number += 1
+                name = encoding.pattern % number if counted else encoding.pattern
+                goal = target / name
+                goal.unlink(missing_ok=True)
+                try:
+                    os.link(image, goal)
+                except OSError:
+                    shutil.copyfile(image, goal)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    if number != total:
+        raise UserError(
+            f"{number} images were found where {total} were written.", "resume=false to start anew.", ENVIRONMENT
+        )
