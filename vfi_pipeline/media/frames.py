@@ -6,7 +6,7 @@ frame can pass through the whole pipeline without losing a bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -118,3 +118,63 @@ class Frame:
         for index, plane in enumerate(self.planes):
             assert plane.shape == self.format.plane_size(index, self.width, self.height), (plane.shape, self.format)
             assert plane.dtype == self.format.dtype, (plane.dtype, self.format)
+
+
+# ---------------------------------------------------------------------------------------------------- orientation
+
+# Where a chroma sample sits in its group of luma samples, as (x, y) from its top left corner, 0 or 1/2 or 1.
+_SITES = {"left": (0, 1), "center": (1, 1), "topleft": (0, 0), "top": (1, 0), "bottomleft": (0, 2), "bottom": (1, 2)}
+
+
+def oriented_format(
+    form: PixelFormat, colour: Colour, rotation: int, mirrored: bool = False
+) -> tuple[PixelFormat, Colour]:
+    """The format and colour tags of ``oriented`` pictures.
+
+    A quarter turn swaps the two subsampling factors: 4:2:0, 4:4:4 and RGB stay what they are, 4:2:2 becomes 4:4:0 and
+    back, sample for sample. Where ffmpeg has no name for that (4:1:1; 4:2:2 of 9, 14 or 16 bit or with alpha) chroma is
+    repeated to 4:4:4. Chroma sited to the left keeps a name where there is one; to the right it becomes ``center``.
+    """
+    if rotation % 360 in (90, 270):
+        sub = next(((p.sub_x, p.sub_y) for p in form.planes if p.kind == "u"), (1, 1))
+        kind = {(2, 1): "440", (1, 2): "422"}.get(sub, "444")
+        if sub[0] != sub[1]:
+            prefix = "yuva" if form.has_alpha else "yuv"
+            suffix = f"{form.depth}le" if form.depth > 8 else ""
+            plain = form.depth in (8, 10, 12) and not form.has_alpha
+            form = pixel_format(f"{prefix}{kind if plain else '444'}p{suffix}")
+    site = _SITES.get(colour.chroma_location or "")
+    if site is None:
+        return form, colour
+    x, y = site
+    x = 2 - x if mirrored else x
+    for _ in range(rotation % 360 // 90):
+        x, y = 2 - y, x
+    name = next((name for name, place in _SITES.items() if place == (x, y)), "center")
+    return form, replace(colour, chroma_location=name)
+
+
+def oriented(frame: Frame, rotation: int, mirrored: bool = False) -> Frame:
+    """``frame`` as it is to be seen: flipped left to right if ``mirrored``, then turned clockwise by ``rotation``.
+
+    Samples are moved, never mixed; see ``oriented_format`` for the format. For outputs that cannot carry a display
+    matrix. With odd sizes, subsampled chroma ends up to one luma sample off, which no format could say better.
+
+    Raises:
+        ValueError: if ``rotation`` is not a multiple of 90.
+    """
+    if rotation % 90:
+        raise ValueError(f"Pictures turn by multiples of 90 degrees, got {rotation}.")
+    turns = rotation // 90 % 4
+    if not turns and not mirrored:
+        return frame
+    form, colour = oriented_format(frame.format, frame.colour, rotation, mirrored)
+    width, height = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
+    planes = []
+    for index, plane in enumerate(frame.planes):
+        turned = np.rot90(plane[:, ::-1] if mirrored else plane, -turns)
+        h, w = form.plane_size(index, width, height)
+        if turned.shape != (h, w):
+            turned = turned.repeat(-(-h // turned.shape[0]), axis=0).repeat(-(-w // turned.shape[1]), axis=1)[:h, :w]
+        planes.append(np.ascontiguousarray(turned))
+    return replace(frame, planes=tuple(planes), format=form, width=width, height=height, colour=colour)

@@ -1,0 +1,460 @@
+"""The facts of a media file, by PyAV: ``probe(path)``. Reads headers, a few hundred packets and a few frames."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+
+import av
+import av.error
+
+from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
+from vfi_pipeline.media import images
+from vfi_pipeline.media.frames import Colour
+from vfi_pipeline.media.info import SourceInfo, StreamInfo, VideoInfo
+from vfi_pipeline.media.layout import is_transparent, layout
+from vfi_pipeline.media.opening import MAX_PIXELS, open_media
+
+PROBE_PACKETS = 400
+"""Packets of the video whose time stamps are looked at for the nominal rate."""
+
+PROBE_FRAMES = 8
+"""Frames that are decoded for the facts that only a frame tells."""
+
+_COUNTED = (23, 24, 25, 30, 48, 50, 60, 72, 75, 90, 100, 120, 144, 200, 240, 300)
+KNOWN_RATES: tuple[Fraction, ...] = tuple(
+    sorted(
+        {Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)}
+        | {Fraction(n) for n in _COUNTED}
+        | {Fraction(n) for n in (5, 6, 8, 10, 12, 15, 16, 18, 20)}
+        | {Fraction(15000, 1001), Fraction(12000, 1001), Fraction(25, 2), Fraction(15, 2)}
+    )
+)
+"""Frame rates that a rounded time stamp or a jittery clock is taken for."""
+
+
+def probe(
+    path: Path | str,
+    stream: int | None = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    image_rate: Fraction = Fraction(25),
+) -> SourceInfo:
+    """The facts of ``path``: a media file, a picture, a folder of pictures, or a glob of pictures.
+
+    Args:
+        stream: the video stream to work on, by ffmpeg's index (``0:index``); by default the one marked as default,
+            else the largest; cover pictures do not count.
+        max_pixels: larger pictures are refused.
+        image_rate: pictures per second of an image sequence.
+
+    Raises:
+        UserError: with the code ``BAD_INPUT`` if it is no usable video, ``USAGE`` if ``stream`` names none.
+    """
+    path = Path(path)
+    pictures = images.find(path)
+    if pictures:
+        return images.probe_images(path, pictures, image_rate, max_pixels)
+    with open_media(path, max_pixels) as container:
+        return _probe_container(path, container, stream, max_pixels)
+
+
+def _probe_container(
+    path: Path, container: av.container.InputContainer, wanted: int | None, max_pixels: int
+) -> SourceInfo:
+    streams = list(container.streams)
+    chosen = _choose(path, streams, wanted)
+    check_size(path, chosen.codec_context.width, chosen.codec_context.height, max_pixels)
+    said = _dump_line(container, chosen.index)
+    packets = scan_packets(path, container, chosen)
+    if not packets.times:
+        raise UserError(
+            f"{path}: its video stream {chosen.index} ({chosen.codec_context.name}) holds no frames.",
+            "check that the file is complete.",
+            BAD_INPUT,
+        )
+    head = decode_head(path, chosen.index, max_pixels)
+    if not head:
+        raise UserError(
+            f"{path}: no frame of video stream {chosen.index} ({chosen.codec_context.name}) can be decoded.",
+            "check that it plays elsewhere; convert it to another codec.",
+            BAD_INPUT,
+        )
+    first = head[0]
+    check_size(path, first.width, first.height, max_pixels)
+    try:
+        form = layout(first.format.name, any(is_transparent(frame) for frame in head))
+    except ValueError as error:
+        raise UserError(
+            f"{path}: {error}.", f"ffmpeg -i {path.name!r} -c:v ffv1 -pix_fmt gbrp16le converted.mkv", BAD_INPUT
+        ) from None
+    rotation, mirrored = _orientation(first)
+    time_base = chosen.time_base or Fraction(1, 90000)
+    rate = nominal_rate(packets.times, time_base, chosen.average_rate, chosen.guessed_rate, packets.duration)
+    video = VideoInfo(
+        index=chosen.index,
+        codec=_codec_name(chosen),
+        width=first.width,
+        height=first.height,
+        pixel_format=first.format.name,
+        working_format=form.working.name,
+        time_base=time_base,
+        rate=rate,
+        sample_aspect=_sample_aspect(chosen),
+        rotation=rotation,
+        mirrored=mirrored,
+        colour=_colour(first, chosen.codec_context, form.full_range, said),
+        interlaced=_is_interlaced(chosen, head),
+        hdr=_hdr(head),
+        start=packets.times[0] * time_base,
+        duration=chosen.duration * time_base if chosen.duration and chosen.duration > 0 else None,
+        frames=chosen.frames or None,
+    )
+    others = tuple(_stream_info(other) for other in streams if other.index != chosen.index)
+    covers = {other.index for other in streams if is_cover(other)}
+    moving = [other for other in others if other.kind in ("audio", "video") and other.index not in covers]
+    starts = [video.start, *(other.start for other in moving if other.start is not None)]
+    return SourceInfo(
+        path=path,
+        container=container.format.name,
+        video=video,
+        others=others,
+        start=min(starts),
+        duration=Fraction(container.duration, 1_000_000) if container.duration and container.duration > 0 else None,
+        chapters=len(container.chapters()),
+        tags=dict(container.metadata),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- streams
+
+
+def is_cover(stream: av.stream.Stream) -> bool:
+    """Whether a stream is a cover or thumbnail picture rather than moving pictures."""
+    marks = stream.disposition
+    return bool(marks & av.stream.Disposition.attached_pic or marks & av.stream.Disposition.timed_thumbnails)
+
+
+def _choose(path: Path, streams: Sequence[av.stream.Stream], wanted: int | None) -> av.video.stream.VideoStream:
+    films = [s for s in streams if s.type == "video" and s.codec_context is not None and not is_cover(s)]
+    listed = ", ".join(f"{s.index} ({s.codec_context.width}x{s.codec_context.height})" for s in films)
+    if wanted is not None:
+        for stream in films:
+            if stream.index == wanted:
+                return stream
+        what = next((s.type for s in streams if s.index == wanted), None)
+        raise UserError(
+            f"{path}: stream {wanted} is {f'of the type {what}' if what else 'not there'}, not a video to work on.",
+            f"one of these: stream={listed}" if films else "another file: this one has no video stream.",
+            USAGE,
+        )
+    films = [s for s in films if s.codec_context.width and s.codec_context.height]
+    if films:
+        marked = [s for s in films if s.disposition & av.stream.Disposition.default]
+        pool = marked if len(marked) == 1 else films
+        return max(pool, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index))
+    kinds = sorted({s.type for s in streams})
+    if any(is_cover(s) for s in streams):
+        found = "only a cover picture, no video"
+    elif any(s.type == "video" for s in streams):
+        found = "a video stream without a picture size, or of an unknown codec"
+    else:
+        found = f"no video (only {', '.join(kinds)})" if kinds else "no streams"
+    raise UserError(f"{path} holds {found}.", "give a file with moving pictures.", BAD_INPUT)
+
+
+def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    """UserError if a picture of that size is beyond the limit, or has none."""
+    if width * height > max_pixels:
+        raise UserError(
+            f"{path}: its pictures of {width}x{height} are beyond the limit of {max_pixels} pixels.",
+            f"max_pixels={width * height}, if you trust the file and have the memory.",
+            BAD_INPUT,
+        )
+
+
+def _codec_name(stream: av.stream.Stream) -> str:
+    """ffmpeg's name of the codec, not of the decoder that happens to be chosen (``av1``, not ``libdav1d``)."""
+    if stream.codec_context is None:
+        return "none"
+    try:
+        return stream.codec_context.codec.canonical_name
+    except (AttributeError, ValueError):
+        return stream.codec_context.name
+
+
+def _stream_info(stream: av.stream.Stream) -> StreamInfo:
+    base = stream.time_base
+    tags = dict(stream.metadata)
+    kind = stream.type or "data"
+    return StreamInfo(
+        index=stream.index,
+        kind="data" if kind == "unknown" else kind,
+        codec=_codec_name(stream),
+        language=tags.get("language") or None,
+        title=tags.get("title") or None,
+        dispositions=tuple(flag.name for flag in av.stream.Disposition if stream.disposition & flag and flag.name),
+        start=stream.start_time * base if base and stream.start_time is not None else None,
+        duration=stream.duration * base if base and stream.duration and stream.duration > 0 else None,
+        tags=tags,
+    )
+
+
+def _sample_aspect(stream: av.video.stream.VideoStream) -> Fraction:
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return Fraction(aspect) if aspect and aspect > 0 else Fraction(1)
+
+
+# -------------------------------------------------------------------------------------------- packets and the rate
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Presentation times of the first packets, ascending, in ticks; the commonest packet duration, 0 if none."""
+
+    times: tuple[int, ...]
+    duration: int
+
+
+def scan_packets(path: Path, container: av.container.InputContainer, stream: av.stream.Stream) -> Scan:
+    """Look at the first ``PROBE_PACKETS`` packets of ``stream`` without decoding."""
+    times, durations = [], []
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            times.append(packet.pts if packet.pts is not None else packet.dts)
+            if packet.duration:
+                durations.append(packet.duration)
+            if len(times) >= PROBE_PACKETS:
+                break
+    except (av.error.FFmpegError, ValueError):
+        pass  # what came before it counts; the index finds the damage
+    if times and all(time is None for time in times):  # a raw stream without any clock: count
+        step = durations[0] if durations else 1
+        times = [n * step for n in range(len(times))]
+    times = sorted({time for time in times if time is not None})
+    if len(times) >= PROBE_PACKETS - 40:  # cut short: of the last few, some that are shown earlier are still to come
+        times = times[:-20]
+    common = max(set(durations), key=durations.count) if durations else 0
+    return Scan(tuple(times), common)
+
+
+def nominal_rate(
+    times: Sequence[int],
+    time_base: Fraction,
+    average: Fraction | None = None,
+    guessed: Fraction | None = None,
+    duration: int = 0,
+) -> Fraction:
+    """The film's nominal frame rate.
+
+    A rate that explains every time stamp to within one tick of the container's clock is the rate: those that the file
+    states first, then known ones (n/1001 among them), then the measured one. Otherwise the rate varies, and the median
+    distance between frames tells: a known rate within 15 % of it (the stated one first), else that, to a thousandth.
+
+    Args:
+        times: presentation times in ticks, ascending, at least one.
+        average, guessed: what the container and ffmpeg say; nonsense (0, 57600, 90000) is recognised as such.
+        duration: the packets' own duration in ticks, for a film of one frame; 0 if unknown.
+    """
+    stated = [Fraction(rate) for rate in (guessed, average) if rate and Fraction(1, 1000) <= rate <= 1000]
+    span = (times[-1] - times[0]) * time_base
+    if len(times) < 2 or span <= 0:
+        if duration > 0 and 1 / (duration * time_base) <= 1000:
+            return _known(1 / (duration * time_base), time_base, stated)
+        return stated[0] if stated else Fraction(25)
+    measured = Fraction(len(times) - 1) / span
+    for rate in (*stated, *sorted(KNOWN_RATES, key=lambda rate: abs(rate - measured))[:4]):
+        if _explains(rate, times, time_base):
+            return rate
+    if _explains(measured, times, time_base):
+        return _tidy(measured)
+    step = Fraction(median(b - a for a, b in zip(times, times[1:]))) * time_base
+    usual = 1 / step if step > 0 else measured
+    for rate in (*stated, min(KNOWN_RATES, key=lambda rate: abs(rate / usual - 1))):
+        if rate in KNOWN_RATES and abs(rate / usual - 1) <= Fraction(3, 20):
+            return rate
+    return _tidy(usual)
+
+
+def _known(rate: Fraction, time_base: Fraction, stated: Iterable[Fraction]) -> Fraction:
+    """``rate``, known only through one duration in whole ticks, as the stated or known rate that rounds to it."""
+    ticks = 1 / (rate * time_base)
+    for known in (*stated, *sorted(KNOWN_RATES, key=lambda k: abs(k - rate))):
+        if abs(1 / (known * time_base) - ticks) < 1:
+            return known
+    return _tidy(rate)
+
+
+def _explains(rate: Fraction, times: Sequence[int], time_base: Fraction) -> bool:
+    """Whether all ``times`` are ``t0 + k / rate`` rounded, down or to the nearest, to ticks."""
+    step = 1 / (rate * time_base)
+    errors = [time * step.denominator - k * step.numerator for k, time in enumerate(times)]
+    return max(errors) - min(errors) <= step.denominator
+
+
+def _tidy(rate: Fraction) -> Fraction:
+    """``rate`` to a thousandth, or to 1/1000 of itself if it is slow."""
+    if rate >= 1:
+        return Fraction(round(rate * 1000), 1000)
+    return rate.limit_denominator(max(1000, math.ceil(1000 / rate)))
+
+
+# ------------------------------------------------------------------------------------------------ facts in frames
+
+
+def decode_head(path: Path, index: int, max_pixels: int, count: int = PROBE_FRAMES) -> list[av.VideoFrame]:
+    """The first ``count`` frames that can be decoded of stream ``index``; fewer if there are fewer."""
+    from vfi_pipeline.media.reader import decoder_for
+
+    frames: list[av.VideoFrame] = []
+    with open_media(path, max_pixels) as container:
+        stream = container.streams[index]
+        decode = decoder_for(stream, threads=1, max_pixels=max_pixels)
+        failures = 0
+        try:
+            for packet in container.demux(stream):
+                try:
+                    frames += decode(packet)
+                except av.error.FFmpegError:
+                    failures += 1
+                    if failures > 50:
+                        break
+                if len(frames) >= count:
+                    break
+        except av.error.FFmpegError:
+            pass
+    return frames[:count]
+
+
+def _is_interlaced(stream: av.video.stream.VideoStream, head: Sequence[av.VideoFrame]) -> bool:
+    """By the frames where their codec marks each frame, else also by the stream's field order."""
+    marked = sum(frame.interlaced_frame for frame in head)
+    if 2 * marked >= len(head):
+        return True
+    tells = {"mpeg1video", "mpeg2video", "h264", "hevc", "mpeg4", "vc1", "dvvideo", "prores", "vvc", "cavs", "wmv3"}
+    return _codec_name(stream) not in tells and stream.codec_context.field_order in (2, 3, 4, 5)
+
+
+def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+    """(degrees clockwise, mirrored before that) from the frame's display matrix."""
+    for side in frame.side_data:
+        if side.type.name == "DISPLAYMATRIX" and len(bytes(side)) >= 36:
+            return orientation(struct.unpack("=9i", bytes(side)[:36]))
+    return 0, False
+
+
+def orientation(matrix: Sequence[int]) -> tuple[int, bool]:
+    """(degrees clockwise, mirrored) of a display matrix: 9 integers, row by row, of which (a b, c d) are used.
+
+    A pixel (x, y) is shown at (a x + c y, b x + d y). Clockwise by w: a = d = cos w, b = -c = sin w. A negative
+    determinant means that the picture is flipped left to right first. Angles are taken to the nearest quarter turn.
+    """
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    if a == b == c == d == 0:
+        return 0, False
+    turned = math.degrees(math.atan2(b - c, a + d))
+    return round(turned / 90) % 4 * 90, mirrored
+
+
+_MATRICES = {
+    0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc",
+    10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp", 15: "ipt-c2",
+    16: "ycgco-re", 17: "ycgco-ro",
+}  # fmt: skip
+_PRIMARIES = {
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020", 10: "smpte428",
+    11: "smpte431", 12: "smpte432", 22: "ebu3213",
+}  # fmt: skip
+_TRANSFERS = {
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100", 10: "log316",
+    11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084",
+    17: "smpte428", 18: "arib-std-b67",
+}  # fmt: skip
+_RANGES = {1: "tv", 2: "pc"}
+_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
+
+
+def _colour(frame: av.VideoFrame, context: av.video.codeccontext.VideoCodecContext, full: bool, said: str) -> Colour:
+    """The tags of the first frame, else of the stream."""
+    rgb = layout(frame.format.name).working.is_rgb
+
+    def tag(names: dict[int, str], *values: int) -> str | None:
+        return next((names[int(value)] for value in values if int(value) in names), None)
+
+    matrix = "gbr" if rgb else tag({k: v for k, v in _MATRICES.items() if k}, frame.colorspace, context.colorspace)
+    subsampled = any(plane.sub_x > 1 or plane.sub_y > 1 for plane in layout(frame.format.name).working.planes)
+    found = re.search(r", (left|center|topleft|top|bottomleft|bottom)\)", said)
+    return Colour(
+        matrix=matrix,
+        primaries=tag(_PRIMARIES, frame.color_primaries, context.color_primaries),
+        transfer=tag(_TRANSFERS, frame.color_trc, context.color_trc),
+        range="pc" if full else tag(_RANGES, frame.color_range, context.color_range),
+        chroma_location=found.group(1) if found and subsampled else None,
+    )
+
+
+_dump_lock = threading.Lock()
+
+
+def _dump_line(container: av.container.InputContainer, index: int) -> str:
+    """ffmpeg's own line on the stream: the only place where PyAV tells the chroma location (at the level 'verbose')."""
+    with _dump_lock:
+        level = av.logging.get_level()
+        try:
+            av.logging.set_level(av.logging.VERBOSE)
+            av.logging.set_libav_level(av.logging.VERBOSE)
+            text = container.dumps_format()
+        finally:
+            av.logging.set_libav_level(av.logging.INFO)
+            av.logging.set_level(level)
+    found = re.search(rf"^ *Stream #0:{index}\b[^\n]*: Video: [^\n]*", text, re.MULTILINE)
+    return found.group(0) if found else ""
+
+
+def _hdr(head: Sequence[av.VideoFrame]) -> dict[str, str]:
+    """Mastering display and light levels as x265's options take them; ``dynamic`` names metadata that varies."""
+    found: dict[str, str] = {}
+    for frame in head:
+        for side in frame.side_data:
+            data, kind = bytes(side), side.type.name
+            if kind == "MASTERING_DISPLAY_METADATA" and len(data) >= 88:
+                text = _mastering(data)
+                if text:
+                    found.setdefault("master_display", text)
+            elif kind == "CONTENT_LIGHT_LEVEL" and len(data) >= 8:
+                found.setdefault("max_cll", "{},{}".format(*struct.unpack("=2I", data[:8])))
+            elif kind in ("DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER", "DYNAMIC_HDR_VIVID"):
+                name = "HDR10+" if kind == "DYNAMIC_HDR_PLUS" else "HDR Vivid" if "VIVID" in kind else "Dolby Vision"
+                found.setdefault("dynamic", name)
+    return found
+
+
+def _mastering(data: bytes) -> str | None:
+    """AVMasteringDisplayMetadata: (x, y) rationals of R, G, B, white, then least and largest luminance, two flags."""
+    numbers = struct.unpack("=22i", data[:88])
+    if not numbers[20] or not numbers[21] or any(numbers[2 * k + 1] == 0 for k in range(10)):
+        return None
+    value = [Fraction(numbers[2 * k], numbers[2 * k + 1]) for k in range(10)]
+    r, g, b, white = (
+        f"({round(value[2 * k] * 50000)},{round(value[2 * k + 1] * 50000)})" for k in range(4)
+    )
+    least, largest = round(value[8] * 10000), round(value[9] * 10000)
+    return f"G{g}B{b}R{r}WP{white}L({largest},{least})"
+
+
+def with_rate(info: SourceInfo, rate: Fraction) -> SourceInfo:
+    """``info`` with another nominal rate: for an image sequence, the pictures per second."""
+    time_base = 1 / rate if info.images else info.video.time_base
+    return replace(info, video=replace(info.video, rate=rate, time_base=time_base))

@@ -1,0 +1,388 @@
+"""Frames of a film, exactly those of its index, in the file's own planes: ``with read_frames(info) as frames: ...``"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import av.filter
+
+from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.media import images
+from vfi_pipeline.media.frames import Frame, PixelFormat, pixel_format
+from vfi_pipeline.media.index import SourceIndex, index
+from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.layout import layout
+from vfi_pipeline.media.opening import MAX_PIXELS, open_media
+
+log = logging.getLogger(__name__)
+
+Decode = Callable[[av.Packet], list[av.VideoFrame]]
+
+DEINTERLACE_CONTEXT = 3
+"""Frames before the first wanted one that the deinterlacer looks at, so that a part reads as in the whole."""
+
+
+@contextmanager
+def read_frames(
+    info: SourceInfo,
+    start: Fraction | None = None,
+    stop: Fraction | None = None,
+    deinterlace: bool = False,
+    *,
+    allow_damaged: bool = False,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Iterator[Frame]]:
+    """The frames with ``start <= time < stop`` (seconds on the source's clock), in order; else as ``read_numbered``.
+
+    ::
+
+        with read_frames(info, start=Fraction(10)) as frames:
+            for frame in frames: ...
+    """
+    times = index(info, max_pixels).times
+    first = 0 if start is None else times.starting_at(Fraction(start))
+    end = len(times) if stop is None else times.starting_at(Fraction(stop))
+    with read_numbered(
+        info, first, end, deinterlace, allow_damaged=allow_damaged, threads=threads, max_pixels=max_pixels
+    ) as numbered:
+        yield (frame for _, frame in numbered)
+
+
+@contextmanager
+def read_numbered(
+    info: SourceInfo,
+    first: int = 0,
+    stop: int | None = None,
+    deinterlace: bool = False,
+    *,
+    allow_damaged: bool = False,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Iterator[tuple[int, Frame]]]:
+    """``(k, frame)`` for the frames ``first .. stop - 1`` of ``index(info).times``: all of them, each once, in order.
+
+    Reading starts at the keyframe before ``first``; memory is that of the decoder. Frames carry ``info.video``'s colour
+    tags and ``times.time(k)``. The file is closed when the ``with`` block ends.
+
+    Args:
+        deinterlace: one progressive frame per frame (bwdif).
+        allow_damaged: show the frame before in place of one that cannot be decoded; otherwise that is a UserError
+            that names the time.
+        threads: of the decoder; by default as many as there are processors, 8 at most.
+
+    Raises:
+        UserError: also if the picture's size or format changes on the way.
+    """
+    found = index(info, max_pixels)
+    stop = len(found.times) if stop is None else min(stop, len(found.times))
+    first = max(0, first)
+    if info.images:
+        yield (
+            (first + k, frame)
+            for k, frame in enumerate(images.read_images(info, first, stop, max_pixels))
+        )
+        return
+    reader = _FilmReader(info, found, deinterlace, allow_damaged, threads or min(8, os.cpu_count() or 1), max_pixels)
+    try:
+        yield reader.frames(first, stop)
+    finally:
+        reader.close()
+
+
+class _FilmReader:
+    """Decodes one stretch of a film and matches what comes out against the index."""
+
+    def __init__(
+        self,
+        info: SourceInfo,
+        found: SourceIndex,
+        deinterlace: bool,
+        allow_damaged: bool,
+        threads: int,
+        max_pixels: int,
+    ) -> None:
+        self.info, self.found, self.deinterlace, self.allow_damaged = info, found, deinterlace, allow_damaged
+        self.threads, self.max_pixels = threads, max_pixels
+        self.format: PixelFormat = pixel_format(info.video.working_format)
+        self._container: av.container.InputContainer | None = None
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def frames(self, first: int, stop: int) -> Iterator[tuple[int, Frame]]:
+        if first >= stop:
+            return
+        lead = max(0, first - DEINTERLACE_CONTEXT) if self.deinterlace else first
+        decoded = self._decoded_from(lead)
+        if self.deinterlace:
+            decoded = _deinterlaced(decoded, self.info.video.interlaced)
+        k, before = first, None
+        for number, picture in self._numbered(decoded, lead):
+            if number < k:
+                continue
+            if number >= stop and k >= stop:
+                break
+            while k < min(number, stop):  # the decoder has left some out
+                before = self._missing(k, before)
+                yield k, before
+                k += 1
+            if k >= stop:
+                break
+            before = self._frame(picture, k)
+            yield k, before
+            k += 1
+            if k >= stop:
+                break
+        while k < stop:
+            before = self._missing(k, before)
+            yield k, before
+            k += 1
+
+    def _numbered(self, decoded: Iterator[av.VideoFrame], lead: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The number of each decoded picture in the index; those that are not in it are left out."""
+        if self.found.counted:
+            yield from enumerate(decoded)
+            return
+        pts, base = self.found.times.pts, self.found.times.time_base
+        k = lead
+        for picture in decoded:
+            if picture.pts is None:
+                continue
+            # The deinterlacer counts in half ticks.
+            time_base = picture.time_base or base
+            ticks = picture.pts if time_base == base else picture.pts * time_base / base
+            while k < len(pts) and pts[k] < ticks:
+                k += 1
+            if k == len(pts):
+                return
+            if pts[k] == ticks:
+                yield k, picture
+
+    def _missing(self, k: int, before: Frame | None) -> Frame:
+        time = self.found.times.time(k)
+        if self.allow_damaged:
+            if before is None and k > 0:
+                before = self._nearest_before(k)
+            if before is not None:
+                log.warning("%s: the frame at %.3f s cannot be decoded; the one before stays", self.info.path, time)
+                return replace(before, time=time)
+        raise UserError(
+            f"{self.info.path} is damaged at {float(time):.3f} s: a frame cannot be decoded.",
+            "allow_damaged=true to hold the frame before, or a sound copy of the file.",
+            BAD_INPUT,
+        )
+
+    def _nearest_before(self, k: int) -> Frame | None:
+        """The last frame before ``k`` that can be decoded, read anew from the beginning of its stretch."""
+        for back in range(k - 1, max(-1, k - 500), -1):
+            other = _FilmReader(self.info, self.found, self.deinterlace, False, self.threads, self.max_pixels)
+            try:
+                for _, frame in other.frames(back, back + 1):
+                    return frame
+            except UserError:
+                continue
+            finally:
+                other.close()
+        return None
+
+    def _frame(self, picture: av.VideoFrame, k: int) -> Frame:
+        video, time = self.info.video, self.found.times.time(k)
+        name = picture.format.name
+        form = None
+        if (picture.width, picture.height) == (video.width, video.height):
+            try:
+                form = layout(name, self.format.has_alpha if name == "pal8" else False)
+            except ValueError:
+                form = None
+        if form is None or form.working != self.format:
+            raise UserError(
+                f"{self.info.path}: at {float(time):.3f} s the picture changes from {video.width}x{video.height} "
+                f"{video.pixel_format} to {picture.width}x{picture.height} {name}.",
+                f"end={float(time):.3f} for the part before, or convert the file to one size first.",
+                BAD_INPUT,
+            )
+        return Frame(form.planes(picture), form.working, picture.width, picture.height, time, video.colour)
+
+    # ------------------------------------------------------------------------------------------------- seeking
+
+    def _decoded_from(self, first: int) -> Iterator[av.VideoFrame]:
+        """Decoded pictures, from the keyframe at or before frame ``first``; the caller drops what comes too early.
+
+        A seek is good only if the first keyframe that comes out is not later than the frame wanted: pictures before
+        it may lean on what was skipped. Otherwise the seek is repeated from further back, at last from the beginning.
+        """
+        times = self.found.times
+        if first > 0 and not self.found.counted:
+            for back in (0, 1, 4, 16, 64):
+                target = times.pts[first] - round(back / times.time_base)
+                if target <= times.pts[0]:
+                    break
+                pictures = self._sought(target, times.pts[first])
+                if pictures is not None:
+                    return pictures
+        self._open()
+        return self._pictures()
+
+    def _sought(self, target: int, wanted: int) -> Iterator[av.VideoFrame] | None:
+        container, stream = self._open()
+        try:
+            container.seek(target, stream=stream, backward=True)
+        except av.error.FFmpegError:
+            return None
+        pictures = self._pictures()
+        try:
+            for picture in pictures:
+                if picture.pts is not None and picture.key_frame:
+                    return _chain(picture, pictures) if picture.pts <= wanted else None
+                if picture.pts is not None and picture.pts > wanted:
+                    return None
+        except UserError:
+            pass
+        return None
+
+    def _open(self) -> tuple[av.container.InputContainer, av.stream.Stream]:
+        self.close()
+        self._container = open_media(self.info.path, self.max_pixels)
+        streams = self._container.streams
+        at = self.info.video.index
+        if at >= len(streams) or streams[at].type != "video":
+            raise UserError(f"{self.info.path} has changed: stream {at} is no video any more.", "run again.", BAD_INPUT)
+        return self._container, streams[at]
+
+    def _pictures(self) -> Iterator[av.VideoFrame]:
+        assert self._container is not None
+        stream = self._container.streams[self.info.video.index]
+        decode = decoder_for(stream, self.threads, self.max_pixels)
+        last = None
+        try:
+            skip_errors = self.allow_damaged or self.found.damage != ""
+            for picture in _decode_packets(self._container, stream, decode, skip_errors):
+                last = picture.pts if picture.pts is not None else last
+                yield picture
+        except av.error.FFmpegError as error:
+            base = stream.time_base or Fraction(0)
+            where = f"after {float(last * base):.3f} s" if last is not None else "at its beginning"
+            raise UserError(
+                f"{self.info.path} is damaged {where}: {error.strerror}.",
+                "allow_damaged=true to hold the frame before, or a sound copy of the file.",
+                BAD_INPUT,
+            ) from error
+
+
+def decoder_for(stream: av.video.stream.VideoStream, threads: int, max_pixels: int = MAX_PIXELS) -> Decode:
+    """The function that decodes ``stream``'s packets: its own decoder, or libvpx where only that one sees the alpha.
+
+    WebM keeps alpha beside each VP8 or VP9 packet (``alpha_mode`` 1), and ffmpeg's own decoders look past it.
+    """
+    mode = next((value for key, value in stream.metadata.items() if key.lower() == "alpha_mode"), "0")
+    own = stream.codec_context
+    other = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(own.name)
+    if mode.strip() == "1" and other and other in av.codecs_available:
+        context = av.CodecContext.create(other, "r")
+        context.thread_count = threads
+        context.options = {"max_pixels": str(max_pixels)}
+        if own.extradata:
+            context.extradata = own.extradata
+        return context.decode
+    if not own.is_open:
+        own.thread_count = threads
+        own.thread_type = "AUTO" if threads > 1 else "SLICE"
+        own.options = {**own.options, "max_pixels": str(max_pixels)}
+    return own.decode
+
+
+def decode_all(
+    path: Path, stream: int, max_pixels: int = MAX_PIXELS, skip_errors: bool = False, threads: int | None = None
+) -> Iterator[av.VideoFrame]:
+    """Every picture that can be decoded of stream ``stream``, as PyAV has it.
+
+    Raises:
+        av.error.FFmpegError: at the first packet that cannot be read or decoded, unless ``skip_errors``.
+    """
+    with open_media(path, max_pixels) as container:
+        chosen = container.streams[stream]
+        decode = decoder_for(chosen, threads or min(8, os.cpu_count() or 1), max_pixels)
+        yield from _decode_packets(container, chosen, decode, skip_errors)
+
+
+def _decode_packets(
+    container: av.container.InputContainer, stream: av.stream.Stream, decode: Decode, skip_errors: bool
+) -> Iterator[av.VideoFrame]:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            if not skip_errors:
+                raise
+            packet = None
+        try:
+            if packet is None:
+                yield from decode(None)
+                return
+            if skip_errors and packet.is_corrupt:
+                continue  # cut off by the end of the file: what a decoder makes of it is half a picture
+            yield from decode(packet if packet.size else None)
+            if not packet.size:
+                return
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError:
+            if not skip_errors:
+                raise
+
+
+def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    yield first
+    yield from rest
+
+
+# -------------------------------------------------------------------------------------------------- deinterlacing
+
+
+def _deinterlaced(pictures: Iterable[av.VideoFrame], marked: bool) -> Iterator[av.VideoFrame]:
+    """One progressive picture per picture, by bwdif. ``marked``: leave pictures alone that say they are progressive."""
+    graph: av.filter.Graph | None = None
+    for picture in pictures:
+        if graph is None:
+            only = "interlaced" if marked and picture.interlaced_frame else "all"
+            graph = _bwdif(picture, only)
+        graph.push(picture)
+        yield from _pulled(graph)
+    if graph is not None:
+        graph.push(None)
+        yield from _pulled(graph)
+
+
+def _bwdif(picture: av.VideoFrame, only: str) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
+    )
+    bwdif = graph.add("bwdif", f"mode=send_frame:parity=auto:deint={only}")
+    same = graph.add("format", f"pix_fmts={picture.format.name}")
+    sink = graph.add("buffersink")
+    source.link_to(bwdif)
+    bwdif.link_to(same)
+    same.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            yield graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
