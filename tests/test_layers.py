@@ -93,7 +93,7 @@ def test_imports_point_down_the_picture(path):
         ("vfi_pipeline.geometry.warp", "import vfi_pipeline.ode.velocity", 1),  # upward
         ("vfi_pipeline.geometry.warp", "from vfi_pipeline import models", 1),
         ("vfi_pipeline.geometry.warp", "from ..ode import flow_map", 1),
-        ("vfi_pipeline.geometry.warp", "def f():\n    from vfi_pipeline.jobs.plan import Plan", 1),  # hidden in a function
+        ("vfi_pipeline.geometry.warp", "def f():\n    import vfi_pipeline.jobs", 1),  # hidden
         ("vfi_pipeline.losses.penalties", "from vfi_pipeline.metrics import psnr", 1),  # beside
         ("vfi_pipeline.ode.flow_map", "from vfi_pipeline.geometry import warp, sample", 0),  # down
         ("vfi_pipeline.geometry.warp", "from vfi_pipeline.geometry.grid import pixel_grid", 0),
