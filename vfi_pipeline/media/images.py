@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.media import facts
 from vfi_pipeline.media.frames import Frame, oriented, oriented_format, pixel_format
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.opening import check_file, open_media
@@ -111,21 +112,19 @@ def probe_images(path: Path, pictures: tuple[Path, ...], rate: Fraction, max_pix
     Raises:
         UserError: if that cannot be read or is too large.
     """
-    from vfi_pipeline.media import probe  # the two call one another
-
     rate = Fraction(rate)
     first = pictures[0]
     with open_picture(first, max_pixels) as container:
         stream = container.streams.video[0]
-        probe.check_size(first, stream.codec_context.width, stream.codec_context.height, max_pixels)
+        facts.check_size(first, stream.codec_context.width, stream.codec_context.height, max_pixels)
         decoded = _decode(first, container)
-        said = probe._dump_line(container, stream.index)
-        aspect = probe._sample_aspect(stream)
-        codec = probe._codec_name(stream)
+        said = facts.dump_line(container, stream.index)
+        aspect = facts.sample_aspect(stream)
+        codec = facts.codec_name(stream)
         context = stream.codec_context
         form = _layout(first, decoded)
         rotation, mirrored = picture_orientation(first, decoded)
-        colour = probe._colour(decoded, context, form.full_range, said)
+        colour = facts.colour(decoded, context, form.full_range, said)
     width, height = decoded.width, decoded.height
     if rotation in (90, 270):
         width, height, aspect = height, width, 1 / aspect
@@ -194,15 +193,13 @@ def read_picture(path: Path, max_pixels: int) -> Frame:
     Raises:
         UserError: if it cannot be read or is too large.
     """
-    from vfi_pipeline.media import probe
-
     with open_picture(path, max_pixels) as container:
         context = container.streams.video[0].codec_context
-        probe.check_size(path, context.width, context.height, max_pixels)
+        facts.check_size(path, context.width, context.height, max_pixels)
         decoded = _decode(path, container)
         form = _layout(path, decoded)
         rotation, mirrored = picture_orientation(path, decoded)
-        colour = probe._colour(decoded, context, form.full_range, "")
+        colour = facts.colour(decoded, context, form.full_range, "")
         frame = Frame(form.planes(decoded), form.working, decoded.width, decoded.height, Fraction(0), colour)
     return oriented(frame, rotation, mirrored)
 
@@ -215,9 +212,7 @@ def open_picture(path: Path, max_pixels: int) -> av.container.InputContainer:
         raise UserError(f"{path} is not a picture that can be read.", "use PNG, JPEG, TIFF, WebP or BMP.", BAD_INPUT)
     size = declared_size(path)
     if size:
-        from vfi_pipeline.media import probe
-
-        probe.check_size(path, *size, max_pixels)
+            facts.check_size(path, *size, max_pixels)
     return open_media(path, max_pixels, format=name)
 
 

@@ -23,6 +23,7 @@ import av
 import av.error
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.media.decoding import decode_all, decode_head
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
 from vfi_pipeline.media.timeline import SourceTimes
@@ -230,8 +231,6 @@ def _last_duration(ticks: Sequence[int], packets: _Packets, rate: Fraction) -> F
 
 def _head_times(path: Path, index: int, max_pixels: int) -> list[int] | None:
     """Time stamps of the first few frames that the decoder yields, in order; None if one has none."""
-    from vfi_pipeline.media.probe import decode_head
-
     frames = decode_head(path, index, max_pixels, HEAD_FRAMES)
     times: list[int] = []
     for frame in frames:
@@ -244,8 +243,6 @@ def _head_times(path: Path, index: int, max_pixels: int) -> list[int] | None:
 
 def _counted_index(path: Path, stream: int, rate: Fraction, packets: _Packets, max_pixels: int) -> SourceIndex:
     """The index by decoding everything."""
-    from vfi_pipeline.media.reader import decode_all
-
     base = packets.time_base
     stamps: list[int | None] = []
     failure = ""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-import struct
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -16,17 +13,14 @@ import av
 import av.error
 
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
-from vfi_pipeline.media import images
-from vfi_pipeline.media.frames import Colour
+from vfi_pipeline.media import facts, images
+from vfi_pipeline.media.decoding import decode_head
 from vfi_pipeline.media.info import SourceInfo, StreamInfo, VideoInfo
 from vfi_pipeline.media.layout import is_transparent, layout
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
 
 PROBE_PACKETS = 400
 """Packets of the video whose time stamps are looked at for the nominal rate."""
-
-PROBE_FRAMES = 8
-"""Frames that are decoded for the facts that only a frame tells."""
 
 _COUNTED = (23, 24, 25, 30, 48, 50, 60, 72, 75, 90, 100, 120, 144, 200, 240, 300)
 KNOWN_RATES: tuple[Fraction, ...] = tuple(
@@ -71,8 +65,8 @@ def _probe_container(
 ) -> SourceInfo:
     streams = list(container.streams)
     chosen = _choose(path, streams, wanted)
-    check_size(path, chosen.codec_context.width, chosen.codec_context.height, max_pixels)
-    said = _dump_line(container, chosen.index)
+    facts.check_size(path, chosen.codec_context.width, chosen.codec_context.height, max_pixels)
+    said = facts.dump_line(container, chosen.index)
     packets = scan_packets(path, container, chosen)
     if not packets.times:
         raise UserError(
@@ -88,31 +82,31 @@ def _probe_container(
             BAD_INPUT,
         )
     first = head[0]
-    check_size(path, first.width, first.height, max_pixels)
+    facts.check_size(path, first.width, first.height, max_pixels)
     try:
         form = layout(first.format.name, any(is_transparent(frame) for frame in head))
     except ValueError as error:
         raise UserError(
             f"{path}: {error}.", f"ffmpeg -i {path.name!r} -c:v ffv1 -pix_fmt gbrp16le converted.mkv", BAD_INPUT
         ) from None
-    rotation, mirrored = _orientation(first)
+    rotation, mirrored = facts.frame_orientation(first)
     time_base = chosen.time_base or Fraction(1, 90000)
     rate = nominal_rate(packets.times, time_base, chosen.average_rate, chosen.guessed_rate, packets.duration)
     video = VideoInfo(
         index=chosen.index,
-        codec=_codec_name(chosen),
+        codec=facts.codec_name(chosen),
         width=first.width,
         height=first.height,
         pixel_format=first.format.name,
         working_format=form.working.name,
         time_base=time_base,
         rate=rate,
-        sample_aspect=_sample_aspect(chosen),
+        sample_aspect=facts.sample_aspect(chosen),
         rotation=rotation,
         mirrored=mirrored,
-        colour=_colour(first, chosen.codec_context, form.full_range, said),
-        interlaced=_is_interlaced(chosen, head),
-        hdr=_hdr(head),
+        colour=facts.colour(first, chosen.codec_context, form.full_range, said),
+        interlaced=facts.is_interlaced(chosen, head),
+        hdr=facts.hdr(head),
         start=packets.times[0] * time_base,
         duration=chosen.duration * time_base if chosen.duration and chosen.duration > 0 else None,
         frames=chosen.frames or None,
@@ -170,26 +164,6 @@ def _choose(path: Path, streams: Sequence[av.stream.Stream], wanted: int | None)
     raise UserError(f"{path} holds {found}.", "give a file with moving pictures.", BAD_INPUT)
 
 
-def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
-    """UserError if a picture of that size is beyond the limit, or has none."""
-    if width * height > max_pixels:
-        raise UserError(
-            f"{path}: its pictures of {width}x{height} are beyond the limit of {max_pixels} pixels.",
-            f"max_pixels={width * height}, if you trust the file and have the memory.",
-            BAD_INPUT,
-        )
-
-
-def _codec_name(stream: av.stream.Stream) -> str:
-    """ffmpeg's name of the codec, not of the decoder that happens to be chosen (``av1``, not ``libdav1d``)."""
-    if stream.codec_context is None:
-        return "none"
-    try:
-        return stream.codec_context.codec.canonical_name
-    except (AttributeError, ValueError):
-        return stream.codec_context.name
-
-
 def _stream_info(stream: av.stream.Stream) -> StreamInfo:
     base = stream.time_base
     tags = dict(stream.metadata)
@@ -197,7 +171,7 @@ def _stream_info(stream: av.stream.Stream) -> StreamInfo:
     return StreamInfo(
         index=stream.index,
         kind="data" if kind == "unknown" else kind,
-        codec=_codec_name(stream),
+        codec=facts.codec_name(stream),
         language=tags.get("language") or None,
         title=tags.get("title") or None,
         dispositions=tuple(flag.name for flag in av.stream.Disposition if stream.disposition & flag and flag.name),
@@ -205,11 +179,6 @@ def _stream_info(stream: av.stream.Stream) -> StreamInfo:
         duration=stream.duration * base if base and stream.duration and stream.duration > 0 else None,
         tags=tags,
     )
-
-
-def _sample_aspect(stream: av.video.stream.VideoStream) -> Fraction:
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    return Fraction(aspect) if aspect and aspect > 0 else Fraction(1)
 
 
 # -------------------------------------------------------------------------------------------- packets and the rate
@@ -306,152 +275,6 @@ def _tidy(rate: Fraction) -> Fraction:
     if rate >= 1:
         return Fraction(round(rate * 1000), 1000)
     return rate.limit_denominator(max(1000, math.ceil(1000 / rate)))
-
-
-# ------------------------------------------------------------------------------------------------ facts in frames
-
-
-def decode_head(path: Path, index: int, max_pixels: int, count: int = PROBE_FRAMES) -> list[av.VideoFrame]:
-    """The first ``count`` frames that can be decoded of stream ``index``; fewer if there are fewer."""
-    from vfi_pipeline.media.reader import decoder_for
-
-    frames: list[av.VideoFrame] = []
-    with open_media(path, max_pixels) as container:
-        stream = container.streams[index]
-        decode = decoder_for(stream, threads=1, max_pixels=max_pixels)
-        failures = 0
-        try:
-            for packet in container.demux(stream):
-                try:
-                    frames += decode(packet)
-                except av.error.FFmpegError:
-                    failures += 1
-                    if failures > 50:
-                        break
-                if len(frames) >= count:
-                    break
-        except av.error.FFmpegError:
-            pass
-    return frames[:count]
-
-
-def _is_interlaced(stream: av.video.stream.VideoStream, head: Sequence[av.VideoFrame]) -> bool:
-    """By the frames where their codec marks each frame, else also by the stream's field order."""
-    marked = sum(frame.interlaced_frame for frame in head)
-    if 2 * marked >= len(head):
-        return True
-    tells = {"mpeg1video", "mpeg2video", "h264", "hevc", "mpeg4", "vc1", "dvvideo", "prores", "vvc", "cavs", "wmv3"}
-    return _codec_name(stream) not in tells and stream.codec_context.field_order in (2, 3, 4, 5)
-
-
-def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """(degrees clockwise, mirrored before that) from the frame's display matrix."""
-    for side in frame.side_data:
-        if side.type.name == "DISPLAYMATRIX" and len(bytes(side)) >= 36:
-            return orientation(struct.unpack("=9i", bytes(side)[:36]))
-    return 0, False
-
-
-def orientation(matrix: Sequence[int]) -> tuple[int, bool]:
-    """(degrees clockwise, mirrored) of a display matrix: 9 integers, row by row, of which (a b, c d) are used.
-
-    A pixel (x, y) is shown at (a x + c y, b x + d y). Clockwise by w: a = d = cos w, b = -c = sin w. A negative
-    determinant means that the picture is flipped left to right first. Angles are taken to the nearest quarter turn.
-    """
-    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
-    mirrored = a * d - b * c < 0
-    if mirrored:
-        a, b = -a, -b
-    if a == b == c == d == 0:
-        return 0, False
-    turned = math.degrees(math.atan2(b - c, a + d))
-    return round(turned / 90) % 4 * 90, mirrored
-
-
-_MATRICES = {
-    0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc",
-    10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp", 15: "ipt-c2",
-    16: "ycgco-re", 17: "ycgco-ro",
-}  # fmt: skip
-_PRIMARIES = {
-    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020", 10: "smpte428",
-    11: "smpte431", 12: "smpte432", 22: "ebu3213",
-}  # fmt: skip
-_TRANSFERS = {
-    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100", 10: "log316",
-    11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084",
-    17: "smpte428", 18: "arib-std-b67",
-}  # fmt: skip
-_RANGES = {1: "tv", 2: "pc"}
-_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
-
-
-def _colour(frame: av.VideoFrame, context: av.video.codeccontext.VideoCodecContext, full: bool, said: str) -> Colour:
-    """The tags of the first frame, else of the stream."""
-    rgb = layout(frame.format.name).working.is_rgb
-
-    def tag(names: dict[int, str], *values: int) -> str | None:
-        return next((names[int(value)] for value in values if int(value) in names), None)
-
-    matrix = "gbr" if rgb else tag({k: v for k, v in _MATRICES.items() if k}, frame.colorspace, context.colorspace)
-    subsampled = any(plane.sub_x > 1 or plane.sub_y > 1 for plane in layout(frame.format.name).working.planes)
-    found = re.search(r", (left|center|topleft|top|bottomleft|bottom)\)", said)
-    return Colour(
-        matrix=matrix,
-        primaries=tag(_PRIMARIES, frame.color_primaries, context.color_primaries),
-        transfer=tag(_TRANSFERS, frame.color_trc, context.color_trc),
-        range="pc" if full else tag(_RANGES, frame.color_range, context.color_range),
-        chroma_location=found.group(1) if found and subsampled else None,
-    )
-
-
-_dump_lock = threading.Lock()
-
-
-def _dump_line(container: av.container.InputContainer, index: int) -> str:
-    """ffmpeg's own line on the stream: the only place where PyAV tells the chroma location (at the level 'verbose')."""
-    with _dump_lock:
-        level = av.logging.get_level()
-        try:
-            av.logging.set_level(av.logging.VERBOSE)
-            av.logging.set_libav_level(av.logging.VERBOSE)
-            text = container.dumps_format()
-        finally:
-            av.logging.set_libav_level(av.logging.INFO)
-            av.logging.set_level(level)
-    found = re.search(rf"^ *Stream #0:{index}\b[^\n]*: Video: [^\n]*", text, re.MULTILINE)
-    return found.group(0) if found else ""
-
-
-def _hdr(head: Sequence[av.VideoFrame]) -> dict[str, str]:
-    """Mastering display and light levels as x265's options take them; ``dynamic`` names metadata that varies."""
-    found: dict[str, str] = {}
-    for frame in head:
-        for side in frame.side_data:
-            data, kind = bytes(side), side.type.name
-            if kind == "MASTERING_DISPLAY_METADATA" and len(data) >= 88:
-                text = _mastering(data)
-                if text:
-                    found.setdefault("master_display", text)
-            elif kind == "CONTENT_LIGHT_LEVEL" and len(data) >= 8:
-                found.setdefault("max_cll", "{},{}".format(*struct.unpack("=2I", data[:8])))
-            elif kind in ("DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER", "DYNAMIC_HDR_VIVID"):
-                name = "HDR10+" if kind == "DYNAMIC_HDR_PLUS" else "HDR Vivid" if "VIVID" in kind else "Dolby Vision"
-                found.setdefault("dynamic", name)
-    return found
-
-
-def _mastering(data: bytes) -> str | None:
-    """AVMasteringDisplayMetadata: (x, y) rationals of R, G, B, white, then least and largest luminance, two flags."""
-    numbers = struct.unpack("=22i", data[:88])
-    if not numbers[20] or not numbers[21] or any(numbers[2 * k + 1] == 0 for k in range(10)):
-        return None
-    value = [Fraction(numbers[2 * k], numbers[2 * k + 1]) for k in range(10)]
-    r, g, b, white = (
-        f"({round(value[2 * k] * 50000)},{round(value[2 * k + 1] * 50000)})" for k in range(4)
-    )
-    least, largest = round(value[8] * 10000), round(value[9] * 10000)
-    return f"G{g}B{b}R{r}WP{white}L({largest},{least})"
 
 
 def with_rate(info: SourceInfo, rate: Fraction) -> SourceInfo:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import av.error
@@ -16,6 +15,7 @@ import av.filter
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media import images
+from vfi_pipeline.media.decoding import decode_packets, decoder_for
 from vfi_pipeline.media.frames import Frame, PixelFormat, pixel_format
 from vfi_pipeline.media.index import SourceIndex, index
 from vfi_pipeline.media.info import SourceInfo
@@ -23,8 +23,6 @@ from vfi_pipeline.media.layout import layout
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
 
 log = logging.getLogger(__name__)
-
-Decode = Callable[[av.Packet], list[av.VideoFrame]]
 
 DEINTERLACE_CONTEXT = 3
 """Frames before the first wanted one that the deinterlacer looks at, so that a part reads as in the whole."""
@@ -267,7 +265,7 @@ class _FilmReader:
         last = None
         try:
             skip_errors = self.allow_damaged or self.found.damage != ""
-            for picture in _decode_packets(self._container, stream, decode, skip_errors):
+            for picture in decode_packets(self._container, stream, decode, skip_errors):
                 last = picture.pts if picture.pts is not None else last
                 yield picture
         except av.error.FFmpegError as error:
@@ -278,69 +276,6 @@ class _FilmReader:
                 "allow_damaged=true to hold the frame before, or a sound copy of the file.",
                 BAD_INPUT,
             ) from error
-
-
-def decoder_for(stream: av.video.stream.VideoStream, threads: int, max_pixels: int = MAX_PIXELS) -> Decode:
-    """The function that decodes ``stream``'s packets: its own decoder, or libvpx where only that one sees the alpha.
-
-    WebM keeps alpha beside each VP8 or VP9 packet (``alpha_mode`` 1), and ffmpeg's own decoders look past it.
-    """
-    mode = next((value for key, value in stream.metadata.items() if key.lower() == "alpha_mode"), "0")
-    own = stream.codec_context
-    other = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(own.name)
-    if mode.strip() == "1" and other and other in av.codecs_available:
-        context = av.CodecContext.create(other, "r")
-        context.thread_count = threads
-        context.options = {"max_pixels": str(max_pixels)}
-        if own.extradata:
-            context.extradata = own.extradata
-        return context.decode
-    if not own.is_open:
-        own.thread_count = threads
-        own.thread_type = "AUTO" if threads > 1 else "SLICE"
-        own.options = {**own.options, "max_pixels": str(max_pixels)}
-    return own.decode
-
-
-def decode_all(
-    path: Path, stream: int, max_pixels: int = MAX_PIXELS, skip_errors: bool = False, threads: int | None = None
-) -> Iterator[av.VideoFrame]:
-    """Every picture that can be decoded of stream ``stream``, as PyAV has it.
-
-    Raises:
-        av.error.FFmpegError: at the first packet that cannot be read or decoded, unless ``skip_errors``.
-    """
-    with open_media(path, max_pixels) as container:
-        chosen = container.streams[stream]
-        decode = decoder_for(chosen, threads or min(8, os.cpu_count() or 1), max_pixels)
-        yield from _decode_packets(container, chosen, decode, skip_errors)
-
-
-def _decode_packets(
-    container: av.container.InputContainer, stream: av.stream.Stream, decode: Decode, skip_errors: bool
-) -> Iterator[av.VideoFrame]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError:
-            if not skip_errors:
-                raise
-            packet = None
-        try:
-            if packet is None:
-                yield from decode(None)
-                return
-            if skip_errors and packet.is_corrupt:
-                continue  # cut off by the end of the file: what a decoder makes of it is half a picture
-            yield from decode(packet if packet.size else None)
-            if not packet.size:
-                return
-        except av.error.EOFError:
-            return
-        except av.error.FFmpegError:
-            if not skip_errors:
-                raise
 
 
 def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

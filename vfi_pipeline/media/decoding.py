@@ -1,0 +1,103 @@
+"""From packets to pictures, by PyAV: which decoder, with what limits, and what to do with broken packets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import av.error
+
+from vfi_pipeline.media.opening import MAX_PIXELS, open_media
+
+Decode = Callable[[av.Packet | None], list[av.VideoFrame]]
+"""Pictures that a packet brings forth; None drains the decoder."""
+
+HEAD_FRAMES = 8
+"""Frames that are decoded for the facts that only a frame tells."""
+
+
+def decode_head(path: Path, index: int, max_pixels: int, count: int = HEAD_FRAMES) -> list[av.VideoFrame]:
+    """The first ``count`` frames that can be decoded of stream ``index``; fewer if there are fewer."""
+    frames: list[av.VideoFrame] = []
+    with open_media(path, max_pixels) as container:
+        stream = container.streams[index]
+        decode = decoder_for(stream, threads=1, max_pixels=max_pixels)
+        failures = 0
+        try:
+            for packet in container.demux(stream):
+                try:
+                    frames += decode(packet)
+                except av.error.FFmpegError:
+                    failures += 1
+                    if failures > 50:
+                        break
+                if len(frames) >= count:
+                    break
+        except av.error.FFmpegError:
+            pass
+    return frames[:count]
+
+
+def decoder_for(stream: av.video.stream.VideoStream, threads: int, max_pixels: int = MAX_PIXELS) -> Decode:
+    """The function that decodes ``stream``'s packets: its own decoder, or libvpx where only that one sees the alpha.
+
+    WebM keeps alpha beside each VP8 or VP9 packet (``alpha_mode`` 1), and ffmpeg's own decoders look past it.
+    """
+    mode = next((value for key, value in stream.metadata.items() if key.lower() == "alpha_mode"), "0")
+    own = stream.codec_context
+    other = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(own.name)
+    if mode.strip() == "1" and other and other in av.codecs_available:
+        context = av.CodecContext.create(other, "r")
+        context.thread_count = threads
+        context.options = {"max_pixels": str(max_pixels)}
+        if own.extradata:
+            context.extradata = own.extradata
+        return context.decode
+    if not own.is_open:
+        own.thread_count = threads
+        own.thread_type = "AUTO" if threads > 1 else "SLICE"
+        own.options = {**own.options, "max_pixels": str(max_pixels)}
+    return own.decode
+
+
+def decode_all(
+    path: Path, stream: int, max_pixels: int = MAX_PIXELS, skip_errors: bool = False, threads: int | None = None
+) -> Iterator[av.VideoFrame]:
+    """Every picture that can be decoded of stream ``stream``, as PyAV has it.
+
+    Raises:
+        av.error.FFmpegError: at the first packet that cannot be read or decoded, unless ``skip_errors``.
+    """
+    with open_media(path, max_pixels) as container:
+        chosen = container.streams[stream]
+        decode = decoder_for(chosen, threads or min(8, os.cpu_count() or 1), max_pixels)
+        yield from decode_packets(container, chosen, decode, skip_errors)
+
+
+def decode_packets(
+    container: av.container.InputContainer, stream: av.stream.Stream, decode: Decode, skip_errors: bool
+) -> Iterator[av.VideoFrame]:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            if not skip_errors:
+                raise
+            packet = None
+        try:
+            if packet is None:
+                yield from decode(None)
+                return
+            if skip_errors and packet.is_corrupt:
+                continue  # cut off by the end of the file: what a decoder makes of it is half a picture
+            yield from decode(packet if packet.size else None)
+            if not packet.size:
+                return
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError:
+            if not skip_errors:
+                raise
