@@ -196,7 +196,7 @@ def _mux(
 ) -> None:
     origin, video_start = timing.origin(info), timing.video_start(info)
     command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-copyts"]
-    command += ["-itsoffset", _seconds(video_start), *_joined_input(script, _picture_facts(spec, streams.suffix))]
+    command += ["-itsoffset", _seconds(video_start), *_joined_input(script, _picture_facts(spec, encoding))]
     inputs = 1
     source = silence = chapters = None
     real = [fate for fate in streams.kept if fate.index >= 0]
@@ -233,10 +233,10 @@ def _mux(
                 extra.unlink(missing_ok=True)
 
 
-def _picture_facts(spec: VideoSpec, suffix: str) -> list[str]:
+def _picture_facts(spec: VideoSpec, encoding: Encoding) -> list[str]:
     """Options of the joined input that put orientation and HDR metadata into the container."""
     options: list[str] = []
-    if _has_option("-display_rotation") and (spec.rotation or spec.mirrored):
+    if _has_option("-display_rotation") and (spec.rotation or spec.mirrored) and not encoding.turned:
         # ffmpeg counts counter-clockwise, and flips before it turns.
         options += ["-display_rotation:v:0", str(-spec.rotation % 360)]
         options += ["-display_hflip:v:0"] if spec.mirrored else []
@@ -272,6 +272,8 @@ def _maps(
     if source is not None:
         options += ["-map_metadata:s:0", f"{source}:s:{info.video.index}"]
         options += [part for key in STALE for part in ("-metadata:s:0", f"{key}=")]
+    if info.video.rotation and not encoding.turned and not _has_option("-display_rotation"):
+        options += ["-metadata:s:0", f"rotate={info.video.rotation}"]  # as ffmpeg took it before version 6
     if encoding.has_alpha and encoding.codec == "vp9":
         options += ["-metadata:s:0", "alpha_mode=1"]
     options += ["-disposition:0", "default"]

@@ -22,7 +22,7 @@ LOSSLESS = ("flac", "alac", "wavpack", "tta", "truehd", "mlp")
 
 
 def encoder_for(suffix: str, source_codec: str = "") -> tuple[str, str, tuple[str, ...]]:
-    """(ffmpeg's encoder, codec name, options) for a track that must be encoded again; lossless stays so where it can."""
+    """(ffmpeg's encoder, codec name, options) for a track that is encoded again; lossless stays so where it can."""
     if suffix in (".mkv", ".mp4", ".mov") and (source_codec in LOSSLESS or source_codec.startswith("pcm_")):
         return ("alac", "alac", ()) if suffix == ".mov" else ("flac", "flac", ())
     return ENCODERS.get(suffix, ENCODERS[".mp4"])
@@ -32,8 +32,8 @@ def tempo_filters(stretch: Fraction, available: AbstractSet[str]) -> list[str]:
     """Filters that make sound ``stretch`` times as long and keep its pitch.
 
     rubberband where this ffmpeg has it: measured on beeps slowed by 4, its duration is right to 6 ms and every beep has
-    the same 43 ms of pre-echo (11 ms of the source; its standard window has 92), where atempo's chain wanders by 40 to 140 ms and
-    ends 160 ms early.
+    the same 43 ms of pre-echo (11 ms of the source; its standard window has 92), where atempo's chain wanders by 40 to
+    140 ms and ends 160 ms early.
     """
     if stretch == 1:
         return []

@@ -22,7 +22,20 @@ _MP4_AUDIO = {"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac", "vorbi
 AUDIO_COPIES: dict[str, set[str] | None] = {
     ".mp4": _MP4_AUDIO,
     ".m4v": {"aac", "ac3", "alac"},
-    ".mov": {"aac", "mp3", "mp2", "ac3", "eac3", "alac", "pcm", "pcm_alaw", "pcm_mulaw", "amr_nb", "amr_wb", "adpcm_ima_qt"},
+    ".mov": {
+        "aac",
+        "mp3",
+        "mp2",
+        "ac3",
+        "eac3",
+        "alac",
+        "pcm",
+        "pcm_alaw",
+        "pcm_mulaw",
+        "amr_nb",
+        "amr_wb",
+        "adpcm_ima_qt",
+    },
     ".webm": {"opus", "vorbis"},
     ".mkv": None,  # anything
     ".nut": None,
@@ -31,30 +44,81 @@ AUDIO_COPIES: dict[str, set[str] | None] = {
     ".m2ts": {"ac3", "eac3", "dts", "truehd", "mp2", "aac", "pcm_bluray"},
     ".mxf": {"pcm_s16le", "pcm_s24le"},
 }
-_PLAIN_PCM = {f"pcm_{kind}" for kind in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "s16be", "s24be", "s32be", "f32be", "f64be", "s8")}
-_MKV_PCM = {"pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le", "pcm_s16be", "pcm_s24be", "pcm_s32be"}
-_MKV_AUDIO_NOT = {"pcm_dvd", "pcm_bluray", "pcm_vidc", "pcm_lxf", "pcm_zork", "adpcm_ima_qt", "pcm_f32be", "pcm_f64be", "pcm_s8"}
+_PLAIN_PCM = {
+    f"pcm_{kind}"
+    for kind in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "s16be", "s24be", "s32be", "f32be", "f64be", "s8")
+}
+_MKV_PCM = {
+    "pcm_u8",
+    "pcm_s16le",
+    "pcm_s24le",
+    "pcm_s32le",
+    "pcm_f32le",
+    "pcm_f64le",
+    "pcm_s16be",
+    "pcm_s24be",
+    "pcm_s32be",
+}
+_MKV_AUDIO_NOT = {
+    "pcm_dvd",
+    "pcm_bluray",
+    "pcm_vidc",
+    "pcm_lxf",
+    "pcm_zork",
+    "adpcm_ima_qt",
+    "pcm_f32be",
+    "pcm_f64be",
+    "pcm_s8",
+}
 
-TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text", "ttml", "microdvd", "sami", "subviewer", "stl", "eia_608"}
+TEXT_SUBTITLES = {
+    "subrip",
+    "srt",
+    "ass",
+    "ssa",
+    "mov_text",
+    "webvtt",
+    "text",
+    "ttml",
+    "microdvd",
+    "sami",
+    "subviewer",
+    "stl",
+    "eia_608",
+}
 SUBTITLE_COPIES: dict[str, set[str]] = {
     ".mp4": {"mov_text", "dvd_subtitle"},
     ".m4v": {"mov_text"},
     ".mov": {"mov_text"},
     ".webm": {"webvtt"},
-    ".mkv": {"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "hdmv_text_subtitle"},
+    ".mkv": {
+        "subrip",
+        "ass",
+        "ssa",
+        "webvtt",
+        "hdmv_pgs_subtitle",
+        "dvd_subtitle",
+        "dvb_subtitle",
+        "hdmv_text_subtitle",
+    },
     ".nut": {"subrip", "ass", "ssa", "dvd_subtitle"},
     ".ts": {"dvb_subtitle", "dvb_teletext"},
     ".m2ts": {"dvb_subtitle", "hdmv_pgs_subtitle"},
 }
 SUBTITLE_TEXT_TO = {".mp4": "mov_text", ".m4v": "mov_text", ".mov": "mov_text", ".webm": "webvtt", ".mkv": "subrip"}
-COVERS = {".mp4": {"mjpeg", "png"}, ".m4v": {"mjpeg", "png"}, ".mkv": {"mjpeg", "png", "webp", "bmp", "gif"}, ".mov": set()}
+COVERS = {
+    ".mp4": {"mjpeg", "png"},
+    ".m4v": {"mjpeg", "png"},
+    ".mkv": {"mjpeg", "png", "webp", "bmp", "gif"},
+    ".mov": set(),
+}
 CHAPTERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".nut")
 LANGUAGES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".m2ts", ".nut")
 
 
 @dataclass(frozen=True)
 class StreamFate:
-    """What happens to one stream that is not the working video. ``action``: ``copy``, ``convert`` (to ``codec``), ``lost``.
+    """What happens to one stream beside the working video. ``action``: ``copy``, ``convert`` (to ``codec``), ``lost``.
 
     ``why`` tells the loss (also of a conversion), ``remedy`` what to type instead; both empty when nothing is lost.
     ``index`` is -1 for a silent track that is made.
@@ -175,8 +239,6 @@ def stream_plan(
         notes.append(f"{chapters} chapters: {'copied' if stretch == 1 else 'copied, stretched'}")
     if suffix not in LANGUAGES and any(f.language for f in fates if f.action != "lost"):
         notes.append(f"language tags: LOST ({suffix} holds none). Try: an output that ends in .mkv")
-    if info.video.rotation and suffix not in (".mp4", ".m4v", ".mov", ".mkv"):
-        notes.append(f"rotation by {info.video.rotation} degrees: LOST ({suffix} cannot say it). Try: an output that ends in .mp4")
     return StreamPlan(suffix, tuple(fates), chapters, tuple(notes), audio)
 
 

@@ -39,8 +39,8 @@ class VideoSpec:
     def of(cls, video: VideoInfo, rate: Fraction) -> VideoSpec:
         """The source's own format at another rate."""
         return cls(
-            video.working_format, video.width, video.height, Fraction(rate), video.colour, video.sample_aspect, video.hdr,
-            video.rotation, video.mirrored,
+            video.working_format, video.width, video.height, Fraction(rate), video.colour,
+            video.sample_aspect, video.hdr, video.rotation, video.mirrored,
         )  # fmt: skip
 
     @property
@@ -69,6 +69,15 @@ class Encoding:
     notes: tuple[str, ...] = ()
     colour: Colour = UNTAGGED
     pattern: str = ""  # image sequences: the name of an image, as "%08d.png"
+    turned: bool = False  # the pixels are stored upright, because the output cannot say that they are not
+
+    def stored_size(self, spec: VideoSpec) -> tuple[int, int]:
+        """(width, height) of the output's pictures."""
+        return (spec.height, spec.width) if self.turned and spec.rotation % 180 else (spec.width, spec.height)
+
+    def stored_aspect(self, spec: VideoSpec) -> Fraction:
+        """The output's sample aspect ratio."""
+        return 1 / spec.sample_aspect if self.turned and spec.rotation % 180 else spec.sample_aspect
 
     @property
     def has_alpha(self) -> bool:
@@ -86,8 +95,8 @@ class _Family:
     lossless: bool = False
 
 
-# x264 crf 16 and its equals: no difference seen side by side, at 2 to 3 times the size of a usual web encode. Presets are
-# the slowest that still keep ahead of the network on two cores at 1080p (x264 medium: about 25 frames/s).
+# x264 crf 16 and its equals: no difference seen side by side, at 2 to 3 times the size of a usual web encode. Presets
+# are the slowest that still keep ahead of the network on two cores at 1080p.
 FAMILIES: dict[str, _Family] = {
     "h264": _Family(("libx264",), 16, "medium"),
     "hevc": _Family(("libx265",), 17, "fast"),
@@ -108,8 +117,19 @@ ALIASES = {
 
 # Outputs that are pictures rather than films: by suffix. The value is ``Encoding.finish``.
 ANIMATIONS = {".gif": "gif", ".webp": "webp", ".apng": "apng"}
-IMAGES = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".bmp": "bmp", ".webp": "libwebp"}
+IMAGES = {
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".jpg": "mjpeg",
+    ".jpeg": "mjpeg",
+    ".bmp": "bmp",
+    ".webp": "libwebp",
+}
 FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".nut", ".mxf")
+
+# Containers that can say how a picture is to be turned.
+ROTATES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 # What a container holds of our codec families, where it does not hold them all. Matroska and NUT hold everything.
 HOLDS = {
@@ -174,7 +194,7 @@ def _known(names: tuple[str, ...]) -> dict[str, Shape]:
 
 
 def nearest_format(wanted: Shape, names: tuple[str, ...]) -> str | None:
-    """The format among ``names`` that loses least of ``wanted``, and among equals wastes least; None if none is known."""
+    """The format among ``names`` that loses least of ``wanted``, then wastes least; None if none is known."""
 
     def cost(item: tuple[str, Shape]) -> tuple[float, ...]:
         name, have = item
@@ -248,7 +268,7 @@ def choose_encoding(
 
 
 def is_image_target(target: Path) -> bool:
-    """Whether ``target`` stands for numbered images: a pattern with ``%08d``, an image's suffix, or a folder (no suffix)."""
+    """Whether ``target`` stands for images: a pattern with ``%08d``, an image's suffix, or a folder (no suffix)."""
     suffix = target.suffix.lower()
     if re.search(r"%0?\d*d", target.name):
         return True
@@ -271,7 +291,11 @@ def default_suffix(spec: VideoSpec, source_suffix: str, codec: str = "auto") -> 
     if family == "auto":
         if suffix in ANIMATIONS or suffix in (".mp4", ".m4v", ".mov", ".mkv", ".webm"):
             return suffix
-        return ".mkv" if suffix in (".avi", ".wmv", ".flv", ".vob", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".nut", ".ogv") else ".mp4"
+        return (
+            ".mkv"
+            if suffix in (".avi", ".wmv", ".flv", ".vob", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".nut", ".ogv")
+            else ".mp4"
+        )
     if family in ("gif", "webp", "apng"):
         return f".{family}"
     if suffix in (".mp4", ".m4v", ".mov", ".webm") and _stem_of(family) in HOLDS[suffix]:
@@ -313,10 +337,17 @@ def _film(
     lossless = settings.lossless and _holds(shape(chosen), spec)
     # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha, for which Matroska is used.
     alpha_vp9 = encoder == "libvpx-vp9" and shape(chosen).alpha
+    turned = _is_turned(spec) and suffix not in (*ROTATES, ".nut")
+    if turned:
+        notes.append(f"The pictures are turned upright for good: {suffix} cannot say that a player must turn them.")
     return Encoding(
         _stem_of(family), encoder, chosen, options, ".mkv" if alpha_vp9 else ".nut", "matroska" if alpha_vp9 else "nut",
-        lossless=lossless, notes=tuple(notes), colour=_tags(spec, shape(chosen)),
+        lossless=lossless, notes=tuple(notes), colour=_tags(spec, shape(chosen)), turned=turned,
     )  # fmt: skip
+
+
+def _is_turned(spec: VideoSpec) -> bool:
+    return bool(spec.rotation % 360 or spec.mirrored)
 
 
 def _automatic(spec: VideoSpec, suffix: str, pix_fmt: str | None) -> tuple[str, str | None]:
@@ -365,10 +396,12 @@ def _encoder(family: str, spec: VideoSpec, pix_fmt: str | None) -> tuple[str, _F
 
 def _missing(codec: str) -> UserError:
     present = ffmpeg.encoders()
-    have = [name for name, family in FAMILIES.items() if any(e in present for e in family.encoders) and "nvenc" not in name]
-    what = f"codec={codec} needs a GPU and driver that can encode it" if codec.endswith("nvenc") and codec in present else (
-        f"codec={codec} is not known, or this ffmpeg has no encoder for it"
-    )  # fmt: skip
+    have = [
+        name for name, family in FAMILIES.items() if any(e in present for e in family.encoders) and "nvenc" not in name
+    ]
+    what = f"codec={codec} is not known, or this ffmpeg has no encoder for it"
+    if codec.endswith("nvenc") and codec in present:
+        what = f"codec={codec} needs a GPU and driver that can encode it"
     return UserError(f"{what}.", f"codec= one of {', '.join(have)}.", ENVIRONMENT if "GPU" in what else USAGE)
 
 
@@ -390,7 +423,9 @@ def _pixel_format(
     if pix_fmt is not None:
         if pix_fmt not in supported:
             raise UserError(
-                f"{encoder} cannot store pix_fmt={pix_fmt}.", f"one of {', '.join(_known(supported)) or 'its default'}.", USAGE
+                f"{encoder} cannot store pix_fmt={pix_fmt}.",
+                f"one of {', '.join(_known(supported)) or 'its default'}.",
+                USAGE,
             )
         try:
             chosen, have = pix_fmt, shape(pix_fmt)
@@ -462,7 +497,7 @@ def _losses(want: Shape, have: Shape, family: str, odd: bool) -> list[str]:
         notes.append(f"{want.depth} bit are rounded to {have.depth}; codec=ffv1 keeps them.")
     if want.alpha and not have.alpha:
         notes.append(
-            f"Transparency is lost: {family} does not hold it here; an output ending in .webm or .mov, or codec=ffv1, does."
+            f"Transparency is lost: {family} does not hold it here; an output in .webm or .mov, or codec=ffv1, does."
         )
     return notes
 
@@ -481,7 +516,14 @@ def _tags(spec: VideoSpec, have: Shape) -> Colour:
 
 
 def _options(
-    spec: VideoSpec, family: str, encoder: str, known: _Family, crf: float | None, preset: str | None, chosen: str, suffix: str
+    spec: VideoSpec,
+    family: str,
+    encoder: str,
+    known: _Family,
+    crf: float | None,
+    preset: str | None,
+    chosen: str,
+    suffix: str,
 ) -> tuple[tuple[str, str], ...]:
     """The encoder's options. A key frame opens every segment; inside, GOPs are closed and about four seconds long."""
     quality = crf if crf is not None else known.crf
@@ -528,7 +570,9 @@ def _number(value: float) -> str:
 
 def _no_crf(family: str, crf: float | None) -> None:
     if crf is not None:
-        raise UserError(f"codec={family} has no crf.", "leave crf= out; codec=prores takes preset=proxy, lt, standard, hq.")
+        raise UserError(
+            f"codec={family} has no crf.", "leave crf= out; codec=prores takes preset=proxy, lt, standard, hq."
+        )
 
 
 def _x265_hdr(hdr: Mapping[str, str]) -> list[str]:
@@ -544,7 +588,8 @@ def _svt_hdr(hdr: Mapping[str, str]) -> list[str]:
     """SVT-AV1 takes the same values in plain units: chromaticities and cd/m2."""
     out = []
     found = re.fullmatch(
-        r"G\((\d+),(\d+)\)B\((\d+),(\d+)\)R\((\d+),(\d+)\)WP\((\d+),(\d+)\)L\((\d+),(\d+)\)", hdr.get("master_display", "")
+        r"G\((\d+),(\d+)\)B\((\d+),(\d+)\)R\((\d+),(\d+)\)WP\((\d+),(\d+)\)L\((\d+),(\d+)\)",
+        hdr.get("master_display", ""),
     )
     if found:
         n = [int(value) for value in found.groups()]
@@ -571,14 +616,18 @@ def _animation(spec: VideoSpec, suffix: str, codec: str, crf: float | None, pix_
     if finish == "gif":
         if spec.rate > 50:
             raise UserError(
-                f"GIF counts in hundredths of a second and players slow down below two: {_number(float(spec.rate))} frames "
-                "per second is too many.",
+                f"GIF counts in hundredths of a second and players slow down below two: "
+                f"{_number(float(spec.rate))} frames per second is too many.",
                 "fps=50, or an output that ends in .webp or .apng.",
                 USAGE,
             )
         notes.append("GIF holds 256 colours: a palette is made for this film, with dithering.")
     elif finish == "webp":
-        notes.append("Animated WebP is stored at quality 90; crf=0 to 100 is its quality here, 100 is lossless." if crf is None else "")
+        notes.append(
+            "Animated WebP is stored at quality 90; crf=0 to 100 is its quality here, 100 is lossless."
+            if crf is None
+            else ""
+        )
     if shape(spec.pixel_format).depth > 8 and finish != "apng":
         notes.append(f"{shape(spec.pixel_format).depth} bit are rounded to 8.")
     held = _film(spec, ".nut", "ffv1", None, None, None)
@@ -586,7 +635,7 @@ def _animation(spec: VideoSpec, suffix: str, codec: str, crf: float | None, pix_
     return replace(
         held, codec=finish, finish=finish, notes=tuple(n for n in notes if n), options=held.options + tuple(
             (f"finish:{key}", value) for key, value in options
-        ), lossless=False,
+        ), lossless=False, turned=_is_turned(spec),
     )  # fmt: skip
 
 
@@ -594,7 +643,9 @@ def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fm
     """Numbered images: PNG of 8 or 16 bit unless the suffix asks for another kind."""
     suffix = target.suffix.lower() if target.suffix.lower() in IMAGES else ".png"
     if target.suffix and target.suffix.lower() not in IMAGES:
-        raise UserError(f"{target.name}: {target.suffix} is not an image that can be written here.", f"one of {' '.join(IMAGES)}.")
+        raise UserError(
+            f"{target.name}: {target.suffix} is not an image that can be written here.", f"one of {' '.join(IMAGES)}."
+        )
     encoder = IMAGES[suffix]
     _only_codec(codec, (encoder, suffix[1:], "jpeg" if encoder == "mjpeg" else encoder), suffix)
     if encoder not in ffmpeg.encoders():
@@ -617,7 +668,9 @@ def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fm
             chosen = "rgba" if want.alpha else "rgb24"
         if encoder in ("libwebp", "bmp"):
             chosen = "bgra" if want.alpha or encoder == "libwebp" else "bgr24"
-        options = {"png": (("compression_level", "4"), ("pred", "mixed")), "libwebp": (("lossless", "1"),)}.get(encoder, ())
+        options = {"png": (("compression_level", "4"), ("pred", "mixed")), "libwebp": (("lossless", "1"),)}.get(
+            encoder, ()
+        )
         if want.family == "yuv":
             notes.append(f"Images hold RGB: YUV is converted, rounded to {16 if deep else 8} bit.")
         if want.depth > 8 and not deep:
@@ -625,16 +678,19 @@ def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fm
     if pix_fmt is not None:
         if pix_fmt not in ffmpeg.encoder_pixel_formats(encoder):
             raise UserError(
-                f"{suffix} cannot store pix_fmt={pix_fmt}.", f"one of {', '.join(ffmpeg.encoder_pixel_formats(encoder))}."
+                f"{suffix} cannot store pix_fmt={pix_fmt}.",
+                f"one of {', '.join(ffmpeg.encoder_pixel_formats(encoder))}.",
             )
         chosen = pix_fmt
     return Encoding(
         suffix[1:], encoder, chosen, options, "", "image2", "images",
         lossless=want.family != "yuv" and encoder in ("png", "tiff"), notes=tuple(notes), colour=spec.colour,
-        pattern=target.name if target.suffix else "%08d.png",
+        pattern=target.name if target.suffix else "%08d.png", turned=_is_turned(spec),
     )  # fmt: skip
 
 
 def _only_codec(codec: str, names: tuple[str, ...], suffix: str) -> None:
     if codec not in ("auto", *names):
-        raise UserError(f"{suffix} cannot hold codec={codec}.", "leave codec= out, or an output that ends in .mkv.", USAGE)
+        raise UserError(
+            f"{suffix} cannot hold codec={codec}.", "leave codec= out, or an output that ends in .mkv.", USAGE
+        )

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vfi_pipeline.media.assemble import Timing
-from vfi_pipeline.media.containers import StreamPlan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec
+import av
+import av.error
+
+from vfi_pipeline.errors import ENVIRONMENT, UserError
+from vfi_pipeline.media.assemble import Timing, chapters_kept
+from vfi_pipeline.media.containers import LANGUAGES, StreamPlan
+from vfi_pipeline.media.encoders import ROTATES, UNTAGGED, Encoding, VideoSpec, shape_or_none
 from vfi_pipeline.media.frames import Colour
-from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.info import SourceInfo, VideoInfo
+from vfi_pipeline.media.opening import open_media
+from vfi_pipeline.media.probe import probe
+
+log = logging.getLogger(__name__)
+
+# Priming samples of AAC and Opus count as part of the track in some containers and not in others: up to 80 ms.
+SYNC_TOLERANCE = Fraction(1, 10)
+
+
+@dataclass(frozen=True)
+class ExpectedStream:
+    """A stream beside the video. ``after_video`` is its start minus the video's, in seconds; None is not checked."""
+
+    kind: str
+    codec: str
+    language: str | None = None
+    after_video: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -21,16 +45,14 @@ class Expectation:
     rate: Fraction
     width: int
     height: int
+    finish: str = "copy"  # as Encoding.finish
     codec: str | None = None
     pixel_format: str | None = None
-    sample_aspect: Fraction = Fraction(1)
-    rotation: int = 0
-    colour: Colour = Colour()
-    first: Fraction | None = None  # presentation time of the first frame after the earliest stream's start
-    streams: tuple[tuple[str, str, str | None], ...] = ()  # (kind, codec, language) of everything but the video
-    chapters: int = 0
-    images: bool = False
-    tags: dict[str, str] = field(default_factory=dict)
+    sample_aspect: Fraction | None = None
+    rotation: int | None = None
+    colour: Colour = UNTAGGED  # tags that are None are not checked
+    streams: tuple[ExpectedStream, ...] = ()
+    chapters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,20 +64,283 @@ class Verified:
     streams: int
 
 
-def expect(
-    info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: StreamPlan, timing: Timing
-) -> Expectation:
+def expect(info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: StreamPlan, timing: Timing) -> Expectation:
     """What ``assemble`` with the same arguments must have made."""
-    raise NotImplementedError
+    width, height = encoding.stored_size(spec)
+    if encoding.finish != "copy":
+        return Expectation(timing.frames, timing.rate, width, height, encoding.finish)
+    suffix = streams.suffix
+    tagged = suffix in ROTATES  # AVI, MPEG-TS and NUT keep few tags beside the bitstream's own
+    stored = shape_or_none(encoding.pixel_format)
+    plain = encoding.codec in ("h264", "hevc", "av1", "vp9", "ffv1") and stored and stored.family == "yuv"
+    exact = plain and not stored.alpha and encoding.pixel_format.startswith("yuv")
+    sources = {stream.index: stream for stream in info.others}
+    expected = []
+    for fate in streams.kept:
+        after = None
+        source = sources.get(fate.index)
+        cut = timing.start is not None or timing.end is not None or timing.stretch != 1
+        if fate.kind == "audio" and source is not None and source.start is not None and not cut:
+            after = source.start - timing.first
+        language = fate.language if suffix in LANGUAGES and fate.language and len(fate.language) == 3 else None
+        expected.append(ExpectedStream(fate.kind, fate.codec, language, after))
+    return Expectation(
+        timing.frames, timing.rate, width, height, "copy", encoding.codec, encoding.pixel_format if exact else None,
+        encoding.stored_aspect(spec) if suffix != ".avi" else None,
+        (0 if encoding.turned else spec.rotation) if tagged else None,
+        encoding.colour if tagged and plain else UNTAGGED,
+        tuple(expected), chapters_kept(info, streams, timing),
+    )  # fmt: skip
 
 
 def verify(path: Path, expectation: Expectation, *, quick: bool = False) -> Verified:
     """Check ``path`` against ``expectation``.
 
     Args:
-        quick: decode only around the first and the last key frame; otherwise every frame.
+        quick: decode only from the first and from the last key frame; otherwise every frame.
 
     Raises:
         UserError: (ENVIRONMENT) naming everything that is wrong.
     """
-    raise NotImplementedError
+    if expectation.finish == "nothing":
+        return Verified(expectation.frames, expectation.frames / expectation.rate, 0)
+    try:
+        if expectation.finish == "images":
+            wrong, found = _check_images(path, expectation, quick)
+        elif expectation.finish == "webp":
+            wrong, found = _check_webp(path, expectation)
+        else:
+            wrong, found = _check_film(path, expectation, quick)
+    except UserError as error:
+        raise _failure(path, [str(error.args[0])]) from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise _failure(path, [f"it cannot be read: {error}"]) from error
+    if wrong:
+        raise _failure(path, wrong)
+    return found
+
+
+def count_frames(path: Path) -> int:
+    """How many pictures the video stream of a segment holds, counted without decoding.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    if path.is_dir():
+        return sum(1 for _ in path.iterdir())
+    with open_media(path) as container:
+        return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
+
+
+def _failure(path: Path, wrong: Sequence[str]) -> UserError:
+    return UserError(
+        f"The result was checked and is not as planned ({path.name}): {'; '.join(wrong)}.",
+        "the same command makes it again from the finished segments; if it fails again, another codec= or container, "
+        "and please report it.",
+        ENVIRONMENT,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- films
+
+
+def _check_film(path: Path, expected: Expectation, quick: bool) -> tuple[list[str], Verified]:
+    times, duration, keys = _packet_times(path)
+    wrong = _check_times(times, duration, expected)
+    if not times:
+        return wrong, Verified(0, Fraction(0), 0)
+    info = probe(path)
+    wrong += _check_picture(info.video, expected)
+    wrong += _check_streams(info, expected, times[0])
+    decoded = _decode_ends(path, keys) if quick else _decode_all(path)
+    if not quick and decoded != expected.frames and expected.finish == "copy":
+        wrong.append(f"{decoded} frames can be decoded, {expected.frames} were planned")
+    return wrong, Verified(len(times), times[-1] - times[0] + duration, len(info.others))
+
+
+def _video(container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    """The moving pictures: the first video stream, which is where ``assemble`` puts them."""
+    return container.streams.video[0]
+
+
+def _packet_times(path: Path) -> tuple[list[Fraction], Fraction, list[int]]:
+    """Ascending presentation times, the last one's duration, and the pts of key frames."""
+    with open_media(path) as container:
+        stream = _video(container)
+        base = stream.time_base or Fraction(1)
+        stamps: list[tuple[int, int]] = []
+        keys = []
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            pts = packet.pts if packet.pts is not None else packet.dts
+            if pts is None:
+                raise UserError(f"packet {len(stamps)} has no time stamp", "", ENVIRONMENT)
+            stamps.append((pts, packet.duration or 0))
+            if packet.is_keyframe:
+                keys.append(pts)
+    stamps.sort()
+    times = [pts * base for pts, _ in stamps]
+    return times, (stamps[-1][1] * base if stamps else Fraction(0)), keys
+
+
+def _check_times(times: Sequence[Fraction], last: Fraction, expected: Expectation) -> list[str]:
+    wrong = []
+    if len(times) != expected.frames:
+        wrong.append(f"{len(times)} frames instead of {expected.frames}")
+        return wrong
+    frame = 1 / expected.rate
+    # Containers round to their ticks: 1 ms in Matroska, 1/100 s in GIF, exact in MP4. Two roundings make one tick.
+    worst = max((abs(time - times[0] - n * frame), n) for n, time in enumerate(times))
+    tick = Fraction(1, 100) if expected.finish == "gif" else Fraction(1, 1000)
+    if worst[0] > tick:
+        wrong.append(f"frame {worst[1]} is shown {float(worst[0]) * 1000:.1f} ms off its time")
+    length, plan = times[-1] - times[0] + (last or frame), expected.frames * frame
+    if abs(length - plan) > frame + tick:
+        wrong.append(f"it lasts {float(length):.3f} s instead of {float(plan):.3f} s")
+    return wrong
+
+
+def _check_picture(video: VideoInfo, expected: Expectation) -> list[str]:
+    wrong = []
+    if (video.width, video.height) != (expected.width, expected.height):
+        wrong.append(f"it is {video.width}x{video.height} instead of {expected.width}x{expected.height}")
+    if expected.codec is not None and video.codec != expected.codec:
+        wrong.append(f"its video is {video.codec} instead of {expected.codec}")
+    if expected.pixel_format is not None and _plain(video.pixel_format) != _plain(expected.pixel_format):
+        wrong.append(f"its pixel format is {video.pixel_format} instead of {expected.pixel_format}")
+    if expected.sample_aspect is not None:
+        # Matroska stores whole pixels of display size: up to half a pixel of rounding.
+        off = abs(video.sample_aspect - expected.sample_aspect) / expected.sample_aspect
+        if off > Fraction(1, min(expected.width, expected.height)):
+            wrong.append(f"its sample aspect is {video.sample_aspect} instead of {expected.sample_aspect}")
+    if expected.rotation is not None and video.rotation != expected.rotation:
+        wrong.append(f"it is turned by {video.rotation} degrees instead of {expected.rotation}")
+    for name in ("matrix", "primaries", "transfer", "range"):
+        planned, found = getattr(expected.colour, name), getattr(video.colour, name)
+        if planned not in (None, found) and not (name == "range" and {planned, found} == {"tv", None}):
+            wrong.append(f"its colour {name} is {found or 'untagged'} instead of {planned}")
+    return wrong
+
+
+def _plain(pixel_format: str) -> str:
+    return pixel_format.replace("yuvj", "yuv")
+
+
+def _check_streams(info: SourceInfo, expected: Expectation, video_start: Fraction) -> list[str]:
+    wrong = []
+    for kind in ("audio", "subtitle", "video", "attachment"):
+        planned = [stream for stream in expected.streams if stream.kind == kind]
+        found = [stream for stream in info.others if stream.kind == kind]
+        if len(found) != len(planned):
+            wrong.append(f"{len(found)} {kind} streams beside the film instead of {len(planned)}")
+            continue
+        if kind == "attachment":
+            continue
+        missing = Counter(_kin(s.codec) for s in planned) - Counter(_kin(s.codec) for s in found)
+        if missing:
+            wrong.append(f"{kind} {', '.join(missing)} is missing")
+            continue
+        languages = Counter(s.language for s in planned if s.language) - Counter(
+            s.language for s in found if s.language
+        )
+        if languages:
+            wrong.append(f"the language tag {', '.join(str(name) for name in languages)} of a {kind} stream is missing")
+        for plan, stream in zip(planned, found, strict=True):
+            if plan.after_video is None or stream.start is None:
+                continue
+            off = stream.start - video_start - plan.after_video
+            if abs(off) > SYNC_TOLERANCE:
+                wrong.append(f"{kind} {plan.codec} starts {float(off) * 1000:.0f} ms off its time against the pictures")
+    if expected.chapters is not None and info.chapters != expected.chapters:
+        wrong.append(f"{info.chapters} chapters instead of {expected.chapters}")
+    return wrong
+
+
+def _kin(codec: str) -> str:
+    """MP4 has one number for MPEG layers 2 and 3, and ffmpeg has two names for one subtitle format."""
+    return {"mp2": "mp3", "srt": "subrip", "ssa": "ass"}.get(codec, codec)
+
+
+# ------------------------------------------------------------------------------------------------------------ decoding
+
+
+def _strict(container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    """The video stream with a decoder that uses all cores and reports what it would otherwise conceal."""
+    stream = _video(container)
+    stream.thread_type = "AUTO"
+    stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+    return stream
+
+
+def _decode_all(path: Path) -> int:
+    with open_media(path) as container:
+        count = 0
+        for frame in container.decode(_strict(container)):
+            if frame.is_corrupt:
+                raise UserError(f"frame {count} is damaged", "", ENVIRONMENT)
+            count += 1
+    return count
+
+
+def _decode_ends(path: Path, keys: Sequence[int]) -> int:
+    """Decode the first GOP and from the last key frame to the end."""
+    count = 0
+    with open_media(path) as container:
+        stop = keys[1] if len(keys) > 1 else None
+        for frame in container.decode(_strict(container)):
+            count += 1
+            if stop is not None and frame.pts is not None and frame.pts >= stop:
+                break
+    if len(keys) > 1:
+        with open_media(path) as container:
+            stream = _strict(container)
+            container.seek(keys[-1], stream=stream)
+            count += sum(1 for _ in container.decode(stream))
+    return count
+
+
+# ---------------------------------------------------------------------------------------------------------- pictures
+
+
+def _check_images(path: Path, expected: Expectation, quick: bool) -> tuple[list[str], Verified]:
+    images = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
+    wrong = []
+    if len(images) != expected.frames:
+        wrong.append(f"{len(images)} images instead of {expected.frames}")
+    for image in [images[0], images[-1]] if quick and images else images:
+        with open_media(image) as container:
+            frame = next(container.decode(_video(container)), None)
+        if frame is None:
+            wrong.append(f"{image.name} cannot be decoded")
+            break
+        if (frame.width, frame.height) != (expected.width, expected.height):
+            wrong.append(f"{image.name} is {frame.width}x{frame.height} instead of {expected.width}x{expected.height}")
+            break
+    return wrong, Verified(len(images), len(images) / expected.rate, 0)
+
+
+def _check_webp(path: Path, expected: Expectation) -> tuple[list[str], Verified]:
+    """Animated WebP, by its own chunks, since few versions of ffmpeg read it. Equal neighbours are merged."""
+    data = path.read_bytes()
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or int.from_bytes(data[4:8], "little") + 8 > len(data):
+        return ["it is not a complete WebP file"], Verified(0, Fraction(0), 0)
+    wrong: list[str] = []
+    at, frames, milliseconds, size = 12, 0, 0, None
+    while at + 8 <= len(data):
+        name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        body = data[at + 8 : at + 8 + length]
+        if name == b"VP8X":
+            size = (int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1)
+        elif name == b"ANMF":
+            frames += 1
+            milliseconds += int.from_bytes(body[12:15], "little")
+        at += 8 + length + length % 2
+    duration = Fraction(milliseconds, 1000)
+    if size is not None and size != (expected.width, expected.height):
+        wrong.append(f"it is {size[0]}x{size[1]} instead of {expected.width}x{expected.height}")
+    if expected.frames > 1 and not 0 < frames <= expected.frames:
+        wrong.append(f"{frames} frames instead of {expected.frames}")
+    if expected.frames > 1 and abs(duration - expected.frames / expected.rate) > 1 / expected.rate + Fraction(1, 1000):
+        wrong.append(f"it lasts {float(duration):.3f} s instead of {float(expected.frames / expected.rate):.3f} s")
+    return wrong, Verified(expected.frames, duration, 0)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -50,7 +51,7 @@ class FrameWriter(Protocol):
 
     def close(self) -> None: ...
 
-    def __enter__(self) -> FrameWriter: ...  # noqa: PYI034  typing.Self needs Python 3.11
+    def __enter__(self) -> FrameWriter: ...
 
     def __exit__(self, kind: object, error: object, trace: object) -> None: ...
 
@@ -83,7 +84,7 @@ class NullWriter:
     def close(self) -> None:
         pass
 
-    def __enter__(self) -> NullWriter:  # noqa: PYI034
+    def __enter__(self) -> NullWriter:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -120,7 +121,9 @@ class _Piped:
             finally:
                 self._discard()
             raise UserError(
-                f"ffmpeg stopped taking pictures ({self.path.name}, frame {self.frames}): {error}.", "run again.", ENVIRONMENT
+                f"ffmpeg stopped taking pictures ({self.path.name}, frame {self.frames}): {error}.",
+                "run again.",
+                ENVIRONMENT,
             ) from error
         self.frames += 1
 
@@ -147,7 +150,7 @@ class _Piped:
         self._process.kill()
         self._discard()
 
-    def __enter__(self) -> _Piped:  # noqa: PYI034
+    def __enter__(self) -> _Piped:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -163,8 +166,8 @@ class _Piped:
         rate = f"{spec.rate.numerator}/{spec.rate.denominator}"
         return [
             "-nostdin", "-hide_banner", "-loglevel", "error", "-y",
-            "-f", "rawvideo", "-pixel_format", raw, "-video_size", f"{spec.width}x{spec.height}", "-framerate", rate, *tags,
-            "-i", "pipe:0", "-map", "0:v:0", "-vf", _filters(spec, encoding, raw),
+            "-f", "rawvideo", "-pixel_format", raw, "-video_size", f"{spec.width}x{spec.height}", "-framerate", rate,
+            *tags, "-i", "pipe:0", "-map", "0:v:0", "-vf", _filters(spec, encoding, raw),
             "-c:v", encoding.encoder, "-pix_fmt", encoding.pixel_format, *colour_options(encoding.colour),
             *(part for key, value in encoding.options if not key.startswith("finish:") for part in (f"-{key}", value)),
             "-map_metadata", "-1", *self._destination(),
@@ -224,7 +227,9 @@ class ImageWriter(_Piped):
         made = sum(1 for _ in self._part.iterdir())
         if made != self.frames:
             raise UserError(
-                f"{made} of {self.frames} images were written to {self.path.name}.", "free some space, run again.", ENVIRONMENT
+                f"{made} of {self.frames} images were written to {self.path.name}.",
+                "free some space, run again.",
+                ENVIRONMENT,
             )
         if self.path.exists():
             shutil.rmtree(self.path)
@@ -260,12 +265,12 @@ def assumed_matrix(spec: VideoSpec) -> str:
 def _filters(spec: VideoSpec, encoding: Encoding, raw: str) -> str:
     """Sample aspect; and, where RGB becomes YUV or the reverse, one conversion with the right matrix and range."""
     steps = [] if raw == encoding.pixel_format else [conversion(spec, encoding.pixel_format)]
-    if encoding.finish == "images":
-        steps += turning(spec)
-    # setsar comes after: scale adjusts the aspect.
-    aspect = spec.sample_aspect if spec.sample_aspect > 0 else 1
+    # setsar comes after scale, which adjusts the aspect, and before transpose, which turns it over.
+    aspect = spec.sample_aspect if spec.sample_aspect > 0 else Fraction(1)
     steps.append(f"setsar={aspect.numerator}/{aspect.denominator}:max=2147483647")
-    return ",".join(step for step in steps if step)
+    if encoding.turned and encoding.finish in ("copy", "images"):
+        steps += turning(spec)
+    return ",".join(steps)
 
 
 def turning(spec: VideoSpec) -> list[str]:
@@ -284,7 +289,9 @@ def conversion(spec: VideoSpec, stored_format: str) -> str:
         options += ["in_range=pc", "out_range=tv", "out_color_matrix=bt709"]
     elif source.family == "yuv" and stored.family == "rgb":
         options += [
-            f"in_color_matrix={_sws_matrix(assumed_matrix(spec))}", f"in_range={spec.colour.range or 'tv'}", "out_range=pc",
+            f"in_color_matrix={_sws_matrix(assumed_matrix(spec))}",
+            f"in_range={spec.colour.range or 'tv'}",
+            "out_range=pc",
         ]  # fmt: skip
     elif stored_format.startswith("yuvj"):
         options += [f"in_range={spec.colour.range or 'tv'}", "out_range=pc"]
@@ -339,7 +346,9 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path} cannot be made: {error.strerror}.", "an output in a folder you may write to.", ENVIRONMENT) from error
+        raise UserError(
+            f"{path} cannot be made: {error.strerror}.", "an output in a folder you may write to.", ENVIRONMENT
+        ) from error
 
 
 def _sync(path: Path) -> None:
