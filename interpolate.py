@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vfi_pipeline.errors import DONE, INTERRUPTED, UserError
 from vfi_pipeline.jobs.command_line import CommandLine, parse
@@ -29,8 +30,8 @@ def run(line: CommandLine, command: str) -> int:
     with initialize_config_dir(str(CONF), version_base=None):
         cfg = compose("interpolate", [f"model={name}"] if name else [], return_hydra_config=True)
     name = name or cfg.hydra.runtime.choices.model
-    settings = OmegaConf.to_container(cfg.model, resolve=True)
-    defaults = {key: value for key, value in cfg.items() if key not in ("model", "hydra")}
+    settings: Any = OmegaConf.to_container(cfg.model, resolve=True)
+    defaults = {str(key): value for key, value in cfg.items() if key not in ("model", "hydra")}
     options = read_options(tuple(line.inputs), {**defaults, **line.values})
     method = choose_method(name, settings, line.nested, options, instantiate)
     return batch.run(options, method, command, say)

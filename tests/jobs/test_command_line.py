@@ -30,11 +30,19 @@ def test_any_value_is_taken_literally(value):
     [
         (["--fps", "60", "--input", "a.mp4"], {"fps": "60"}, ["a.mp4"]),
         (["--multi=2", "a.mp4"], {"multi": "2"}, ["a.mp4"]),
-        (["-i", "a.mp4", "-o", "b.mp4", "-y", "fps=60"], {"output": "b.mp4", "overwrite": "on", "fps": "60"}, ["a.mp4"]),
+        (
+            ["-i", "a.mp4", "-o", "b.mp4", "-y", "fps=60"],
+            {"output": "b.mp4", "overwrite": "on", "fps": "60"},
+            ["a.mp4"],
+        ),
         (["a.mp4", "b.mp4", "--exp", "3"], {"multi": "8"}, ["a.mp4", "b.mp4"]),
         (["--no-scene", "--fp16", "--uhd", "x"], {"scene": "off", "precision": "fp16", "scale": "0.5"}, ["x"]),
         (["--scene", "off", "--dedup", "x"], {"scene": "off", "dedup": "on"}, ["x"]),
-        (["--dry-run", "model=fit", "--", "-odd.mp4", "fps=60"], {"dry_run": "on", "model": "fit"}, ["-odd.mp4", "fps=60"]),
+        (
+            ["--dry-run", "model=fit", "--", "-odd.mp4", "fps=60"],
+            {"dry_run": "on", "model": "fit"},
+            ["-odd.mp4", "fps=60"],
+        ),
         (["status", "output=x.mp4"], {"status": "on", "output": "x.mp4"}, []),
         (["in=a=b,c[1].mp4"], {}, ["a=b,c[1].mp4"]),
         (["input=-dash.mp4"], {}, ["-dash.mp4"]),

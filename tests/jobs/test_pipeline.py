@@ -40,7 +40,7 @@ class Rig:
                 with self.lock:
                     self.alive += 1
                     self.most_alive = max(self.most_alive, self.alive)
-                yield picture(k)
+                yield k, picture(k)
 
         yield frames()
 

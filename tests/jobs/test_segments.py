@@ -37,20 +37,20 @@ def test_segments_tile_the_output(gaps, rate, length, slowdown):
 
 
 def test_twenty_seconds_of_film_rate_by_hand():
-    times = SourceTimes(range(0, 24 * 65), F(1, 24), F(1, 24))
+    times = SourceTimes(range(24 * 65), F(1, 24), F(1, 24))
     segments = segments_of(Timeline(times, F(60)), F(20))
     assert [(s.start, s.stop) for s in segments] == [(0, 1200), (1200, 2400), (2400, 3900)]  # 5 s join the last
     assert [(s.first, s.last) for s in segments] == [(0, 480), (480, 960), (960, 1559)]
 
 
 def test_slow_motion_gets_shorter_segments():
-    times = SourceTimes(range(0, 24 * 60), F(1, 24), F(1, 24))
+    times = SourceTimes(range(24 * 60), F(1, 24), F(1, 24))
     segments = segments_of(Timeline(times, F(24), slowdown=F(10)), F(20))
     assert max(s.frames for s in segments) <= 1.6 * MOST_FRAMES
 
 
 def test_context_stays_within_the_film():
-    times = SourceTimes(range(0, 240), F(1, 24), F(1, 24))
+    times = SourceTimes(range(240), F(1, 24), F(1, 24))
     first, *_, last = (s.within(6, 3, 240) for s in segments_of(Timeline(times, F(48)), F(2)))
     assert (first.first, first.last) == (0, 48 + 3)
     assert last.last == 239 and last.first == 192 - 6

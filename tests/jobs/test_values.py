@@ -15,7 +15,8 @@ from vfi_pipeline.jobs import values
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("60", F(60)), ("60.0", F(60)), ("59.94", F(60000, 1001)), ("59.940", F(60000, 1001)), ("29.97", F(30000, 1001)),
+        ("60", F(60)), ("60.0", F(60)), ("59.94", F(60000, 1001)), ("59.940", F(60000, 1001)),
+        ("29.97", F(30000, 1001)),
         ("23.976", F(24000, 1001)), ("23.98", F(24000, 1001)), ("47.952", F(48000, 1001)), ("119.88", F(120000, 1001)),
         ("60000/1001", F(60000, 1001)), ("24000 / 1001", F(24000, 1001)), ("12.5", F(25, 2)), ("29.5", F(59, 2)),
         ("60fps", F(60)), ("23.97", F(2397, 100)), ("0.5", F(1, 2)), ("25.00", F(25)), ("9.9", F(99, 10)),
@@ -25,7 +26,9 @@ def test_rates_are_exact(text, value):
     assert values.rate("fps", text) == value
 
 
-@pytest.mark.parametrize("text", ["", "fast", "0", "-24", "1/0", "nan", "inf", "1e9", "99999", "60;ls", "60/1/1", "٦٠", "9" * 400])
+@pytest.mark.parametrize(
+    "text", ["", "fast", "0", "-24", "1/0", "nan", "inf", "1e9", "99999", "60;ls", "60/1/1", "٦٠", "9" * 400]
+)
 def test_no_rate_is_refused_in_one_line(text):
     with pytest.raises(UserError, match="is not a frame rate"):
         values.rate("fps", text)
@@ -66,7 +69,9 @@ def test_an_unknown_name_is_told_its_neighbour():
     assert "fps, multi" in str(values.unknown("zzz", ["multi", "fps"]))
 
 
-@pytest.mark.parametrize(("rate", "text"), [(F(60), "60"), (F(60000, 1001), "59.94"), (F(24000, 1001), "23.976"), (F(25, 2), "12.5")])
+@pytest.mark.parametrize(
+    ("rate", "text"), [(F(60), "60"), (F(60000, 1001), "59.94"), (F(24000, 1001), "23.976"), (F(25, 2), "12.5")]
+)
 def test_rates_are_written_as_people_write_them(rate, text):
     assert values.rate_text(rate) == text
     assert values.rate("fps", text) == rate

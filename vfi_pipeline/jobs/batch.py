@@ -58,7 +58,9 @@ def _many(
         for line in outcome.lines:
             say(line)
         skipped += outcome.target is None and not (options.dry_run or options.benchmark or options.status)
-        summary.append(f"{'ok' if outcome.target or options.dry_run else 'skipped' if skipped else 'ok':8} {film.label}")
+        summary.append(
+            f"{'ok' if outcome.target or options.dry_run else 'skipped' if skipped else 'ok':8} {film.label}"
+        )
     say(f"{len(todo)} films: {len(todo) - failed - skipped} done, {skipped} skipped, {failed} failed.")
     for line in summary:
         say("  " + line)

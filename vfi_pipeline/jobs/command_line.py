@@ -58,8 +58,8 @@ class CommandLine:
 def parse(argv: Sequence[str], known: Collection[str], groups: Mapping[str, Collection[str]]) -> CommandLine:
     """Read the words after the program's name.
 
-    Accepts ``key=value``, ``--key=value``, ``--key value``, ``--switch``, ``--no-switch``, bare file names (inputs), and
-    after ``--`` only file names.
+    Accepts ``key=value``, ``--key=value``, ``--key value``, ``--switch``, ``--no-switch`` and bare file names (inputs);
+    after ``--`` there are only file names.
 
     Args:
         known: the option names, without groups' entries.
@@ -107,7 +107,9 @@ def _dashed(line: CommandLine, key: str, words: list[str], known: Collection[str
         _assign(line, key, words.pop(0), known, groups)
 
 
-def _assign(line: CommandLine, key: str, value: str, known: Collection[str], groups: Mapping[str, Collection[str]]) -> None:
+def _assign(
+    line: CommandLine, key: str, value: str, known: Collection[str], groups: Mapping[str, Collection[str]]
+) -> None:
     name = _name(key)
     if name in SHORTHANDS:
         name, value = SHORTHANDS[name]
@@ -118,7 +120,9 @@ def _assign(line: CommandLine, key: str, value: str, known: Collection[str], gro
     group, dot, entry = name.partition(".")
     if dot and group in groups:
         if any(part.startswith("_") for part in entry.split(".")) or "${" in value:
-            raise UserError(f"{name} cannot be set on the command line.", f"{group}=<one of {', '.join(groups[group])}>.")
+            raise UserError(
+                f"{name} cannot be set on the command line.", f"{group}=<one of {', '.join(groups[group])}>."
+            )
         line.nested[name] = value
     elif name in groups:
         if value not in groups[name]:

@@ -56,5 +56,6 @@ EXAMPLES
   python interpolate.py input=renders/ input_fps=24 fps=60 output=smooth/%05d.png
   python interpolate.py a.mp4 b.mp4 c.mp4 --multi 2 --output done/
 
-Exit codes: 0 done and verified, 2 wrong option, 3 bad input, 4 output or machine, 130 interrupted. More: docs/interpolate.md
+Exit codes: 0 done and verified, 2 wrong option, 3 bad input, 4 output or machine, 130 interrupted.
+More: docs/interpolate.md
 """

@@ -172,11 +172,15 @@ class Lock:
                 self._file = self.path.open("a+")
             except FileNotFoundError:
                 if not folder.parent.is_dir():
-                    raise UserError(f"The folder {folder.parent} does not exist.", "make it first.", ENVIRONMENT) from None
+                    raise UserError(
+                        f"The folder {folder.parent} does not exist.", "make it first.", ENVIRONMENT
+                    ) from None
                 continue  # another process removed the folder when it had finished
             except OSError as error:
                 raise UserError(
-                    f"Nothing can be written in {folder.parent} ({error.strerror}).", "output= in another folder.", ENVIRONMENT
+                    f"Nothing can be written in {folder.parent} ({error.strerror}).",
+                    "output= in another folder.",
+                    ENVIRONMENT,
                 ) from error
             if fcntl is not None and not self._acquire():
                 holder = _holder(self._file)
@@ -210,7 +214,7 @@ class Lock:
         """Gives the lock back."""
         self._file.close()
 
-    def __enter__(self) -> Lock:  # noqa: PYI034  typing.Self needs Python 3.11
+    def __enter__(self) -> Lock:
         return self
 
     def __exit__(self, *_: object) -> None:

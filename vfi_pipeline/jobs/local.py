@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -31,20 +32,22 @@ from vfi_pipeline.jobs.journal import (
 )
 from vfi_pipeline.jobs.options import Options, read_cuts
 from vfi_pipeline.jobs.pipeline import Pipeline
-from vfi_pipeline.jobs.plan import Plan, Segment, check_size, cuts_of, describe, segments_of, timeline_of
+from vfi_pipeline.jobs.plan import Plan, Segment, cuts_of, describe, segments_of, timeline_of
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import clock_text, rate_text, size_text
-from vfi_pipeline.media import ffmpeg, index, probe, reader
 from vfi_pipeline.media import assemble as joining
+from vfi_pipeline.media import ffmpeg, images, index, probe, reader
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
 from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.verify import expect, verify
-from vfi_pipeline.media.writer import open_writer, segment_name
+from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
 
 if TYPE_CHECKING:
     from vfi_pipeline.models.motion import MotionModel
+    from vfi_pipeline.synthesis.mask import Mask
     from vfi_pipeline.synthesis.stream import Statistics
 
 log = logging.getLogger(__name__)
@@ -80,14 +83,17 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     Raises:
         UserError: for everything that can be known to fail before the start.
     """
-    info = probe.probe(film.images or film.path, stream=options.stream, rate=options.input_fps)
-    check_size(info.video, film.label, options.max_pixels)
+    info = _probe(film, options)
     if info.video.interlaced and not options.deinterlace:
+        raise UserError(f"{film.label} is interlaced: its frames are two moments each.", "deinterlace=on.", BAD_INPUT)
+    found = index.index(info, options.max_pixels)
+    if found.damaged_at is not None and not options.allow_damaged:
         raise UserError(
-            f"{film.label} is interlaced: its frames are two moments each.", "deinterlace=on.", BAD_INPUT
+            f"{film.label} is damaged from {float(found.damaged_at - info.start):.3f} s on: {found.damage}.",
+            "allow_damaged=true to use what comes before, or a sound copy of the file.",
+            BAD_INPUT,
         )
-    times = index.source_times(info, allow_damaged=options.allow_damaged)
-    times = times.even_at(info.video.rate)
+    times = found.times.even_at(info.video.rate)
     timeline = timeline_of(options, info, times)
     spec = VideoSpec.of(info.video, timeline.rate)
     suffix = default_suffix(spec, film.files[0].suffix.lower(), options.codec or "auto")
@@ -109,6 +115,18 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         ),
         cuts_of(entries, info, times),
     )  # fmt: skip
+
+
+def _probe(film: Film, options: Options) -> SourceInfo:
+    if film.images:
+        if options.stream is not None:
+            raise UserError("Images have no streams to choose from.", "leave stream= out.")
+        return images.probe_images(film.path, film.images, options.input_fps or Fraction(25), options.max_pixels)
+    if options.input_fps is not None:
+        raise UserError(
+            f"{film.label} has its own times; input_fps= is for images.", "fps= for the rate of the result.",
+        )  # fmt: skip
+    return probe.probe(film.path, options.stream, max_pixels=options.max_pixels)
 
 
 def show(plan: Plan, film: Film, options: Options, method: Method) -> Outcome:
@@ -152,7 +170,9 @@ def work(plan: Plan, film: Film, options: Options, method: Method, command: str)
     if options.benchmark:
         return _benchmark(plan, film, options, method)
     for fate in plan.streams.lost:
-        log.warning("%s is left out: %s %s", fate.label or fate.kind, fate.why, f"({fate.remedy})" if fate.remedy else "")
+        log.warning(
+            "%s is left out: %s %s", fate.label or fate.kind, fate.why, f"({fate.remedy})" if fate.remedy else ""
+        )
     for note in (*plan.encoding.notes, *plan.streams.notes):
         log.warning("%s", note)
     names.make_folder(plan.target, options)
@@ -222,12 +242,10 @@ def _make_segments(
         log.info("%s: every segment is done already.", film.label)
         return made
     if journal.done:
-        log.info(
-            "%s: resuming, %d of %d segments are done already.", film.label, len(journal.done), len(plan.segments)
-        )
+        log.info("%s: resuming, %d of %d segments are done already.", film.label, len(journal.done), len(plan.segments))
     progress = Progress(film.label, plan.timeline.count, sum(done.frames for done in journal.done.values()))
 
-    def open_segment(segment: Segment):
+    def open_segment(segment: Segment) -> FrameWriter:
         return open_writer(
             folder / segment_name(plan.encoding, segment.number), plan.spec, plan.encoding, first=segment.start
         )
@@ -279,7 +297,7 @@ def _run(
     options: Options,
     method: Method,
     todo: list[Segment],
-    open_segment: Callable[[Segment], Any],
+    open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]],
     finished: Callable[[Segment, int, Any], None],
     progress: Progress,
 ) -> None:
@@ -294,10 +312,11 @@ def _run(
     )  # fmt: skip
     times = plan.timeline.times
 
-    def open_frames(start: int):
-        return reader.read_frames(
-            plan.info, times, start, deinterlace=options.deinterlace, allow_damaged=options.allow_damaged
-        )
+    def open_frames(start: int) -> AbstractContextManager[Iterator[tuple[int, Frame]]]:
+        return reader.read_numbered(
+            plan.info, start, None, options.deinterlace,
+            allow_damaged=options.allow_damaged, max_pixels=options.max_pixels,
+        )  # fmt: skip
 
     def compute(segment: Segment, frames: Iterator[tuple[int, Frame]]) -> Iterator[tuple[Frame, bool]]:
         facts = statistics[segment.number] = stream.Statistics()
@@ -310,9 +329,7 @@ def _run(
     ).run([part.within(stream.CONTEXT_BEFORE, stream.CONTEXT_AFTER, len(times)) for part in todo])
 
 
-def _finish(
-    plan: Plan, options: Options, journal: Journal, folder: Path, statistics: Sequence[Statistics]
-) -> Outcome:
+def _finish(plan: Plan, options: Options, journal: Journal, folder: Path, statistics: Sequence[Statistics]) -> Outcome:
     """Joins the segments, checks the result and gives it its name."""
     target, timing = plan.target, plan.timing
     segments = [
@@ -336,7 +353,9 @@ def _finish(
     lines += _made_lines(journal)
     if plan.cuts is None and cuts:
         listed = _write_cuts(plan, cuts)
-        lines.append(f"{len(cuts)} cuts found, listed in {listed.name} (edit it and pass it back with cuts={listed.name})")
+        lines.append(
+            f"{len(cuts)} cuts found, listed in {listed.name} (edit it and pass it back with cuts={listed.name})"
+        )
     return Outcome(target, tuple(lines))
 
 
@@ -432,7 +451,9 @@ def _free(folder: Path) -> int | None:
 
 def _environment_error(error: OSError, target: Path) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(f"The disk of {target.parent} is full.", "free some space, then the same command again.", ENVIRONMENT)
+        return UserError(
+            f"The disk of {target.parent} is full.", "free some space, then the same command again.", ENVIRONMENT
+        )
     what = f" ({error.filename})" if error.filename else ""
     return UserError(
         f"{target.name} cannot be written: {error.strerror or error}{what}.", "see to it, then the same command again.",
@@ -447,13 +468,15 @@ def resolve_device(text: str) -> str:
     if text == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if text.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device={text}, but torch {torch.__version__} sees no CUDA device here.", "device=cpu.", ENVIRONMENT)
+        raise UserError(
+            f"device={text}, but torch {torch.__version__} sees no CUDA device here.", "device=cpu.", ENVIRONMENT
+        )
     if text.startswith("cuda:") and int(text[5:]) >= torch.cuda.device_count():
         raise UserError(f"There is no {text}, only {torch.cuda.device_count()} of them.", "device=cuda:0.", ENVIRONMENT)
     return text
 
 
-def _mask(path: str | None):
+def _mask(path: str | None) -> Mask | None:
     if path is None:
         return None
     from vfi_pipeline.synthesis.mask import read_mask
@@ -470,8 +493,10 @@ def _facts(statistics: Statistics) -> dict[str, float]:
 
 def _made_lines(journal: Journal) -> list[str]:
     facts = [done.facts for done in journal.done.values()]
-    total = {key: sum(fact[key] for fact in facts) for key in ("made", "copied", "pairs", "nfe", "duplicates")}
+    total = {key: sum(fact[key] for fact in facts) for key in ("made", "held", "copied", "pairs", "nfe", "duplicates")}
     line = f"{total['copied']:.0f} frames copied from the source, {total['made']:.0f} made"
+    if total["held"]:
+        line += f", {total['held']:.0f} held (cuts, still pictures)"
     if total["nfe"]:
         folded = sum(fact["folded"] * fact["pairs"] for fact in facts) / max(1, total["pairs"])
         line += (
@@ -488,5 +513,8 @@ def _stage_lines(statistics: Sequence[Statistics]) -> list[str]:
     for facts in statistics:
         for stage, seconds in facts.seconds.items():
             stages[stage] = stages.get(stage, 0.0) + seconds
-    total = ", ".join(f"{stage} {clock_text(seconds)}" if seconds >= 100 else f"{stage} {seconds:.1f} s" for stage, seconds in stages.items())
+    total = ", ".join(
+        f"{stage} {clock_text(seconds)}" if seconds >= 100 else f"{stage} {seconds:.1f} s"
+        for stage, seconds in stages.items()
+    )
     return [f"computing: {total}"] if total else []

@@ -79,7 +79,11 @@ def _set(settings: dict[str, Any], path: list[str], text: str, key: str, name: s
         value = text
     if isinstance(before, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if isinstance(value, float) and not math.isfinite(value) or (before is not None and type(value) is not type(before)):
+    if (
+        isinstance(value, float)
+        and not math.isfinite(value)
+        or (before is not None and type(value) is not type(before))
+    ):
         raise UserError(f"{key}={text} is of another kind than {before!r}.", f"{key}={before}.")
     node[last] = value
 

@@ -10,18 +10,21 @@ from pathlib import Path
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.sources import IMAGES, Film
+from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
+from vfi_pipeline.media.images import SUFFIXES as IMAGES
 
 _NUMBERED = re.compile(r"%(0\d+|\d*)d")
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether ``path`` stands for numbered images, as ``frames/%06d.png``. In a film's name a ``%`` is a plain letter."""
+    """Whether ``path`` stands for numbered images, as ``frames/%06d.png``; in a film's name a ``%`` is a letter."""
     return path.suffix.lower() in IMAGES and _NUMBERED.search(path.name) is not None
 
 
-def target_of(film: Film, options: Options, rate: Fraction, multi: Fraction, model: str, suffix: str, many: bool) -> Path:
+def target_of(
+    film: Film, options: Options, rate: Fraction, multi: Fraction, model: str, suffix: str, many: bool
+) -> Path:
     """The output's path for ``film``, absolute.
 
     Args:
@@ -48,7 +51,8 @@ def target_of(film: Film, options: Options, rate: Fraction, multi: Fraction, mod
             raise UserError(f"output={text} is one file, but there are several inputs.", f"output={text}/ (a folder).")
         elif not path.suffix or path.suffix == ".":
             raise UserError(
-                f"output={text} has no ending that names its container.", f"output={text}.mp4, or output={text}/ for a folder."
+                f"output={text} has no ending that names its container.",
+                f"output={text}.mp4, or output={text}/ for a folder.",
             )
         else:
             target = path
@@ -78,7 +82,9 @@ def make_folder(target: Path, options: Options) -> None:
                 f"The folder {folder} cannot be made ({error.strerror}).", "another output=.", ENVIRONMENT
             ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"Nothing may be written in {folder}.", "output= in another folder, or its permissions.", ENVIRONMENT)
+        raise UserError(
+            f"Nothing may be written in {folder}.", "output= in another folder, or its permissions.", ENVIRONMENT
+        )
 
 
 def existing(target: Path) -> list[Path]:
@@ -102,7 +108,8 @@ def refuse_input_as_output(target: Path, inputs: Iterable[Path]) -> None:
                 same = False
             if same:
                 raise UserError(
-                    f"The output {target.name} is the input {source.name} itself.", "another output=; overwrite=true is no help."
+                    f"The output {target.name} is the input {source.name} itself.",
+                    "another output=; overwrite=true is no help.",
                 )
 
 

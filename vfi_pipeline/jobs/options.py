@@ -91,7 +91,9 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         raise UserError("No input was given.", "python interpolate.py input=clip.mp4 fps=60 (--help shows more).")
     timing = [name for name in ("fps", "multi", "slowmo") if name in given]
     if len(timing) > 1:
-        raise UserError(f"{' and '.join(timing)} were both given; one of them decides the timing.", f"{timing[0]}= alone.")
+        raise UserError(
+            f"{' and '.join(timing)} were both given; one of them decides the timing.", f"{timing[0]}= alone."
+        )
     if not timing and not status:
         raise UserError(
             "How smooth? No fps=, multi= or slowmo= was given.",
@@ -99,7 +101,9 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         )
     audio = maybe("audio", values.choice, AUDIO)
     if audio in ("stretch", "silence") and "slowmo" not in given:
-        raise UserError(f"audio={audio} only makes sense in slow motion: fps= and multi= keep the duration.", "audio=keep.")
+        raise UserError(
+            f"audio={audio} only makes sense in slow motion: fps= and multi= keep the duration.", "audio=keep."
+        )
     if audio == "keep" and "slowmo" in given:
         raise UserError("Slow motion cannot keep the sound as it is.", "audio=stretch, audio=silence or audio=drop.")
     start, end = maybe("start", values.moment), maybe("end", values.moment)
@@ -108,7 +112,9 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
     return Options(
         inputs=inputs,
         output=given.get("output"),
-        name=_template(given.get("name") or ("{stem}_slow{slowmo}x.{ext}" if "slowmo" in given else "{stem}_{fps}fps.{ext}")),
+        name=_template(
+            given.get("name") or ("{stem}_slow{slowmo}x.{ext}" if "slowmo" in given else "{stem}_{fps}fps.{ext}")
+        ),
         overwrite=on("overwrite"),
         fps=maybe("fps", values.rate),
         multi=maybe("multi", values.factor),
@@ -168,7 +174,7 @@ def _device(text: str) -> str:
 def read_cuts(path: Path) -> tuple[int | Fraction, ...]:
     """The cut list of a JSON file: ints are source frame numbers from 0, Fractions are seconds of the film.
 
-    The file is a list, or an object whose ``cuts`` is one. An entry is a frame number, a time as text (``"0:01:02.5"``),
+    The file is a list, or an object whose ``cuts`` is one. An entry is a frame number, a time as text (``"0:01:02"``),
     or an object with ``frame`` or ``time``. A cut names the first frame of the new shot. Nothing in it is executed.
 
     Raises:

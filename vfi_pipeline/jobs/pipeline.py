@@ -22,12 +22,12 @@ _POLL_S = 0.2
 
 
 class OpenFrames(Protocol):
-    """Opens the source at a frame: ``open_frames(k)`` is a context manager that iterates frames k, k + 1..."""
+    """Opens the source at a frame: ``open_frames(k)`` is a context manager on (k, frame), (k + 1, frame)..."""
 
-    def __call__(self, start: int) -> AbstractContextManager[Iterable[Frame]]: ...
+    def __call__(self, start: int) -> AbstractContextManager[Iterable[tuple[int, Frame]]]: ...
 
 
-class _Stopped(Exception):
+class _Stopped(BaseException):
     """Another thread has failed, or the user has asked to stop: leave quietly."""
 
 
@@ -63,7 +63,15 @@ class _Channel:
                 continue
             if counted and self._room is not None:
                 self._room.release()
+            if isinstance(item, _Failed):
+                raise item.error
             return item
+
+
+class _Failed(NamedTuple):
+    """Takes an error down the line, behind the frames that came before it: what they belong to is still finished."""
+
+    error: Exception
 
 
 class _End(NamedTuple):
@@ -75,9 +83,10 @@ class _End(NamedTuple):
 class Pipeline:
     """Runs segments through three threads. The caller's thread computes.
 
-    Attributes are callbacks: ``open_frames`` gives source frames; ``compute(segment, frames)`` yields (frame, made) for the
-    segment's output and returns a note; ``open_writer(segment)`` is the writer; ``finished(segment, frames, note)`` is
-    called, in the encoding thread, after the writer has closed; ``wrote(made)`` after each frame.
+    Attributes are callbacks: ``open_frames`` gives source frames; ``compute(segment, frames)`` yields (frame, made) for
+    the segment's output, and ``note(segment)`` what is to be noted of it afterwards; ``open_writer(segment)`` is the
+    writer; ``finished(segment, frames, note)`` is called in the encoding thread after the writer has closed,
+    ``wrote(made)`` after each frame.
     """
 
     def __init__(
@@ -102,27 +111,24 @@ class Pipeline:
         """
         todo = list(segments)
         decoded, computed = _Channel(self._stop), _Channel(self._stop)
-        threads = [
-            threading.Thread(target=self._guard, args=(self._decode, todo, decoded), name="decode", daemon=True),
-            threading.Thread(target=self._guard, args=(self._encode, todo, computed), name="encode", daemon=True),
-        ]
-        for thread in threads:
-            thread.start()
+        decoder = threading.Thread(target=self._guard, args=(self._decode, todo, decoded), name="decode", daemon=True)
+        encoder = threading.Thread(target=self._guard, args=(self._encode, todo, computed), name="encode", daemon=True)
+        decoder.start()
+        encoder.start()
         try:
-            for segment in todo:
-                self._segment(segment, decoded, computed)
-            while threads[1].is_alive():
-                threads[1].join(_POLL_S)
+            try:
+                for segment in todo:
+                    self._segment(segment, decoded, computed)
+            except Exception as error:
+                computed.put(_Failed(error))
+            while encoder.is_alive():
+                encoder.join(_POLL_S)
         except _Stopped:
             pass
-        except BaseException as error:
-            self._failures.insert(0, error)
         finally:
-            if not self._failures and threads[1].is_alive():
-                self._failures.append(RuntimeError("the encoding thread did not end"))
             self._stop.set()
             deadline = time.monotonic() + 4
-            for thread in threads:
+            for thread in (encoder, decoder):
                 thread.join(max(0.0, deadline - time.monotonic()))
         if self._failures:
             raise self._failures[0]
@@ -148,38 +154,39 @@ class Pipeline:
             work(*args)
         except _Stopped:
             pass
-        except BaseException as error:  # noqa: BLE001  raised again by run(), in the caller's thread
+        except BaseException as error:  # raised again by run(), in the caller's thread
             self._failures.append(error)
             self._stop.set()
 
     def _decode(self, segments: list[Segment], out: _Channel) -> None:
         """Reads straight on from one segment to the next; only a gap (a segment already done) makes it seek."""
-        recent: deque[tuple[int, Frame]] = deque(maxlen=64)
-        reader: Iterator[Frame] | None = None
-        opened: AbstractContextManager[Iterable[Frame]] | None = None
-        position = -1  # the index of the frame that ``reader`` gives next
+        kept: list[tuple[int, Frame]] = []  # frames of one segment that the next one shows again
+        opened: AbstractContextManager[Iterable[tuple[int, Frame]]] | None = None
+        reader: Iterator[tuple[int, Frame]] = iter(())
+        position = -1  # the number of the frame that ``reader`` gives next
         try:
-            for segment in segments:
-                kept = [item for item in recent if item[0] >= segment.first]
-                if reader is None or segment.first != (kept[0][0] if kept else position):
+            for number, segment in enumerate(segments):
+                if segment.first != (kept[0][0] if kept else position):
                     if opened is not None:
                         opened.__exit__(None, None, None)
                     opened = self._open_frames(segment.first)
                     reader, position, kept = iter(opened.__enter__()), segment.first, []
-                assert reader is not None
-                # As many frames as two neighbouring segments share; more would only cost memory.
-                recent = deque(kept, maxlen=max(1, _overlap(segment, segments)))
+                shared = segments[number + 1].first if number + 1 < len(segments) else segment.last + 1
                 for item in kept:
                     out.put(item, _size(item[1]))
+                kept = [item for item in kept if item[0] >= shared]
                 while position <= segment.last:
-                    frame = next(reader, None)
-                    if frame is None:  # a damaged end: the consumer says what is missing
+                    item = next(reader, None)  # type: ignore[assignment]
+                    if item is None:  # a damaged end: the consumer says what is missing
                         break
-                    item = (position, frame)
+                    assert item[0] == position, (item[0], position)
                     position += 1
-                    recent.append(item)
-                    out.put(item, _size(frame))
+                    if item[0] >= shared:
+                        kept.append(item)
+                    out.put(item, _size(item[1]))
                 out.put(_End())
+        except Exception as error:
+            out.put(_Failed(error))
         finally:
             if opened is not None:
                 opened.__exit__(None, None, None)
@@ -194,11 +201,6 @@ class Pipeline:
             if writer.frames != segment.frames:
                 raise RuntimeError(f"segment {segment.number} got {writer.frames} of {segment.frames} frames")
             self._finished(segment, writer.frames, item.note)
-
-
-def _overlap(segment: Segment, segments: list[Segment]) -> int:
-    following = [other for other in segments if other.number == segment.number + 1]
-    return segment.last - following[0].first + 1 if following else 1
 
 
 def _size(frame: Frame) -> int:

@@ -14,7 +14,7 @@ from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import StreamPlan
 from vfi_pipeline.media.encoders import Encoding, VideoSpec
 from vfi_pipeline.media.frames import pixel_format
-from vfi_pipeline.media.info import SourceInfo, VideoInfo
+from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.timeline import SourceTimes, Timeline
 
 # A segment is lost when the power goes, so none has more output frames than this (20 s at 60 fps).
@@ -73,12 +73,13 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
     end = None if options.end is None else info.start + options.end
     if begin is not None and begin >= times.end:
         raise UserError(
-            f"{info.path.name} ends at {float(times.end - info.start):.3f} s; start={float(options.start or 0):g} lies behind.",
+            f"{info.path.name} ends at {float(times.end - info.start):.3f} s; start= is {float(begin - info.start):g}.",
             "an earlier start=.",
         )
     if end is not None and end <= times.first:
         raise UserError(
-            f"The pictures of {info.path.name} begin at {float(times.first - info.start):.3f} s, after end={float(options.end or 0):g}.",
+            f"The pictures of {info.path.name} begin at {float(times.first - info.start):.3f} s, "
+            f"after end={float(end - info.start):g}.",
             "a later end=.",
         )  # fmt: skip
     return Timeline(times, rate, slowdown, begin, end)
@@ -138,15 +139,6 @@ def cuts_of(entries: Sequence[int | Fraction] | None, info: SourceInfo, times: S
     return tuple(sorted(found))
 
 
-def check_size(video: VideoInfo, name: str, most: int) -> None:
-    """UserError if the picture is larger than ``most`` pixels: a guard against files made to exhaust the memory."""
-    if video.width * video.height > most:
-        raise UserError(
-            f"{name}: {video.width} x {video.height} is more than max_pixels={most}.",
-            f"max_pixels={video.width * video.height} if that is really its size.", BAD_INPUT,
-        )  # fmt: skip
-
-
 # Bits per pixel that visually lossless settings take on ordinary films, on the safe side.
 _BITS_PER_PIXEL = {
     "h264": 0.45, "hevc": 0.35, "av1": 0.3, "vp9": 0.35, "prores": 4.5, "dnxhd": 4.5, "mjpeg": 3.0, "mpeg4": 0.6,
@@ -155,7 +147,7 @@ _BITS_PER_PIXEL = {
 
 
 def estimate_bytes(spec: VideoSpec, encoding: Encoding, frames: int, info: SourceInfo) -> int:
-    """About how many bytes the work takes on the disk: the segments, the joined film, and a copy of the other streams."""
+    """About how many bytes the work takes on the disk: segments, joined film, and a copy of the other streams."""
     if encoding.finish == "nothing":
         return 0
     pixels = spec.width * spec.height
@@ -184,12 +176,12 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f", from {float(timeline.begin - info.start):.3f} s to {float(timeline.end - info.start):.3f} s"
     )  # fmt: skip
     made = sum(1 for slot in timeline.slots() if slot.t)
+    target = "none (benchmark)" if plan.encoding.finish == "nothing" else plan.target
     lines = [
         f"input     {info.path}: {video.codec} {video.width} x {video.height} {video.pixel_format}, "
         f"{rate_text(video.rate)} fps, {len(source)} frames, {clock_text(float(source.span))}{turned}{trim}",
-        f"output    {plan.target if plan.encoding.finish != 'nothing' else 'none (benchmark)'}: {plan.encoding.encoder} "
-        f"{plan.encoding.pixel_format}{_settings(plan.encoding)}, {rate_text(timeline.rate)} fps, "
-        f"{timeline.count} frames, {float(timeline.duration):.3f} s",
+        f"output    {target}: {plan.encoding.encoder} {plan.encoding.pixel_format}{_settings(plan.encoding)}, "
+        f"{rate_text(timeline.rate)} fps, {timeline.count} frames, {float(timeline.duration):.3f} s",
         f"frames    {timeline.count - made} copied from the source, {made} between two source frames",
         f"segments  {len(plan.segments)}; {done} done, {len(plan.segments) - done} left",
         f"cuts      {_cuts_text(plan, options)}",

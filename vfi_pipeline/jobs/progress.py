@@ -55,7 +55,9 @@ class Progress:
         then, done, made = self._marks[0]
         elapsed = max(1e-6, now - then)
         share = 100 * self.done / max(1, self.total)
-        text = f"{self.label}: {self.done}/{self.total} frames ({share:.0f} %), {(self.made - made) / elapsed:.2f} made/s"
+        text = (
+            f"{self.label}: {self.done}/{self.total} frames ({share:.0f} %), {(self.made - made) / elapsed:.2f} made/s"
+        )
         if self.done > done:
             text += f", {clock_text((self.total - self.done) * elapsed / (self.done - done))} left"
         return text

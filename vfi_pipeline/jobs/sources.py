@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.media.images import SUFFIXES as IMAGES
+from vfi_pipeline.media.images import demuxer, natural_key
 
 VIDEOS = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .vob .wmv .asf .flv .f4v .3gp .3g2 .ogv .ogg .mxf .nut .y4m "
-    ".gif .apng .dv .rm .rmvb .divx .qt .ivf .h264 .264 .hevc .265 .av1 .obu".split()
+    ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .vob .wmv .asf .flv .f4v .3gp .3g2 .ogv .ogg .mxf "
+    ".nut .y4m .gif .apng .dv .rm .rmvb .divx .qt .ivf .h264 .264 .hevc .265 .av1 .obu".split()
 )
-IMAGES = frozenset(".png .jpg .jpeg .tif .tiff .bmp .webp .dpx .exr .tga .ppm .pgm .pnm .jp2 .jxl .avif".split())
 _NUMBERED = re.compile(r"%(0\d+|\d*)d")
 
 
@@ -47,8 +48,8 @@ class Film:
 def films(inputs: Sequence[str]) -> list[Film]:
     """Every film that ``inputs`` name, in order. Several images make one sequence, several videos a batch.
 
-    A folder of videos is a batch of them; a folder of images, a glob of images or ``frame_%04d.png`` is one sequence, in
-    natural order (2 before 10). Images named one by one keep the order given.
+    A folder of videos is a batch of them; a folder or glob of images or ``frame_%04d.png`` is one sequence, in natural
+    order (2 before 10). Images named one by one keep the order given.
 
     Raises:
         UserError: if something named does not exist or holds nothing to work on.
@@ -59,7 +60,7 @@ def films(inputs: Sequence[str]) -> list[Film]:
         for path in _named(text):
             if path.is_dir():
                 found += _folder(path)
-            elif path.suffix.lower() in IMAGES:
+            elif path.suffix.lower() in IMAGES and demuxer(path):
                 loose.append(path)
             else:
                 found.append(Film(path, (), path.stem, path.parent))
@@ -67,11 +68,6 @@ def films(inputs: Sequence[str]) -> list[Film]:
         found.append(Film(loose[0].parent, tuple(loose), _common_stem(loose), loose[0].parent))
     unique = {film.files: film for film in found}
     return list(unique.values())
-
-
-def natural(path: Path) -> tuple:
-    """A sort key by which ``2.png`` comes before ``10.png``."""
-    return tuple((1, int(part), part) if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", path.name) if part)
 
 
 def _named(text: str) -> list[Path]:
@@ -90,11 +86,11 @@ def _named(text: str) -> list[Path]:
         if path.parent.is_dir():
             matches = [child for child in path.parent.iterdir() if re.fullmatch(regex, child.name)]
             if matches:
-                return sorted(matches, key=natural)
+                return sorted(matches, key=natural_key)
     if glob.has_magic(text):
         matches = [Path(name) for name in glob.glob(os.path.expanduser(text), recursive=True)]
         if matches:
-            return sorted(matches, key=lambda match: (natural(match.parent), natural(match)))
+            return sorted(matches, key=lambda match: (natural_key(match.parent), natural_key(match)))
     if text.startswith("~") and os.path.lexists(os.path.expanduser(text)):
         return [Path(os.path.expanduser(text))]
     raise UserError(f"{text or 'input='} does not exist.", _remedy(path), BAD_INPUT)
@@ -102,9 +98,11 @@ def _named(text: str) -> list[Path]:
 
 def _folder(folder: Path) -> list[Film]:
     try:
-        files = sorted((child for child in folder.iterdir() if not child.name.startswith(".")), key=natural)
+        files = sorted((child for child in folder.iterdir() if not child.name.startswith(".")), key=natural_key)
     except OSError as error:
-        raise UserError(f"{folder} cannot be listed ({error.strerror}).", "check its permissions.", BAD_INPUT) from error
+        raise UserError(
+            f"{folder} cannot be listed ({error.strerror}).", "check its permissions.", BAD_INPUT
+        ) from error
     videos = [file for file in files if file.suffix.lower() in VIDEOS and file.is_file()]
     if videos:
         return [Film(file, (), file.stem, folder) for file in videos]
@@ -128,4 +126,6 @@ def _remedy(path: Path) -> str:
         near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1, cutoff=0.6)
     except OSError:
         return f"the folder {path.parent} does not exist either." if str(path.parent) != "." else "check the name."
-    return f"did you mean {path.parent / near[0]}?" if near else "check the name; it is looked for from where you stand."
+    return (
+        f"did you mean {path.parent / near[0]}?" if near else "check the name; it is looked for from where you stand."
+    )

@@ -92,7 +92,9 @@ def whole(option: str, text: str, low: int, high: int) -> int:
     except ValueError:
         value = low - 1
     if not low <= value <= high:
-        raise UserError(f"{option}={text} is not a whole number from {low} to {high}.", f"{option}={max(low, min(high, 1))}.")
+        raise UserError(
+            f"{option}={text} is not a whole number from {low} to {high}.", f"{option}={max(low, min(high, 1))}."
+        )
     return value
 
 
