@@ -1,4 +1,4 @@
-"""Velocities whose flow is known in closed form, and a smooth one that stays inside the frame. Never square, float64."""
+"""Velocities with a flow known in closed form, and a smooth one that stays inside the frame. Never square, float64."""
 
 from __future__ import annotations
 

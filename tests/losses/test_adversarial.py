@@ -30,14 +30,20 @@ def test_the_penalty_of_a_linear_critic_follows_from_its_slope(slope):
 def test_the_points_lie_between_the_samples():
     real, made = samples()
     mix = torch.tensor([0.0, 0.25, 0.5, 1.0], dtype=torch.float64)
-    squares = lambda x: 0.5 * x.flatten(1).square().sum(dim=1)  # its gradient at u is u
+
+    def squares(x):  # its gradient at u is u
+        return 0.5 * x.flatten(1).square().sum(dim=1)
+
     between = mix.view(-1, 1, 1, 1) * real + (1 - mix.view(-1, 1, 1, 1)) * made
     assert torch.allclose(gradient_norm(squares, real, made, mix), between.flatten(1).norm(dim=1))
 
 
 def test_a_patch_map_is_averaged_not_counted_as_samples():
     real, made = samples()
-    patches = lambda x: x.sum(dim=1, keepdim=True)  # (B, 1, 3, 5) scores, each of its own pixel
+
+    def patches(x):  # (B, 1, 3, 5) scores, each of its own pixel
+        return x.sum(dim=1, keepdim=True)
+
     assert gradient_norm(patches, real, made).tolist() == pytest.approx([math.sqrt(30) / 15] * 4)
 
 

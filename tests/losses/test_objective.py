@@ -43,8 +43,8 @@ def test_only_terms_with_a_weight_are_computed():
 
 
 def test_every_term_reaches_the_total():
-    names = ["l2", "charbonnier", "laplacian", "census", "folding", "out_of_grid", "smooth", "edge_smooth", "round_trip",
-             "inverse", "velocity", "perceptual"]  # fmt: skip
+    names = ["l2", "charbonnier", "laplacian", "census", "folding", "out_of_grid", "smooth", "edge_smooth",
+             "round_trip",             "inverse", "velocity", "perceptual"]  # fmt: skip
     for name in names:
         objective = TripletObjective(**{name: 3.0}, network=lambda made, true: (made - true).abs().mean())
         terms = objective(motion(), TRUE, FIRST, velocity=torch.ones(2, 2, 12, 16), known=torch.ones(2, 1, 12, 16))
@@ -71,7 +71,9 @@ def test_a_true_velocity_is_the_contents_and_points_against_the_path():
     objective = TripletObjective(velocity=1.0)
     right = objective(moved, TRUE, FIRST, torch.full((2, 2, 12, 16), 3.0), torch.ones(2, 1, 12, 16))
     wrong = objective(moved, TRUE, FIRST, torch.full((2, 2, 12, 16), -3.0), torch.ones(2, 1, 12, 16))
-    assert right["velocity"].item() == pytest.approx(0, abs=1e-6) and wrong["velocity"].item() == pytest.approx(6, abs=1e-2)
+    assert right["velocity"].item() == pytest.approx(0, abs=1e-6) and wrong["velocity"].item() == pytest.approx(
+        6, abs=1e-2
+    )
 
 
 def test_an_unknown_velocity_does_not_count():

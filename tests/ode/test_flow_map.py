@@ -133,7 +133,7 @@ def test_equal_times_of_a_batch_cost_one_solve():
 
 
 def problem(solver, times):
-    """Loss of JD, OG and fit on all maps of a solve of a stationary field that comes from a network, and its gradients."""
+    """Gradients of JD, OG and fit on all maps of one solve, whose field comes from a network."""
     torch.manual_seed(0)
     net = torch.nn.Conv2d(2, 2, 3, padding=1).double()
     picture = torch.sin(GRID[..., :10, :14] * 0.5).requires_grad_()
@@ -165,7 +165,12 @@ def smooth_problem(adjoint, steps=32):
     strength = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
     start = GRID[..., 4:20, 5:30].clone().requires_grad_()
     maps = flow_maps(
-        lambda t, x: strength * swirl(1.0)(t, x), start, 0.0, [0.4, 1.0], Solver("rk4", steps, adjoint=adjoint), (strength,)
+        lambda t, x: strength * swirl(1.0)(t, x),
+        start,
+        0.0,
+        [0.4, 1.0],
+        Solver("rk4", steps, adjoint=adjoint),
+        (strength,),
     )
     (maps**2).mean().backward()
     return strength.grad, start.grad
@@ -182,8 +187,10 @@ def test_the_adjoint_of_own_times_gives_the_same_gradients():
     for adjoint in (False, True):
         strength = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
         grid = GRID.expand(2, -1, -1, -1)
-        velocity = lambda t, x: strength * swirl(1.0)(t, x)  # noqa: B023
-        maps = flow_maps_at(velocity, grid, times, solver=Solver("rk4", 24, adjoint=adjoint), parameters=(strength,))
+        solver = Solver("rk4", 24, adjoint=adjoint)
+        maps = flow_maps_at(
+            lambda t, x, s=strength: s * swirl(1.0)(t, x), grid, times, solver=solver, parameters=(strength,)
+        )
         (maps**2).mean().backward()
         grads.append(strength.grad.item())
     assert grads[1] == pytest.approx(grads[0], rel=1e-6)

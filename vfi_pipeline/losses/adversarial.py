@@ -1,4 +1,4 @@
-"""WGAN-GP (Gulrajani et al. 2017): what the critic minimises, what the generator minimises, and the gradient penalty."""
+"""WGAN-GP (Gulrajani et al. 2017): what critic and generator minimise, and the gradient penalty."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def critic_loss(
 
 
 def gradient_penalty(critic: Critic, real: Tensor, made: Tensor, mix: Tensor | None = None) -> Tensor:
-    """``E[(|grad D(u)|_2 - 1)^2]`` at random points ``u`` between real and made samples. A scalar, twice differentiable."""
+    """``E[(|grad D(u)|_2 - 1)^2]`` at random points between real and made samples: a scalar, in the graph."""
     return ((gradient_norm(critic, real, made, mix) - 1) ** 2).mean()
 
 
@@ -55,7 +55,8 @@ def gradient_norm(critic: Critic, real: Tensor, made: Tensor, mix: Tensor | None
     """
     if real.shape != made.shape:
         raise ValueError(
-            f"The gradient penalty mixes real and made samples one by one, got {tuple(real.shape)} and {tuple(made.shape)}."
+            f"The gradient penalty mixes real and made samples one by one, got {tuple(real.shape)} "
+            f"and {tuple(made.shape)}."
         )
     if mix is None:
         mix = torch.rand(real.shape[0], device=real.device, dtype=real.dtype)

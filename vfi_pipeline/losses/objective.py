@@ -43,7 +43,7 @@ def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[
 
 
 class TripletObjective(nn.Module):
-    """Weighted sum of losses between a motion's frames and the true ones. A weight of 0 leaves the term out, uncomputed.
+    """Weighted sum of losses between a motion's frames and the true ones. A term of weight 0 is not computed.
 
     Args:
         l2, charbonnier, laplacian, census, perceptual: weights of the photometric terms between made and true frames.
@@ -114,7 +114,7 @@ class TripletObjective(nn.Module):
             made = resize_flow(motion.velocity, *velocity.shape[-2:])
             terms["velocity"] = charbonnier(made, -velocity, weight=known)
         weights = {**self.weights, **{name: self._extra_weight(name) for name in motion.extras}}
-        return weighted({name: value for name, value in terms.items()}, weights)
+        return weighted(terms, weights)
 
     def _photometric(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
         losses = {

@@ -1,7 +1,7 @@
 """What a good motion avoids: folding (JD), leaving the frame (OG), roughness, and not finding its way back.
 
-Displacements are accumulated maps ``u`` of ``x -> x + u(x)``, pixels, (..., 2, H, W) with any leading axes: give all times
-of a solve, (T, B, 2, H, W), and the penalty is the mean over time, batch and pixels. It then depends neither on the
+Displacements are accumulated maps ``u`` of ``x -> x + u(x)``, pixels, (..., 2, H, W) with any leading axes: give all
+times of a solve, (T, B, 2, H, W), and the penalty is the mean over time, batch and pixels. It then depends neither on the
 number of solver steps nor on the picture's size. (The reference code of the Warping Neural ODE penalises the velocity
 instead of the map, differentiates along the wrong axes, and sums; none of that is here.)
 """
@@ -36,7 +36,7 @@ def out_of_grid_penalty(displacement: Tensor) -> Tensor:
 
 
 def smoothness(field: Tensor) -> Tensor:
-    """Mean squared forward difference of a velocity or displacement, summed over the two axes: the mean of ``|grad u|^2``.
+    """Mean squared forward difference of a velocity or displacement, summed over the axes: mean ``|grad u|^2``.
 
     Args:
         field: (..., C, H, W). Zero for a constant; ``a**2`` for one channel that rises by ``a`` a pixel along one axis
@@ -46,7 +46,7 @@ def smoothness(field: Tensor) -> Tensor:
 
 
 def edge_aware_smoothness(field: Tensor, image: Tensor, sharpness: float = 10.0, epsilon: float = 1e-3) -> Tensor:
-    """Charbonnier of the field's forward differences, weighted by ``exp(-sharpness * |grad image|)`` (Yang et al. 2015).
+    """Charbonnier of the field's forward differences, weighted by ``exp(-sharpness * |grad image|)``.
 
     Motion may jump where the picture has an edge, and is smooth elsewhere.
 
@@ -75,7 +75,7 @@ def round_trip_penalty(there: Tensor, back: Tensor) -> Tensor:
 
 
 def picture_round_trip(image: Tensor, there: Tensor, back: Tensor) -> Tensor:
-    """Mean squared difference between a picture and itself warped there and back: the paper code's round trip, as a mean.
+    """Mean squared difference between a picture and itself warped there and back (the paper's code sums it).
 
     ``image`` (B, C, H, W); both displacements (B, 2, H, W).
     """

@@ -26,7 +26,7 @@ def charbonnier(made: Tensor, true: Tensor, weight: Tensor | None = None, epsilo
 
 
 def laplacian_pyramid(made: Tensor, true: Tensor, levels: int = 5) -> Tensor:
-    """Mean absolute difference of Laplacian pyramids, level k counted 2**k times (Bojanowski et al. 2018; Niklaus 2018).
+    """Mean absolute difference of Laplacian pyramids, level k counted 2**k times (Bojanowski et al. 2018).
 
     A level is a mean over its own pixels. Levels stop early where a side would fall under 2 px; the last, low-pass,
     level counts as well, so that a constant offset is seen.
@@ -52,7 +52,7 @@ def laplacian_pyramid(made: Tensor, true: Tensor, levels: int = 5) -> Tensor:
 
 
 def census(made: Tensor, true: Tensor, weight: Tensor | None = None, radius: int = 3) -> Tensor:
-    """Soft Hamming distance of census transforms: blind to brightness offsets (Zabih and Woodfill 1994; Meister et al. 2018).
+    """Soft Hamming distance of census transforms: blind to brightness (Zabih 1994; Meister et al. 2018).
 
     Each pixel is described by the signs, softened, of its differences to its (2 radius + 1)^2 - 1 neighbours in luma.
     Pixels whose window leaves the frame do not count.
@@ -63,7 +63,9 @@ def census(made: Tensor, true: Tensor, weight: Tensor | None = None, radius: int
     """
     size = 2 * radius + 1
     if min(made.shape[-2:]) < size:
-        raise ValueError(f"A census of radius {radius} needs frames of {size} px or more, got {tuple(made.shape[-2:])}.")
+        raise ValueError(
+            f"A census of radius {radius} needs frames of {size} px or more, got {tuple(made.shape[-2:])}."
+        )
     a, b = _ternary(made, radius), _ternary(true, radius)
     squared = (a - b) ** 2
     distance = (squared / (0.1 + squared)).mean(dim=-3, keepdim=True)

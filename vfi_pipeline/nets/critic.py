@@ -13,13 +13,14 @@ class Critic(nn.Module):
     """(B, channels, H, W) -> (B, 1).
 
     ``len(widths)`` convolutions of stride 2 and a last one of stride 1, all 4x4, leaky ReLU between. The paper's is
-    (64, 128, 256) for 32 px and (64, 64, 128, 256) for 64 px. A larger picture gives a map of scores; their mean counts.
+    (64, 128, 256) for 32 px and (64, 64, 128, 256) for 64 px. A larger picture gives a map of scores,
+    whose mean counts.
 
     Args:
         channels: of a picture.
         widths: channels of the strided convolutions.
-        norm: ``none`` (the paper's for WGAN), ``instance`` or ``group``. Never batch normalisation: the gradient penalty
-            is defined sample by sample.
+        norm: ``none`` (the paper's for WGAN), ``instance`` or ``group``. Never batch normalisation: the gradient
+            penalty is defined sample by sample.
         slope: of the leaky ReLU.
     """
 

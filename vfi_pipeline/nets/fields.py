@@ -1,13 +1,13 @@
 """Velocity fields given by a network: ``svf``, ``state`` and ``time``, behind one protocol.
 
-A field looks at the first frame, or at both, and answers with a conditioned velocity ``v(t, x)`` in pixels per unit t along
-the pull-back path: ``x_t = x_0 o phi_t`` with ``dphi/dt = v(t, phi)``. Content moves by minus that.
+A field looks at the first frame, or at both, and answers with a conditioned velocity ``v(t, x)`` in pixels per unit t
+along the pull-back path: ``x_t = x_0 o phi_t`` with ``dphi/dt = v(t, phi)``. Content moves by minus that.
 
 | field | equation | network calls | is a flow |
 |---|---|---|---|
 | ``svf`` | ``v(x)``: the network's field read off at x | 1 a pair | yes: one-parameter group |
 | ``time`` | ``v(t, x)``: a polynomial in t of such fields | 1 a pair | yes |
-| ``state`` | ``F(first, u)(p)`` at pixel p for the map ``u`` so far: the paper's code | 1 a solver step | no: folds may appear |
+| ``state`` | ``F(first, u)(p)`` at pixel p for the map ``u`` so far: the paper's code | 1 a step | no: may fold |
 """
 
 from __future__ import annotations
@@ -100,16 +100,14 @@ class StationaryField(Field):
 
 
 class TimeField(Field):
-    """``time``: a field that changes with t, as a Bernstein polynomial whose coefficients are fields. Asked once a pair.
+    """``time``: a field that changes with t, as a Bernstein polynomial with fields as coefficients. Asked once.
 
     ``degree`` 0 is ``svf``; at t = 0 the velocity is the first coefficient, at t = 1 the last.
     """
 
     kind = "time"
 
-    def __init__(
-        self, channels: int = 3, conditioning: str = "both", unet: UNetShape = SMALL, degree: int = 2
-    ) -> None:
+    def __init__(self, channels: int = 3, conditioning: str = "both", unet: UNetShape = SMALL, degree: int = 2) -> None:
         super().__init__(channels, conditioning, unet)
         if degree < 0:
             raise ValueError(f"A polynomial in t needs a degree of 0 or more, got {degree}.")

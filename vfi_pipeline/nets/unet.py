@@ -1,4 +1,4 @@
-"""The U-Net of the Warping Neural ODE (Nazarovs et al. 2022, Fig. 4a), its widths and depth free, its statistics per sample."""
+"""The U-Net of the Warping Neural ODE (Nazarovs et al. 2022, Fig. 4a), of any size, normalised per sample."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class UNetShape:
 class UNet(nn.Module):
     """(B, inputs, H, W) -> (B, outputs, H, W), any H and W (padded inside to what the depth needs).
 
-    Each level halves the picture by a strided convolution; the way up is by nearest neighbours, joined with the encoder's
-    features and, at full size, with the input itself.
+    Each level halves the picture by a strided convolution; the way up is by nearest neighbours, joined with the
+    encoder's features and, at full size, with the input itself.
     """
 
     def __init__(self, inputs: int, outputs: int, shape: UNetShape) -> None:
