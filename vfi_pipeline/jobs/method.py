@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs.journal import content_hash
 from vfi_pipeline.jobs.local import Method, resolve_device
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.values import unknown
+from vfi_pipeline.models.shipped import locate, shipped
 
 
 def choose_method(
@@ -40,10 +40,11 @@ def choose_method(
     if options.weights is not None:
         if "weights" not in plain:
             raise UserError(f"model={name} takes no weights.", "leave weights= out, or choose another model=.")
-        plain["weights"] = str(Path(options.weights).absolute())
-    weights = plain.get("weights")
-    if weights and not Path(weights).is_file():
-        raise UserError(f"weights={weights} does not exist.", "check the name.", BAD_INPUT)
+        plain["weights"] = options.weights
+    weights = None
+    if plain.get("weights"):
+        weights, _ = locate(plain["weights"])
+        plain["weights"] = plain["weights"] if plain["weights"] in shipped() else str(weights.absolute())
     if options.precision != "auto":
         if "precision" not in plain and options.precision != "fp32":
             raise UserError(f"model={name} computes in fp32 only.", "leave precision= out.")
@@ -52,7 +53,7 @@ def choose_method(
         plain["guide_span"] = max(32, round(plain["guide_span"] * options.scale))
     described = {key: str(value) for key, value in _flat(plain) if key != "weights"}
     if weights:
-        described["weights"] = content_hash(Path(weights))
+        described["weights"] = content_hash(weights)
 
     def build() -> Any:
         if "device" in plain:

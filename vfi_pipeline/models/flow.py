@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from vfi_pipeline.geometry import folding, pixel_grid, sample
+from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.geometry import folding, outside, pixel_grid, resize_flow, sample, warp
+from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.models.motion import Inbetween, MotionReport
+from vfi_pipeline.models.prediction import Motion
+from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
 
@@ -142,3 +147,130 @@ class FlowModel:
         height, width = image.shape[-2:]
         padded = F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
         return self.net.encode(padded.to(self.device, self.dtype, memory_format=torch.channels_last))
+
+
+class FlowInterpolator(nn.Module):
+    """The trainable whole of ``model=flow``: two frames and times -> ``Motion``; see ``models.prediction``.
+
+    Args:
+        guide_span: longest side, px, of the picture that is looked at when films are interpolated.
+        channels: 3; the network sees RGB.
+        **network: of ``FlowNet``.
+    """
+
+    channels = 3
+
+    def __init__(self, guide_span: int = 1280, solver: Solver = SOLVER, **network: Any) -> None:
+        super().__init__()
+        self.network = {key: list(value) if isinstance(value, Sequence) else value for key, value in network.items()}
+        self.net = FlowNet(**self.network)
+        self.guide_span, self.solver = guide_span, solver
+
+    def config(self) -> dict:
+        """See ``TrainableModel``."""
+        return {"kind": "flow", "guide_span": self.guide_span, "solver": asdict(self.solver), **self.network}
+
+    @classmethod
+    def from_config(cls, config: dict) -> FlowInterpolator:
+        """The model that ``config`` described, with fresh weights."""
+        options = {key: value for key, value in config.items() if key not in ("kind", "solver")}
+        return cls(solver=Solver(**config["solver"]), **options)
+
+    def forward(self, first: Tensor, last: Tensor | None, t: Tensor) -> Motion:
+        """Frames (B, 3, H, W), H and W multiples of the network's stride, times (B, T) in [0, 1].
+
+        Raises:
+            ValueError: if ``last`` is missing or the size does not fit.
+        """
+        if last is None:
+            raise ValueError("The flow model looks at both frames; one alone is for model=node.")
+        height, width = first.shape[-2:]
+        if height % self.net.stride or width % self.net.stride:
+            raise ValueError(
+                f"Training frames are {width}x{height}; the network needs multiples of {self.net.stride}. "
+                "Choose such a crop."
+            )
+        features = [level.chunk(2) for level in self.net.encode(torch.cat((first, last)))]
+        levels = self.net([a for a, _ in features], [b for _, b in features])
+        batch, asked = t.shape
+        times = t.flatten()
+        finest = maps_at(_repeated(levels[0], asked), times, self.solver)
+        one, two = first.repeat_interleave(asked, 0), last.repeat_interleave(asked, 0)
+        frame, from_first, from_last = synthesise(one, two, finest)
+        extras = {"one_sided/first": from_first, "one_sided/last": from_last}
+        for index, level in enumerate(levels[1:-1], start=1):
+            small = _repeated(level, asked)
+            maps = maps_at(small, times, COARSE)
+            size = small.first.shape[-2:]
+            made, *sides = synthesise(_shrunk(one, size), _shrunk(two, size), maps)
+            extras[f"coarse/{index}"] = made
+            extras[f"coarse_sided/{index}/first"], extras[f"coarse_sided/{index}/last"] = sides
+        shape = (batch, asked)
+        return Motion(
+            frame.unflatten(0, shape),
+            finest.there.unflatten(0, shape),
+            torch.stack((finest.there, finest.back)).unflatten(1, shape).transpose(1, 2).flatten(0, 1),
+            2 * 2 * self.solver.steps,
+            velocity=-0.5 * (levels[0].first + levels[0].last),
+            extras={name: frames.unflatten(0, shape) for name, frames in extras.items()},
+        )
+
+
+COARSE = Solver("midpoint", steps=2)
+"""At coarse levels displacements are a fraction of those at the finest, in their own pixels."""
+
+
+def synthesise(first: Tensor, last: Tensor, maps: Maps) -> tuple[Tensor, Tensor, Tensor]:
+    """The frame in RGB, differentiable, as ``synthesis.compose`` makes it in planes: (blend, from first, from last).
+
+    A position outside one frame hands its weight to the other frame, smoothly over one pixel.
+    """
+    height, width = first.shape[-2:]
+    there, back = (resize_flow(u, height, width) for u in (maps.there, maps.back))
+    share = F.interpolate(maps.share, (height, width), mode="bilinear", align_corners=False)
+    # The 1e-4 keeps the model's own weights where both frames are left.
+    a = share * (_inside(there) + 1e-4)
+    b = (1 - share) * (_inside(back) + 1e-4)
+    from_first, from_last = warp(first, there), warp(last, back)
+    return from_last + a / (a + b) * (from_first - from_last), from_first, from_last
+
+
+def _inside(flow: Tensor) -> Tensor:
+    return (1 - outside(flow).amax(dim=1, keepdim=True)).clamp(min=0)
+
+
+def _shrunk(image: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(image, tuple(size), mode="area")
+
+
+def _repeated(found: Velocities, times: int) -> Velocities:
+    if times == 1:
+        return found
+    parts = (found.first, found.last, found.visibility, found.drift)
+    return Velocities(*(part.repeat_interleave(times, 0) for part in parts))
+
+
+def load_flow(
+    weights: str,
+    guide_span: int | None = None,
+    precision: str = "auto",
+    device: str = "cpu",
+) -> FlowModel:
+    """The motion model with weights by name (``flow``) or from a file that ``train.py`` exported.
+
+    Args:
+        weights: a name of ``models.shipped`` or a path.
+        guide_span: longest side, px, of the picture that the network sees; None takes what it was trained for.
+        precision: of the network: ``fp32``, ``bf16``, ``fp16``; ``auto`` is fp32 on a CPU and fp16 on a GPU.
+
+    Raises:
+        UserError: if the weights are missing, damaged, or of another kind of model.
+    """
+    path, digest = locate(weights)
+    model, _ = load_model(path, digest)
+    if not isinstance(model, FlowInterpolator):
+        raise UserError(f"{path} holds a {model.config()['kind']} model.", "model=node with these weights.", BAD_INPUT)
+    half = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    automatic = torch.float16 if torch.device(device).type == "cuda" else torch.float32
+    dtype = half.get(precision, automatic)
+    return FlowModel(model.net, guide_span or model.guide_span, model.solver, device, dtype)

@@ -200,11 +200,11 @@ class FlowNet(nn.Module):
         found: list[Velocities] = []
         hidden = None
         state = first[-1].new_zeros(first[-1].shape[0], 8, *first[-1].shape[-2:])
-        for f, l, level in zip(reversed(first), reversed(last), reversed(self.levels)):
-            height, width = f.shape[-2:]
+        for one, two, level in zip(reversed(first), reversed(last), reversed(self.levels)):
+            height, width = one.shape[-2:]
             if hidden is not None:
                 state = _resize_state(state, height, width)
-            state, hidden = level(f, l, state, hidden)
+            state, hidden = level(one, two, state, hidden)
             a, b = state.chunk(2, dim=1)
             # Each half's velocity points away from its own frame: forward in time for the first, backward for the last.
             found.append(Velocities(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:] + b[:, 3:]))

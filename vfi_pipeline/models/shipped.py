@@ -1,0 +1,34 @@
+"""Weights that come with the program, by name; their hashes stand beside them in ``weights/index.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from vfi_pipeline.errors import BAD_INPUT, UserError
+
+FOLDER = Path(__file__).resolve().parent.parent / "weights"
+
+
+def shipped() -> dict[str, dict[str, str]]:
+    """Name -> {file, sha256} of all weights that came with the program."""
+    index = FOLDER / "index.json"
+    return json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+
+
+def locate(weights: str | Path) -> tuple[Path, str | None]:
+    """The file behind a shipped name or a path, and the SHA-256 that it must have (None for the user's own file).
+
+    Raises:
+        UserError: if it is neither a file nor a known name.
+    """
+    path, known = Path(weights), shipped()
+    if str(weights) in known and not path.is_file():
+        entry = known[str(weights)]
+        return FOLDER / entry["file"], entry["sha256"]
+    if not path.is_file():
+        names = ", ".join(known) or "none"
+        raise UserError(
+            f"weights={weights} is neither a file nor a known name.", f"a path, or one of: {names}.", BAD_INPUT
+        )
+    return path, None
