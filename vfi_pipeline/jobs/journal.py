@@ -90,6 +90,7 @@ class Journal:
         self.fingerprint = dict(fingerprint)
         self.command = command
         self.done: dict[int, Done] = {}
+        self.publishing = False  # the film is complete and on its way to its final name
 
     def record(self, segment: int, done: Done) -> None:
         """Notes ``segment`` as finished; its file must be flushed already."""
@@ -101,6 +102,7 @@ class Journal:
         document = {
             "fingerprint": self.fingerprint,
             "command": self.command,
+            "publishing": self.publishing,
             "segments": {str(index): vars(done) for index, done in sorted(self.done.items())},
         }
         write_durably(self.path, json.dumps(document, indent=1, ensure_ascii=True).encode())
@@ -110,6 +112,7 @@ class Journal:
         """Reads a journal; ValueError or KeyError if it is damaged, OSError if it is not there."""
         document = json.loads(path.read_text(encoding="utf-8"))
         journal = cls(path, _texts(document["fingerprint"]), str(document["command"]))
+        journal.publishing = bool(document["publishing"])
         for index, fields in document["segments"].items():
             journal.done[int(index)] = Done(
                 int(fields["frames"]), str(fields["size"]), str(fields["content"]),

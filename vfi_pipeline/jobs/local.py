@@ -24,6 +24,7 @@ from vfi_pipeline.jobs.journal import (
     file_fingerprint,
     files_fingerprint,
     flush,
+    flush_folder,
     lock_holder,
     open_journal,
     remove_folder,
@@ -103,6 +104,9 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     encoding = choose_encoding(
         spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
     )
+    if encoding.finish == "images" and "%" not in encoding.pattern and timeline.count != 1:
+        numbered = target.with_name(f"{target.stem}_%06d{target.suffix}")
+        raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", f"output={numbered}")
     audio = options.audio or ("drop" if timeline.slowdown != 1 else "keep")
     entries = read_cuts(Path(options.cuts)) if options.cuts else (None if options.scene else ())
     return Plan(
@@ -177,16 +181,18 @@ def work(plan: Plan, film: Film, options: Options, method: Method, command: str)
         log.warning("%s", note)
     names.make_folder(plan.target, options)
     folder = work_folder(plan.target)
-    if not options.overwrite:
+    if not folder.exists() and not options.overwrite:
         names.refuse_overwriting(plan.target)
     with Lock(folder):
         try:
             journal = open_journal(folder, fingerprint(plan, film, options, method), command, options.resume)
+            if not options.overwrite and not journal.publishing:
+                names.refuse_overwriting(plan.target)
             _forget_damaged(journal, folder, plan)
             if options.check_space:
                 _check_space(plan, journal)
-            statistics = _make_segments(plan, film, options, method, journal, folder)
-            outcome = _finish(plan, options, journal, folder, statistics)
+            _make_segments(plan, film, options, method, journal, folder)
+            outcome = _finish(plan, options, journal, folder)
         except OSError as error:
             raise _environment_error(error, plan.target) from error
         remove_folder(folder)
@@ -232,15 +238,12 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
 # ------------------------------------------------------------------------------------------------------- the steps
 
 
-def _make_segments(
-    plan: Plan, film: Film, options: Options, method: Method, journal: Journal, folder: Path
-) -> list[Statistics]:
-    """Makes what the journal does not have yet; returns this run's statistics, one per segment made."""
+def _make_segments(plan: Plan, film: Film, options: Options, method: Method, journal: Journal, folder: Path) -> None:
+    """Makes what the journal does not have yet, and enters it there."""
     todo = [segment for segment in plan.segments if segment.number not in journal.done]
-    made: list[Statistics] = []
     if not todo:
         log.info("%s: every segment is done already.", film.label)
-        return made
+        return
     if journal.done:
         log.info("%s: resuming, %d of %d segments are done already.", film.label, len(journal.done), len(plan.segments))
     progress = Progress(film.label, plan.timeline.count, sum(done.frames for done in journal.done.values()))
@@ -254,7 +257,6 @@ def _make_segments(
         path = folder / segment_name(plan.encoding, segment.number)
         for file in _files(path):
             flush(file)
-        made.append(statistics)
         journal.record(
             segment.number, Done(frames, *_quick(path), cuts=sorted(set(statistics.cuts)), facts=_facts(statistics))
         )
@@ -264,7 +266,6 @@ def _make_segments(
     finally:
         progress.clear()
     log.info("%s: %d frames made at %.2f per second.", film.label, progress.made, progress.made_per_second)
-    return made
 
 
 def _benchmark(plan: Plan, film: Film, options: Options, method: Method) -> Outcome:
@@ -329,7 +330,7 @@ def _run(
     ).run([part.within(stream.CONTEXT_BEFORE, stream.CONTEXT_AFTER, len(times)) for part in todo])
 
 
-def _finish(plan: Plan, options: Options, journal: Journal, folder: Path, statistics: Sequence[Statistics]) -> Outcome:
+def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Outcome:
     """Joins the segments, checks the result and gives it its name."""
     target, timing = plan.target, plan.timing
     segments = [
@@ -340,13 +341,14 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path, statis
     joining.assemble(segments, plan.info, plan.spec, plan.encoding, plan.streams, timing, whole)
     found = verify(whole, expect(plan.info, plan.spec, plan.encoding, plan.streams, timing))
     cuts = sorted({cut for done in journal.done.values() for cut in done.cuts})
-    if plan.encoding.finish == "images":
-        _publish_images(whole, target, plan, options)
-    else:
-        flush(whole)
-        if not options.overwrite:
-            names.refuse_overwriting(target)
-        os.replace(whole, target)
+    for file in _files(whole):
+        flush(file)
+    if not options.overwrite and not journal.publishing:
+        names.refuse_overwriting(target)
+    journal.publishing = True  # stopped from here on, the same command may replace what it has put there itself
+    journal.save()
+    joining.publish(whole, target, plan.encoding, overwrite=True)
+    flush_folder(target.parent)
     lines = [
         f"{target}: {found.frames} frames at {rate_text(timing.rate)} fps, {float(found.duration):.3f} s, verified."
     ]
@@ -357,14 +359,6 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path, statis
             f"{len(cuts)} cuts found, listed in {listed.name} (edit it and pass it back with cuts={listed.name})"
         )
     return Outcome(target, tuple(lines))
-
-
-def _publish_images(whole: Path, target: Path, plan: Plan, options: Options) -> None:
-    if not options.overwrite:
-        names.refuse_overwriting(target)
-    for image in sorted(whole.iterdir()):
-        flush(image)
-        os.replace(image, target.parent / image.name)
 
 
 def _write_cuts(plan: Plan, cuts: Sequence[int]) -> Path:
@@ -486,8 +480,8 @@ def _mask(path: str | None) -> Mask | None:
 
 def _facts(statistics: Statistics) -> dict[str, float]:
     return {
-        "made": statistics.made, "copied": statistics.copied, "pairs": statistics.pairs, "nfe": statistics.nfe,
-        "min_det": statistics.min_det, "folded": statistics.folded, "duplicates": len(statistics.duplicates),
+        "made": statistics.made, "held": statistics.held, "copied": statistics.copied, "pairs": statistics.pairs,
+        "nfe": statistics.nfe, "min_det": statistics.min_det, "folded": statistics.folded, "duplicates": len(statistics.duplicates),
     }  # fmt: skip
 
 
