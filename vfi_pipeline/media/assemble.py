@@ -383,14 +383,11 @@ def _chapter_sheet(path: Path, info: SourceInfo, streams: StreamPlan, timing: Ti
     """The source's chapters on the output's clock, as ffmpeg's metadata file; None if there are none left."""
     if not streams.chapters or info.images:
         return None
-    with open_media(info.path) as container:
-        chapters = container.chapters()
+    chapters = _chapters(info)
     origin, lines, kept = timing.origin(info), [";FFMETADATA1"], 0
     end = None if timing.end is None else (timing.end - origin) * timing.stretch
-    for chapter in chapters:
-        base = Fraction(chapter["time_base"])
-        first = (chapter["start"] * base - origin) * timing.stretch
-        last = (chapter["end"] * base - origin) * timing.stretch
+    for begin, finish, tags in chapters:
+        first, last = (begin - origin) * timing.stretch, (finish - origin) * timing.stretch
         first, last = max(first, Fraction(0)), last if end is None else min(last, end)
         if last <= first and timing.start is None and timing.end is None:
             last = first  # a chapter that is a mere mark
@@ -398,7 +395,7 @@ def _chapter_sheet(path: Path, info: SourceInfo, streams: StreamPlan, timing: Ti
             continue
         kept += 1
         lines += ["[CHAPTER]", "TIMEBASE=1/1000000000", f"START={round(first * 10**9)}", f"END={round(last * 10**9)}"]
-        lines += [f"{_escaped(key)}={_escaped(value)}" for key, value in chapter["metadata"].items()]
+        lines += [f"{_escaped(key)}={_escaped(value)}" for key, value in tags.items()]
     if not kept:
         return None
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -411,14 +408,19 @@ def chapters_kept(info: SourceInfo, streams: StreamPlan, timing: Timing) -> int:
         return 0
     if timing.start is None and timing.end is None:
         return streams.chapters
-    with open_media(info.path) as container:
-        chapters = container.chapters()
     low, high = timing.origin(info), timing.end
-    return sum(
-        1
-        for c in chapters
-        if c["end"] * c["time_base"] > low and (high is None or c["start"] * c["time_base"] < high)
-    )  # fmt: skip
+    return sum(last > low and (high is None or first < high) for first, last, _ in _chapters(info))
+
+
+def _chapters(info: SourceInfo) -> list[tuple[Fraction, Fraction, dict[str, str]]]:
+    """(start, end, tags) of the source's chapters, on its own clock."""
+    with open_media(info.path) as container:
+        found = container.chapters()
+    return [
+        (chapter["start"] * base, chapter["end"] * base, dict(chapter["metadata"]))
+        for chapter in found
+        if (base := Fraction(chapter["time_base"] or 1))
+    ]
 
 
 def _escaped(text: str) -> str:

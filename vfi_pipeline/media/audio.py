@@ -15,8 +15,6 @@ ENCODERS = {
     ".m2ts": ("ac3", "ac3", ("-b:a", "640k")),
     ".mkv": ("aac", "aac", ("-b:a", "256k")),
     ".nut": ("flac", "flac", ()),
-    ".avi": ("libmp3lame", "mp3", ("-b:a", "256k")),
-    ".mxf": ("pcm_s16le", "pcm_s16le", ()),
 }
 LOSSLESS = ("flac", "alac", "wavpack", "tta", "truehd", "mlp")
 

@@ -13,8 +13,8 @@ from vfi_pipeline.media.encoders import Encoding, is_image_target
 from vfi_pipeline.media.info import SourceInfo, StreamInfo
 
 MUXERS = {
-    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".ts": "mpegts",
-    ".m2ts": "mpegts", ".nut": "nut", ".mxf": "mxf", ".gif": "gif", ".webp": "webp", ".apng": "apng",
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".ts": "mpegts",
+    ".m2ts": "mpegts", ".nut": "nut", ".gif": "gif", ".webp": "webp", ".apng": "apng",
 }  # fmt: skip
 
 # Codecs that each container holds as they are, by ffmpeg's names. "pcm" stands for the plain PCM kinds.
@@ -39,10 +39,8 @@ AUDIO_COPIES: dict[str, set[str] | None] = {
     ".webm": {"opus", "vorbis"},
     ".mkv": None,  # anything
     ".nut": None,
-    ".avi": {"mp3", "mp2", "ac3", "dts", "pcm", "aac"},
     ".ts": {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus"},
     ".m2ts": {"ac3", "eac3", "dts", "truehd", "mp2", "aac", "pcm_bluray"},
-    ".mxf": {"pcm_s16le", "pcm_s24le"},
 }
 _PLAIN_PCM = {
     f"pcm_{kind}"
@@ -101,7 +99,6 @@ SUBTITLE_COPIES: dict[str, set[str]] = {
         "dvb_subtitle",
         "hdmv_text_subtitle",
     },
-    ".nut": {"subrip", "ass", "ssa", "dvd_subtitle"},
     ".ts": {"dvb_subtitle", "dvb_teletext"},
     ".m2ts": {"dvb_subtitle", "hdmv_pgs_subtitle"},
 }

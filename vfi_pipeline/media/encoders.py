@@ -126,7 +126,10 @@ IMAGES = {
     ".bmp": "bmp",
     ".webp": "libwebp",
 }
-FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".nut", ".mxf")
+# AVI and MXF are not among them: AVI has no time stamps, MXF takes a few broadcast rates and sizes.
+FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".m2ts", ".nut")
+
+GIF_RATE = 50  # frames per second: a GIF counts hundredths of a second, and players slow down below two of them
 
 # Containers that can say how a picture is to be turned.
 ROTATES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
@@ -137,10 +140,8 @@ HOLDS = {
     ".m4v": ("h264", "hevc", "av1", "vp9"),
     ".mov": ("h264", "hevc", "prores", "ffv1", "mjpeg", "png", "qtrle", "dnxhd"),
     ".webm": ("vp9", "av1", "vp8"),
-    ".avi": ("h264", "ffv1", "mjpeg", "png", "huffyuv", "utvideo"),
     ".ts": ("h264", "hevc"),
     ".m2ts": ("h264", "hevc"),
-    ".mxf": ("h264", "prores", "dnxhd"),
 }
 
 
@@ -175,7 +176,7 @@ def shape(name: str) -> Shape:
     """What pixel format ``name`` can hold; ValueError for one that is not known here (palettes, floats, hardware)."""
     if name in _PACKED:
         return _PACKED[name]
-    plain = pixel_format(name)
+    plain = pixel_format(name.replace("yuvj", "yuv"))
     if plain.is_rgb:
         return Shape("rgb", plain.depth, alpha=plain.has_alpha)
     if len(plain.planes) == 1:
@@ -268,11 +269,14 @@ def choose_encoding(
 
 
 def is_image_target(target: Path) -> bool:
-    """Whether ``target`` stands for images: a pattern with ``%08d``, an image's suffix, or a folder (no suffix)."""
+    """Whether ``target`` stands for images: an image's suffix (with ``%08d`` also ``.webp``), or a folder (no suffix).
+
+    In the name of a film a ``%`` is a letter like any other: ``100%done.mp4``.
+    """
     suffix = target.suffix.lower()
-    if re.search(r"%0?\d*d", target.name):
-        return True
-    return (suffix in IMAGES and suffix not in ANIMATIONS) or suffix == ""
+    if suffix in ANIMATIONS:
+        return suffix in IMAGES and re.search(r"%0?\d*d", target.name) is not None
+    return suffix in IMAGES or suffix == ""
 
 
 def image_folder(target: Path) -> Path:
@@ -283,19 +287,21 @@ def image_folder(target: Path) -> Path:
 def default_suffix(spec: VideoSpec, source_suffix: str, codec: str = "auto") -> str:
     """The container for an output whose name the user left to us, as ``.mp4``.
 
-    The source's own where it can be written and holds the codec; ``.mov`` for ProRes; ``.mkv`` for FFV1 and for
-    containers that nobody writes any more (AVI, WMV, FLV, VOB, MPEG-TS); ``.mp4`` for anything else.
+    The source's own where it can be written and holds the codec; ``.webp`` for a GIF that gets too fast for GIF;
+    ``.webm`` for pictures with transparency; ``.mov`` for ProRes; ``.mkv`` for FFV1 and for containers that nobody
+    writes any more (AVI, WMV, FLV, VOB, MPEG-TS); ``.mp4`` for anything else.
     """
     suffix = source_suffix.lower()
     family = ALIASES.get(codec, codec)
     if family == "auto":
+        if suffix == ".gif" and spec.rate > GIF_RATE:
+            return ".webp"
         if suffix in ANIMATIONS or suffix in (".mp4", ".m4v", ".mov", ".mkv", ".webm"):
             return suffix
-        return (
-            ".mkv"
-            if suffix in (".avi", ".wmv", ".flv", ".vob", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".nut", ".ogv")
-            else ".mp4"
-        )
+        old = (".avi", ".wmv", ".flv", ".vob", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".nut", ".ogv", ".mxf")
+        if suffix in old:
+            return ".mkv"
+        return ".webm" if shape(spec.pixel_format).alpha else ".mp4"
     if family in ("gif", "webp", "apng"):
         return f".{family}"
     if suffix in (".mp4", ".m4v", ".mov", ".webm") and _stem_of(family) in HOLDS[suffix]:
@@ -321,6 +327,8 @@ def _film(
     if family == "auto":
         family, why = _automatic(spec, suffix, pix_fmt)
         notes += [why] if why else []
+    elif family not in FAMILIES and not (family in ffmpeg.encoders() and ffmpeg.encoder_pixel_formats(family)):
+        raise _missing(codec)
     elif suffix in HOLDS and _stem_of(family) not in HOLDS[suffix]:
         raise UserError(
             f"{suffix} cannot hold {family}.",
@@ -329,11 +337,11 @@ def _film(
         )
     encoder, settings = _encoder(family, spec, pix_fmt)
     supported = ffmpeg.encoder_pixel_formats(encoder) or (spec.pixel_format,)
-    chosen, why = _pixel_format(spec, family, encoder, supported, pix_fmt)
-    notes += why
+    chosen, losses = _pixel_format(spec, family, encoder, supported, pix_fmt)
+    notes += losses
     if encoder.endswith("_nvenc") and not ffmpeg.encoder_works(encoder):
         raise _missing(codec)
-    options = _options(spec, family, encoder, settings, crf, preset, chosen, suffix)
+    options = _options(spec, family, encoder, settings, crf, preset, chosen)
     lossless = settings.lossless and _holds(shape(chosen), spec)
     # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha, for which Matroska is used.
     alpha_vp9 = encoder == "libvpx-vp9" and shape(chosen).alpha
@@ -353,22 +361,21 @@ def _is_turned(spec: VideoSpec) -> bool:
 def _automatic(spec: VideoSpec, suffix: str, pix_fmt: str | None) -> tuple[str, str | None]:
     """The codec family where the user named none, and what to tell of it."""
     source = shape(spec.pixel_format)
-    odd = spec.width % 2 or spec.height % 2
+    asked = shape_or_none(pix_fmt) if pix_fmt else None
     if suffix == ".webm":
         return "vp9", None
-    if suffix == ".mxf":
-        return "prores", None
     if source.alpha and suffix == ".mov":
         return "prores", None
     if source.alpha and suffix in (".mkv", ".nut") and source.depth == 8:
         return "vp9", "The pictures have transparency, which H.264 cannot hold: VP9 was chosen."
-    subsampled = pix_fmt is None and (source.family != "yuv" or source.sub != (1, 1))
-    if odd and subsampled and suffix in (".mp4", ".m4v", ".mkv", ".nut") and "libvpx-vp9" in ffmpeg.encoders():
+    sub = source.sub if source.family == "yuv" else (2, 2)
+    odd = (sub[0] > 1 and spec.width % 2) or (sub[1] > 1 and spec.height % 2)
+    if odd and pix_fmt is None and suffix in (".mp4", ".m4v", ".mkv", ".nut") and "libvpx-vp9" in ffmpeg.encoders():
         return "vp9", (
             f"{spec.width}x{spec.height} is odd, which H.264 and H.265 cannot hold in 4:2:0: VP9 was chosen "
             "(codec=h264 stores 4:4:4 instead)."
         )
-    depth = shape(pix_fmt).depth if pix_fmt else source.depth
+    depth = asked.depth if asked else source.depth
     if (spec.colour.transfer in PQ_OR_HLG and depth > 8) or (depth > 10 and source.family == "yuv"):
         return "hevc", None
     return "h264", None
@@ -502,8 +509,10 @@ def _losses(want: Shape, have: Shape, family: str, odd: bool) -> list[str]:
     return notes
 
 
-def _tags(spec: VideoSpec, have: Shape) -> Colour:
+def _tags(spec: VideoSpec, have: Shape, name: str = "") -> Colour:
     """The colour tags of the output: the source's, unless the pixels changed between RGB and YUV."""
+    if name.startswith("yuvj"):  # JPEG files are BT.601, full range, whatever they are told
+        return replace(spec.colour, matrix="bt470bg", range="pc", chroma_location=None)
     want = shape(spec.pixel_format)
     if want.family == "rgb" and have.family == "yuv":
         return replace(spec.colour, matrix="bt709", range="tv", chroma_location=None)
@@ -523,7 +532,6 @@ def _options(
     crf: float | None,
     preset: str | None,
     chosen: str,
-    suffix: str,
 ) -> tuple[tuple[str, str], ...]:
     """The encoder's options. A key frame opens every segment; inside, GOPs are closed and about four seconds long."""
     quality = crf if crf is not None else known.crf
@@ -559,8 +567,6 @@ def _options(
     else:
         options |= {"crf": q} if q else {}
         options |= {"preset": preset} if preset else {}
-    if suffix == ".avi" and _stem_of(family) == "h264":
-        options["bf"] = "0"  # AVI has no presentation times
     return tuple(options.items())
 
 
@@ -614,7 +620,7 @@ def _animation(spec: VideoSpec, suffix: str, codec: str, crf: float | None, pix_
         raise UserError(f"pix_fmt= does not apply to {suffix}.", "leave it out.", USAGE)
     notes = []
     if finish == "gif":
-        if spec.rate > 50:
+        if spec.rate > GIF_RATE:
             raise UserError(
                 f"GIF counts in hundredths of a second and players slow down below two: "
                 f"{_number(float(spec.rate))} frames per second is too many.",
@@ -656,7 +662,7 @@ def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fm
         sub = {(2, 2): "420", (2, 1): "422"}.get(want.sub if want.family == "yuv" else (1, 1), "444")
         chosen = f"yuvj{sub}p"
         options: tuple[tuple[str, str], ...] = (("q:v", _number(crf) if crf is not None else "2"),)
-        notes.append("JPEG loses detail; .png keeps it.")
+        notes.append(f"JPEG loses detail{', transparency' if want.alpha else ''} and all but 8 bit; .png keeps it.")
     else:
         deep = "16" if want.depth > 8 and encoder in ("png", "tiff") else ""
         order = "be" if encoder == "png" else "le"
@@ -684,7 +690,7 @@ def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fm
         chosen = pix_fmt
     return Encoding(
         suffix[1:], encoder, chosen, options, "", "image2", "images",
-        lossless=want.family != "yuv" and encoder in ("png", "tiff"), notes=tuple(notes), colour=spec.colour,
+        lossless=want.family != "yuv" and encoder in ("png", "tiff"), notes=tuple(notes), colour=_tags(spec, shape(chosen), chosen),
         pattern=target.name if target.suffix else "%08d.png", turned=_is_turned(spec),
     )  # fmt: skip
 

@@ -70,10 +70,10 @@ def expect(info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: Strea
     if encoding.finish != "copy":
         return Expectation(timing.frames, timing.rate, width, height, encoding.finish)
     suffix = streams.suffix
-    tagged = suffix in ROTATES  # AVI, MPEG-TS and NUT keep few tags beside the bitstream's own
+    tagged = suffix in ROTATES  # MPEG-TS and NUT keep few tags beside the bitstream's own
     stored = shape_or_none(encoding.pixel_format)
     plain = encoding.codec in ("h264", "hevc", "av1", "vp9", "ffv1") and stored and stored.family == "yuv"
-    exact = plain and not stored.alpha and encoding.pixel_format.startswith("yuv")
+    exact = plain and stored is not None and not stored.alpha and encoding.pixel_format.startswith("yuv")
     sources = {stream.index: stream for stream in info.others}
     expected = []
     for fate in streams.kept:
@@ -86,7 +86,7 @@ def expect(info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: Strea
         expected.append(ExpectedStream(fate.kind, fate.codec, language, after))
     return Expectation(
         timing.frames, timing.rate, width, height, "copy", encoding.codec, encoding.pixel_format if exact else None,
-        encoding.stored_aspect(spec) if suffix != ".avi" else None,
+        encoding.stored_aspect(spec),
         (0 if encoding.turned else spec.rotation) if tagged else None,
         encoding.colour if tagged and plain else UNTAGGED,
         tuple(expected), chapters_kept(info, streams, timing),

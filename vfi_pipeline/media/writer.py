@@ -111,7 +111,7 @@ class _Piped:
         _check(frame, self._spec)
         try:
             for plane in frame.planes:
-                self._process.stdin.write(memoryview(np.ascontiguousarray(plane)).cast("B"))
+                self._process.stdin.write(np.ascontiguousarray(plane).data.cast("B"))
             if self._fill is not None:
                 self._process.stdin.write(self._fill)
         except (BrokenPipeError, OSError, ValueError) as error:
@@ -245,10 +245,11 @@ class ImageWriter(_Piped):
 
 def colour_options(colour: Colour) -> list[str]:
     """``-colorspace`` and its kin; what is untagged stays untagged."""
+    transfer = {"bt470m": "gamma22", "bt470bg": "gamma28"}.get(colour.transfer or "", colour.transfer)
     pairs = (
-        ("-colorspace", colour.matrix),
+        ("-colorspace", "rgb" if colour.matrix == "gbr" else colour.matrix),
         ("-color_primaries", colour.primaries),
-        ("-color_trc", colour.transfer),
+        ("-color_trc", transfer),
         ("-color_range", colour.range),
         ("-chroma_sample_location", colour.chroma_location),
     )
@@ -285,7 +286,15 @@ def conversion(spec: VideoSpec, stored_format: str) -> str:
     options = [f"flags={SCALE_FLAGS}"]
     if stored.depth < source.depth:
         options.append("sws_dither=bayer")
-    if source.family == "rgb" and stored.family == "yuv":
+    if stored_format.startswith("yuvj"):  # JPEG files are BT.601, full range, whatever they are told
+        if source.family != "rgb":
+            assumed = "tv" if source.family == "yuv" else "pc"
+            options += [
+                f"in_color_matrix={_sws_matrix(assumed_matrix(spec))}",
+                f"in_range={spec.colour.range or assumed}",
+            ]
+        options += ["out_color_matrix=bt601", "out_range=pc"]
+    elif source.family == "rgb" and stored.family == "yuv":
         options += ["in_range=pc", "out_range=tv", "out_color_matrix=bt709"]
     elif source.family == "yuv" and stored.family == "rgb":
         options += [
@@ -293,8 +302,6 @@ def conversion(spec: VideoSpec, stored_format: str) -> str:
             f"in_range={spec.colour.range or 'tv'}",
             "out_range=pc",
         ]  # fmt: skip
-    elif stored_format.startswith("yuvj"):
-        options += [f"in_range={spec.colour.range or 'tv'}", "out_range=pc"]
     else:
         same = spec.colour.range or ("pc" if source.family != "yuv" else "tv")
         options += [f"in_range={same}", f"out_range={same}"]
