@@ -328,11 +328,12 @@ def test_a_cut_off_file_is_found_out_and_its_sound_part_is_exact(tmp_path, suffi
 
 
 def test_a_broken_frame_is_refused_with_its_time_or_held(tmp_path):
-    alone = ["-c:v", "png"]  # no frame leans on another
-    path = clips.make_clip(tmp_path / "a.mkv", frames=10, content="noise", pix_fmt="gbrp", codec=alone)
+    alone = ["-c:v", "mjpeg", "-q:v", "2"]  # no frame leans on another
+    path = clips.make_clip(tmp_path / "a.avi", frames=10, codec=alone)
     info = probe(path)
-    parts = path.read_bytes().split(b"\x89PNG")
-    path.write_bytes(b"\x89PNG".join(parts[:6]) + b"\x89XXX" + b"\x89PNG".join(parts[6:]))
+    parts = path.read_bytes().split(b"\xff\xd8\xff")
+    parts[9] = bytes(len(parts[9]) - 32) + parts[9][-32:]  # its last bytes are the next chunk's header
+    path.write_bytes(b"\xff\xd8\xff".join(parts[:9]) + bytes(3) + b"\xff\xd8\xff".join(parts[9:]))
 
     with pytest.raises(UserError, match=r"damaged (at|after) 0\.\d+ s"), read_frames(info) as frames:
         for _ in frames:
@@ -341,6 +342,20 @@ def test_a_broken_frame_is_refused_with_its_time_or_held(tmp_path):
         held = list(frames)
     assert len(held) == 10
     assert sum(all(np.array_equal(a, b) for a, b in zip(f.planes, g.planes)) for f, g in zip(held, held[1:])) == 1
+
+
+def test_damage_that_the_index_meets_is_told_with_its_time(tmp_path):
+    # ffmpeg's PNG parser joins a frame without a signature to the next: a time stamp is missing, so all is decoded.
+    path = clips.make_clip(tmp_path / "a.mkv", frames=10, content="noise", pix_fmt="gbrp", codec=["-c:v", "png"])
+    parts = path.read_bytes().split(b"\x89PNG")
+    path.write_bytes(b"\x89PNG".join(parts[:6]) + b"\x89XXX" + b"\x89PNG".join(parts[6:]))
+
+    found = index(probe(path))
+
+    assert found.damaged_at == Fraction(1, 5)
+    assert [round(found.times.time(k) * 25) for k in range(len(found.times))] == [0, 1, 2, 3, 4, 7, 8, 9]
+    for frame in read_all(path):
+        assert_same(frame, clips.planes(round(frame.time * 25), pix_fmt="gbrp"))
 
 
 def test_interlaced_film_is_recognised_and_deinterlaced_alike_in_parts(tmp_path):

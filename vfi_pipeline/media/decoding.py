@@ -11,6 +11,9 @@ import av.error
 
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
 
+OnError = Callable[[str, int | None], None]
+"""Takes what went wrong and the time stamp of the packet, in ticks, None if unknown."""
+
 Decode = Callable[[av.Packet | None], list[av.VideoFrame]]
 """Pictures that a packet brings forth; None drains the decoder."""
 
@@ -63,41 +66,53 @@ def decoder_for(stream: av.video.stream.VideoStream, threads: int, max_pixels: i
 
 
 def decode_all(
-    path: Path, stream: int, max_pixels: int = MAX_PIXELS, skip_errors: bool = False, threads: int | None = None
+    path: Path,
+    stream: int,
+    max_pixels: int = MAX_PIXELS,
+    on_error: OnError | None = None,
+    threads: int | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Every picture that can be decoded of stream ``stream``, as PyAV has it.
 
     Raises:
-        av.error.FFmpegError: at the first packet that cannot be read or decoded, unless ``skip_errors``.
+        av.error.FFmpegError: at the first packet that cannot be read or decoded, unless ``on_error`` takes its message.
     """
     with open_media(path, max_pixels) as container:
         chosen = container.streams[stream]
         decode = decoder_for(chosen, threads or min(8, os.cpu_count() or 1), max_pixels)
-        yield from decode_packets(container, chosen, decode, skip_errors)
+        yield from decode_packets(container, chosen, decode, on_error)
 
 
 def decode_packets(
-    container: av.container.InputContainer, stream: av.stream.Stream, decode: Decode, skip_errors: bool
+    container: av.container.InputContainer,
+    stream: av.stream.Stream,
+    decode: Decode,
+    on_error: OnError | None = None,
 ) -> Iterator[av.VideoFrame]:
+    """Every picture from where ``container`` stands; what cannot be decoded is skipped if ``on_error`` is given."""
     packets = container.demux(stream)
+    transport = container.format.name == "mpegts"  # it calls packets corrupt where recordings were joined
     while True:
         try:
             packet = next(packets, None)
-        except av.error.FFmpegError:
-            if not skip_errors:
+        except av.error.FFmpegError as error:
+            if on_error is None:
                 raise
+            on_error(error.strerror, None)
             packet = None
         try:
             if packet is None:
                 yield from decode(None)
                 return
-            if skip_errors and packet.is_corrupt:
-                continue  # cut off by the end of the file: what a decoder makes of it is half a picture
+            if on_error is not None and packet.is_corrupt and not transport:
+                on_error("a frame is cut off", packet.pts)
+                continue  # what a decoder makes of it is half a picture
             yield from decode(packet if packet.size else None)
             if not packet.size:
                 return
         except av.error.EOFError:
             return
-        except av.error.FFmpegError:
-            if not skip_errors:
+        except av.error.FFmpegError as error:
+            if on_error is None:
                 raise
+            on_error(error.strerror, packet.pts)

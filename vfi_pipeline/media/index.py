@@ -44,7 +44,8 @@ class SourceIndex:
     Attributes:
         times: all frames, in the stream's own ticks.
         counted: times were found by decoding, and ``media.reader`` finds frames by counting from the beginning.
-        damaged_at: from this time on (seconds) the file is damaged; ``times`` ends before it. None: nothing was found.
+        damaged_at: the time (seconds) at which the file is damaged; ``times`` are those of the frames that can be
+            decoded, before and after. None: nothing was found.
         damage: one line saying what was found.
     """
 
@@ -137,7 +138,7 @@ def _truncation(
     container: av.container.InputContainer, stream: av.stream.Stream, found: _Packets, size: int, corrupt_last: bool
 ) -> str:
     """What shows that the file ends before its time; empty if nothing does."""
-    if corrupt_last:
+    if corrupt_last and container.format.name != "mpegts":
         return "the file ends in the middle of a frame"
     name = container.format.name
     if "mp4" in name:
@@ -245,24 +246,27 @@ def _counted_index(path: Path, stream: int, rate: Fraction, packets: _Packets, m
     """The index by decoding everything."""
     base = packets.time_base
     stamps: list[int | None] = []
-    failure = ""
-    try:
-        for frame in decode_all(path, stream, max_pixels, skip_errors=bool(packets.damage)):
-            stamps.append(frame.pts)
-    except av.error.FFmpegError as error:
-        failure = f"a frame cannot be decoded ({error.strerror})"
+    failures: list[tuple[str, int | None]] = []
+    for frame in decode_all(path, stream, max_pixels, lambda *failure: failures.append(failure)):
+        stamps.append(frame.pts)
     if not stamps:
         raise UserError(f"{path}: no frame can be decoded.", "check that it plays elsewhere.", BAD_INPUT)
     ticks = steady_ticks(stamps, 1 / (rate * base), _decoding_times(path, stream, max_pixels) if None in stamps else ())
     last = 1 / rate
     if not packets.untimed and stamps[-1] is not None:
         last = _last_duration([stamps[-1]], packets, rate)
-    damage = packets.damage or failure
     counted = list(stamps) != ticks
-    if damage:
+    if packets.damage:
         ticks = _before_gap(ticks, 1 / (rate * base))
     times = SourceTimes(ticks, base, last)
-    return SourceIndex(times, counted, times.end if damage else None, damage)
+    if packets.damage:
+        return SourceIndex(times, counted, times.end, packets.damage)
+    if failures:
+        what, tick = failures[0]
+        sound = [t for t in ticks if tick is not None and t < tick]
+        damaged_at = min(tick * base, sound[-1] * base + 1 / rate) if sound and not counted else times.end
+        return SourceIndex(times, counted, damaged_at, f"a frame cannot be decoded ({what})")
+    return SourceIndex(times, counted)
 
 
 def _before_gap(ticks: list[int], step: Fraction) -> list[int]:

@@ -264,8 +264,8 @@ class _FilmReader:
         decode = decoder_for(stream, self.threads, self.max_pixels)
         last = None
         try:
-            skip_errors = self.allow_damaged or self.found.damage != ""
-            for picture in decode_packets(self._container, stream, decode, skip_errors):
+            on_error = _note if self.allow_damaged or self.found.damage else None
+            for picture in decode_packets(self._container, stream, decode, on_error):
                 last = picture.pts if picture.pts is not None else last
                 yield picture
         except av.error.FFmpegError as error:
@@ -276,6 +276,10 @@ class _FilmReader:
                 "allow_damaged=true to hold the frame before, or a sound copy of the file.",
                 BAD_INPUT,
             ) from error
+
+
+def _note(what: str, ticks: int | None) -> None:
+    log.debug("at tick %s: %s", ticks, what)
 
 
 def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
