@@ -158,14 +158,18 @@ def _exists(path: Path) -> UserError:
 
 
 def _script(segments: Sequence[Segment], rate: Fraction) -> Path:
-    """A concat script beside the segments. Names in it are relative, so that no folder's name needs quoting."""
+    """A concat script beside the segments.
+
+    Names in it are relative, so that no folder's name needs quoting; but ffmpeg takes ``#`` and ``?`` in a folder's name
+    for the end of an address, and then only absolute names lead anywhere.
+    """
     folder = segments[0].path.parent
     assert all(segment.path.parent == folder for segment in segments), "segments of one job share a folder"
     lines, frames, before = ["ffconcat version 1.0"], 0, 0
     for segment in segments:
         frames += segment.frames
         after = round(frames / rate / MICROSECOND)
-        lines += [f"file '{segment.path.name}'", f"duration {after - before}us"]
+        lines += [f"file '{_script_name(segment.path)}'", f"duration {after - before}us"]
         before = after
     script = folder / "join.ffconcat"
     try:
@@ -173,6 +177,12 @@ def _script(segments: Sequence[Segment], rate: Fraction) -> Path:
     except OSError as error:
         raise _unwritable(script, error) from error
     return script
+
+
+def _script_name(path: Path) -> str:
+    if not any(mark in str(path.parent) for mark in "#?"):
+        return path.name
+    return ffmpeg.file_url(path).replace("'", "'\\''")
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:
