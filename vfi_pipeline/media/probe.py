@@ -158,7 +158,7 @@ def _choose(path: Path, streams: Sequence[av.stream.Stream], wanted: int | None)
     if any(is_cover(s) for s in streams):
         found = "only a cover picture, no video"
     elif any(s.type == "video" for s in streams):
-        found = "a video stream without a picture size, or of an unknown codec"
+        found = "a video stream of an unknown codec, without a picture size, or larger than max_pixels= allows"
     else:
         found = f"no video (only {', '.join(kinds)})" if kinds else "no streams"
     raise UserError(f"{path} holds {found}.", "give a file with moving pictures.", BAD_INPUT)
@@ -225,8 +225,8 @@ def nominal_rate(
 ) -> Fraction:
     """The film's nominal frame rate.
 
-    A rate that explains every time stamp to within one tick of the container's clock is the rate: those that the file
-    states first, then known ones (n/1001 among them), then the measured one. Otherwise the rate varies, and the median
+    A rate that explains every time stamp to within one tick of the container's clock is the rate: first a known one
+    (n/1001 among them) that the file states, then other known ones, then what it states, then the measured one. Otherwise the rate varies, and the median
     distance between frames tells: a known rate within 15 % of it (the stated one first), else that, to a thousandth.
 
     Args:
@@ -241,7 +241,9 @@ def nominal_rate(
             return _known(1 / (duration * time_base), time_base, stated)
         return stated[0] if stated else Fraction(25)
     measured = Fraction(len(times) - 1) / span
-    for rate in (*stated, *sorted(KNOWN_RATES, key=lambda rate: abs(rate - measured))[:4]):
+    nearest = sorted(KNOWN_RATES, key=lambda rate: abs(rate - measured))[:4]
+    # A stated rate that nobody films at (19001/317) is an average over rounded time stamps: it comes last.
+    for rate in (*(rate for rate in stated if rate in KNOWN_RATES), *nearest, *stated):
         if _explains(rate, times, time_base):
             return rate
     if _explains(measured, times, time_base):
