@@ -91,6 +91,7 @@ class Journal:
         self.command = command
         self.done: dict[int, Done] = {}
         self.publishing = False  # the film is complete and on its way to its final name
+        self.finished = False  # and has got it; not written down, for then there is no folder any more
 
     def record(self, segment: int, done: Done) -> None:
         """Notes ``segment`` as finished; its file must be flushed already."""

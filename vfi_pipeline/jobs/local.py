@@ -184,6 +184,7 @@ def work(plan: Plan, film: Film, options: Options, method: Method, command: str)
     if not folder.exists() and not options.overwrite:
         names.refuse_overwriting(plan.target)
     with Lock(folder):
+        journal = None
         try:
             journal = open_journal(folder, fingerprint(plan, film, options, method), command, options.resume)
             if not options.overwrite and not journal.publishing:
@@ -195,7 +196,10 @@ def work(plan: Plan, film: Film, options: Options, method: Method, command: str)
             outcome = _finish(plan, options, journal, folder)
         except OSError as error:
             raise _environment_error(error, plan.target) from error
-        remove_folder(folder)
+        finally:
+            # Kept after a failure, if there is anything in it to go on from.
+            if journal is not None and (journal.finished or not journal.done):
+                remove_folder(folder)
     return outcome
 
 
@@ -349,6 +353,7 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
     journal.save()
     joining.publish(whole, target, plan.encoding, overwrite=True)
     flush_folder(target.parent)
+    journal.finished = True
     lines = [
         f"{target}: {found.frames} frames at {rate_text(timing.rate)} fps, {float(found.duration):.3f} s, verified."
     ]
@@ -481,7 +486,8 @@ def _mask(path: str | None) -> Mask | None:
 def _facts(statistics: Statistics) -> dict[str, float]:
     return {
         "made": statistics.made, "held": statistics.held, "copied": statistics.copied, "pairs": statistics.pairs,
-        "nfe": statistics.nfe, "min_det": statistics.min_det, "folded": statistics.folded, "duplicates": len(statistics.duplicates),
+        "nfe": statistics.nfe, "min_det": statistics.min_det, "folded": statistics.folded,
+        "duplicates": len(statistics.duplicates),
     }  # fmt: skip
 
 

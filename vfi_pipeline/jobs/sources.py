@@ -37,6 +37,8 @@ class Film:
     @property
     def label(self) -> str:
         """The film's name for messages."""
+        if len(self.images) == 1:
+            return self.images[0].name
         return f"{self.path.name or self.path}{os.sep if self.images else ''}"
 
     @property
@@ -120,12 +122,12 @@ def _common_stem(paths: Sequence[Path]) -> str:
 
 
 def _remedy(path: Path) -> str:
-    if any(character in str(path) for character in ":") and "//" in str(path):
+    if re.match(r"\w+:/", str(path)):
         return "download it first: addresses are not opened."
     try:
         near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1, cutoff=0.6)
     except OSError:
-        return f"the folder {path.parent} does not exist either." if str(path.parent) != "." else "check the name."
+        return f"the folder {path.parent} does not exist either."
     return (
         f"did you mean {path.parent / near[0]}?" if near else "check the name; it is looked for from where you stand."
     )
