@@ -3,8 +3,11 @@
 import pytest
 import torch
 
-from vfi_pipeline.geometry import warp
-from vfi_pipeline.models.flow import FlowModel, FlowMotion, maps_at
+from vfi_pipeline.errors import UserError
+from vfi_pipeline.geometry import resize_flow, warp
+from vfi_pipeline.models import shipped
+from vfi_pipeline.models.checkpoint import save_model
+from vfi_pipeline.models.flow import FlowInterpolator, FlowModel, FlowMotion, load_flow, maps_at
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 
 
@@ -106,3 +109,83 @@ def test_a_moving_edge_meets_itself_in_the_middle():
 
     inner = (..., slice(4, -4))
     torch.testing.assert_close(warp(first, made.there)[inner], warp(last, made.back)[inner])
+
+
+def test_half_precision_stays_near_full(model):
+    a, b = pictures(64, 96)
+    model.reset()
+    full = model.motion(a, b).at([0.5])[0]
+    half = FlowModel(model.net, dtype=torch.bfloat16).motion(a, b).at([0.5])[0]
+
+    assert half.there.dtype == torch.float32
+    one, two = (warp(a, resize_flow(u.there, 64, 96)) for u in (full, half))
+    assert ((one - two) ** 2).mean() < 10**-4.5  # 45 dB
+    assert not torch.equal(full.there, half.there)
+
+
+def test_out_of_memory_halves_the_picture(model, monkeypatch, caplog):
+    a, b = pictures(128, 192)
+    small = FlowModel(model.net)
+    encode = model.net.encode
+
+    def narrow(image):
+        if image.shape[-1] > 96:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(image)
+
+    monkeypatch.setattr(model.net, "encode", narrow)
+    made = small.motion(a, b).at([0.5])[0]
+
+    assert made.there.shape[-2:] == (16, 24)
+    assert "Out of memory: the motion is estimated at 96x64" in caplog.text
+
+
+def test_no_memory_at_all_is_told(model, monkeypatch):
+    def full(image):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(model.net, "encode", full)
+    with pytest.raises(UserError, match="device=cpu"):
+        FlowModel(model.net).motion(*pictures(64, 96))
+
+
+def test_the_trainable_whole_makes_the_same_maps_as_the_film_model(model):
+    whole = FlowInterpolator(
+        widths=(8, 8, 8), hidden=(6, 6, 6), handed=(4, 4), radii=(0, 1, 2), match=(4, 4, 4), stem=4, depth=(1, 1, 1)
+    )
+    whole.net.load_state_dict(model.net.state_dict())
+    a, b = pictures(64, 96)
+    motion = whole(a, b, torch.tensor([[0.25, 0.5]]))
+    model.reset()
+    made = model.motion(a, b).at([0.25, 0.5])
+
+    assert motion.frame.shape == (1, 2, 3, 64, 96) and motion.path.shape == (4, 1, 2, 16, 24)
+    for index, inbetween in enumerate(made):
+        torch.testing.assert_close(motion.flow[:, index], inbetween.there, atol=2e-3, rtol=1e-3)
+    assert {"one_sided/first", "coarse/1"} <= set(motion.extras)
+
+
+def test_weights_go_through_a_file(model, tmp_path):
+    whole = FlowInterpolator(
+        widths=(8, 8, 8), hidden=(6, 6, 6), handed=(4, 4), radii=(0, 1, 2), match=(4, 4, 4), stem=4, depth=(1, 1, 1)
+    )
+    save_model(tmp_path / "small.safetensors", whole)
+    read = load_flow(str(tmp_path / "small.safetensors"))
+
+    a, b = pictures(64, 96)
+    one = FlowModel(whole.net).motion(a, b).at([0.5])[0]
+    assert torch.equal(read.motion(a, b).at([0.5])[0].there, one.there)
+
+
+def test_the_shipped_weights_load_and_are_checked(tmp_path, monkeypatch):
+    assert load_flow("flow").name == "flow"
+    (tmp_path / "index.json").write_text('{"flow": {"file": "flow.safetensors", "sha256": "00"}}')
+    (tmp_path / "flow.safetensors").write_bytes((shipped.FOLDER / "flow.safetensors").read_bytes())
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    with pytest.raises(UserError, match="SHA-256"):
+        load_flow("flow")
+
+
+def test_unknown_weights_name_the_known_ones():
+    with pytest.raises(UserError, match="one of: flow"):
+        load_flow("no-such-weights")

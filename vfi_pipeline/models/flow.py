@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
 from vfi_pipeline.geometry import folding, outside, pixel_grid, resize_flow, sample, warp
 from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.models.motion import Inbetween, MotionReport
@@ -18,6 +19,8 @@ from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
+
+log = logging.getLogger(__name__)
 
 SOLVER = Solver("midpoint", steps=4)
 
@@ -105,13 +108,14 @@ class FlowModel:
     """The learned motion model; see ``models.motion.MotionModel``.
 
     A frame that ends one pair and begins the next is encoded once: its features are kept until the next call. The
-    estimate runs on a padded picture, so any size works.
+    estimate runs on a padded picture, so any size works. A GPU that runs out of memory gets the picture at half the
+    size from then on, and says so.
 
     Args:
-        net: the network, in evaluation mode.
+        net: the network, float32.
         guide_span: longest side, px, of the picture that the network sees.
         device: torch device of the estimate.
-        dtype: ``torch.float32``, or a half type for the network alone (the ODE always runs in float32).
+        dtype: of the convolutions; warps and the ODE always run in float32.
     """
 
     name = "flow"
@@ -124,18 +128,34 @@ class FlowModel:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.net = net.eval().to(device=device, dtype=dtype, memory_format=torch.channels_last)
-        self.guide_span, self.solver, self.device, self.dtype = guide_span, solver, device, dtype
+        self.device, self.dtype, self.solver, self.guide_span = torch.device(device), dtype, solver, guide_span
+        self.net = net.eval().to(device=self.device, memory_format=torch.channels_last)
         self._known: tuple[Tensor, list[Tensor]] | None = None
+        self._shrink = 1  # the network sees the guide at 1/shrink of its size
 
     def motion(self, first: Tensor, last: Tensor) -> FlowMotion:
+        while True:
+            try:
+                return self._motion(first, last)
+            except torch.OutOfMemoryError as error:
+                height, width = (n // (2 * self._shrink) for n in first.shape[-2:])
+                if min(height, width) < self.net.stride:
+                    raise UserError(
+                        f"The device has not even the memory to look at {width}x{height} px.", "device=cpu.", ENVIRONMENT
+                    ) from error
+                self._shrink *= 2
+                self.reset()
+                log.warning("Out of memory: the motion is estimated at %dx%d from here on.", width, height)
+
+    def _motion(self, first: Tensor, last: Tensor) -> FlowMotion:
         height, width = first.shape[-2:]
-        with torch.inference_mode():
+        half = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        with torch.inference_mode(), half:
             features = self._features(first), self._features(last)
             self._known = last, features[1]
             found = self.net(*features)[0]
-            found = Velocities(found.first.float(), found.last.float(), found.visibility.float(), found.drift.float())
-        return FlowMotion(found, (height / 4, width / 4), self.solver)
+        found = Velocities(found.first.float(), found.last.float(), found.visibility.float(), found.drift.float())
+        return FlowMotion(found, (height / self._shrink / 4, width / self._shrink / 4), self.solver)
 
     def reset(self) -> None:
         self._known = None
@@ -144,9 +164,13 @@ class FlowModel:
         if self._known is not None and self._known[0] is image:
             return self._known[1]
         stride = self.net.stride
+        height, width = (n / self._shrink for n in image.shape[-2:])
+        image = image.to(self.device)
+        if self._shrink > 1:
+            image = F.interpolate(image, (round(height), round(width)), mode="area")
         height, width = image.shape[-2:]
         padded = F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
-        return self.net.encode(padded.to(self.device, self.dtype, memory_format=torch.channels_last))
+        return self.net.encode(padded.contiguous(memory_format=torch.channels_last))
 
 
 class FlowInterpolator(nn.Module):
