@@ -206,9 +206,9 @@ def make_clip(
     command = [*ALWAYS, *inputs, *maps, *options, *extra, "-threads", "2", ffmpeg.file_url(target)]
     ffmpeg.run(command, doing=f"making {path.name}", stdin=raw_bytes(frames, size, pix_fmt, content))
     if turned:
-        matrix = ["-display_rotation:v:0", str(-rotation)]
-        if mirrored:
-            matrix += ["-display_hflip:v:0"]
+        # ffmpeg turns against the clock, and flips after it has turned: flip, turn = turn the other way, flip.
+        matrix = ["-display_rotation:v:0", str(rotation if mirrored else -rotation)]
+        matrix += ["-display_hflip:v:0"] if mirrored else []
         source = ["-i", ffmpeg.file_url(target), "-map", "0", "-c", "copy"]
         ffmpeg.run([*ALWAYS, *matrix, *source, ffmpeg.file_url(path)], doing=f"turning {path.name}")
     for part in sorted(side.iterdir()):

@@ -152,7 +152,7 @@ def _listing(what: str, *rest: str) -> str:
 
 def _names(listing: str) -> frozenset[str]:
     """The second column of ffmpeg's ``-encoders``, ``-filters`` and the like, below the legend."""
-    rows = (re.match(r"^ ([A-Z.|]{1,6}) +([\w,-]+)", line) for line in listing.splitlines())
+    rows = (re.match(r"^ +([A-Z.|]{1,6}) +([\w,-]+)", line) for line in listing.splitlines())
     return frozenset(name for row in rows if row for name in row.group(2).split(","))
 
 
