@@ -1,4 +1,4 @@
-"""Triplets from clips in memory: set by the counter, in true time order, motion over-represented, bad clips left out."""
+"""Triplets from clips in memory: set by the counter, in true time order, large motion often, bad clips left out."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.clips import MemoryClips, find_films, split_films
 from vfi_pipeline.data.draw import TripletDraw
 from vfi_pipeline.data.index import build
+from vfi_pipeline.data.modules import Clips
 from vfi_pipeline.errors import UserError
 
 CROP = Augmentation.none(48)
@@ -129,3 +130,16 @@ def test_no_triplet_spans_a_cut():
 def test_a_film_without_triplets_is_refused():
     with pytest.raises(UserError, match="holds a triplet"):
         TripletDraw([index_of([texture(seed=k) for k in range(6)])])
+
+
+def test_the_module_mixes_films_and_scenes_of_known_motion(folder):
+    module = Clips(str(folder), crop=48, val_crop=48, val_samples=5, synthetic=0.5, batch_size=16, val_share=0.3)
+    module.augmentation = CROP
+
+    batch = next(iter(module.train_dataloader()))
+    validation = list(module.val_dataloader())
+
+    known = batch.known_velocity()[1].flatten(1).mean(1)
+    assert batch.first.shape == (16, 3, 48, 48) and 3 <= int(known.sum()) <= 13
+    assert sum(len(part.first) for part in validation) == 5 and all(part.t.eq(0.5).all() for part in validation)
+    assert set(module.films()[0]).isdisjoint(module.films()[1])

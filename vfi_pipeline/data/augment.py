@@ -69,11 +69,15 @@ class Augmentation:
         """
         if random.random() < self.reverse:
             frames, times = frames[::-1], 1 - times[::-1]
-        pictures = self._geometry(frames, random)
-        pictures = self._photometry(pictures, times, random)
+        pictures = self.photometric(self._geometry(frames, random), times, random)
+        return pictures, np.ascontiguousarray(times)
+
+    def photometric(self, pictures: Tensor, times: np.ndarray, random: np.random.Generator) -> Tensor:
+        """Only the changes of colour, light, sharpness, noise and compression, of (N, 3, H, W) in [0, 1]."""
+        pictures = self._photometry(pictures, times, random).clone()
         for end in (0, -1):
             pictures[end] = self._degrade(pictures[end], random)
-        return pictures.clamp_(0, 1).contiguous(), np.ascontiguousarray(times)
+        return pictures.clamp_(0, 1).contiguous()
 
     def _geometry(self, frames: np.ndarray, random: np.random.Generator) -> Tensor:
         height, width = frames.shape[1:3]

@@ -41,6 +41,33 @@ def find_films(root: Path) -> list[Path]:
     return films
 
 
+def usable_films(films: Sequence[Path], augmentation: Augmentation, longest: int | None = None) -> list[Path]:
+    """Those that open and are large enough for the crop, by their headers; the others are named in a warning.
+
+    Raises:
+        UserError: if none is left.
+    """
+    kept = []
+    for path in films:
+        try:
+            facts = video_facts(path)
+            if not augmentation.fits(*shrunk(facts.width, facts.height, longest)):
+                raise UserError(
+                    f"{path} is {facts.width}x{facts.height}, too small for crops of {augmentation.crop}.",
+                    "Lower data.crop.",
+                )
+            kept.append(path)
+        except UserError as error:
+            log.warning("Left out: %s", error.args[0])
+    if not kept:
+        raise UserError(
+            f"None of the {len(films)} films can be used.", "See the warnings above for each one's reason.", BAD_INPUT
+        )
+    if len(kept) < len(films):
+        log.warning("%d of %d films left out.", len(films) - len(kept), len(films))
+    return kept
+
+
 def split_films(films: Sequence[Path], share: float = 0.1) -> tuple[list[Path], list[Path]]:
     """(training, validation) films. A film is wholly in one; which one depends on its name alone, so that adding films
     moves none of the others. With two films or more, neither side is empty (unless ``share`` is 0)."""
@@ -164,6 +191,11 @@ class MemoryClips(_Triplets):
             self.draw.counts(),
             self.skipped,
         )
+
+    def textures(self, per_clip: int = 2) -> list[np.ndarray]:
+        """A few pictures of each clip, evenly spread: textures for ``SyntheticMotion``."""
+        places = (np.arange(per_clip) + 0.5) / per_clip
+        return [clip[int(place * len(clip))] for clip in self.pictures for place in places]
 
     def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
         return self.pictures[film][frames]

@@ -76,7 +76,7 @@ class TripletDraw:
         if not weights.sum():
             raise UserError(
                 f"None of the {len(self.films)} films holds a triplet: {self.spans[0] + 1} different frames in a row, "
-                f"no cut between them, motion of {self.least_motion} px to {100 * self.classes[-1][0]:.0f} % of the width.",
+                f"no cut between, motion of {self.least_motion} px to {100 * self.classes[-1][0]:.0f} % of the width.",
                 "Add films with longer shots, or lower data.spans or data.least_motion.",
                 BAD_INPUT,
             )

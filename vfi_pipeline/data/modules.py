@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
-from vfi_pipeline.data.clips import MemoryClips, find_films, split_films
+from vfi_pipeline.data.clips import MemoryClips, find_films, split_films, usable_films
 from vfi_pipeline.data.digits import DigitSplit, PairedDigits, UnpairedDigits, load_digits
-from vfi_pipeline.data.sampler import Shuffled, StepSampler
+from vfi_pipeline.data.sampler import Mixed, Shuffled, StepSampler
+from vfi_pipeline.data.synthetic import Recipe, SyntheticMotion
+from vfi_pipeline.data.textures import bundled_textures, own_textures, split_textures
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +132,63 @@ def one_thread(_: int) -> None:
     cv2.setNumThreads(1)
 
 
+class Synthetic(Batches):
+    """Layers of photographs whose motion is known: ``SyntheticMotion``.
+
+    Args:
+        crop: side of the frames.
+        textures: a folder of images of your own; None takes the bundled photographs. Every fifth is held out.
+        recipe: what scenes are like; None is ``Recipe()``.
+        augmentation: colour, noise and so on for training; None leaves the pictures clean.
+        val_times: times of the true middle frames in validation.
+    """
+
+    def __init__(
+        self,
+        crop: int = 192,
+        textures: str | None = None,
+        recipe: Recipe | None = None,
+        augmentation: Augmentation | None = None,
+        middles: int = 1,
+        val_times: Sequence[float] = (0.25, 0.5, 0.75),
+        val_samples: int = 64,
+        batch_size: int = 8,
+        steps: int = 1000,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, seed)
+        self.crop, self.folder, self.recipe, self.augmentation = crop, textures, recipe or Recipe(), augmentation
+        self.middles, self.val_times, self.val_samples = middles, tuple(val_times), val_samples
+
+    def pictures(self, held: bool) -> list[np.ndarray]:
+        """The textures of one side of the split."""
+        return split_textures(own_textures(Path(self.folder)) if self.folder else bundled_textures(), held)
+
+    def train_set(self) -> Dataset:
+        return SyntheticMotion(
+            self.crop,
+            self.pictures(held=False),
+            self.recipe,
+            self.middles,
+            augmentation=self.augmentation,
+            seed=self.seed,
+        )
+
+    def val_set(self) -> Dataset:
+        held = self.pictures(held=True)
+        return SyntheticMotion(
+            self.crop, held, self.recipe, times=self.val_times, seed=1_000_003, length=self.val_samples
+        )
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "textures": self.folder or "photographs bundled with scikit-image and scikit-learn",
+            "recipe": repr(self.recipe),
+            "size": self.crop,
+        }
+
+
 class Digits(Batches):
     """3s and 4s (or any two digits): unpaired draws for WGAN-GP, nearest pairs for L2.
 
@@ -196,6 +257,9 @@ class Clips(Batches):
         root: a folder of films, or several (searched to any depth). Split by file.
         val_root: films of their own for validation. None keeps ``val_share`` of the films for it.
         crop, spans, middles, least_motion, longest, memory_gb: see ``MemoryClips`` and ``Augmentation``.
+        synthetic: share of the training samples that are synthetic, with true velocity: the bundled photographs and
+            frames of the training films are their textures.
+        recipe: what synthetic scenes are like; None is ``Recipe()``.
         val_crop, val_samples: size and number of the validation triplets: not augmented, middle frame at t = 1/2.
     """
 
@@ -211,8 +275,10 @@ class Clips(Batches):
         least_motion: float = 0.3,
         longest: int | None = None,
         memory_gb: float = 8.0,
+        synthetic: float = 0.0,
+        recipe: Recipe | None = None,
         cache: str | None = None,
-        val_crop: int = 256,
+        val_crop: int = 192,
         val_samples: int = 64,
         batch_size: int = 8,
         steps: int = 1000,
@@ -230,22 +296,44 @@ class Clips(Batches):
         self.spans, self.middles, self.val_crop, self.val_samples = tuple(spans), middles, val_crop, val_samples
         self.roots = [root] if isinstance(root, str) else list(root)
         self.val_root, self.val_share = val_root, val_share
+        self.synthetic, self.recipe = synthetic, recipe or Recipe()
+        self._films: tuple[list[Path], list[Path]] | None = None
 
     def films(self) -> tuple[list[Path], list[Path]]:
         """(training, validation) films."""
-        films = [film for root in self.roots for film in find_films(Path(root))]
-        if self.val_root is not None:
-            return films, find_films(Path(self.val_root))
-        return split_films(films, self.val_share)
+        if self._films is None:
+            longest = self.options["longest"]
+            films = [film for root in self.roots for film in find_films(Path(root))]
+            films = usable_films(films, self.augmentation, longest)
+            if self.val_root is not None:
+                held = usable_films(find_films(Path(self.val_root)), self._val_augmentation(), longest)
+                self._films = films, held
+            else:
+                self._films = split_films(films, self.val_share)
+        return self._films
+
+    def _val_augmentation(self) -> Augmentation:
+        return Augmentation.none(min(self.val_crop, self.augmentation.crop))
 
     def train_set(self) -> Dataset:
-        return MemoryClips(self.films()[0], self.augmentation, self.seed, self.spans, self.middles, **self.options)
+        clips = MemoryClips(self.films()[0], self.augmentation, self.seed, self.spans, self.middles, **self.options)
+        if not self.synthetic:
+            return clips
+        made = SyntheticMotion(
+            self.augmentation.crop,
+            bundled_textures() + clips.textures(),
+            self.recipe,
+            self.middles,
+            augmentation=self.augmentation,
+            seed=self.seed,
+        )
+        return Mixed([clips, made], [1 - self.synthetic, self.synthetic], self.seed)
 
     def val_set(self) -> Dataset:
         films = self.films()[1] or self.films()[0]
         return MemoryClips(
             films,
-            Augmentation.none(min(self.val_crop, self.augmentation.crop * 2)),
+            self._val_augmentation(),
             0,
             (2, 2),
             1,
@@ -263,4 +351,5 @@ class Clips(Batches):
             "bytes": sum(film.stat().st_size for film in train + held),
             "crop": self.augmentation.crop,
             "spans": list(self.spans),
+            "synthetic": self.synthetic,
         }
