@@ -160,8 +160,8 @@ def _exists(path: Path) -> UserError:
 def _script(segments: Sequence[Segment], rate: Fraction) -> Path:
     """A concat script beside the segments.
 
-    Names in it are relative, so that no folder's name needs quoting; but ffmpeg takes ``#`` and ``?`` in a folder's name
-    for the end of an address, and then only absolute names lead anywhere.
+    Names in it are relative, so that no folder's name needs quoting; but ffmpeg takes ``#`` and ``?`` in a folder's
+    name for the end of an address, and then only absolute names lead anywhere.
     """
     folder = segments[0].path.parent
     assert all(segment.path.parent == folder for segment in segments), "segments of one job share a folder"
@@ -247,8 +247,8 @@ def _picture_facts(spec: VideoSpec, encoding: Encoding) -> list[str]:
     """Options of the joined input that put orientation and HDR metadata into the container."""
     options: list[str] = []
     if _has_option("-display_rotation") and (spec.rotation or spec.mirrored) and not encoding.turned:
-        # ffmpeg counts counter-clockwise, and flips before it turns.
-        options += ["-display_rotation:v:0", str(-spec.rotation % 360)]
+        # ffmpeg counts counter-clockwise, and flips after it has turned; ours is flip, then turn (see test_probe).
+        options += ["-display_rotation:v:0", str((spec.rotation if spec.mirrored else -spec.rotation) % 360)]
         options += ["-display_hflip:v:0"] if spec.mirrored else []
     if _has_option("-mastering_display"):
         if spec.hdr.get("master_display"):
