@@ -137,3 +137,10 @@ def test_a_chosen_ffmpeg_that_does_not_start_is_refused(monkeypatch, tmp_path):
             ffmpeg.ffmpeg_path()
     finally:
         ffmpeg.ffmpeg_path.cache_clear()
+
+
+def test_raw_pictures_keep_their_size():
+    # One frame of 24 x 10 is one frame out; read as 2 x 4 it would be thirty.
+    spec = ffmpeg.raw_input("gray", 24, 10, 25).output("pipe:1", f="framecrc", vcodec="rawvideo")
+    lines = ffmpeg.run(spec, doing="counting", stdin=bytes(240)).stdout.decode().splitlines()
+    assert [line.split(",")[4].strip() for line in lines if not line.startswith("#")] == ["240"]

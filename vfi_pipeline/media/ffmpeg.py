@@ -180,7 +180,12 @@ def media_input(path: str | os.PathLike[str], **options: Any) -> ffmpeg.nodes.St
 def raw_input(pixel_format: str, width: int, height: int, rate: Any, **options: Any) -> ffmpeg.nodes.Stream:
     """An ffmpeg-python input node for raw frames on standard input (``open_process(...).stdin``)."""
     return ffmpeg.input(
-        "pipe:0", f="rawvideo", pixel_format=pixel_format, video_size=f"{width}x{height}", framerate=str(rate), **options
+        "pipe:0",
+        f="rawvideo",
+        pixel_format=pixel_format,
+        s=f"{width}x{height}",  # not video_size: ffmpeg-python would take the string's first two letters
+        framerate=str(rate),
+        **options,
     )
 
 
