@@ -84,6 +84,8 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     Raises:
         UserError: for everything that can be known to fail before the start.
     """
+    if options.mask is not None and not Path(options.mask).is_file():
+        raise UserError(f"mask={options.mask} does not exist.", "check the name.", BAD_INPUT)
     info = _probe(film, options)
     if info.video.interlaced and not options.deinterlace:
         raise UserError(f"{film.label} is interlaced: its frames are two moments each.", "deinterlace=on.", BAD_INPUT)
@@ -183,10 +185,11 @@ def work(plan: Plan, film: Film, options: Options, method: Method, command: str)
     folder = work_folder(plan.target)
     if not folder.exists() and not options.overwrite:
         names.refuse_overwriting(plan.target)
+    facts = fingerprint(plan, film, options, method)
     with Lock(folder):
         journal = None
         try:
-            journal = open_journal(folder, fingerprint(plan, film, options, method), command, options.resume)
+            journal = open_journal(folder, facts, command, options.resume)
             if not options.overwrite and not journal.publishing:
                 names.refuse_overwriting(plan.target)
             _forget_damaged(journal, folder, plan)
@@ -195,7 +198,7 @@ def work(plan: Plan, film: Film, options: Options, method: Method, command: str)
             _make_segments(plan, film, options, method, journal, folder)
             outcome = _finish(plan, options, journal, folder)
         except OSError as error:
-            raise _environment_error(error, plan.target) from error
+            raise _environment_error(error, plan.target, film) from error
         finally:
             # Kept after a failure, if there is anything in it to go on from.
             if journal is not None and (journal.finished or not journal.done):
@@ -448,7 +451,9 @@ def _free(folder: Path) -> int | None:
         return None
 
 
-def _environment_error(error: OSError, target: Path) -> UserError:
+def _environment_error(error: OSError, target: Path, film: Film) -> UserError:
+    if not all(file.exists() for file in film.files):
+        return UserError(f"{film.label} is gone.", "put it back, then the same command again.", BAD_INPUT)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"The disk of {target.parent} is full.", "free some space, then the same command again.", ENVIRONMENT
