@@ -221,7 +221,7 @@ def _unweighted(both: Tensor, group: Group, layout: Layout) -> Tensor:
 
 
 def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: Layout) -> None:
-    """Corrects the share in the part of ``edge`` in ``rows``: a side whose position leaves the frame yields to the other.
+    """Corrects the share in the part of ``edge`` in ``rows``: a side that leaves the frame yields to the other.
 
     With visibilities p and q of the two sides: ``share += p (1 - q) (1 - share) - q (1 - p) share``: unchanged where
     both or none see the point, 1 or 0 where only one does, and the same rule for either order of the frames.

@@ -44,13 +44,24 @@ def guide(frame: Frame, span: int) -> Tensor:
 
 
 def luma(frame: Frame, span: int) -> np.ndarray:
-    """The frame's luma (green of RGB) for the detectors: (h, w) float32 in [0, 1], of ``guide_size``.
+    """The frame's brightness for the detectors: (h, w) float32 in [0, 1], of ``guide_size``; alpha is ignored."""
+    return shrunk_yuv(frame, span)[0]
 
-    Limited range is stretched to [0, 1]; transparency is ignored.
+
+def shrunk_yuv(frame: Frame, span: int) -> tuple[np.ndarray, ...]:
+    """(y,) or (y, u, v) of ``guide_size``, float32, y in [0, 1] and u, v in [-0.5, 0.5]; without alpha.
+
+    The stream's own matrix for Y, U, V; R, G and B are taken apart by BT.601. Grey has no u and v.
     """
-    plane = _shrunk(frame.planes[0], guide_size(frame.width, frame.height, span))
+    fmt, size = frame.format, guide_size(frame.width, frame.height, span)
+    if fmt.is_rgb:
+        g, b, r = (_shrunk(plane, size) * np.float32(1 / fmt.peak) for plane in frame.planes[:3])
+        y = 0.299 * r + 0.587 * g + 0.114 * b
+        return y, (b - y) * np.float32(1 / 1.772), (r - y) * np.float32(1 / 1.402)
     black, white = _range(frame)
-    return np.clip((plane - black) * (1 / (white - black)), 0, 1)
+    y = np.clip((_shrunk(frame.planes[0], size) - black) * np.float32(1 / (white - black)), 0, 1)
+    chroma = (plane for plane, what in zip(frame.planes, fmt.planes) if what.kind in "uv")
+    return y, *((_shrunk(plane, size) - (1 << (fmt.depth - 1))) * np.float32(1 / _swing(frame)) for plane in chroma)
 
 
 def _rgb(frame: Frame, span: int) -> np.ndarray:
@@ -79,8 +90,7 @@ def _converted(frame: Frame, planes: list[np.ndarray]) -> np.ndarray:
     if len(planes) == 1:
         return np.clip(np.repeat(y[..., None], 3, axis=2), 0, 1)
     middle = 1 << (fmt.depth - 1)
-    swing = fmt.peak if frame.colour.range == "pc" else 224 << (fmt.depth - 8)
-    u, v = ((plane - middle) * np.float32(1 / swing) for plane in planes[1:3])
+    u, v = ((plane - middle) * np.float32(1 / _swing(frame)) for plane in planes[1:3])
     kr, kb = _LUMA.get(_matrix(frame), _LUMA["bt709"])
     red = y + 2 * (1 - kr) * v
     blue = y + 2 * (1 - kb) * u
@@ -101,6 +111,11 @@ def _range(frame: Frame) -> tuple[float, float]:
     if full or fmt.is_rgb:
         return 0.0, float(fmt.peak)
     return float(16 << (fmt.depth - 8)), float(235 << (fmt.depth - 8))
+
+
+def _swing(frame: Frame) -> int:
+    """Code values from the least to the largest U or V."""
+    return frame.format.peak if frame.colour.range == "pc" else 224 << (frame.format.depth - 8)
 
 
 def _shrunk(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
