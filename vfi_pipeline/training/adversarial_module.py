@@ -1,0 +1,155 @@
+"""Learns a motion from unpaired pictures by WGAN-GP: warped sources shall look like targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from vfi_pipeline.data.batch import Triplet, Unpaired
+from vfi_pipeline.losses import TripletObjective, critic_loss, generator_loss, gradient_norm
+from vfi_pipeline.models.prediction import Motion, TrainableModel
+from vfi_pipeline.training.look import Look
+from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, facts_of, numbers
+
+
+class AdversarialModule(pl.LightningModule):
+    """WGAN-GP on warped frames (Gulrajani et al. 2017; the paper's unpaired fit).
+
+    Every batch makes exactly one optimiser step: ``n_critic`` batches train the critic, each on fresh pictures, then
+    one trains the model. So ``global_step`` counts batches and says whose turn it is, and a resumed run goes on in the
+    right turn. (The reference code trains its critic ten times on one batch of stale fakes.)
+
+    Args:
+        model: conditioned on the first frame; the target is never shown to it.
+        critic: pictures -> scores, without batch normalisation.
+        penalties: JD, OG, smoothness, round trip of the model's motion; its photometric weights do not apply.
+        optimizer, critic_optimizer: parameters -> optimiser.
+        scheduler: optimiser -> schedule counting that optimiser's steps, or None. Used for both.
+        n_critic: critic steps for one of the model.
+        gradient_penalty: its weight.
+        adversarial: weight of the critic's opinion in the model's loss.
+        clip: largest gradient norm of the model; None does not clip. (The trainer's own clipping needs automatic
+            optimisation.)
+    """
+
+    def __init__(
+        self,
+        model: TrainableModel,
+        critic: nn.Module,
+        penalties: TripletObjective,
+        optimizer: OptimizerFactory,
+        critic_optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory | None = None,
+        n_critic: int = 5,
+        gradient_penalty: float = 10.0,
+        adversarial: float = 1.0,
+        clip: float | None = None,
+    ) -> None:
+        super().__init__()
+        if n_critic < 1:
+            raise ValueError(f"A critic must be trained: training.n_critic is {n_critic}, give 1 or more.")
+        assert isinstance(model, nn.Module)
+        self.model, self.critic, self.penalties = model, critic, penalties
+        self.optimizer, self.critic_optimizer, self.scheduler = optimizer, critic_optimizer, scheduler
+        self.n_critic, self.gradient_penalty, self.adversarial, self.clip = (
+            n_critic,
+            gradient_penalty,
+            adversarial,
+            clip,
+        )
+        self.automatic_optimization = False
+
+    @property
+    def turn_of_critic(self) -> bool:
+        """Whose step the next batch is."""
+        return self.global_step % (self.n_critic + 1) < self.n_critic
+
+    def training_step(self, batch: Unpaired | Triplet, batch_idx: int) -> None:
+        source, target = pictures(batch)
+        model_optimizer, critic_optimizer = self.optimizers()
+        if self.turn_of_critic:
+            with torch.no_grad():
+                made = self.warped(source).frame[:, 0]
+            self._step(critic_optimizer, self._critic_terms(target, made, self.draw_mix(source)), "critic", 1)
+        else:
+            motion = self.warped(source)
+            terms = self.penalties(motion, source.new_zeros((source.shape[0], 0)), source)
+            terms["adversarial"] = generator_loss(self.critic, motion.frame[:, 0])
+            terms["total"] = terms["total"] + self.adversarial * terms["adversarial"]
+            self.log_dict({f"train/{name}": value for name, value in facts_of(motion).items()})
+            self._step(model_optimizer, terms, "model", 0)
+
+    def warped(self, source: Tensor) -> Motion:
+        """The model's motion of the sources, asked at t = 1."""
+        return self.model(source, None, source.new_ones((source.shape[0], 1)))
+
+    def draw_mix(self, source: Tensor) -> Tensor:
+        """(B,) where between real and made the gradient penalty looks."""
+        return torch.rand(source.shape[0], device=source.device)
+
+    def validation_step(self, batch: Unpaired | Triplet, batch_idx: int) -> None:
+        self._measure(batch, "val")
+
+    def test_step(self, batch: Unpaired | Triplet, batch_idx: int) -> None:
+        self._measure(batch, "test")
+
+    def configure_optimizers(self) -> tuple[list[Any], list[Any]]:
+        optimizers = [self.optimizer(self.model.parameters()), self.critic_optimizer(self.critic.parameters())]
+        if self.scheduler is None:
+            return optimizers, []
+        return optimizers, [{"scheduler": self.scheduler(optimizer), "interval": "step"} for optimizer in optimizers]
+
+    @torch.no_grad()
+    def look(self, batch: Unpaired | Triplet) -> Look:
+        """What the panels show of a batch: source, warped source, and an unrelated target."""
+        source, target = pictures(batch)
+        motion = self.warped(source)
+        return Look(source, motion.frame[:, 0], None, target, torch.ones_like(source[:, 0, 0, 0]), motion)
+
+    def _critic_terms(self, real: Tensor, made: Tensor, mix: Tensor) -> dict[str, Tensor]:
+        # The penalty differentiates twice; half precision has no room for that.
+        with torch.autocast(real.device.type, enabled=False):
+            return critic_loss(self.critic, real.float(), made.float(), mix, self.gradient_penalty)
+
+    def _step(self, optimizer: Any, terms: dict[str, Tensor], who: str, which: int) -> None:
+        others = self.critic if who == "model" else self.model
+        # Gradients that flow into the other network are dropped: its own turn begins with none.
+        optimizer.zero_grad(set_to_none=True)
+        self.manual_backward(terms["total"])
+        if who == "model" and self.clip is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")
+        optimizer.step()
+        for parameter in others.parameters():
+            parameter.grad = None
+        schedules = self.lr_schedulers()
+        if schedules:
+            schedules[which].step()
+        self.log_dict(
+            {f"train/{who}_loss" if name == "total" else f"train/{name}": v.detach() for name, v in terms.items()}
+        )
+
+    def _measure(self, batch: Unpaired | Triplet, part: str) -> None:
+        source, target = pictures(batch)
+        motion = self.warped(source)
+        made = motion.frame[:, 0]
+        terms = self.penalties(motion, source.new_zeros((source.shape[0], 0)), source)
+        found: dict[str, Any] = {**terms, **facts_of(motion)}
+        found.pop("total")
+        found["wasserstein"] = self.critic(target).mean() - self.critic(made).mean()
+        slope = gradient_norm(self.critic, target, made, torch.full_like(source[:, 0, 0, 0], 0.5))
+        found["gradient_norm"] = slope.detach().mean()
+        self.log_dict(
+            numbers(found, part, self.device),
+            on_epoch=True,
+            on_step=False,
+            sync_dist=True,
+            batch_size=source.shape[0],
+        )
+
+
+def pictures(batch: Unpaired | Triplet) -> tuple[Tensor, Tensor]:
+    """(source, target) of an unpaired batch; a triplet's first and last frames serve as well."""
+    return (batch.source, batch.target) if isinstance(batch, Unpaired) else (batch.first, batch.last)

@@ -1,0 +1,188 @@
+"""Going on exactly where a run stopped, also after kill -9: checkpoints, random states, and refusing to mix runs."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning import Callback
+from pytorch_lightning.plugins import TorchCheckpointIO
+
+from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
+from vfi_pipeline.training.loggers import run_id_of
+
+# What may differ between the two halves of a run: where and how fast it runs, how long, and what it says meanwhile.
+FREE = ("trainer", "logger", "callbacks", "run_dir", "ckpt_path", "steps", "name", "monitor", "project", "ddp", "test")
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints are written beside their name and renamed: a killed run leaves a whole one. No pickled code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            with open(draft, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+        except OSError as error:
+            raise UserError(
+                f"{path} could not be written ({error}).",
+                "Free some space; the last checkpoint is intact.",
+                ENVIRONMENT,
+            ) from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read_checkpoint(path)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A training checkpoint, on the CPU. UserError if it is missing, damaged, or holds more than plain values."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} does not exist.", "Give ckpt_path=<run folder> or one of its checkpoints.", BAD_INPUT
+        ) from error
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{path} is no readable checkpoint, or holds code ({first[:160]}).",
+            "Give a checkpoint that train.py wrote (<run folder>/checkpoints/last.ckpt).",
+            BAD_INPUT,
+        ) from error
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A run to be continued: its checkpoint, folder, W&B id and what it was made with."""
+
+    path: Path
+    run_dir: Path
+    run_id: str | None
+    config: Mapping[str, Any]
+    data: str
+    step: int
+
+
+def find_resume(where: str | Path) -> Resume:
+    """The run that ``where`` names: a checkpoint, or a run's folder (its ``checkpoints/last.ckpt``).
+
+    Raises:
+        UserError: if there is no checkpoint, or it was not written by ``train.py``.
+    """
+    path = Path(where).expanduser()
+    if path.is_dir():
+        found = [path / "checkpoints" / "last.ckpt", path / "last.ckpt"]
+        path = next((candidate for candidate in found if candidate.is_file()), found[0])
+    checkpoint = read_checkpoint(path)
+    facts = checkpoint.get("run")
+    if not isinstance(facts, dict):
+        raise UserError(f"{path} was not written by train.py.", "Give <run folder>/checkpoints/last.ckpt.", BAD_INPUT)
+    path = path.resolve()
+    run_dir = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    return Resume(path, run_dir, facts["run_id"], facts["config"], facts["data"], int(checkpoint["global_step"]))
+
+
+def check_same(resume: Resume, config: Mapping[str, Any], data: str) -> None:
+    """UserError that lists what changed, if the configuration (but for ``FREE``) or the data did."""
+    changed = sorted(_differences(_kept(resume.config), _kept(config)))
+    if resume.data != data:
+        changed.append(f"data: was {resume.data}, now {data} (fingerprint)")
+    if changed:
+        raise UserError(
+            f"{resume.path} belongs to a run with other settings: " + "; ".join(changed[:8]) + ".",
+            "Repeat the first command and add ckpt_path; or start a new run without ckpt_path.",
+            BAD_INPUT,
+        )
+
+
+def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in FREE}
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for key in sorted({*old, *new}, key=str):
+            found += _differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+        return found
+    return [] if old == new else [f"{name}: was {old}, now {new}"]
+
+
+@dataclass
+class RunState(Callback):
+    """Puts into every checkpoint what Lightning leaves out, and brings it back: random states of all processes, the
+    W&B id, the configuration and the data's fingerprint."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
+    _states: list[Any] | None = None
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        states: list[Any] = [random_state()]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            states = [None] * trainer.world_size
+            torch.distributed.all_gather_object(states, random_state())
+        checkpoint["random"] = states
+        run_id = run_id_of(trainer.loggers) if trainer.is_global_zero else None
+        checkpoint["run"] = {"config": self.config, "data": self.data, "run_id": run_id}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._states = checkpoint.get("random")
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # Only now: making the loaders and the sanity check draw numbers of their own.
+        if self._states is not None:
+            if len(self._states) == trainer.world_size:
+                set_random_state(self._states[trainer.global_rank])
+            self._states = None
+
+
+def random_state() -> dict[str, Any]:
+    """Python's, NumPy's and torch's random states, as plain values and tensors."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    state: dict[str, Any] = {
+        "python": list(_listed(random.getstate())),
+        "numpy": [str(kind), [int(key) for key in keys], int(position), int(has_gauss), float(gauss)],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """What ``random_state`` gave."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _listed(state: tuple[Any, ...]) -> list[Any]:
+    return [list(part) if isinstance(part, tuple) else part for part in state]

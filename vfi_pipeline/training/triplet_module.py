@@ -1,0 +1,146 @@
+"""Fits a model to frames that belong together: paired L2, and all that goes beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from vfi_pipeline.data.batch import Triplet
+from vfi_pipeline.geometry import folding
+from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
+from vfi_pipeline.metrics import psnr, ssim
+from vfi_pipeline.models.prediction import Motion, TrainableModel
+from vfi_pipeline.nets.perceptual import perceptual_or_none
+from vfi_pipeline.training.look import Look
+
+OptimizerFactory = Callable[..., Optimizer]
+SchedulerFactory = Callable[..., Any]
+
+# A made frame equal to the true one has no finite PSNR; the mean over frames must stay a number.
+BEST_PSNR = 100.0
+
+
+class TripletModule(pl.LightningModule):
+    """Fits a model to frame triplets (or pairs); the maths lives in the layers below.
+
+    Args:
+        model: see ``models.prediction.TrainableModel``.
+        objective: see ``losses.TripletObjective``.
+        optimizer: parameters -> optimiser.
+        scheduler: optimiser -> schedule that counts steps, or None.
+        ends: times at which a source is the truth and is asked for as well: 1.0 (``last``), 0.0 (``first``). With
+            [1.0] and no true frames between, this is the paper's paired L2. Models that show both frames hold them
+            exactly there; their one-sided warps learn from it.
+        lpips: measure LPIPS in validation where its backbone is at hand.
+    """
+
+    def __init__(
+        self,
+        model: TrainableModel,
+        objective: TripletObjective,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory | None = None,
+        ends: Sequence[float] = (1.0,),
+        lpips: bool = True,
+    ) -> None:
+        super().__init__()
+        if not set(ends) <= {0.0, 1.0}:
+            raise ValueError(
+                f"The frames are known at t = 0 and t = 1, so training.ends can hold 0 and 1, not {list(ends)}."
+            )
+        assert isinstance(model, nn.Module)
+        self.model, self.objective = model, objective
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.ends = [float(end) for end in ends]
+        self.lpips = lpips
+
+    def asked(self, batch: Triplet) -> tuple[Tensor, Tensor]:
+        """Times (B, T + ends) and the true frames there."""
+        size = batch.first.shape[0]
+        sources = {0.0: batch.first, 1.0: batch.last}
+        times = [batch.t, *(batch.t.new_full((size, 1), end) for end in self.ends)]
+        frames = [batch.middle, *(sources[end][:, None] for end in self.ends)]
+        return torch.cat(times, dim=1), torch.cat(frames, dim=1)
+
+    def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
+        motion, terms = self._terms(batch)
+        self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()})
+        self.log_dict({f"train/{name}": value for name, value in facts_of(motion).items()})
+        return terms["total"]
+
+    def validation_step(self, batch: Triplet, batch_idx: int) -> None:
+        self._measure(batch, "val")
+
+    def test_step(self, batch: Triplet, batch_idx: int) -> None:
+        self._measure(batch, "test")
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
+        if self.scheduler is None:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
+
+    @torch.no_grad()
+    def look(self, batch: Triplet) -> Look:
+        """What the panels show of a batch: its first true middle frame, or the last frame where there is none."""
+        times, true = self.asked(batch)
+        motion = self.model(batch.first, batch.last, times[:, :1])
+        return Look(batch.first, motion.frame[:, 0], true[:, 0], batch.last, times[:, 0], motion)
+
+    def _terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
+        times, true = self.asked(batch)
+        motion = self.model(batch.first, batch.last, times)
+        velocity, known = batch.known_velocity() if batch.velocity is not None else (None, None)
+        return motion, self.objective(motion, true, batch.first, velocity, known)
+
+    def _measure(self, batch: Triplet, part: str) -> None:
+        motion, terms = self._terms(batch)
+        _, true = self.asked(batch)
+        size, between = batch.first.shape[0], batch.t.shape[1]
+        # Frames between the sources are what is judged; where none is known, the one at t = 1.
+        shown = slice(0, between) if between else slice(0, len(self.ends))
+        made, true = motion.frame[:, shown].flatten(0, 1).float(), true[:, shown].flatten(0, 1)
+        found = {"loss": terms["total"], **terms, **facts_of(motion)}
+        found.pop("total")
+        if made.shape[0]:
+            found |= self._quality(made.clamp(0, 1), true)
+        self.log_dict(
+            numbers(found, part, self.device),
+            on_epoch=True,
+            on_step=False,
+            sync_dist=True,
+            batch_size=size,
+        )
+
+    def _quality(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
+        found = {"psnr": psnr(made, true).clamp(max=BEST_PSNR).mean()}
+        if min(made.shape[-2:]) >= 11:  # the window of SSIM
+            found["ssim"] = ssim(made[:, :3], true[:, :3]).mean()
+        network = perceptual_or_none() if self.lpips and min(made.shape[-2:]) >= 32 else None
+        if network is not None:
+            found["lpips"] = network.to(made.device)(made, true)
+        return found
+
+
+def facts_of(motion: Motion) -> dict[str, float | Tensor]:
+    """What is logged of every motion: NFE, folded share, distance outside the frame and longest displacement, px."""
+    path = motion.path.detach().float().flatten(0, 1)
+    _, folded = folding(path)
+    return {
+        "nfe": float(motion.nfe),
+        "folded": folded.mean(),
+        "outside": out_of_grid_penalty(path),
+        "reach": path.norm(dim=1).amax(),
+    }
+
+
+def numbers(found: Mapping[str, Any], part: str, device: torch.device) -> dict[str, Tensor]:
+    """Metrics under the names of their part (``val/psnr``), as tensors that DDP can average."""
+    return {
+        f"{part}/{name}": torch.as_tensor(value, dtype=torch.float32, device=device) for name, value in found.items()
+    }
