@@ -1,0 +1,65 @@
+"""OpenCV's dense inverse search flow (Kroeger et al. 2016): where the fit starts, and a rival. The one door to OpenCV flow."""
+
+from __future__ import annotations
+
+import cv2
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+SMALLEST = 32
+"""Smaller pictures are padded to this side: the search needs room for its 8 px patches at two scales."""
+
+
+def dis_flow(
+    source: Tensor, target: Tensor, preset: str = "medium", finest: int | None = None, start: Tensor | None = None
+) -> Tensor:
+    """Where the pixels of ``source`` are found in ``target``: ``source(x) ~ target(x + flow(x))``.
+
+    The result does not depend on OpenCV's number of threads.
+
+    Args:
+        source, target: (1, 3 or 1, H, W), float in [0, 1]. Flow is found on luma, rounded to bytes.
+        preset: one of ``PRESETS``.
+        finest: the search stops at pictures of ``1 / 2**finest`` of the size; None: as the preset says
+            (fast: 2, medium: 1).
+        start: (1, 2, H, W) a first guess, e.g. the flow of the pair before.
+
+    Returns:
+        (1, 2, H, W), pixels, float32, on the CPU. Zero for identical pictures.
+
+    Raises:
+        ValueError: if the preset is unknown or the sizes differ.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"No DIS preset {preset!r}. Use one of {', '.join(PRESETS)}.")
+    if source.shape != target.shape:
+        raise ValueError(f"Flow needs pictures of one size, got {tuple(source.shape)} and {tuple(target.shape)}.")
+    height, width = source.shape[-2:]
+    a, b = luma_bytes(source), luma_bytes(target)
+    if torch.equal(a, b):
+        return torch.zeros(1, 2, height, width)
+    below, right = max(SMALLEST - height, 0), max(SMALLEST - width, 0)
+    a, b = (F.pad(x[None, None].float(), (0, right, 0, below), mode="replicate")[0, 0].byte() for x in (a, b))
+    search = cv2.DISOpticalFlow_create(PRESETS[preset])
+    if finest is not None:
+        search.setFinestScale(finest)
+    guess = None
+    if start is not None:
+        padded = F.pad(start.float().cpu(), (0, right, 0, below), mode="replicate")
+        guess = padded[0].permute(1, 2, 0).contiguous().numpy().copy()  # calc may write into it
+    found = search.calc(a.numpy(), b.numpy(), guess)
+    return torch.from_numpy(found).permute(2, 0, 1)[None, :, :height, :width].contiguous()
+
+
+def luma_bytes(image: Tensor) -> Tensor:
+    """BT.601 luma of the first picture of a batch, (H, W) uint8 on the CPU."""
+    picture = image[0].detach().float().cpu()
+    if picture.shape[0] == 3:
+        picture = (picture * picture.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
+    return (picture[0] * 255).round().clamp(0, 255).byte().contiguous()

@@ -1,0 +1,277 @@
+"""``model=fit``: the motion of one pair, found by fitting two velocity fields to that pair alone. No training, no weights.
+
+Two stationary fields live on the grid of the frame at t = 1/2: ``v`` is the motion (pixels per unit t) of what the first
+frame shows there, ``w`` of what the last frame shows. Their flow maps pull the in-between from both frames:
+
+    there = exp(-t v),   back = exp((1 - t) w),   made = share * first(x + there) + (1 - share) * last(x + back)
+
+One field could not serve both: where something comes into sight, the first frame shows the thing in front and the last
+frame what was behind it. The fields start from optical flow of both directions, splatted to t = 1/2, and are then
+improved by gradient descent on what the maps produce. ``share`` follows from which frame really sees the point.
+docs/fit.md has the figures behind each constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vfi_pipeline.geometry import folding, pixel_grid, warp
+from vfi_pipeline.losses.penalties import edge_aware_smoothness, folding_penalty, out_of_grid_penalty
+from vfi_pipeline.losses.photometric import charbonnier
+from vfi_pipeline.models.dis import dis_flow
+from vfi_pipeline.models.motion import Inbetween, MotionReport
+from vfi_pipeline.models.splat import splat
+from vfi_pipeline.models.visibility import reliability
+from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_maps, scaling_and_squaring
+
+QUALITY = {"draft": 0, "balanced": 8, "best": 30}
+"""Steps of gradient descent a pair."""
+
+SOLVER = Solver("midpoint", steps=4)
+DOUBT = 0.02
+"""Weight of a pixel that its frame does not really see, beside 1 for one that it does."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the terms that the descent lowers; every term is a mean over pixels.
+
+    Attributes:
+        middle: the two sides at t = 1/2 differ (Charbonnier).
+        ends: each frame differs from the other one, warped all the way; 0 leaves the term out.
+        smooth: the fields vary where the picture does not.
+        apart: the two fields differ.
+        folding, out_of_grid: JD and OG of the maps to t = 1/2.
+    """
+
+    middle: float = 1.0
+    ends: float = 0.0
+    smooth: float = 0.02
+    apart: float = 0.05
+    folding: float = 1.0
+    out_of_grid: float = 0.001
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is known of a pair before the fit; pictures (1, 3, H, W), flows (1, 2, H, W), reliabilities (1, 1, H, W).
+
+    ``forward`` is the flow on the grid of ``first``, ``backward`` on that of ``last``; ``sure_first`` says how well a
+    point of ``first`` is found again in ``last``, ``sure_last`` the reverse.
+    """
+
+    first: Tensor
+    last: Tensor
+    forward: Tensor
+    backward: Tensor
+    sure_first: Tensor
+    sure_last: Tensor
+
+
+class FitModel:
+    """Fits each pair's motion; see ``models.motion.MotionModel``. Deterministic for the same pictures and history.
+
+    Args:
+        guide_span: longest side, px, of the pictures that it sees.
+        quality: how many steps of descent, by name: one of ``QUALITY``.
+        iterations: the same as a number; None: as ``quality`` says.
+        cell: guide pixels per side of a cell of the fields.
+        rate: Adam's step, guide pixels.
+        weights: of the terms of the objective.
+        warm_start: let the search begin at the previous pair's motion, until ``reset``.
+        solver: of the ODE.
+        device: where the descent and the maps are computed; the initial search always runs on the CPU.
+    """
+
+    name = "fit"
+
+    def __init__(
+        self,
+        guide_span: int | None = 640,
+        quality: str = "balanced",
+        iterations: int | None = None,
+        cell: int = 2,
+        rate: float = 0.1,
+        weights: Weights = Weights(),
+        warm_start: bool = False,
+        solver: Solver = SOLVER,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if quality not in QUALITY:
+            raise ValueError(f"No quality {quality!r}. Use one of {', '.join(QUALITY)}.")
+        self.guide_span, self.cell, self.rate, self.weights = guide_span, cell, rate, weights
+        self.iterations = QUALITY[quality] if iterations is None else iterations
+        self.warm_start, self.solver, self.device = warm_start, solver, device
+        self._previous: tuple[Tensor, Tensor] | None = None
+
+    def motion(self, first: Tensor, last: Tensor) -> FitMotion:
+        start = self._previous if self._previous is not None and self._previous[0].shape[-2:] == first.shape[-2:] else (None, None)
+        with torch.no_grad():
+            pair = look(first, last, start, self.device)
+            fields = middle_velocities(pair)
+        if self.warm_start:
+            self._previous = pair.forward, pair.backward
+        if self.iterations and pair.forward.abs().max() + pair.backward.abs().max() > 0:
+            fields = descend(pair, fields, self.iterations, self.cell, self.rate, self.weights)
+        return FitMotion(pair, fields, self.solver)
+
+    def reset(self) -> None:
+        self._previous = None
+
+
+class FitMotion:
+    """A fitted pair; see ``models.motion.PairMotion``. ``fields`` is (2, 2, H, W): ``v`` and ``w``."""
+
+    def __init__(self, pair: Pair, fields: Tensor, solver: Solver = SOLVER) -> None:
+        self.pair, self.fields, self.solver = pair, fields, solver
+        self._nfe = 0
+        self._worst: list[tuple[float, float]] = []
+
+    def at(self, times: Sequence[float]) -> list[Inbetween]:
+        with torch.no_grad():
+            there = self._maps(-self.fields[:1], list(times))
+            back = self._maps(self.fields[1:], [1 - t for t in times])
+            made = []
+            for t in times:
+                maps = there[t], back[1 - t]
+                self._worst += [tuple(float(x) for x in folding(u)) for u in maps]
+                made.append(Inbetween(t, *maps, share_at(self.pair, t, *maps)))
+        return made
+
+    def _maps(self, field: Tensor, durations: list[float]) -> dict[float, Tensor]:
+        """The displacement after each duration, all from one solve. Keys are the durations as given."""
+        velocity = Counted(SampledVelocity(field))
+        ordered = sorted(set(durations))
+        maps = flow_maps(velocity, pixel_grid(*field.shape[-2:], like=field), 0.0, ordered, self.solver)
+        self._nfe += velocity.nfe
+        return dict(zip(ordered, maps))
+
+    def report(self) -> MotionReport:
+        if not self._worst:
+            self.at([0.5])
+        least, folded = zip(*self._worst)
+        return MotionReport(self._nfe, min(least), sum(folded) / len(folded))
+
+
+def look(
+    first: Tensor, last: Tensor, start: tuple[Tensor | None, Tensor | None] = (None, None), device: str | torch.device = "cpu"
+) -> Pair:
+    """Optical flow both ways, and how far each can be trusted."""
+    forward = dis_flow(first, last, finest=0, start=start[0])
+    backward = dis_flow(last, first, finest=0, start=start[1])
+    first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
+    return Pair(
+        first, last, forward, backward, reliability(forward, backward, SOFTNESS), reliability(backward, forward, SOFTNESS)
+    )
+
+
+SOFTNESS = 1.0
+REACH = 0.5  # px^2
+NEEDLE = 20.0  # how much a wrong match weighs less when two points meet: exp(-NEEDLE * mean absolute difference)
+
+
+def middle_velocities(pair: Pair) -> Tensor:
+    """Both fields at t = 1/2, (2, 2, H, W), by pushing each frame's flow half its way. Holes take the other's motion."""
+    ones = torch.ones_like(pair.sure_first)
+    sides = []
+    for flow, sure, image, other in (
+        (pair.forward, pair.sure_first, pair.first, pair.last),
+        (pair.backward, pair.sure_last, pair.last, pair.first),
+    ):
+        difference = blur((image - warp(other, flow)).abs().mean(dim=1, keepdim=True), 0.8)
+        weight = torch.exp(-NEEDLE * difference) * (sure + 1e-3)
+        pushed, total = splat(torch.cat((flow, sure), dim=1), flow / 2, weight)
+        covered = splat(ones, flow / 2, ones)[1].clamp(max=1)
+        mean = pushed / (total + 1e-8)
+        sides.append((mean[:, :2], covered * (covered * mean[:, 2:] + 1e-4)))
+    (v, trust_v), (w, trust_w) = sides
+    w = -w  # the backward flow of a point is minus its velocity
+    both = (trust_v * v + trust_w * w) / (trust_v + trust_w + 1e-9)
+    both = spread(both, (trust_v + trust_w > 1e-5).to(v.dtype))
+    return torch.cat((both, both))
+
+
+def spread(field: Tensor, known: Tensor) -> Tensor:
+    """Fills where ``known`` is 0 with weighted means of ever wider surroundings; (1, C, H, W) and (1, 1, H, W)."""
+    filled = field * known
+    for sigma in (2.0, 6.0, 18.0):
+        if bool((known > 0).all()):
+            break
+        weight = blur(known, sigma)
+        reached = (known == 0) & (weight > 1e-3)
+        filled = torch.where(reached, blur(filled, sigma) / weight.clamp(min=1e-3), filled)
+        known = torch.where(reached, torch.ones_like(known), known)
+    return filled
+
+
+def share_at(pair: Pair, t: float, there: Tensor, back: Tensor) -> Tensor:
+    """Weight of the first frame at ``t``, (1, 1, H, W): ``1 - t`` where both frames see the point.
+
+    A frame sees the point if the pixel that is pulled from it really moves here, by its own flow, and is found again in
+    the other frame; a frame that is pulled from a pixel that goes elsewhere (something behind or beside it) is not
+    believed.
+    """
+    first = (1 - t) * (_sees(pair.forward, pair.sure_first, there, t) + DOUBT)
+    last = t * (_sees(pair.backward, pair.sure_last, back, 1 - t) + DOUBT)
+    return first / (first + last)
+
+
+def _sees(flow: Tensor, sure: Tensor, pull: Tensor, way: float) -> Tensor:
+    pulled = warp(torch.cat((flow, sure), dim=1), pull)
+    miss = (pull + way * pulled[:, :2]).square().sum(dim=1, keepdim=True)
+    return torch.exp(-miss / REACH) * pulled[:, 2:]
+
+
+def descend(pair: Pair, fields: Tensor, iterations: int, cell: int, rate: float, weights: Weights) -> Tensor:
+    """Gradient descent (Adam) on a correction of the fields, given on cells of ``cell`` guide pixels."""
+    height, width = fields.shape[-2:]
+    rows, columns = max(height // cell, 2), max(width // cell, 2)
+    signs = fields.new_tensor([-0.5, 0.5]).view(2, 1, 1, 1)
+    with torch.no_grad():
+        halfway = [warp(image, sign * field[None]) for image, sign, field in zip((pair.first, pair.last), signs, fields)]
+        picture = F.interpolate((halfway[0] + halfway[1]) / 2, (rows, columns), mode="bilinear", antialias=True)
+        coarse = F.interpolate(fields, (rows, columns), mode="bilinear", antialias=True)
+        seen = torch.minimum(*(
+            _sees(flow, sure, sign * field[None], 0.5)
+            for flow, sure, sign, field in zip(
+                (pair.forward, pair.backward), (pair.sure_first, pair.sure_last), signs, fields
+            )
+        )) + DOUBT
+    with torch.enable_grad():
+        correction = torch.zeros_like(coarse, requires_grad=True)
+        adam = torch.optim.Adam([correction], lr=rate, betas=(0.9, 0.99))
+        for _ in range(iterations):
+            moved = fields + F.interpolate(correction, (height, width), mode="bilinear")
+            maps = scaling_and_squaring(signs * moved, squarings=2)
+            loss = weights.middle * charbonnier(warp(pair.first, maps[:1]), warp(pair.last, maps[1:]), seen, 0.02)
+            here = coarse + correction
+            loss = loss + weights.smooth * edge_aware_smoothness(here, picture.expand(2, -1, -1, -1), 10.0, 0.05)
+            loss = loss + weights.apart * charbonnier(here[:1], here[1:], epsilon=0.1)
+            loss = loss + weights.folding * folding_penalty(maps, 0.1) + weights.out_of_grid * out_of_grid_penalty(maps)
+            if weights.ends:
+                whole = scaling_and_squaring(2 * signs * moved, squarings=3)
+                loss = loss + weights.ends * (
+                    charbonnier(warp(pair.first, whole[:1]), pair.last, pair.sure_last, 0.02)
+                    + charbonnier(warp(pair.last, whole[1:]), pair.first, pair.sure_first, 0.02)
+                )
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+    with torch.no_grad():
+        return fields + F.interpolate(correction.detach(), (height, width), mode="bilinear")
+
+
+def blur(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian, border replicated; (B, C, H, W)."""
+    radius = int(2.5 * sigma + 0.5)
+    offset = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    taps = torch.exp(-0.5 * (offset / sigma) ** 2)
+    taps = taps / taps.sum()
+    batch, channels, height, width = image.shape
+    flat = F.pad(image.reshape(batch * channels, 1, height, width), (radius,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(flat, taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1)).view_as(image)
