@@ -68,8 +68,9 @@ def beside(left: np.ndarray, right: np.ndarray, labels: tuple[str, str], strip: 
     draw = ImageDraw.Draw(canvas)
     for column, (picture, label) in enumerate(zip((left, right), labels)):
         canvas.paste(Image.fromarray(picture), (column * width, 0))
-        draw.rectangle((column * width + 14, height + 13, column * width + 27, height + 26), fill=(SOURCE, MADE)[column])
-        draw.text((column * width + 38, height + strip / 2), label, INK, font(18), anchor="lm")
+        x = column * width + 14
+        draw.rectangle((x, height + 13, x + 13, height + 26), fill=(SOURCE, MADE)[column])
+        draw.text((x + 24, height + strip / 2), label, INK, font(18), anchor="lm")
     return np.asarray(canvas)
 
 
