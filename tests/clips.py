@@ -30,14 +30,18 @@ CODECS = {
     ".ts": ["-c:v", "mpeg2video", "-q:v", "2"],
     ".gif": ["-c:v", "gif"],
 }
-AUDIO = {".mp4": "aac", ".mov": "aac", ".ts": "mp2", ".webm": "libopus", ".mkv": "flac", ".nut": "flac", ".avi": "pcm_s16le"}
+AUDIO = {
+    ".mp4": "aac", ".mov": "aac", ".ts": "mp2", ".webm": "libopus", ".mkv": "flac", ".nut": "flac", ".avi": "pcm_s16le",
+}  # fmt: skip
 SUBTITLES = {".mp4": "mov_text", ".mov": "mov_text", ".webm": "webvtt", ".mkv": "subrip"}
 
 
 # ------------------------------------------------------------------------------------------------------- pictures
 
 
-def planes(n: int, size: tuple[int, int] = SIZE, pix_fmt: str = "yuv420p", content: str = "noise") -> tuple[np.ndarray, ...]:
+def planes(
+    n: int, size: tuple[int, int] = SIZE, pix_fmt: str = "yuv420p", content: str = "noise"
+) -> tuple[np.ndarray, ...]:
     """The planes of frame ``n``, in memory order, each (h, w) of the format's dtype.
 
     ``content``: ``noise`` (new random samples in each frame, whole code range), ``motion`` (a soft texture that moves
@@ -54,7 +58,8 @@ def planes(n: int, size: tuple[int, int] = SIZE, pix_fmt: str = "yuv420p", conte
         elif content == "motion":
             y, x = np.mgrid[0:h, 0:w].astype(float)
             x, y = x * plane.sub_x - 2 * n, y * plane.sub_y - n
-            wave = np.sin(x / 5.3 + index) * np.cos(y / 4.1) + 0.6 * np.sin((x + 2 * y) / 11.7) + 0.4 * np.cos(x / 2.9 - y / 7)
+            wave = np.sin(x / 5.3 + index) * np.cos(y / 4.1)
+            wave += 0.6 * np.sin((x + 2 * y) / 11.7) + 0.4 * np.cos(x / 2.9 - y / 7)
             samples = np.round((wave / 4.2 + 0.5) * form.peak)
         elif content == "grey":
             samples = np.full((h, w), (form.peak + 1) // 2)
@@ -217,9 +222,12 @@ def make_clip(
     return path
 
 
-def make_picture(path: Path, size: tuple[int, int] = SIZE, pix_fmt: str = "gbrp", n: int = 0, content: str = "noise") -> Path:
+def make_picture(
+    path: Path, size: tuple[int, int] = SIZE, pix_fmt: str = "gbrp", n: int = 0, content: str = "noise"
+) -> Path:
     """A still of frame ``n`` (``planes(n, size, pix_fmt, content)``); PNG, TIFF and BMP are lossless."""
-    command = [*ALWAYS, "-f", "rawvideo", "-pixel_format", pix_fmt, "-video_size", f"{size[0]}x{size[1]}", "-i", "pipe:0"]
+    command = [*ALWAYS, "-f", "rawvideo", "-pixel_format", pix_fmt, "-video_size", f"{size[0]}x{size[1]}"]
+    command += ["-i", "pipe:0"]
     store = {"gbrp": "rgb24", "gbrap": "rgba", "gbrp16le": "rgb48be", "gbrap16le": "rgba64be", "gray16le": "gray16be"}
     if path.suffix.lower() in (".png", ".tif", ".tiff"):
         convert = store.get(pix_fmt, pix_fmt)
@@ -229,8 +237,8 @@ def make_picture(path: Path, size: tuple[int, int] = SIZE, pix_fmt: str = "gbrp"
     elif path.suffix.lower() == ".bmp":
         command += ["-pix_fmt", "bgra" if "a" in pix_fmt else "bgr24"]
     command += ["-frames:v", "1", "-f", "image2", "-update", "1", ffmpeg.file_url(path)]
-    ffmpeg.run(command, doing=f"making {path.name}", stdin=raw_bytes(1, size, pix_fmt, content) if n == 0 else b"".join(
-        plane.tobytes() for plane in planes(n, size, pix_fmt, content)))
+    data = b"".join(plane.tobytes() for plane in planes(n, size, pix_fmt, content))
+    ffmpeg.run(command, doing=f"making {path.name}", stdin=data)
     return path
 
 
@@ -263,8 +271,10 @@ def full_clip(path: Path, **options: object) -> Path:
     )  # fmt: skip
 
 
-def cut_clip(path: Path, shot: int = 8, shots: int = 3, size: tuple[int, int] = SIZE, rate: str | int = 24, **options) -> Path:
-    """``shots`` shots of ``shot`` frames, flat colours apart by more than any motion: a mixture shows as a new colour."""
+def cut_clip(
+    path: Path, shot: int = 8, shots: int = 3, size: tuple[int, int] = SIZE, rate: str | int = 24, **options
+) -> Path:
+    """``shots`` shots of ``shot`` frames, flat colours apart by more than any motion: a mixture is a new colour."""
     width, height = size
     data = bytearray()
     for k in range(shots):
@@ -279,9 +289,12 @@ def cut_clip(path: Path, shot: int = 8, shots: int = 3, size: tuple[int, int] = 
     return Path(path)
 
 
-def duplicated_clip(path: Path, frames: int = 8, each: int = 2, size: tuple[int, int] = SIZE, rate: str | int = 24) -> Path:
+def duplicated_clip(
+    path: Path, frames: int = 8, each: int = 2, size: tuple[int, int] = SIZE, rate: str | int = 24
+) -> Path:
     """Animation on twos: ``frames`` different frames, each shown ``each`` times at ``rate``."""
-    data = b"".join(plane.tobytes() for n in range(frames) for _ in range(each) for plane in planes(n, size, content="motion"))
+    pictures = [b"".join(plane.tobytes() for plane in planes(n, size, content="motion")) for n in range(frames)]
+    data = b"".join(picture * each for picture in pictures)
     command = [*ALWAYS, "-f", "rawvideo", "-pixel_format", "yuv420p", "-video_size", f"{size[0]}x{size[1]}"]
     command += ["-framerate", str(rate), "-i", "pipe:0", *CODECS[Path(path).suffix]]
     ffmpeg.run([*command, ffmpeg.file_url(path)], doing="making twos", stdin=data)
@@ -313,9 +326,10 @@ def webm_alpha_clip(path: Path, frames: int = 6, size: tuple[int, int] = SIZE) -
 
 
 def describe(path: Path) -> dict:
-    """What ffmpeg itself decodes: ``frames``, ``pts``, ``md5`` of each, ``time_base``; a witness other than our reader."""
+    """What ffmpeg itself decodes: ``frames``, ``pts``, ``md5`` of each, ``time_base``; a witness beside our reader."""
     exact = ["-fps_mode", "passthrough", "-copyts", "-enc_time_base", "demux", "-noautorotate"]
-    command = [*ALWAYS, exact[-1], "-i", ffmpeg.file_url(path), "-map", "0:v:0", *exact[:-1], "-f", "framemd5", "pipe:1"]
+    command = [*ALWAYS, exact[-1], "-i", ffmpeg.file_url(path), "-map", "0:v:0", *exact[:-1]]
+    command += ["-f", "framemd5", "pipe:1"]
     said = ffmpeg.run(command, doing="describing")
     lines = [line for line in said.stdout.decode().splitlines() if line and not line.startswith("#")]
     header = [line for line in said.stdout.decode().splitlines() if line.startswith("#")]

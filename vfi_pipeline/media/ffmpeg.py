@@ -1,8 +1,9 @@
 """The one door to the ffmpeg program and to ffmpeg-python.
 
-Commands are argument lists built by ffmpeg-python, never a shell line. Names of files go in as ``file:/absolute/path``,
-so that a leading ``-``, a ``:``, ``%d`` or ``concat:`` in a name means nothing. Inputs may open files and pipes only, and
-only as media: formats that name other files or addresses (HLS, DASH, concat scripts, SDP...) are not on the list.
+Commands are argument lists built by ffmpeg-python, never a shell line. Names of files go in as
+``file:/absolute/path``, so that a leading ``-``, a ``:``, ``%d`` or ``concat:`` in a name means nothing. Inputs may
+open files and pipes only, and only as media: formats that name other files or addresses (HLS, DASH, concat scripts,
+SDP...) are not on the list.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 PROTOCOLS = "file,pipe"
 
 # Containers whose bytes are all in the one file. Left out on purpose: everything that opens what it names (hls, dash,
-# concat, imf, sdp, rtsp, image2 with its patterns, lavfi, avisynth, vapoursynth, libopenmpt...) and tty, which plays text.
+# concat, imf, sdp, rtsp, image2 with its patterns, lavfi, avisynth, vapoursynth...) and tty, which plays text.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,gif,apng,ogg,ivf,obu,"
     "av1,h264,hevc,vvc,evc,h261,h263,vc1,vc1test,cavsvideo,avs2,avs3,dirac,mxf,gxf,nut,rm,wtv,yuv4mpegpipe,dv,"
@@ -59,7 +60,7 @@ class Output(NamedTuple):
 
 @lru_cache
 def ffmpeg_path() -> str:
-    """The ffmpeg to run: ``$VFI_FFMPEG``, else the user's on PATH if it starts, else the one in the imageio-ffmpeg wheel.
+    """The ffmpeg to run: ``$VFI_FFMPEG``, else the user's on PATH if it starts, else the imageio-ffmpeg wheel's.
 
     Raises:
         UserError: if there is none.
@@ -88,7 +89,8 @@ def ffmpeg_path() -> str:
 
 def _starts(path: str) -> bool:
     try:
-        done = subprocess.run([path, "-version"], check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
+        command = [path, "-version"]
+        done = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0 and done.stdout.startswith(b"ffmpeg version")
@@ -229,7 +231,7 @@ def run(
         except subprocess.TimeoutExpired:
             process.kill()
             raise UserError(
-                f"ffmpeg took more than {timeout_s:g} s {doing}.", remedy or "look at the file with another player.", code
+                f"ffmpeg took more than {timeout_s:g} s {doing}.", remedy or "try the file in another player.", code
             ) from None
         process.finish()
     return Output(stdout, process.stderr_text())
@@ -247,7 +249,8 @@ class Process:
         self._popen, self._doing, self._remedy, self._code = popen, doing, remedy, code
         self._said: deque[str] = deque(maxlen=400)
         self._finished = False
-        self._listener = threading.Thread(target=self._listen, name="ffmpeg-stderr", daemon=True)
+        assert popen.stderr is not None
+        self._listener = threading.Thread(target=self._listen, args=(popen.stderr,), name="ffmpeg-stderr", daemon=True)
         self._listener.start()
 
     @property
@@ -307,7 +310,7 @@ class Process:
         self._popen.wait()
         self._close_pipes()
 
-    def __enter__(self) -> Process:  # noqa: PYI034  typing.Self needs Python 3.11
+    def __enter__(self) -> Process:  # typing.Self needs Python 3.11
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -318,9 +321,7 @@ class Process:
         else:
             self.kill()
 
-    def _listen(self) -> None:
-        assert self._popen.stderr is not None
-        stream = self._popen.stderr
+    def _listen(self, stream: IO[bytes]) -> None:
         try:
             for line in stream:
                 self._said.append(line.decode("utf-8", "replace").rstrip())
@@ -344,8 +345,10 @@ class Process:
         else:
             cause = f"failed: {_telling(said)}" if said else f"failed with status {status} and said nothing"
         if "No space left on device" in text:
-            return UserError(f"The disk is full: ffmpeg failed {self._doing}.", "free some space, run again.", ENVIRONMENT)
-        remedy = self._remedy or ("run again." if status < 0 else "look at its message; another codec or container may do.")
+            problem = f"The disk is full: ffmpeg failed {self._doing}."
+            return UserError(problem, "free some space, run again.", ENVIRONMENT)
+        usual = "run again." if status < 0 else "look at its message; another codec or container may do."
+        remedy = self._remedy or usual
         return UserError(f"ffmpeg {cause} ({self._doing}).", remedy, self._code)
 
 
@@ -373,7 +376,7 @@ def open_process(
         )
     except (OSError, ValueError) as error:
         raise UserError(
-            f"ffmpeg could not be started ({doing}): {error}.", "check the path, memory and process limits.", ENVIRONMENT
+            f"ffmpeg could not be started ({doing}): {error}.", "check the limits of memory and processes.", ENVIRONMENT
         ) from error
     return Process(popen, doing, remedy, code)
 
@@ -386,7 +389,7 @@ def bad_input(path: Path, why: str, remedy: str) -> UserError:
 def _telling(lines: Sequence[str]) -> str:
     """The line of ffmpeg's last words that says most: the first error, not the summaries that follow it."""
     plain = [re.sub(r"^\[[^\]]*\]\s*", "", re.sub(r"^\[[^\]]*@ 0x[0-9a-f]+\]\s*", "", line)) for line in lines]
-    plain = [line for line in plain if not re.match(r"(Task finished|Terminating thread|Error while|Nothing was)", line)]
+    plain = [line for line in plain if not re.match(r"Task finished|Terminating thread|Error while|Nothing was", line)]
     if (plain or [""])[0].startswith("Format not on whitelist"):
         return "it is not a media file, or a playlist that names other files"
     return (plain or list(lines))[0][:300].rstrip(".")
@@ -422,7 +425,7 @@ class _Spawner:
             order, result = self._orders.get()
             try:
                 result.set_result(order())
-            except BaseException as error:  # noqa: BLE001  handed to the caller, who raises it
+            except BaseException as error:  # handed to the caller, who raises it
                 result.set_exception(error)
 
     def __call__(self, order: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
@@ -449,4 +452,4 @@ def _spawn(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         if os.getppid() != parent:  # it went before the call above
             os._exit(1)
 
-    return _spawner(lambda: subprocess.Popen(command, preexec_fn=die_with_parent, **options))  # noqa: PLW1509  two system calls
+    return _spawner(lambda: subprocess.Popen(command, preexec_fn=die_with_parent, **options))

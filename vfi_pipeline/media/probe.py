@@ -226,8 +226,9 @@ def nominal_rate(
     """The film's nominal frame rate.
 
     A rate that explains every time stamp to within one tick of the container's clock is the rate: first a known one
-    (n/1001 among them) that the file states, then other known ones, then what it states, then the measured one. Otherwise the rate varies, and the median
-    distance between frames tells: a known rate within 15 % of it (the stated one first), else that, to a thousandth.
+    (n/1001 among them) that the file states, then other known ones, then what it states, then the measured one.
+    Otherwise the rate varies, and the median distance between frames tells: a known rate within 15 % of it (the stated
+    one first), else that, to a thousandth.
 
     Args:
         times: presentation times in ticks, ascending, at least one.
