@@ -58,7 +58,15 @@ def choose_method(
     def build() -> Any:
         if "device" in plain:
             plain["device"] = resolve_device(options.device)
-        return instantiate(plain)
+        try:
+            return instantiate(plain)
+        except Exception as error:  # Hydra wraps what the model's own code raises
+            cause = error.__cause__ or error
+            if isinstance(cause, UserError):
+                raise cause from error
+            if isinstance(cause, ValueError):
+                raise UserError(f"model={name} refuses its settings: {cause}", "another value.") from error
+            raise
 
     return Method(name, build, described)
 
