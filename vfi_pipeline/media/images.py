@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import re
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -21,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media import facts
+from vfi_pipeline.media.decoding import decode_packets, decoder_for
 from vfi_pipeline.media.frames import Frame, oriented, oriented_format, pixel_format
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.opening import check_file, open_media
@@ -117,7 +119,7 @@ def probe_images(path: Path, pictures: tuple[Path, ...], rate: Fraction, max_pix
     with open_picture(first, max_pixels) as container:
         stream = container.streams.video[0]
         facts.check_size(first, stream.codec_context.width, stream.codec_context.height, max_pixels)
-        decoded = _decode(first, container)
+        decoded = _decode(first, container, max_pixels)
         said = facts.dump_line(container, stream.index)
         aspect = facts.sample_aspect(stream)
         codec = facts.codec_name(stream)
@@ -196,7 +198,7 @@ def read_picture(path: Path, max_pixels: int) -> Frame:
     with open_picture(path, max_pixels) as container:
         context = container.streams.video[0].codec_context
         facts.check_size(path, context.width, context.height, max_pixels)
-        decoded = _decode(path, container)
+        decoded = _decode(path, container, max_pixels)
         form = _layout(path, decoded)
         rotation, mirrored = picture_orientation(path, decoded)
         colour = facts.colour(decoded, context, form.full_range, "")
@@ -217,18 +219,20 @@ def open_picture(path: Path, max_pixels: int) -> av.container.InputContainer:
 
 
 def declared_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) as a PNG's or BMP's header declares, without decoding; None for other formats."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(32)
-    except OSError:
-        return None
-    if head.startswith(b"\x89PNG") and head[12:16] == b"IHDR":
-        return struct.unpack(">2I", head[16:24])
-    if head.startswith(b"BM") and len(head) >= 26 and head[14] >= 40:
-        width, height = struct.unpack("<2i", head[18:26])
-        return abs(width), abs(height)
-    return None
+    """(width, height) as the header declares, without decoding; None for formats that Pillow does not know."""
+    with _pillow_lock:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None  # ours is ``max_pixels``
+        try:
+            with Image.open(path) as picture:
+                return picture.size
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, MemoryError, struct.error):
+            return None
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+_pillow_lock = threading.Lock()
 
 
 def _layout(path: Path, decoded: av.VideoFrame):
@@ -240,9 +244,12 @@ def _layout(path: Path, decoded: av.VideoFrame):
         raise UserError(f"{path}: {error}.", "save it as 8 or 16 bit PNG or TIFF.", BAD_INPUT) from None
 
 
-def _decode(path: Path, container: av.container.InputContainer) -> av.VideoFrame:
+def _decode(path: Path, container: av.container.InputContainer, max_pixels: int) -> av.VideoFrame:
+    stream = container.streams.video[0]
+    decode = decoder_for(stream, 1, max_pixels)
     try:
-        for frame in container.decode(video=0):
+        for frame in decode_packets(container, stream, decode):
+            facts.check_size(path, frame.width, frame.height, max_pixels)
             return frame
     except (av.error.FFmpegError, ValueError) as error:
         raise UserError(
