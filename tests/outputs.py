@@ -88,7 +88,7 @@ def make_output(
     encoding = choose_encoding(wanted, target, **codec)
     plan = stream_plan(info, target, encoding, audio=audio, subtitles=subtitles, stretch=stretch)
     folder = target.with_name(target.name + ".segments")
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     segments = write_segments(folder, wanted, encoding, parts, content)
     shown = first if first is not None else max(info.video.start, start if start is not None else info.video.start)
     timing = Timing(rate, sum(parts), shown, start, end, stretch)

@@ -690,7 +690,8 @@ def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fm
         chosen = pix_fmt
     return Encoding(
         suffix[1:], encoder, chosen, options, "", "image2", "images",
-        lossless=want.family != "yuv" and encoder in ("png", "tiff"), notes=tuple(notes), colour=_tags(spec, shape(chosen), chosen),
+        lossless=want.family != "yuv" and encoder in ("png", "tiff"), notes=tuple(notes),
+        colour=_tags(spec, shape(chosen), chosen),
         pattern=target.name if target.suffix else "%08d.png", turned=_is_turned(spec),
     )  # fmt: skip
 
