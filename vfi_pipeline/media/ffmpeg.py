@@ -38,7 +38,7 @@ PROTOCOLS = "file,pipe"
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,gif,apng,ogg,ivf,obu,"
     "av1,h264,hevc,vvc,evc,h261,h263,vc1,vc1test,cavsvideo,avs2,avs3,dirac,mxf,gxf,nut,rm,wtv,yuv4mpegpipe,dv,"
-    "mjpeg,mjpeg_2000,swf,nuv,roq,bink,smk,cine,fits,film_cpk,flic,idcin,ipmovie,mlv,mv,mvi,rpl,r3d,thp,vivo,yop,"
+    "mjpeg,mjpeg_2000,swf,nuv,roq,bink,smk,cine,fits,film_cpk,flic,idcin,ipmovie,mv,mvi,rpl,r3d,thp,vivo,yop,"
     "xmv,wc3movie,ffm,hnm,lmlm4,dxa,amv,nsv,pva,webp_pipe,png_pipe,jpeg_pipe,jpegls_pipe,j2k_pipe,tiff_pipe,"
     "bmp_pipe,dpx_pipe,exr_pipe,pam_pipe,pgm_pipe,ppm_pipe,pbm_pipe,sgi_pipe,sunrast_pipe,qoi_pipe,tga_pipe,"
     "jpegxl_pipe,psd_pipe,xwd_pipe,xbm_pipe,xpm_pipe,pcx_pipe,wav,w64,mp3,aac,ac3,eac3,flac,opus,srt,ass,webvtt,"
