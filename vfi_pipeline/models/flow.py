@@ -186,13 +186,12 @@ class FlowInterpolator(nn.Module):
 
     def __init__(self, guide_span: int = 1280, solver: Solver = SOLVER, **network: Any) -> None:
         super().__init__()
-        self.network = {key: list(value) if isinstance(value, Sequence) else value for key, value in network.items()}
-        self.net = FlowNet(**self.network)
+        self.net = FlowNet(**network)
         self.guide_span, self.solver = guide_span, solver
 
     def config(self) -> dict:
         """See ``TrainableModel``."""
-        return {"kind": "flow", "guide_span": self.guide_span, "solver": asdict(self.solver), **self.network}
+        return {"kind": "flow", "guide_span": self.guide_span, "solver": asdict(self.solver), **self.net.settings}
 
     @classmethod
     def from_config(cls, config: dict) -> FlowInterpolator:

@@ -171,15 +171,19 @@ class FlowNet(nn.Module):
 
     def __init__(
         self,
-        widths: Sequence[int] = (24, 48, 64, 96, 96),
-        hidden: Sequence[int] = (16, 32, 48, 64, 64),
-        handed: Sequence[int] = (16, 24, 32, 48),
-        radii: Sequence[int] = (0, 2, 3, 4, 4),
-        match: Sequence[int] = (16, 24, 32, 48, 64),
+        widths: Sequence[int] = (24, 48, 64, 96),
+        hidden: Sequence[int] = (16, 32, 48, 64),
+        handed: Sequence[int] = (16, 24, 32),
+        radii: Sequence[int] = (0, 2, 3, 4),
+        match: Sequence[int] = (16, 24, 32, 48),
         stem: int = 16,
-        depth: Sequence[int] = (1, 1, 2, 2, 2),
+        depth: Sequence[int] = (1, 1, 2, 3),
     ) -> None:
         super().__init__()
+        self.settings = {
+            "widths": list(widths), "hidden": list(hidden), "handed": list(handed), "radii": list(radii),
+            "match": list(match), "stem": stem, "depth": list(depth),
+        }  # fmt: skip
         self.encoder = Encoder(widths, stem)
         coarser = [*zip(hidden[1:], handed), (0, 0)]
         self.levels = nn.ModuleList(
