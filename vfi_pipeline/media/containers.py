@@ -18,7 +18,7 @@ MUXERS = {
 }  # fmt: skip
 
 # Codecs that each container holds as they are, by ffmpeg's names. "pcm" stands for the plain PCM kinds.
-_MP4_AUDIO = {"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac", "vorbis", "dts", "truehd", "amr_nb", "amr_wb"}
+_MP4_AUDIO = {"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac", "vorbis", "dts", "amr_nb", "amr_wb"}
 AUDIO_COPIES: dict[str, set[str] | None] = {
     ".mp4": _MP4_AUDIO,
     ".m4v": {"aac", "ac3", "alac"},
@@ -210,6 +210,8 @@ def stream_plan(
     silent = False
     for stream in others:
         label = labels[stream.index]
+        if stream.kind == "data" and info.chapters and info.container.startswith("mov"):
+            continue  # QuickTime keeps the titles of chapters in a track of their own
         if stream.kind == "audio":
             if audio == "silence" and not silent:
                 silent = True
@@ -286,7 +288,7 @@ def _audio(stream: StreamInfo, label: str, suffix: str, audio: str, stretch: Fra
     if fits:
         return _kept(stream, label)
     encoder, codec, options = sound.encoder_for(suffix, stream.codec)
-    exact = codec in sound.LOSSLESS and (stream.codec in sound.LOSSLESS or stream.codec.startswith("pcm_"))
+    exact = codec in sound.LOSSLESS and (stream.codec in sound.LOSSLESS or stream.codec in ("pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"))
     why = f"{suffix} cannot hold {stream.codec}" + ("; lossless" if exact else "")
     remedy = "" if exact else "an output that ends in .mkv copies it"
     return StreamFate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -148,17 +149,34 @@ def _failure(path: Path, wrong: Sequence[str]) -> UserError:
 
 
 def _check_film(path: Path, expected: Expectation, quick: bool) -> tuple[list[str], Verified]:
-    times, duration, keys = _packet_times(path)
-    wrong = _check_times(times, duration, expected)
-    if not times:
+    stamps = _packet_times(path)
+    wrong = _check_times(stamps, expected)
+    if not stamps.pts:
         return wrong, Verified(0, Fraction(0), 0)
     info = probe(path)
     wrong += _check_picture(info.video, expected)
-    wrong += _check_streams(info, expected, times[0])
-    decoded = _decode_ends(path, keys) if quick else _decode_all(path)
+    wrong += _check_streams(info, expected, stamps.pts[0] * stamps.tick)
+    decoded = _decode_ends(path, stamps.keys) if quick else _decode_all(path)
     if not quick and decoded != expected.frames and expected.finish == "copy":
         wrong.append(f"{decoded} frames can be decoded, {expected.frames} were planned")
-    return wrong, Verified(len(times), times[-1] - times[0] + duration, len(info.others))
+    return wrong, Verified(len(stamps.pts), stamps.length(expected.rate), len(info.others))
+
+
+@dataclass(frozen=True)
+class _Stamps:
+    """Ascending time stamps in ``tick`` seconds, the last packet's duration, and the first and last key frames.
+
+    Numbers in an array: a film of two hours has half a million of them.
+    """
+
+    pts: array[int]
+    tick: Fraction
+    last: int
+    keys: tuple[int, ...]
+
+    def length(self, rate: Fraction) -> Fraction:
+        """From the first picture's start to the last one's end, in seconds."""
+        return (self.pts[-1] - self.pts[0]) * self.tick + (self.last * self.tick or 1 / rate)
 
 
 def _video(container: av.container.InputContainer) -> av.video.stream.VideoStream:
@@ -166,40 +184,42 @@ def _video(container: av.container.InputContainer) -> av.video.stream.VideoStrea
     return container.streams.video[0]
 
 
-def _packet_times(path: Path) -> tuple[list[Fraction], Fraction, list[int]]:
-    """Ascending presentation times, the last one's duration, and the pts of key frames."""
+def _packet_times(path: Path) -> _Stamps:
+    pts: array[int] = array("q")
+    keys: list[int] = []
+    latest, last = -(1 << 62), 0
     with open_media(path) as container:
         stream = _video(container)
-        base = stream.time_base or Fraction(1)
-        stamps: list[tuple[int, int]] = []
-        keys = []
         for packet in container.demux(stream):
             if not packet.size:
                 continue
-            pts = packet.pts if packet.pts is not None else packet.dts
-            if pts is None:
-                raise UserError(f"packet {len(stamps)} has no time stamp", "", ENVIRONMENT)
-            stamps.append((pts, packet.duration or 0))
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is None:
+                raise UserError(f"packet {len(pts)} has no time stamp", "", ENVIRONMENT)
+            pts.append(time)
+            if time > latest:
+                latest, last = time, packet.duration or 0
             if packet.is_keyframe:
-                keys.append(pts)
-    stamps.sort()
-    times = [pts * base for pts, _ in stamps]
-    return times, (stamps[-1][1] * base if stamps else Fraction(0)), keys
+                keys = [*keys[:2], time]  # the first two and the last
+        tick = stream.time_base or Fraction(1)
+    return _Stamps(array("q", sorted(pts)), tick, last, tuple(keys))
 
 
-def _check_times(times: Sequence[Fraction], last: Fraction, expected: Expectation) -> list[str]:
+def _check_times(stamps: _Stamps, expected: Expectation) -> list[str]:
+    if len(stamps.pts) != expected.frames:
+        return [f"{len(stamps.pts)} frames instead of {expected.frames}"]
     wrong = []
-    if len(times) != expected.frames:
-        wrong.append(f"{len(times)} frames instead of {expected.frames}")
-        return wrong
-    frame = 1 / expected.rate
-    # Containers round to their ticks: 1 ms in Matroska, 1/100 s in GIF, exact in MP4. Two roundings make one tick.
-    worst = max((abs(time - times[0] - n * frame), n) for n, time in enumerate(times))
+    # In units of 1 / (tick's denominator * rate's numerator), where everything is whole.
+    unit = Fraction(1, stamps.tick.denominator * expected.rate.numerator)
+    per_tick, per_frame = stamps.tick / unit, 1 / expected.rate / unit
+    step, frame, first = int(per_tick), int(per_frame), stamps.pts[0]
+    off, index = max((abs((time - first) * step - n * frame), n) for n, time in enumerate(stamps.pts))
+    # Containers round to their ticks: 1 ms in Matroska, 1/100 s in GIF, none in MP4. Two roundings make one tick.
     tick = Fraction(1, 100) if expected.finish == "gif" else Fraction(1, 1000)
-    if worst[0] > tick:
-        wrong.append(f"frame {worst[1]} is shown {float(worst[0]) * 1000:.1f} ms off its time")
-    length, plan = times[-1] - times[0] + (last or frame), expected.frames * frame
-    if abs(length - plan) > frame + tick:
+    if off * unit > tick:
+        wrong.append(f"frame {index} is shown {float(off * unit) * 1000:.1f} ms off its time")
+    length, plan = stamps.length(expected.rate), expected.frames / expected.rate
+    if abs(length - plan) > 1 / expected.rate + tick:
         wrong.append(f"it lasts {float(length):.3f} s instead of {float(plan):.3f} s")
     return wrong
 
@@ -277,8 +297,9 @@ def _decode_all(path: Path) -> int:
     command += ["-protocol_whitelist", ffmpeg.PROTOCOLS, "-i", ffmpeg.file_url(path), "-map", "0:v:0"]
     command += ["-fps_mode", "passthrough", "-f", "null", "-progress", "pipe:1", "-"]
     done = ffmpeg.run(command, f"checking {path.name}")
-    # Demuxers ([in#0...) remark on streams that are not decoded here.
-    said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("[in#")]
+    # Demuxers remark on streams that are not decoded here; decoders sign with their codec, vist or dec.
+    demuxers = ("[in#", "[mov,", "[matroska", "[mpegts", "[nut", "[gif", "[apng")
+    said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(demuxers)]
     if said:
         raise UserError(f"it does not decode cleanly: {said[0]}", "", ENVIRONMENT)
     counts = re.findall(rb"^frame=\s*(\d+)", done.stdout, re.MULTILINE)
