@@ -288,7 +288,8 @@ def _audio(stream: StreamInfo, label: str, suffix: str, audio: str, stretch: Fra
     if fits:
         return _kept(stream, label)
     encoder, codec, options = sound.encoder_for(suffix, stream.codec)
-    exact = codec in sound.LOSSLESS and (stream.codec in sound.LOSSLESS or stream.codec in ("pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"))
+    whole = stream.codec in (*sound.LOSSLESS, "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be")
+    exact = codec in sound.LOSSLESS and whole
     why = f"{suffix} cannot hold {stream.codec}" + ("; lossless" if exact else "")
     remedy = "" if exact else "an output that ends in .mkv copies it"
     return StreamFate(
