@@ -34,13 +34,15 @@ def noise(name, width, height, seed):
 
 def uniform(there, back, share, t=0.5, cells=(9, 16)):
     """A motion that is the same everywhere; displacements in pixels of a frame of 160 x 90 per 16 x 9 cells."""
-    field = lambda xy: torch.tensor(xy, dtype=torch.float32).view(1, 2, 1, 1).expand(1, 2, *cells)
+    def field(xy):
+        return torch.tensor(xy, dtype=torch.float32).view(1, 2, 1, 1).expand(1, 2, *cells)
     return Inbetween(t, field(there), field(back), torch.full((1, 1, *cells), float(share)))
 
 
 def wavy(width, height, seed, amplitude=3.0, t=0.4):
     g = torch.Generator().manual_seed(seed)
-    smooth = lambda c: F.interpolate(torch.randn(1, c, 4, 5, generator=g), (height, width), mode="bilinear")
+    def smooth(c):
+        return F.interpolate(torch.randn(1, c, 4, 5, generator=g), (height, width), mode="bilinear")
     return Inbetween(t, smooth(2) * amplitude, smooth(2) * amplitude, smooth(1).sigmoid())
 
 
@@ -92,9 +94,10 @@ def test_a_ramp_keeps_its_mean_and_its_levels(name, low, high):
 
 def test_a_moving_ramp_has_the_mean_of_the_truth():
     # 10 bit, 0.25 code per px, scene moving right 6 px from first to last: the middle is known in closed form.
-    scene = lambda shift: picture(
-        "yuv420p10le", 640, 64, lambda kind, x, y: np.round(300 + 0.25 * (x - shift)) if kind == "y" else 512
-    )
+    def scene(shift):
+        return picture(
+            "yuv420p10le", 640, 64, lambda kind, x, y: np.round(300 + 0.25 * (x - shift)) if kind == "y" else 512
+        )
     motion = uniform((-3 * 16 / 640, 0), (3 * 16 / 640, 0), 0.5)
 
     made = compose.inbetween(scene(0), scene(6), motion, HALF)
@@ -105,13 +108,14 @@ def test_a_moving_ramp_has_the_mean_of_the_truth():
 @pytest.mark.parametrize("siting", ["left", "center", "topleft", None])
 @pytest.mark.parametrize("name", ["yuv420p10le", "yuv422p10le"])
 def test_chroma_reads_the_motion_where_its_samples_lie(name, siting):
-    # The displacement grows along x and y (a zoom), and the chroma is a ramp over luma coordinates: out = ramp(x + u(x))
-    # in closed form at each sample's own place. A siting error of half a pixel shows as 0.15 px = 2 codes.
+    # The displacement grows along x and y (a zoom), and the chroma is a ramp over luma coordinates: ramp(x + u(x)) is
+    # known in closed form at each sample's own place. A siting error of half a pixel shows as 0.15 px = 2 codes.
     width, height, slope = 96, 80, 8.0
     place = {"left": (0, 0.5), "center": (0.5, 0.5), "topleft": (0, 0), None: (0, 0.5)}[siting]
     fmt = pixel_format(name)
     off_y = place[1] if fmt.planes[1].sub_y == 2 else 0
-    ramp = lambda x, y: 100 + slope * (x * 0.5 + y * 0.5)
+    def ramp(x, y):
+        return 100 + slope * (x * 0.5 + y * 0.5)
     first = picture(
         name, width, height, lambda kind, x, y: ramp(x, y) if kind == "y" else ramp(x + place[0], y + off_y),
         Colour(chroma_location=siting),
@@ -169,8 +173,10 @@ def test_no_value_lies_outside_the_sources(name):
 def test_what_enters_the_picture_comes_from_the_frame_that_sees_it():
     # A camera pan: the window moves 12 px to the right over a wide scene, so the right strip is seen by `last` only.
     rng = np.random.default_rng(0)
-    scene = F.interpolate(torch.tensor(rng.uniform(0, 255, (1, 1, 12, 40))), (96, 400), mode="bicubic")[0, 0].clamp(0, 255)
-    window = lambda at: picture("gray", 160, 96, lambda kind, x, y: scene.numpy().round()[:, at : at + 160])
+    coarse = torch.tensor(rng.uniform(0, 255, (1, 1, 12, 40)))
+    scene = F.interpolate(coarse, (96, 400), mode="bicubic")[0, 0].clamp(0, 255)
+    def window(at):
+        return picture("gray", 160, 96, lambda kind, x, y: scene.numpy().round()[:, at : at + 160])
     first, last, truth = window(100), window(112), window(106)
     pan = uniform((6 * 16 / 160, 0), (-6 * 16 / 160, 0), share=0.5)
 
@@ -198,7 +204,8 @@ def test_a_batch_of_times_and_pairs_equals_one_by_one():
     frames = [noise("yuv422p", 70, 40, seed) for seed in range(4)]
     motions = [wavy(18, 10, seed) for seed in (7, 8)]
     layout = compose.layout_of(frames[0])
-    stack = lambda ids: [torch.cat(group) for group in zip(*(compose.to_tensors(frames[i]) for i in ids))]
+    def stack(ids):
+        return [torch.cat(group) for group in zip(*(compose.to_tensors(frames[i]) for i in ids))]
     parts = [torch.cat([getattr(m, name) for m in motions]) for name in ("there", "back", "share")]
 
     pairs = compose.planes(stack([0, 2]), stack([1, 3]), *parts, layout)
@@ -215,7 +222,7 @@ def test_a_batch_of_times_and_pairs_equals_one_by_one():
 
 @pytest.mark.parametrize("name", ["gbrap", "yuva420p", "yuva444p10le"])
 def test_a_soft_edge_over_transparency_gets_no_dark_fringe(name):
-    # A bright disc of one colour whose hidden surroundings are black: wherever the result is visible, it is that colour.
+    # A bright disc of one colour whose hidden surroundings are black: where the result is visible, it is that colour.
     fmt = pixel_format(name)
     bright = {"y": 0.8, "u": 0.3, "v": 0.7, "g": 0.8, "b": 0.9, "r": 0.7}
     dark = {"y": 0.06, "u": 0.5, "v": 0.5, "g": 0.0, "b": 0.0, "r": 0.0}
@@ -242,7 +249,8 @@ def test_a_soft_edge_over_transparency_gets_no_dark_fringe(name):
 
 
 def test_opacity_itself_blends_like_any_plane():
-    alpha = lambda level: picture("gbrap", 32, 24, lambda kind, x, y: level if kind == "a" else 90)
+    def alpha(level):
+        return picture("gbrap", 32, 24, lambda kind, x, y: level if kind == "a" else 90)
     made = compose.inbetween(alpha(40), alpha(200), Blend().motion(None, None).at([0.25])[0], HALF)
     assert (made.planes[3] == 80).all() and (made.planes[0] == 90).all()
 

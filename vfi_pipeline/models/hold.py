@@ -22,7 +22,7 @@ class Held:
 
 
 class Hold:
-    """Shows the first frame at every t < 1 (the previous frame, not the nearer one: nothing may appear before its time)."""
+    """Shows the first frame at every t < 1: the previous one, not the nearer: nothing may appear before its time."""
 
     name = "hold"
     guide_span: int | None = None

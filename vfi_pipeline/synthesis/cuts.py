@@ -212,15 +212,17 @@ def _match(a: np.ndarray, b: np.ndarray) -> float:
 
 def _residual(a: np.ndarray, b: np.ndarray) -> float:
     """Mean difference, in deviations, that is left when b is warped onto a."""
-    flow = _flow().calc(a, b, None)
-    flow[..., 0] += np.arange(a.shape[1], dtype=np.float32)
-    flow[..., 1] += np.arange(a.shape[0], dtype=np.float32)[:, None]
-    warped = cv2.remap(b, flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    flow = flow_between(a, b)
+    x = flow[..., 0] + np.arange(a.shape[1], dtype=np.float32)
+    y = flow[..., 1] + np.arange(a.shape[0], dtype=np.float32)[:, None]
+    warped = cv2.remap(b, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return float(cv2.absdiff(warped, a).mean()) / 40
 
 
-def _flow() -> cv2.DISOpticalFlow:
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+def flow_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Dense optical flow of two small (h, w) uint8 pictures by DIS: (h, w, 2), px, (dx, dy), a's points seen in b."""
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return np.asarray(dis.calc(a, b, None))  # type: ignore[call-overload]  # None is allowed, the stubs do not say so
 
 
 def _hellinger(a: np.ndarray, b: np.ndarray) -> float:

@@ -159,14 +159,15 @@ def interpolate(
         if slot is None:
             return
     raise UserError(
-        f"The film breaks off after frame {'none' if last is None else last.index}; "
+        f"The film breaks off {'before its first frame' if last is None else f'after frame {last.index}'}; "
         f"output frame {slot.index} needs frame {slot.source + (slot.t > 0)}.",
         "repair the file (ffmpeg -i broken -c copy repaired), or set end= to a time before the damage",
         BAD_INPUT,
     )
 
 
-class _Key(NamedTuple):
+@dataclass(frozen=True)
+class _Key:
     """A source frame that in-betweens start from and lead to.
 
     ``repeats``: it shows the same as the key before it (a long hold), so nothing is made between the two.
@@ -178,7 +179,7 @@ class _Key(NamedTuple):
     starts_shot: bool
     time: Fraction
     repeats: bool = False
-    covers: dict[int, Fraction] = {}
+    covers: dict[int, Fraction] = field(default_factory=dict)
 
 
 class _Maker:
@@ -228,6 +229,8 @@ class _Maker:
             motion = self._motion(key, after)
         with facts.timed("motion"):
             inbetweens = motion.at([float(t) for t in places])
+            if not cut:
+                self._record(motion)
         with facts.timed("compose"):
             for index in [k for k in self.loaded if k not in (key.index, after.index)]:
                 del self.loaded[index]
@@ -235,13 +238,14 @@ class _Maker:
             layout = compose.layout_of(key.frame)
         for slot, t, inbetween in zip(slots, places, inbetweens):
             with facts.timed("compose"), torch.inference_mode():
-                fields = [p.to(device, torch.float32) for p in (inbetween.there, inbetween.back, inbetween.share)]
-                frame = compose.to_frame(compose.planes(first, last, *fields, layout), layout, key.frame, slot.time)
+                there, back, share = (
+                    part.to(device, torch.float32) for part in (inbetween.there, inbetween.back, inbetween.share)
+                )
+                made = compose.planes(first, last, there, back, share, layout)
+                frame = compose.to_frame(made, layout, key.frame, slot.time)
                 if self.options.mask is not None:
                     frame = keep(frame, key.frame if t <= Fraction(1, 2) else after.frame, self.options.mask)
             yield frame
-        if not cut:
-            self._record(motion)
 
     def _motion(self, key: _Key, after: _Key) -> PairMotion:
         """The pair's motion, solved at most once."""
@@ -386,7 +390,7 @@ def _closed(run: list[_Key], held: bool, facts: Statistics) -> list[_Key]:
     if held or len(run) == 1:
         return run
     facts.duplicates += [key.index for key in run[1:]]
-    return [run[0]._replace(covers={key.index: key.time for key in run[1:]})]
+    return [replace(run[0], covers={key.index: key.time for key in run[1:]})]
 
 
 def _neighbours(keys: Iterator[_Key]) -> Iterator[tuple[_Key, _Key | None]]:

@@ -1,0 +1,276 @@
+"""From source frames to output frames: one solve a pair, nothing mixed at cuts, repeats re-timed, bounded reading."""
+
+import weakref
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vfi_pipeline.errors import UserError
+from vfi_pipeline.media.frames import Frame, pixel_format
+from vfi_pipeline.media.timeline import Slot, SourceTimes, Timeline
+from vfi_pipeline.models.blend import Blend, CrossFade
+from vfi_pipeline.models.hold import Hold
+from vfi_pipeline.models.motion import MotionReport
+from vfi_pipeline.synthesis import stream
+from vfi_pipeline.synthesis.mask import Mask
+
+PLAIN = stream.Options(scene=False)
+
+
+def grey(level, time=Fraction(0), name="gray16le", size=(8, 6)):
+    fmt = pixel_format(name)
+    planes = tuple(np.full(fmt.plane_size(k, *size), level, fmt.dtype) for k in range(len(fmt.planes)))
+    return Frame(planes, fmt, *size, time)
+
+
+def film(levels, rate=24, **options):
+    """Frames of one level each, so that an output's level tells what it was mixed of."""
+    return [grey(level, Fraction(k, rate), **options) for k, level in enumerate(levels)]
+
+
+def timeline(count, rate=24, target=60):
+    times = SourceTimes(range(count), Fraction(1, rate), Fraction(1, rate))
+    return times, Timeline(times, Fraction(target))
+
+
+def run(frames, slots, model=None, options=PLAIN, **more):
+    return list(stream.interpolate(enumerate(frames), slots, model or Blend(), options, **more))
+
+
+def level(output):
+    plane = output.frame.planes[0]
+    assert (plane == plane[0, 0]).all()
+    return int(plane[0, 0])
+
+
+class Spy(Blend):
+    """A cross-fade that writes down what it is asked."""
+
+    guide_span = 4
+
+    def __init__(self):
+        self.calls = []
+
+    def motion(self, first, last):
+        assert first.shape == last.shape == (1, 3, 3, 4)
+        self.calls.append((round(float(first.mean()) * 65535), round(float(last.mean()) * 65535)))
+        return self.Pair(self.calls)
+
+    def reset(self):
+        self.calls.append("reset")
+
+    class Pair(CrossFade):
+        def __init__(self, calls):
+            self.calls, self.asked = calls, 0
+
+        def at(self, times):
+            self.calls.append(list(times))
+            self.asked += len(times)
+            return super().at(times)
+
+        def report(self):
+            return MotionReport(nfe=10 * self.asked, min_det=0.5, folded=0.25)
+
+
+@given(rate=st.fractions(min_value=5, max_value=150, max_denominator=1001), count=st.integers(1, 7))
+def test_every_slot_gets_its_frame_in_order_and_the_mix_that_its_time_says(rate, count):
+    times, line = timeline(count, target=rate)
+    levels = [1000 * k * k for k in range(count)]
+    outputs = run(film(levels), line.slots())
+    assert [o.slot for o in outputs] == list(line.slots())
+    for output in outputs:
+        _, time, source, t = output.slot
+        low, high = levels[source], levels[min(source + 1, count - 1)]
+        assert abs(level(output) - (low + float(t) * (high - low))) <= 0.51
+        assert output.frame.time == time and output.made == bool(t)
+
+
+def test_source_frames_pass_through_untouched():
+    rng = np.random.default_rng(0)
+    fmt = pixel_format("yuv420p10le")
+    frames = [
+        Frame(tuple(rng.integers(0, 1024, fmt.plane_size(k, 13, 7)).astype("<u2") for k in range(3)), fmt, 13, 7)
+        for _ in range(4)
+    ]
+    for output in run(frames, timeline(4, target=48)[1].slots()):
+        if not output.slot.t:
+            assert all(p is q for p, q in zip(output.frame.planes, frames[output.slot.source].planes))
+
+
+def test_one_solve_per_pair_for_all_its_times_and_none_where_nothing_is_made():
+    spy, facts = Spy(), stream.Statistics()
+    slots = [Slot(0, Fraction(0), 0, Fraction(0)), *(Slot(k, Fraction(k), 1, Fraction(k, 21)) for k in range(1, 21))]
+    run(film([100, 200, 300, 400]), slots, spy, statistics=facts)
+    assert spy.calls[:3] == ["reset", "reset", (200, 300)]  # pair (0, 1) is left out: no neighbour was seen
+    asked = [call for call in spy.calls[3:] if isinstance(call, list)]
+    assert sum(asked, []) == pytest.approx([k / 21 for k in range(1, 21)])
+    assert max(map(len, asked)) <= stream.AT_ONCE
+    assert (facts.pairs, facts.nfe, facts.min_det, facts.folded) == (1, 200, 0.5, 0.25)
+    assert (facts.made, facts.copied) == (20, 1)
+
+
+def test_neighbouring_pairs_come_in_order_without_a_reset_between():
+    spy = Spy()
+    run(film([100, 200, 300, 400]), timeline(4, target=48)[1].slots(), spy)
+    assert [c for c in spy.calls if not isinstance(c, list)][-3:] == [(100, 200), (200, 300), (300, 400)]
+    assert spy.calls.count("reset") <= 2
+
+
+@pytest.mark.parametrize("at_cut", ["hold", "blend"])
+def test_no_motion_crosses_a_cut_and_hold_mixes_nothing(at_cut):
+    spy, facts = Spy(), stream.Statistics()
+    options = stream.Options(cuts=(2, 40), at_cut=at_cut)
+    outputs = run(film([0, 100, 60000, 60100]), timeline(4)[1].slots(), spy, options, statistics=facts)
+    between = [level(o) for o in outputs if 1 < o.slot.source + o.slot.t < 2]
+    assert len(between) == 2
+    assert between == [100, 100] if at_cut == "hold" else all(100 < v < 60000 for v in between)
+    assert (100, 60000) not in spy.calls
+    at = spy.calls.index((60000, 60100))
+    assert "reset" in spy.calls[at - 2 : at]
+    assert facts.cuts == [2] and facts.cut_times == [Fraction(2, 24)]
+
+
+def test_found_cuts_hold_as_given_ones_do():
+    rng = np.random.default_rng(0)
+    fmt = pixel_format("gray")
+    scenes = [np.kron(rng.integers(0, 256, (14, 24)), np.ones((8, 8))).astype(np.uint8) for _ in range(3)]
+    frames = [Frame((np.roll(scenes[k // 5], k, 1),), fmt, 192, 112) for k in range(15)]
+    facts = stream.Statistics()
+    outputs = run(frames, timeline(15, target=48)[1].slots(), Blend(), stream.Options(), statistics=facts)
+    assert facts.cuts == [5, 10]
+    for output in outputs:
+        if output.slot.source in (4, 9) and output.slot.t:
+            assert np.array_equal(output.frame.planes[0], frames[output.slot.source].planes[0])
+
+
+def test_dedup_spreads_the_motion_over_the_repeats_and_keeps_every_slot():
+    facts = stream.Statistics()
+    times, line = timeline(9, target=24)
+    levels = [0, 0, 1200, 1200, 2400, 2400, 2400, 4200, 4200]  # on twos, once on threes
+    options = stream.Options(scene=False, dedup=True, dedup_threshold=0.1)
+    outputs = run(film(levels), line.slots(), Blend(), options, times=times, statistics=facts)
+    assert [o.slot for o in outputs] == list(line.slots())
+    assert [level(o) for o in outputs] == [0, 600, 1200, 1800, 2400, 3000, 3600, 4200, 4200]
+    assert facts.duplicates == [1, 3, 5, 6]
+
+
+def test_dedup_uses_the_times_of_the_frames():
+    times = SourceTimes([0, 1, 4, 5], Fraction(1, 24), Fraction(1, 24))  # a repeat that stays for three ticks
+    slots = [Slot(0, Fraction(0), 1, Fraction(0)), Slot(1, Fraction(0), 1, Fraction(1, 3))]
+    outputs = run(film([0, 0, 2000, 4000]), slots, Blend(), stream.Options(scene=False, dedup=True), times=times)
+    assert [level(o) for o in outputs] == [500, 1000]
+
+
+@pytest.mark.parametrize("cuts", [(), (12,)])
+def test_a_long_hold_is_held_and_so_is_one_before_a_cut(cuts):
+    levels = [0] * 10 + [3000] * 2 + [6000] * 2 + [9000]
+    times, line = timeline(len(levels), target=48)
+    options = stream.Options(cuts=cuts, dedup=True, dedup_threshold=0.1, dedup_max_span_s=0.2)
+    outputs = run(film(levels), line.slots(), Blend(), options, times=times)
+    got = {o.slot.source + o.slot.t: level(o) for o in outputs}
+    assert all(got[Fraction(k, 2)] == 0 for k in range(19))
+    assert got[Fraction(19, 2)] == 1500  # the last of the hold leads on at the native pace
+    assert got[Fraction(11)] == (3000 if cuts else 4500)
+    assert got[Fraction(23, 2)] == (3000 if cuts else 5250)
+
+
+def test_dedup_does_not_span_two_shots_that_look_alike():
+    levels = [0, 0, 0, 0, 5000]
+    times, line = timeline(5, target=48)
+    outputs = run(film(levels), line.slots(), Blend(), stream.Options(cuts=(2,), dedup=True), times=times)
+    assert [level(o) for o in outputs if o.slot.source < 2] == [0, 0, 0, 0]
+
+
+def test_equal_frames_give_that_frame_whatever_the_model_says():
+    class Wild(Spy):
+        def motion(self, first, last):
+            raise AssertionError("nothing to estimate")
+
+    facts = stream.Statistics()
+    outputs = run(film([700, 700]), timeline(2)[1].slots(), Wild(), statistics=facts)
+    assert {level(o) for o in outputs} == {700} and not any(o.made for o in outputs)
+    assert facts.held == len(outputs) - facts.copied > 0
+
+
+def test_the_mask_keeps_the_nearer_source_frame():
+    mask = np.zeros((6, 8), np.float32)
+    mask[:, :4] = 1
+    options = stream.Options(scene=False, mask=Mask(mask))
+    slots = [Slot(0, Fraction(0), 0, Fraction(1, 4)), Slot(1, Fraction(0), 0, Fraction(3, 4))]
+    early, late = run(film([0, 40000]), slots, Blend(), options)
+    assert [int(o.frame.planes[0][3, 1]) for o in (early, late)] == [0, 40000]
+    assert [int(o.frame.planes[0][3, 6]) for o in (early, late)] == [10000, 30000]
+
+
+def test_hold_shows_source_frames_only():
+    outputs = run(film([5, 900, 20]), timeline(3)[1].slots(), Hold())
+    assert [level(o) for o in outputs] == [5, 5, 5, 900, 900, 20, 20, 20]
+
+
+@pytest.mark.parametrize(
+    "options", [PLAIN, stream.Options(), stream.Options(dedup=True)], ids=["plain", "scene", "scene and dedup"]
+)
+def test_reading_ahead_is_bounded_and_so_is_what_is_alive(options):
+    ahead, alive = [], set()
+
+    def frames():
+        for k in range(120):
+            plane = np.full((6, 8), 300 * (k // 2), "<u2")
+            alive.add(k)
+            weakref.finalize(plane, alive.discard, k)
+            ahead.append(k)
+            yield k, Frame((plane,), pixel_format("gray16le"), 8, 6, Fraction(k, 24))
+
+    times, line = timeline(120, target=48)
+    for output in stream.interpolate(frames(), line.slots(), Blend(), options, times):
+        assert ahead[-1] - output.slot.source <= stream.CONTEXT_AFTER
+        assert len(alive) <= stream.CONTEXT_AFTER + 4
+
+
+def test_a_segment_with_context_equals_the_whole_film():
+    levels = [0, 0, 900, 900, 1800, 2700, 2700, 3600, 3600, 4500, 5400, 6300]
+    times, line = timeline(12)
+    options = stream.Options(cuts=(5,), dedup=True, dedup_threshold=0.05)
+    frames = list(enumerate(film(levels)))
+    whole = [level(o) for o in stream.interpolate(frames, line.slots(), Blend(), options, times)]
+    for cut in (7, 13, 20):
+        parts = []
+        for start, stop in ((0, cut), (cut, len(line))):
+            low, high = line.sources(start, stop)
+            inside = [f for f in frames if low - stream.CONTEXT_BEFORE <= f[0] <= high + stream.CONTEXT_AFTER]
+            parts += [level(o) for o in stream.interpolate(inside, line.slots(start, stop), Blend(), options, times)]
+        assert parts == whole
+
+
+def test_a_film_that_breaks_off_says_so():
+    with pytest.raises(UserError, match="breaks off after frame 2"):
+        run(film([0, 1, 2]), timeline(6)[1].slots())
+    with pytest.raises(UserError, match="breaks off before its first frame"):
+        run([], timeline(2)[1].slots())
+
+
+def test_a_picture_that_changes_its_size_is_refused_with_the_time():
+    frames = [*film([0, 1]), grey(2, Fraction(2, 24), size=(10, 6))]
+    with pytest.raises(UserError, match="changes from 8x6 gray16le to 10x6 gray16le at frame 2") as error:
+        run(frames, timeline(3)[1].slots())
+    assert "0.083" in str(error.value)
+
+
+def test_no_slots_need_no_frames():
+    assert run([], []) == []
+
+
+def test_the_guide_follows_the_models_span():
+    spans = []
+
+    class Small(Spy):
+        def motion(self, first, last):
+            spans.append(tuple(first.shape))
+            return CrossFade()
+
+    run(film([0, 1]), timeline(2)[1].slots(), Small())
+    assert spans == [(1, 3, 3, 4)] and torch.is_inference_mode_enabled() is False
