@@ -512,6 +512,7 @@ def _gather_images(segments: Sequence[Segment], encoding: Encoding, target: Path
         raise UserError(
             f"{total} pictures cannot all be called {encoding.pattern}.", "a pattern such as frames/%08d.png.", USAGE
         )
+    ours = not target.exists()
     try:
         target.mkdir(parents=True, exist_ok=True)
         number = 0
@@ -526,6 +527,8 @@ def _gather_images(segments: Sequence[Segment], encoding: Encoding, target: Path
                 except OSError:
                     shutil.copyfile(image, goal)
     except OSError as error:
+        if ours:
+            shutil.rmtree(target, ignore_errors=True)
         raise _unwritable(target, error) from error
     if number != total:
         raise UserError(
