@@ -11,7 +11,9 @@ import pytest
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import journal as journals
-from vfi_pipeline.jobs.journal import Done, Journal, Lock, file_fingerprint, lock_holder, open_journal, work_folder
+from vfi_pipeline.jobs.fingerprint import file_fingerprint
+from vfi_pipeline.jobs.journal import Done, Journal, open_journal, work_folder
+from vfi_pipeline.jobs.lock import Lock, lock_holder
 
 FACTS = {"input.size": "10", "crf": "16"}
 
@@ -95,7 +97,7 @@ def test_any_change_of_a_file_shows(tmp_path):
 def test_the_lock_belongs_to_one_process_and_names_it(folder):
     holder = subprocess.Popen(
         [sys.executable, "-c",
-         "import sys; from pathlib import Path; from vfi_pipeline.jobs.journal import Lock\n"
+         "import sys; from pathlib import Path; from vfi_pipeline.jobs.lock import Lock\n"
          "with Lock(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()", str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

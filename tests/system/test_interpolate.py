@@ -382,10 +382,10 @@ def test_overwriting_is_done_when_asked(good, tmp_path):
 
 
 def test_a_disk_that_is_too_full_is_told_before_the_start(command, tmp_path, monkeypatch):
-    from vfi_pipeline.jobs import local
+    from vfi_pipeline.jobs import space
 
     clips.make_clip(tmp_path / "a.mkv", frames=3)
-    monkeypatch.setattr(local, "_free", lambda folder: 1000)
+    monkeypatch.setattr(space, "free_bytes", lambda folder: 1000)
     result = command("input=a.mkv", "multi=2")
     assert result.code == 4 and "are free" in result.err and "check_space=off" in result.err
     assert command("input=a.mkv", "multi=2", "check_space=off").code == 0

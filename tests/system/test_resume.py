@@ -15,7 +15,8 @@ import pytest
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import local
-from vfi_pipeline.jobs.journal import Lock, work_folder
+from vfi_pipeline.jobs.journal import work_folder
+from vfi_pipeline.jobs.lock import Lock
 
 JOB = ("input=a.mkv", "multi=2", "output=b.mkv", "segment=0.2")  # 25 fps: 5 source and 10 output frames a segment
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vfi_pipeline.errors import DONE, UserError
-from vfi_pipeline.jobs import local, names
-from vfi_pipeline.jobs.local import Method, Outcome
+from vfi_pipeline.jobs import local, names, report
+from vfi_pipeline.jobs.local import Outcome
+from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
+from vfi_pipeline.jobs.prepare import prepare
 from vfi_pipeline.jobs.sources import Film, films
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ def run(options: Options, method: Method, command: str, say: Callable[[str], Non
         UserError: if there is only one film and it failed.
     """
     if options.status and not options.inputs:
-        for line in local.status(Path(options.output or "").absolute()):
+        for line in report.status(Path(options.output or "").absolute()):
             say(line)
         return DONE
     todo = films(options.inputs)
@@ -70,9 +72,9 @@ def _many(
 def _one(
     film: Film, options: Options, method: Method, command: str, inputs: list[Path], many: bool, taken: dict[Path, Film]
 ) -> Outcome:
-    plan = local.prepare(film, options, method, inputs, many)
+    plan = prepare(film, options, method, inputs, many)
     if options.status:
-        return Outcome(None, tuple(local.status(plan.target)))
+        return Outcome(None, tuple(report.status(plan.target)))
     if not options.benchmark:
         if plan.target in taken:
             raise UserError(
@@ -81,7 +83,7 @@ def _one(
             )
         taken[plan.target] = film
     if options.dry_run:
-        return local.show(plan, film, options, method)
+        return Outcome(None, tuple(report.show(plan, options, method)))
     # In a batch that is started again, what was finished before is not made again and is no failure.
     if many and not options.overwrite and not options.benchmark and names.existing(plan.target):
         return Outcome(None, (f"{film.label}: {plan.target.name} exists already; overwrite=true makes it again.",))

@@ -1,4 +1,4 @@
-"""The work folder beside an output: its lock, its journal, and what must not have changed for a job to go on.
+"""The work folder beside an output, its journal, and what must not have changed for a job to go on.
 
 ``clip_60fps.mp4.vfi-work/`` holds ``lock``, ``journal.json`` and the finished segments. The journal is written beside
 itself, flushed to the disk and renamed into place, after the segment it speaks of has been flushed: whenever the power
@@ -12,23 +12,16 @@ import json
 import logging
 import os
 import shutil
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
-
-try:
-    import fcntl
-except ImportError:  # not a Unix: no lock that the system drops for a killed process
-    fcntl = None  # type: ignore[assignment]
+from vfi_pipeline.errors import USAGE, UserError
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".vfi-work"
-_SAMPLE = 1 << 20
 
 
 def work_folder(target: Path) -> Path:
@@ -38,37 +31,6 @@ def work_folder(target: Path) -> Path:
     if len(os.fsencode(name)) > 200:
         name = name[:40] + "-" + hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
     return target.parent / (name + SUFFIX)
-
-
-def file_fingerprint(path: Path) -> dict[str, str]:
-    """Size, time of change, and a hash of the first and last mebibyte of a file."""
-    stat = path.stat()
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(_SAMPLE))
-        if stat.st_size > _SAMPLE:
-            file.seek(max(_SAMPLE, stat.st_size - _SAMPLE))
-            digest.update(file.read(_SAMPLE))
-    return {"size": str(stat.st_size), "mtime": str(stat.st_mtime_ns), "content": digest.hexdigest()[:32]}
-
-
-def files_fingerprint(paths: tuple[Path, ...]) -> dict[str, str]:
-    """The same for an image sequence: names, sizes and times of all, content of the first and the last."""
-    digest = hashlib.sha256()
-    for path in paths:
-        stat = path.stat()
-        digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
-    ends = [file_fingerprint(path)["content"] for path in (paths[0], paths[-1])]
-    return {"files": str(len(paths)), "listing": digest.hexdigest()[:32], "content": "".join(ends)[:64]}
-
-
-def content_hash(path: Path) -> str:
-    """SHA-256 of a whole file, 32 hex digits: for weights, masks and cut lists."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_SAMPLE):
-            digest.update(block)
-    return digest.hexdigest()[:32]
 
 
 @dataclass
@@ -160,86 +122,6 @@ def open_journal(folder: Path, fingerprint: Mapping[str, str], command: str, res
     return journal
 
 
-class Lock:
-    """The right to work in a folder; the system drops it when the process ends, however it ends."""
-
-    def __init__(self, folder: Path) -> None:
-        """Takes the lock, making the folder if it is missing.
-
-        Raises:
-            UserError: if another process holds it (naming its pid), or the folder cannot be made.
-        """
-        self.path = folder / "lock"
-        while True:
-            try:
-                folder.mkdir(exist_ok=True)
-                self._file = self.path.open("a+")
-            except FileNotFoundError:
-                if not folder.parent.is_dir():
-                    raise UserError(
-                        f"The folder {folder.parent} does not exist.", "make it first.", ENVIRONMENT
-                    ) from None
-                continue  # another process removed the folder when it had finished
-            except OSError as error:
-                raise UserError(
-                    f"Nothing can be written in {folder.parent} ({error.strerror}).",
-                    "output= in another folder.",
-                    ENVIRONMENT,
-                ) from error
-            if fcntl is not None and not self._acquire():
-                holder = _holder(self._file)
-                self._file.close()
-                raise UserError(
-                    f"Another run is making {folder.name.removesuffix(SUFFIX)} already ({holder}).",
-                    "wait for it, stop it, or choose another output=.",
-                    ENVIRONMENT,
-                )
-            try:
-                if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
-                    break
-            except FileNotFoundError:
-                pass
-            self._file.close()  # the holder before us removed the file that we now have locked: take the new one
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
-
-    def _acquire(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            log.warning("This file system has no locks (%s): start no second run for the same output.", error.strerror)
-        return True
-
-    def release(self) -> None:
-        """Gives the lock back."""
-        self._file.close()
-
-    def __enter__(self) -> Lock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
-def lock_holder(folder: Path) -> str | None:
-    """Who works in ``folder`` now (``pid 123 on host``), or None. Takes nothing."""
-    if fcntl is None:
-        return None
-    try:
-        with (folder / "lock").open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _holder(file)
-    except OSError:
-        pass
-    return None
-
-
 def write_durably(path: Path, content: bytes) -> None:
     """Writes ``content`` beside ``path``, flushes it to the disk and renames it into place."""
     beside = path.with_name(path.name + ".new")
@@ -285,11 +167,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _holder(file: Any) -> str:
-    file.seek(0)
-    return file.read(200).strip() or "its pid is not known yet"
 
 
 def _texts(mapping: Mapping[str, Any]) -> dict[str, str]:

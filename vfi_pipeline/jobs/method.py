@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from vfi_pipeline.errors import UserError
-from vfi_pipeline.jobs.journal import content_hash
-from vfi_pipeline.jobs.local import Method, resolve_device
+from vfi_pipeline.errors import ENVIRONMENT, UserError
+from vfi_pipeline.jobs.fingerprint import content_hash
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.values import unknown
 from vfi_pipeline.models.shipped import locate, shipped
+
+if TYPE_CHECKING:
+    from vfi_pipeline.models.motion import MotionModel
+
+
+@dataclass(frozen=True)
+class Method:
+    """The motion model of a job: how to build it, and all that changes its pictures, for the fingerprint.
+
+    ``build`` loads torch and the weights, so it is called only when frames are to be made.
+    """
+
+    name: str
+    build: Callable[[], MotionModel]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose_method(
@@ -69,6 +84,21 @@ def choose_method(
             raise
 
     return Method(name, build, described)
+
+
+def resolve_device(text: str) -> str:
+    """``auto`` as ``cuda`` or ``cpu``; UserError if the device asked for is not there."""
+    import torch
+
+    if text == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if text.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"device={text}, but torch {torch.__version__} sees no CUDA device here.", "device=cpu.", ENVIRONMENT
+        )
+    if text.startswith("cuda:") and int(text[5:]) >= torch.cuda.device_count():
+        raise UserError(f"There is no {text}, only {torch.cuda.device_count()} of them.", "device=cuda:0.", ENVIRONMENT)
+    return text
 
 
 def _set(settings: dict[str, Any], path: list[str], text: str, key: str, name: str) -> None:

@@ -1,0 +1,39 @@
+"""What a file, or a sequence of files, must still be for work on it to go on."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_SAMPLE = 1 << 20
+
+
+def file_fingerprint(path: Path) -> dict[str, str]:
+    """Size, time of change, and a hash of the first and last mebibyte of a file."""
+    stat = path.stat()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(_SAMPLE))
+        if stat.st_size > _SAMPLE:
+            file.seek(max(_SAMPLE, stat.st_size - _SAMPLE))
+            digest.update(file.read(_SAMPLE))
+    return {"size": str(stat.st_size), "mtime": str(stat.st_mtime_ns), "content": digest.hexdigest()[:32]}
+
+
+def files_fingerprint(paths: tuple[Path, ...]) -> dict[str, str]:
+    """The same for an image sequence: names, sizes and times of all, content of the first and the last."""
+    digest = hashlib.sha256()
+    for path in paths:
+        stat = path.stat()
+        digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    ends = [file_fingerprint(path)["content"] for path in (paths[0], paths[-1])]
+    return {"files": str(len(paths)), "listing": digest.hexdigest()[:32], "content": "".join(ends)[:64]}
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a whole file, 32 hex digits: for weights, masks and cut lists."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_SAMPLE):
+            digest.update(block)
+    return digest.hexdigest()[:32]

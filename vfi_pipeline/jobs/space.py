@@ -1,0 +1,48 @@
+"""Room on the disk."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
+from vfi_pipeline.jobs.journal import Journal
+from vfi_pipeline.jobs.plan import Plan
+from vfi_pipeline.jobs.sources import Film
+from vfi_pipeline.jobs.values import size_text
+
+
+def check_space(plan: Plan, journal: Journal) -> None:
+    free = free_bytes(plan.target.parent)
+    have = sum(int(done.size) for done in journal.done.values())
+    needed = plan.disk_bytes - have
+    if free is not None and needed > free:
+        raise UserError(
+            f"About {size_text(needed)} are needed in {plan.target.parent}, and {size_text(free)} are free.",
+            "free some space, output= on another disk, or check_space=off if you know better.",
+            ENVIRONMENT,
+        )
+
+
+def free_bytes(folder: Path) -> int | None:
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def environment_error(error: OSError, target: Path, film: Film) -> UserError:
+    if not all(file.exists() for file in film.files):
+        return UserError(f"{film.label} is gone.", "put it back, then the same command again.", BAD_INPUT)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"The disk of {target.parent} is full.", "free some space, then the same command again.", ENVIRONMENT
+        )
+    what = f" ({error.filename})" if error.filename else ""
+    return UserError(
+        f"{target.name} cannot be written: {error.strerror or error}{what}.", "see to it, then the same command again.",
+        ENVIRONMENT,
+    )  # fmt: skip
