@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,6 +94,15 @@ class _Triplets(Dataset[Triplet]):
     def __len__(self) -> int:
         """A nominal epoch; any counter is a valid index."""
         return self.length
+
+    def textures(self, per_film: int = 2) -> list[np.ndarray]:
+        """A few pictures of each film, evenly spread: textures for ``SyntheticMotion``."""
+        places = (np.arange(per_film) + 0.5) / per_film
+        return [
+            self._pictures(k, np.array([int(place * len(film))]))[0]
+            for k, film in enumerate(self.films)
+            for place in places
+        ]
 
     def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -192,14 +202,131 @@ class MemoryClips(_Triplets):
             self.skipped,
         )
 
-    def textures(self, per_clip: int = 2) -> list[np.ndarray]:
-        """A few pictures of each clip, evenly spread: textures for ``SyntheticMotion``."""
-        places = (np.arange(per_clip) + 0.5) / per_clip
-        return [clip[int(place * len(clip))] for clip in self.pictures for place in places]
-
     def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
         return self.pictures[film][frames]
 
     def __getitem__(self, counter: int) -> Triplet:
         random = np.random.default_rng([self.seed, counter])
         return self._sample(self.draw(random), random)
+
+
+class FilmFolder(_Triplets):
+    """Triplets from films of any length: frames are decoded when they are needed, none is kept on disk.
+
+    Only the index of each film is made beforehand, and cached. A sample seeks to the keyframe before a *window* of
+    neighbouring frames and decodes as far as the window's end; ``reuse`` successive samples share a window, because
+    decoding costs far more than cropping. A loader process keeps its ``kept`` latest windows.
+
+    Args:
+        paths: the films. One that cannot be read is left out with a warning (``skipped`` counts them).
+        augmentation, seed, spans, middles, centred, least_motion, longest, cache, length: as in ``MemoryClips``.
+        reuse: samples drawn from one window; 1 decodes anew for each.
+        window: frames in a window.
+        most_s: of a longer film only stretches are used, evenly spread, this many seconds in all. None: all of it.
+
+    Raises:
+        UserError: if no film can be read, or none holds a triplet.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path | str],
+        augmentation: Augmentation = DEFAULT,
+        seed: int = 0,
+        spans: tuple[int, int] = (2, 12),
+        middles: int = 1,
+        centred: bool = False,
+        least_motion: float = 0.3,
+        longest: int | None = None,
+        cache: Path | None = None,
+        length: int = 100_000,
+        reuse: int = 4,
+        window: int = 24,
+        kept: int = 4,
+        most_s: float | None = 900.0,
+        threads: int = 2,
+    ) -> None:
+        super().__init__(augmentation, seed, length)
+        self.longest, self.reuse, self.window, self.kept = longest, reuse, max(window, spans[1] + 1), kept
+        self.films, self.skipped = [], 0
+        for path in map(Path, paths):
+            try:
+                facts = video_facts(path)
+                if not augmentation.fits(*shrunk(facts.width, facts.height, longest)):
+                    raise UserError(
+                        f"{path} is {facts.width}x{facts.height}, too small for the crops.", "Lower data.crop."
+                    )
+                self.films.append(film_index(path, None, cache, most_s, threads))
+            except UserError as error:
+                log.warning("Left out: %s", error.args[0])
+                self.skipped += 1
+        if not self.films:
+            raise UserError(
+                f"None of the {len(paths)} films can be used.",
+                "See the warnings above for each one's reason.",
+                BAD_INPUT,
+            )
+        self.draw = TripletDraw(self.films, spans, middles, centred, least_motion)
+        self._windows: OrderedDict[tuple[int, int], dict[int, np.ndarray]] = OrderedDict()
+        log.info(
+            "%d films, %d frames, %d pairs, by motion %s; %d left out",
+            len(self.films),
+            sum(map(len, self.films)),
+            len(self.draw),
+            self.draw.counts(),
+            self.skipped,
+        )
+
+    def __getitem__(self, counter: int) -> Triplet:
+        group, place = divmod(counter, self.reuse)
+        # The group's first draw places the window; the others are drawn from what lies inside it.
+        lead = self.draw(np.random.default_rng([self.seed, 4, group]))
+        random = np.random.default_rng([self.seed, 5, counter])
+        begin = self._begin(lead.film, int(lead.frames[0]))
+        draw = lead if place == 0 else self.draw.within(lead.film, begin, begin + self.window, random) or lead
+        try:
+            return self._sample(draw, random)
+        except UserError as error:
+            # A film that broke since it was indexed must not end a run of days.
+            log.warning("Sample %d skipped: %s", counter, error.args[0])
+            return self[counter + 1_000_003]
+
+    def _begin(self, film: int, first: int) -> int:
+        """Where the window for a triplet from ``first`` on begins: there, or earlier near the end of a stretch."""
+        low, high = self._stretch(film, first)
+        return max(low, min(first, high - self.window))
+
+    def _stretch(self, film: int, frame: int) -> tuple[int, int]:
+        """The frames without a hole in time around ``frame``: a window across a hole would decode all of the hole."""
+        pts = self.films[film].pts
+        gaps = np.diff(pts)
+        holes = np.flatnonzero(gaps > 8 * np.median(gaps)) + 1
+        place = int(np.searchsorted(holes, frame, side="right"))
+        return int(holes[place - 1]) if place else 0, int(holes[place]) if place < len(holes) else len(pts)
+
+    def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
+        pts = self.films[film].pts
+        window = self._window(film, int(frames[0]), int(frames[-1]))
+        missing = [int(frame) for frame in frames if int(pts[frame]) not in window]
+        if missing:
+            raise UserError(
+                f"{self.films[film].path} no longer decodes as it did when it was indexed.",
+                "Remove it from the folder, or touch it so that it is indexed again.",
+                BAD_INPUT,
+            )
+        return np.stack([window[int(pts[frame])] for frame in frames])
+
+    def _window(self, film: int, first: int, last: int) -> dict[int, np.ndarray]:
+        """Decoded pictures by pts, at least those from ``first`` to ``last``."""
+        for key, held in self._windows.items():
+            if key[0] == film and key[1] <= first and last < key[1] + self.window:
+                self._windows.move_to_end(key)
+                return held
+        pts, begin = self.films[film].pts, self._begin(film, first)
+        end = min(begin + self.window, self._stretch(film, first)[1])
+        stop = int(pts[end]) if end < len(pts) else None
+        decoded = dict(read_pictures(self.films[film].path, int(pts[begin]), stop, self.longest))
+        self._windows[film, begin] = decoded
+        while len(self._windows) > self.kept:
+            self._windows.popitem(last=False)
+        return decoded

@@ -69,7 +69,8 @@ class TripletDraw:
                     kind[moved < self.least_motion] = len(ends)
                     for k in np.unique(kind[kind < len(ends)]):
                         starts = np.flatnonzero(kind == k)
-                        rows = np.stack([np.full_like(starts, r), starts, np.full_like(starts, span)], axis=1)
+                        ends_at = run[starts], run[starts + span]
+                        rows = np.stack([np.full_like(starts, r), starts, np.full_like(starts, span), *ends_at], axis=1)
                         table[k].setdefault(number, []).append(rows)
         self._table = [{film: np.concatenate(rows).astype(np.int32) for film, rows in of.items()} for of in table]
         weights = np.array([weight if of else 0.0 for of, (_, weight) in zip(self._table, self.classes)])
@@ -94,16 +95,32 @@ class TripletDraw:
         """One triplet."""
         of = self._table[random.choice(len(self._table), p=self._weights)]
         film = list(of)[random.integers(len(of))]
-        r, start, span = of[film][random.integers(len(of[film]))]
-        run = self._runs[film][r]
-        if self.centred:
-            inner = np.array([round(span / 2)]) if self.middles else np.zeros(0, int)
+        return self._drawn(film, of[film][random.integers(len(of[film]))], random)
+
+    def within(self, film: int, begin: int, end: int, random: np.random.Generator) -> Draw | None:
+        """One triplet of ``film`` whose frames all lie in ``begin ... end - 1``; None if there is none."""
+        found, weights = [], []
+        for of, weight in zip(self._table, self._weights):
+            rows = of.get(film)
+            if rows is None or not weight:
+                continue
+            rows = rows[(rows[:, 3] >= begin) & (rows[:, 4] < end)]
+            if len(rows):
+                found.append(rows)
+                weights.append(weight)
+        if not found:
+            return None
+        rows = found[random.choice(len(found), p=np.array(weights) / sum(weights))]
+        return self._drawn(film, rows[random.integers(len(rows))], random)
+
+    def _drawn(self, film: int, row: np.ndarray, random: np.random.Generator) -> Draw:
+        r, start, span = row[:3]
+        if not self.middles:
+            inner = np.zeros(0, int)
+        elif self.centred:
+            inner = np.array([round(span / 2)])
         else:
-            inner = (
-                np.sort(random.choice(np.arange(1, span), size=self.middles, replace=False))
-                if self.middles
-                else np.zeros(0, int)
-            )
-        frames = run[start + np.concatenate(([0], inner, [span])).astype(int)]
+            inner = np.sort(random.choice(np.arange(1, span), size=self.middles, replace=False))
+        frames = self._runs[film][r][start + np.concatenate(([0], inner, [span])).astype(int)]
         pts = self.films[film].pts[frames].astype(np.float64)
         return Draw(film, frames, ((pts - pts[0]) / (pts[-1] - pts[0])).astype(np.float32))

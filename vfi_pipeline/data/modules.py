@@ -15,11 +15,21 @@ from torch.utils.data import DataLoader, Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
-from vfi_pipeline.data.clips import MemoryClips, find_films, split_films, usable_films
+from vfi_pipeline.data.clips import FilmFolder, MemoryClips, find_films, split_films, usable_films
 from vfi_pipeline.data.digits import DigitSplit, PairedDigits, UnpairedDigits, load_digits
+from vfi_pipeline.data.pairs import (
+    ImagePairs,
+    ImageSequences,
+    UnpairedFolders,
+    listed_pairs,
+    matched_pairs,
+    split_list,
+    vimeo90k,
+)
 from vfi_pipeline.data.sampler import Mixed, Shuffled, StepSampler
 from vfi_pipeline.data.synthetic import Recipe, SyntheticMotion
-from vfi_pipeline.data.textures import bundled_textures, own_textures, split_textures
+from vfi_pipeline.data.textures import bundled_textures, image_files, own_textures, split_textures
+from vfi_pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -316,7 +326,7 @@ class Clips(Batches):
         return Augmentation.none(min(self.val_crop, self.augmentation.crop))
 
     def train_set(self) -> Dataset:
-        clips = MemoryClips(self.films()[0], self.augmentation, self.seed, self.spans, self.middles, **self.options)
+        clips = self._set(self.films()[0], self.augmentation, self.seed, spans=self.spans, middles=self.middles)
         if not self.synthetic:
             return clips
         made = SyntheticMotion(
@@ -331,16 +341,11 @@ class Clips(Batches):
 
     def val_set(self) -> Dataset:
         films = self.films()[1] or self.films()[0]
-        return MemoryClips(
-            films,
-            self._val_augmentation(),
-            0,
-            (2, 2),
-            1,
-            centred=True,
-            length=self.val_samples,
-            **self.options,
-        )
+        which = {"spans": (2, 2), "middles": 1, "centred": True, "length": self.val_samples}
+        return self._set(films, self._val_augmentation(), 0, **which)
+
+    def _set(self, films: list[Path], augmentation: Augmentation, seed: int, **which: Any) -> MemoryClips | FilmFolder:
+        return MemoryClips(films, augmentation, seed, **{**self.options, **which})
 
     def facts(self) -> dict[str, Any]:
         train, held = self.films()
@@ -353,3 +358,149 @@ class Clips(Batches):
             "spans": list(self.spans),
             "synthetic": self.synthetic,
         }
+
+
+class Films(Clips):
+    """A folder of films of any size: indexed once, decoded on demand. Arguments as for ``Clips``, and those of
+    ``FilmFolder``: ``reuse``, ``window``, ``most_s``. Nothing is held in memory, so ``memory_gb`` does not apply."""
+
+    def __init__(
+        self, root: str | list[str], reuse: int = 4, window: int = 24, most_s: float | None = 900.0, **options: Any
+    ) -> None:
+        super().__init__(root, **options)
+        self.decoding = {"reuse": reuse, "window": window, "most_s": most_s}
+        self.options.pop("memory_gb")
+
+    def _set(self, films: list[Path], augmentation: Augmentation, seed: int, **which: Any) -> FilmFolder:
+        return FilmFolder(films, augmentation, seed, **{**self.options, **self.decoding, **which})
+
+
+class Vimeo90k(Batches):
+    """Vimeo90K, triplets or septuplets, whichever ``root`` holds; its own test list is the validation and test set.
+
+    Args:
+        root: the unpacked ``vimeo_triplet`` or ``vimeo_septuplet``.
+        crop: side of the training crops, at most 256.
+        spans, middles: of septuplets: frames from first to last, and true frames between.
+        val_samples: of the test list, evenly spread, for validation during training; the final test takes all.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        crop: int = 192,
+        augmentation: Augmentation | None = None,
+        spans: tuple[int, int] = (2, 6),
+        middles: int = 1,
+        val_samples: int = 128,
+        batch_size: int = 16,
+        steps: int = 1000,
+        workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, seed)
+        self.root, self.augmentation = Path(root), augmentation or Augmentation(crop, scale=(0.8, 1.2))
+        self.spans, self.middles, self.val_samples = tuple(spans), middles, val_samples
+
+    def train_set(self) -> Dataset:
+        found = vimeo90k(self.root, "train")
+        return Shuffled(ImageSequences(found, self.augmentation, self.spans, self.middles), self.seed)
+
+    def val_set(self) -> Dataset:
+        found = vimeo90k(self.root, "test")
+        kept = np.unique(np.linspace(0, len(found) - 1, min(self.val_samples, len(found))).round().astype(int))
+        return ImageSequences([found[k] for k in kept])
+
+    def test_set(self) -> Dataset:
+        return ImageSequences(vimeo90k(self.root, "test"))
+
+    def facts(self) -> dict[str, Any]:
+        counts = {part: len(vimeo90k(self.root, part)) for part in ("train", "test")}
+        return {"set": "Vimeo90K (Xue et al. 2019)", "root": str(self.root), **counts, "crop": self.augmentation.crop}
+
+
+class Pairs(Batches):
+    """Image pairs for paired L2: from a list, or from two folders whose images are named alike.
+
+    Args:
+        pairs: a text file with two paths a line; else ``first`` and ``last``, two folders.
+        size: side (or (height, width)) that all are resized to; None keeps the images' own.
+        val_share: share of the pairs that is held out.
+    """
+
+    def __init__(
+        self,
+        pairs: str | None = None,
+        first: str | None = None,
+        last: str | None = None,
+        size: int | tuple[int, int] | None = 64,
+        flip: float = 0.5,
+        val_share: float = 0.1,
+        batch_size: int = 16,
+        steps: int = 1000,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, seed)
+        self.pairs, self.first, self.last = pairs, first, last
+        self.size = size if size is None or isinstance(size, int) else (int(size[0]), int(size[1]))
+        self.flip, self.val_share = flip, val_share
+
+    def found(self) -> list[tuple[Path, Path]]:
+        """All pairs."""
+        if self.pairs is not None:
+            return listed_pairs(Path(self.pairs))
+        if self.first is None or self.last is None:
+            raise UserError(
+                "No image pairs are given.", "Give data.pairs=list.txt, or data.first and data.last folders."
+            )
+        return matched_pairs(Path(self.first), Path(self.last))
+
+    def train_set(self) -> Dataset:
+        return Shuffled(ImagePairs(split_list(self.found(), self.val_share)[0], self.size, self.flip), self.seed)
+
+    def val_set(self) -> Dataset:
+        return ImagePairs(split_list(self.found(), self.val_share)[1], self.size)
+
+    def facts(self) -> dict[str, Any]:
+        return {"pairs": len(self.found()), "list": self.pairs, "folders": [self.first, self.last], "size": self.size}
+
+
+class Strangers(Batches):
+    """Two folders of unrelated images, for WGAN-GP.
+
+    Args:
+        source, target: the folders.
+        size: side (or (height, width)) that all are resized to.
+        val_share: share of each folder that is held out.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        target: str,
+        size: int | tuple[int, int] = 64,
+        flip: float = 0.5,
+        val_share: float = 0.1,
+        batch_size: int = 32,
+        steps: int = 1000,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, seed)
+        self.source, self.target, self.flip, self.val_share = source, target, flip, val_share
+        self.size = size if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+    def train_set(self) -> Dataset:
+        sides = (split_list(image_files(Path(root)), self.val_share)[0] for root in (self.source, self.target))
+        return UnpairedFolders(*sides, self.size, self.flip, self.seed)
+
+    def val_set(self) -> Dataset:
+        sources, targets = (
+            split_list(image_files(Path(root)), self.val_share)[1] for root in (self.source, self.target)
+        )
+        return UnpairedFolders(sources, targets, self.size, 0.0, self.seed, length=max(16, len(sources)))
+
+    def facts(self) -> dict[str, Any]:
+        counts = [len(image_files(Path(root))) for root in (self.source, self.target)]
+        return {"folders": [self.source, self.target], "images": counts, "size": self.size}

@@ -65,10 +65,10 @@ def read_pictures(
         stream = container.streams.best("video")
         stream.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
         stream.codec_context.thread_count = threads
-        if start is not None:
-            container.seek(start, stream=stream, backward=True)
         got = False
         try:
+            if start is not None:
+                container.seek(start, stream=stream, backward=True)
             for frame in container.decode(stream):
                 if frame.pts is None or (start is not None and frame.pts < start):
                     continue
