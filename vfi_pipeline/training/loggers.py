@@ -109,6 +109,14 @@ def log_animation(loggers: Sequence[Logger], run_dir: Path, name: str, frames: T
     return path
 
 
+def finish(loggers: Sequence[Logger]) -> None:
+    """Closes what is open, so that the next run of a sweep starts its own."""
+    if any(isinstance(logger, WandbLogger) for logger in loggers):
+        import wandb
+
+        wandb.finish()
+
+
 def _has_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True

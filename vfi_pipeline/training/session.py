@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from vfi_pipeline.models.checkpoint import Card, save_model
 from vfi_pipeline.training.callbacks import EMA, load_weights
 from vfi_pipeline.training.facts import run_facts
-from vfi_pipeline.training.loggers import log_facts
+from vfi_pipeline.training.loggers import finish, log_facts
 from vfi_pipeline.training.resume import Resume, RunState, check_same, read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ def train(
             "steps_of_this_start": trainer.global_step - first,
         }
         export(module, facts, metrics, run_dir, name)
+        finish(trainer.loggers)
     return metrics
 
 

@@ -1,0 +1,145 @@
+"""A run that was stopped and goes on is the run that was not stopped: weights, averages, rates, random numbers, data."""
+
+import pickle
+import random
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from pytorch_lightning import Callback
+
+from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.training.callbacks import EMA
+from vfi_pipeline.training.resume import (
+    Resume,
+    RunState,
+    check_same,
+    find_resume,
+    random_state,
+    read_checkpoint,
+    set_random_state,
+)
+
+KINDS = {"paired": (tiny.paired, True), "adversarial": (tiny.adversarial, False)}
+
+
+class Trace(Callback):
+    """Writes down what every step saw and did."""
+
+    def __init__(self):
+        self.rows = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        weights = sum(p.detach().double().abs().sum().item() for p in pl_module.parameters())
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append((trainer.global_step, batch[0].sum().item(), rate, weights, torch.rand(1).item()))
+
+
+class PowerCut(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise ConnectionAbortedError("power cut")
+
+
+def run(kind, folder, cut=None, resume=None, steps=tiny.STEPS, **options):
+    make, pairs = KINDS[kind]
+    trace, module = Trace(), make()
+    extra = [RunState({"a": 1}, "d"), trace] + ([PowerCut(cut)] if cut is not None else [])
+    trainer = tiny.trainer(folder, steps=steps, every=5, callbacks=extra, **options)
+    torch.manual_seed(99 if resume else 5)  # a resumed run starts with other random numbers in every generator
+    random.seed(99), np.random.seed(99)
+    if not resume:
+        random.seed(5), np.random.seed(5)
+    try:
+        trainer.fit(module, datamodule=tiny.digits(pairs, steps=4), ckpt_path=resume)
+    except ConnectionAbortedError:
+        pass
+    ema = next(c for c in trainer.callbacks if isinstance(c, EMA))
+    return module, trace.rows, ema
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("cut", [5, 8, 11])
+def test_a_cut_run_goes_on_as_if_nothing_had_happened(tmp_path, kind, cut):
+    """Checkpoints at steps 5 and 10, epochs of 4 batches: every cut falls somewhere else in its epoch."""
+    whole, rows, average = run(kind, tmp_path / "whole")
+    _, before, _ = run(kind, tmp_path / "cut", cut=cut)
+    resumed, after, resumed_average = run(kind, tmp_path / "cut", resume=tmp_path / "cut" / "checkpoints" / "last.ckpt")
+    saved = cut // 5 * 5
+    assert before == rows[:cut] and after == rows[saved:]
+    for (name, one), two in zip(whole.state_dict().items(), resumed.state_dict().values()):
+        assert torch.equal(one, two), name
+    assert all(torch.equal(one, resumed_average.average[name]) for name, one in average.average.items())
+
+
+def test_a_finished_run_can_be_made_longer(tmp_path):
+    run("paired", tmp_path, steps=10)
+    _, rows, _ = run("paired", tmp_path, resume=tmp_path / "checkpoints" / "last.ckpt", steps=12)
+    assert [row[0] for row in rows] == [11, 12]
+
+
+def test_random_states_come_back_exactly():
+    state = random_state()
+    first = [random.random(), float(np.random.rand()), torch.rand(3).tolist()]
+    np.random.randn()
+    set_random_state(state)
+    assert [random.random(), float(np.random.rand()), torch.rand(3).tolist()] == first
+
+
+def test_a_checkpoint_is_found_by_its_run_folder(tmp_path):
+    run("paired", tmp_path, steps=5)
+    found = find_resume(tmp_path)
+    assert found == find_resume(tmp_path / "checkpoints" / "last.ckpt")
+    assert (found.step, found.run_dir, found.config, found.data) == (5, tmp_path.resolve(), {"a": 1}, "d")
+
+
+def test_changed_settings_or_data_are_refused_by_name(tmp_path):
+    old = {"net": {"sides": "both", "steps": 4}, "steps": 100, "trainer": {"devices": 1}}
+    resume = Resume(tmp_path / "last.ckpt", tmp_path, None, old, "abc", 7)
+    check_same(resume, {**old, "steps": 200, "trainer": {"devices": 8}, "logger": "csv"}, "abc")
+    with pytest.raises(UserError, match=r"net.sides: was both, now first") as caught:
+        check_same(resume, {**old, "net": {"sides": "first", "steps": 4}}, "abc")
+    assert caught.value.code == BAD_INPUT
+    with pytest.raises(UserError, match="data: was abc, now xyz"):
+        check_same(resume, old, "xyz")
+
+
+class Evil:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('the pickle ran')",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"junk", pickle.dumps(Evil()), None],
+    ids=["empty", "junk", "pickle", "torch.save with code"],
+)
+def test_damaged_or_hostile_checkpoints_are_refused(tmp_path, content):
+    path = tmp_path / "last.ckpt"
+    if content is None:
+        torch.save({"state_dict": {}, "x": Evil()}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match="no readable checkpoint") as caught:
+        read_checkpoint(path)
+    assert caught.value.code == BAD_INPUT
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path):
+    run("paired", tmp_path, steps=5)
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        find_resume(tmp_path)
+
+
+def test_missing_and_foreign_checkpoints_are_refused(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        find_resume(tmp_path)
+    torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
+    with pytest.raises(UserError, match="not written by train.py"):
+        find_resume(tmp_path)
