@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ def choose_method(
     Raises:
         UserError: if a setting is unknown or of another kind, or the model does not know an option that was given.
     """
-    plain = dict(settings)
+    plain = copy.deepcopy(dict(settings))
     for key, text in nested.items():
         _set(plain, key.split(".")[1:], text, key, name)
     if options.weights is not None:

@@ -197,7 +197,8 @@ def read_cuts(path: Path) -> tuple[int | Fraction, ...]:
 
 def _cut(path: Path, entry: object, example: str) -> int | Fraction:
     if isinstance(entry, dict):
-        entry = entry["frame"] if "frame" in entry else str(entry.get("time"))
+        frame = entry.get("frame")
+        entry = str(entry.get("time")) if frame is None else frame if isinstance(frame, int) else None
     if isinstance(entry, int) and not isinstance(entry, bool) and 0 <= entry < 10**9:
         return entry
     if isinstance(entry, str):

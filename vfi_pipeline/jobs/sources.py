@@ -73,6 +73,8 @@ def films(inputs: Sequence[str]) -> list[Film]:
 
 
 def _named(text: str) -> list[Path]:
+    if not text:
+        raise UserError("input= names nothing: it does not exist.", "input=clip.mp4", BAD_INPUT)
     path = Path(text)
     if os.path.lexists(path):
         if not path.exists():
@@ -95,7 +97,7 @@ def _named(text: str) -> list[Path]:
             return sorted(matches, key=lambda match: (natural_key(match.parent), natural_key(match)))
     if text.startswith("~") and os.path.lexists(os.path.expanduser(text)):
         return [Path(os.path.expanduser(text))]
-    raise UserError(f"{text or 'input='} does not exist.", _remedy(path), BAD_INPUT)
+    raise UserError(f"{text} does not exist.", _remedy(path), BAD_INPUT)
 
 
 def _folder(folder: Path) -> list[Film]:
