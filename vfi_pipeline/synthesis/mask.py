@@ -47,7 +47,7 @@ def read_mask(path: Path) -> Mask:
     picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if picture is None:
         raise UserError(f"The mask {path} is not a picture.", "mask=image.png (PNG or JPEG)", BAD_INPUT)
-    peak = np.iinfo(picture.dtype).max if picture.dtype.kind in "iu" else 1.0
+    peak = {"uint8": 255, "uint16": 65535}.get(picture.dtype.name, 1.0)
     values = picture.astype(np.float32) / peak
     if values.ndim == 2:
         values = values[..., None]
