@@ -55,7 +55,7 @@ goldens: setup ## remake the small facts in tests/goldens
 	@VFI_REMAKE_GOLDENS=1 $(PY) -m pytest -q tests -k golden
 
 bench: setup ## quality and speed tables: BENCH_CLIPS=folder of clips, results in outputs/bench
-	@$(PY) evaluate.py $(if $(BENCH_CLIPS),data.root=$(BENCH_CLIPS))
+	@$(PY) evaluate.py speed=true output=outputs/bench $(if $(BENCH_CLIPS),input=$(BENCH_CLIPS))
 
 clean: ## delete caches and outputs; keeps .venv
 	rm -rf outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis

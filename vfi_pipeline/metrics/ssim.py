@@ -13,7 +13,7 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def luma(image: Tensor) -> Tensor:
-    """BT.601 luma ``0.299 R + 0.587 G + 0.114 B`` of RGB, rounded to bytes: (B, 1, H, W), float64. One channel passes."""
+    """BT.601 luma ``0.299 R + 0.587 G + 0.114 B``, rounded to bytes: (B, 1, H, W), float64. One channel passes."""
     codes = to_bytes(image).double()
     if codes.shape[1] == 1:
         return codes

@@ -1,4 +1,4 @@
-"""OpenCV's dense inverse search flow (Kroeger et al. 2016): where the fit starts, and a rival. The one door to OpenCV flow."""
+"""OpenCV's dense inverse search flow (Kroeger et al. 2016): where the fit starts, and a rival. The one door to it."""
 
 from __future__ import annotations
 

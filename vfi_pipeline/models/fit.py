@@ -32,8 +32,9 @@ from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_maps, scalin
 QUALITY = {"draft": 0, "balanced": 8, "best": 30}
 """Steps of gradient descent a pair."""
 
-SOLVER = Solver("midpoint", steps=4)
-DOUBT = 0.02
+SOLVER = Solver("midpoint", steps=16)
+DAMPING = 0.02
+DOUBT = 0.1
 """Weight of a pixel that its frame does not really see, beside 1 for one that it does."""
 
 
@@ -244,7 +245,7 @@ def descend(pair: Pair, fields: Tensor, iterations: int, cell: int, rate: float,
         )) + DOUBT
     with torch.enable_grad():
         correction = torch.zeros_like(coarse, requires_grad=True)
-        adam = torch.optim.Adam([correction], lr=rate, betas=(0.9, 0.99))
+        adam = torch.optim.Adam([correction], lr=rate, betas=(0.9, 0.99), eps=DAMPING)
         for _ in range(iterations):
             moved = fields + F.interpolate(correction, (height, width), mode="bilinear")
             maps = scaling_and_squaring(signs * moved, squarings=2)
@@ -260,7 +261,7 @@ def descend(pair: Pair, fields: Tensor, iterations: int, cell: int, rate: float,
                     + charbonnier(warp(pair.last, whole[1:]), pair.first, pair.sure_first, 0.02)
                 )
             adam.zero_grad()
-            loss.backward()
+            (rows * columns * loss).backward()  # a cell's gradient then does not depend on the picture's size
             adam.step()
     with torch.no_grad():
         return fields + F.interpolate(correction.detach(), (height, width), mode="bilinear")

@@ -1,4 +1,4 @@
-"""Which pixels of one frame are seen in the other: the forward-backward test (Sundaram et al. 2010; Ruder et al. 2016)."""
+"""Which pixels of one frame are seen in the other: the forward-backward test (Sundaram 2010; Ruder et al. 2016)."""
 
 from __future__ import annotations
 

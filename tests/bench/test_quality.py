@@ -1,0 +1,194 @@
+"""The evaluation: what is dropped, what is compared, how it is averaged, and what it says when it cannot."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import make_clip, planes
+from PIL import Image
+
+from vfi_pipeline.bench import report
+from vfi_pipeline.bench.quality import evaluate
+from vfi_pipeline.bench.rivals import Gaps, by_model, rival, to_rgb
+from vfi_pipeline.bench.samples import read_film, samples
+from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
+from vfi_pipeline.media.pictures import read_pictures
+from vfi_pipeline.models.blend import Blend
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = (80, 56)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("films")
+    make_clip(place / "b moving.mkv", frames=10, size=SIZE)
+    make_clip(place / "a grey.mkv", frames=5, size=SIZE, content="grey")
+    (place / "notes.txt").write_text("no film")
+    return place
+
+
+def pictures(path: Path) -> np.ndarray:
+    """The film as another part of the package decodes it: straight to RGB by PyAV."""
+    return np.stack([picture for _, picture in read_pictures(path)]).astype(np.float64)
+
+
+def decibel(a: np.ndarray, b: np.ndarray) -> float:
+    return 10 * math.log10(255**2 / np.mean((a - b) ** 2))
+
+
+def test_planes_become_the_rgb_that_a_decoder_gives(folder):
+    assert np.array_equal(to_rgb(read_film(folder / "b moving.mkv", None)), pictures(folder / "b moving.mkv"))
+
+
+@pytest.mark.parametrize("colour", [{"colorspace": "bt709"}, {"colorspace": "smpte170m", "color_range": "pc"}])
+def test_matrix_and_range_tags_reach_the_conversion(tmp_path, colour):
+    path = make_clip(tmp_path / "tagged.mkv", frames=2, size=SIZE, colour=colour)
+    plain = make_clip(tmp_path / "plain.mkv", frames=2, size=SIZE)
+    made = to_rgb(read_film(path, None))
+    assert np.abs(made - pictures(path)).max() <= 1
+    assert np.abs(made - pictures(plain)).max() > 4
+
+
+def test_figures_are_means_of_per_frame_values(folder):
+    true = pictures(folder / "b moving.mkv")
+    results = evaluate(samples(folder), {"blend": rival("blend"), "hold": rival("hold")}, [2, 4], temporal=False)
+    row = next(r for r in results.rows if (r.clip, r.rate, r.method) == ("b moving", 4, "blend"))
+
+    expected = []
+    for k in range(1, 8):  # frames 0..8 of 10: the last one cannot be rebuilt
+        if k % 4:
+            low, t = k // 4 * 4, k % 4 / 4
+            expected.append(decibel(np.round((1 - t) * true[low] + t * true[low + 4]), true[k]))
+    assert [value for value, _ in row.frames] == pytest.approx(expected, abs=1e-6)
+    assert row.psnr == pytest.approx(np.mean(expected))
+    held = next(r for r in results.rows if (r.clip, r.rate, r.method) == ("b moving", 2, "hold"))
+    assert held.psnr == pytest.approx(np.mean([decibel(true[k - 1], true[k]) for k in (1, 3, 5, 7)]))
+
+
+def test_means_are_taken_over_clips_not_frames(folder):
+    results = evaluate(samples(folder), {"hold": rival("hold")}, [2], temporal=False)
+    grey, moving = results.rows
+    assert (grey.clip, len(grey.frames), moving.clip, len(moving.frames)) == ("a grey", 2, "b moving", 4)
+    assert report.means(results.rows)[0]["psnr"] == pytest.approx((grey.psnr + moving.psnr) / 2)
+
+
+def test_a_still_film_is_rebuilt_exactly_by_everyone_in_the_right_place(folder):
+    frames = read_film(folder / "a grey.mkv", None)
+    gaps = Gaps(frames[::4], to_rgb(frames[::4]), (0.25, 0.5, 0.75))
+    for name in ("blend", "hold", "dis-fast", "dis-splat", "minterpolate"):
+        made = rival(name)(gaps).rgb
+        assert made.shape == (3, SIZE[1], SIZE[0], 3)
+        assert np.abs(made.astype(int) - gaps.rgb[0]).max() <= 1, name
+
+
+@pytest.mark.parametrize("name", ["minterpolate", "minterpolate-rgb", "dis-fast", "dis-splat"])
+def test_rivals_follow_the_motion_and_keep_the_order(folder, name):
+    film = read_film(folder / "b moving.mkv", 9)
+    rgb = to_rgb(film)
+    made = rival(name)(Gaps(film[::2], rgb[::2], (0.5,))).rgb
+    closest = [int(np.argmin([np.abs(m.astype(int) - f).mean() for f in rgb])) for m in made]
+    assert closest == [1, 3, 5, 7]
+
+
+def test_the_products_path_gives_planes_blended_and_rounded(folder):
+    film = read_film(folder / "b moving.mkv", 3)
+    made = by_model(Blend())(Gaps(film[::2], to_rgb(film[::2]), (0.5,)))
+    first, last = (planes(n, SIZE, "yuv420p", "motion") for n in (0, 2))
+    mixed = tuple(((a.astype(int) + b + 1) // 2).astype(np.uint8) for a, b in zip(first, last))
+    expected = to_rgb([type(film[0])(mixed, film[0].format, *SIZE, film[0].time, film[0].colour)])
+    assert np.array_equal(made.rgb, expected)
+
+
+def test_repeated_frames_jump_more_than_the_true_film_and_than_splatted_ones(folder):
+    methods = {"hold": rival("hold"), "dis-splat": rival("dis-splat")}
+    results = evaluate(samples(folder / "b moving.mkv"), methods, [4])
+    held, splatted = results.rows
+    assert 2 * results.truth["b moving"] < held.warp_error and 2 * splatted.warp_error < held.warp_error
+
+
+def test_a_broken_film_is_left_out_and_named(folder, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no film at all")
+    (tmp_path / "good.mkv").write_bytes((folder / "a grey.mkv").read_bytes())
+    results = evaluate(samples(tmp_path), {"blend": rival("blend")}, [2], temporal=False)
+    assert results.skipped == ["broken"] and {row.clip for row in results.rows} == {"good"}
+    assert "broken" in report.markdown(results, "python evaluate.py")
+    with pytest.raises(UserError, match="Nothing could be measured"):
+        evaluate(samples(tmp_path / "broken.mp4"), {"blend": rival("blend")}, [2])
+
+
+def test_what_is_not_there_is_said():
+    for call, code in ((lambda: samples(Path("nowhere")), BAD_INPUT), (lambda: rival("rife"), USAGE)):
+        with pytest.raises(UserError, match="does not exist|No rival") as caught:
+            call()
+        assert caught.value.code == code
+
+
+def test_an_empty_folder_and_an_unknown_layout_are_refused(tmp_path):
+    with pytest.raises(UserError, match="holds nothing in the layout 'vimeo90k'"):
+        samples(tmp_path, "vimeo90k")
+    with pytest.raises(UserError, match="No layout is called 'vimeo'"):
+        samples(tmp_path, "vimeo")
+
+
+def write(path: Path, value: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((14, 18, 3), value, np.uint8)).save(path)
+
+
+def test_triplets_of_the_usual_data_sets_are_found_in_their_order(tmp_path):
+    vimeo, snu, ucf, middlebury = (tmp_path / name for name in ("v", "s", "u", "m"))
+    for k in (1, 2, 3):
+        write(vimeo / f"sequences/00001/0389/im{k}.png", 10 * k)
+        write(snu / f"test/GOPRO/{k:06d}.png", 10 * k)
+    (vimeo / "tri_testlist.txt").write_text("00001/0389\n")
+    line = " ".join(f"data/SNU-FILM/test/GOPRO/{k:06d}.png" for k in (1, 2, 3))
+    (snu / "test-hard.txt").write_text(line + "\n")
+    (snu / "test-easy.txt").write_text(line + "\n")
+    for name, value in (("frame_00", 10), ("frame_01_gt", 20), ("frame_02", 30)):
+        write(ucf / f"11/{name}.png", value)
+        write(ucf / f"2/{name}.png", value)
+    for name, value in (("other-data/Urban/frame10", 10), ("other-data/Urban/frame11", 30)):
+        write(middlebury / f"{name}.png", value)
+    write(middlebury / "other-gt-interp/Urban/frame10i11.png", 20)
+
+    for layout, root, names in (
+        ("vimeo90k", vimeo, ["00001/0389"]),
+        ("snu-film", snu, ["GOPRO/000002"] * 2),
+        ("ucf101", ucf, ["2", "11"]),
+        ("middlebury", middlebury, ["Urban"]),
+    ):
+        found = samples(root, layout)
+        assert [sample.name for sample in found] == names
+        assert [int(frame.planes[0][0, 0]) for frame in found[0].load()] == [10, 20, 30]
+    assert [sample.group for sample in samples(snu, "snu-film")] == ["snu-film easy", "snu-film hard"]
+    row = evaluate(samples(vimeo, "vimeo90k"), {"blend": rival("blend")}, [2, 8], temporal=False).rows[0]
+    assert (row.rate, row.psnr) == (2, 100)
+
+
+@pytest.mark.slow
+def test_the_command_writes_tables_that_hold_what_it_prints(folder, tmp_path):
+    done = run("model=blend", "methods=[hold]", f"input={folder}", f"output={tmp_path / 'out'}", "rates=[2,4]")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out" / "results.json").read_text())
+    mean = next(m for m in record["means"] if (m["method"], m["rate"]) == ("hold", 4))
+    assert f"{mean['psnr']:.2f} / {mean['ssim']:.4f}" in done.stdout
+    assert f"{mean['psnr']:.2f} / {mean['ssim']:.4f}" in (tmp_path / "out" / "results.md").read_text()
+    assert "data:image/png;base64" in (tmp_path / "out" / "results.html").read_text()
+    assert len(record["frames"]["b moving 4x hold"]) == 6
+
+
+@pytest.mark.slow
+def test_errors_are_one_line_and_have_their_code(tmp_path):
+    done = run("model=blend", f"input={tmp_path / 'gone'}")
+    assert done.returncode == BAD_INPUT
+    assert "gone does not exist" in done.stderr and "Traceback" not in done.stderr
+
+
+def run(*words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "evaluate.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)

@@ -1,0 +1,204 @@
+"""The tables and pictures of an evaluation: JSON with every value, Markdown, and one HTML page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, Cell, crop, filmstrip
+from vfi_pipeline.bench.quality import Picture, Results, Row
+
+
+def means(rows: Sequence[Row]) -> list[dict]:
+    """Per group, factor and method: means of the clips' figures (smallest determinant: the smallest), table order."""
+    keys = list(dict.fromkeys((row.group, row.rate, row.method) for row in rows))
+    found = []
+    for group, rate, method in keys:
+        chosen = [row for row in rows if (row.group, row.rate, row.method) == (group, rate, method)]
+        mean = {name: _mean([getattr(row, name) for row in chosen]) for name in FIGURES if name != "min_det"}
+        dets = [row.min_det for row in chosen if row.min_det is not None]
+        mean["min_det"] = min(dets) if dets else None
+        found.append({"group": group, "rate": rate, "method": method, "clips": len(chosen), **mean})
+    return found
+
+
+FIGURES = ("psnr", "ssim", "lpips", "warp_error", "seconds", "nfe", "min_det", "folded")
+
+
+def markdown(results: Results, command: str) -> str:
+    """The tables: PSNR / SSIM per clip, then the means of everything."""
+    lines = [f"`{command}`", ""]
+    for group, rate in dict.fromkeys((row.group, row.rate) for row in results.rows):
+        chosen = [row for row in results.rows if (row.group, row.rate) == (group, rate)]
+        methods = list(dict.fromkeys(row.method for row in chosen))
+        clips = list(dict.fromkeys(row.clip for row in chosen))
+        lines += [f"## {group}, {rate}x: PSNR dB / SSIM", ""]
+        lines += ["| clip | " + " | ".join(methods) + " |", "|--|" + "--:|" * len(methods)]
+        at = {(row.clip, row.method): row for row in chosen}
+        for clip in clips[:MOST_ROWS]:
+            cells = [_quality(at[clip, m].psnr, at[clip, m].ssim) for m in methods]
+            lines.append(f"| {clip} | " + " | ".join(cells) + " |")
+        if len(clips) > MOST_ROWS:
+            lines.append(f"| ... {len(clips) - MOST_ROWS} more in results.json |" + " |" * len(methods))
+        total = {m["method"]: m for m in means(chosen)}
+        cells = [f"**{_quality(total[m]['psnr'], total[m]['ssim'])}**" for m in methods]
+        lines += ["| **mean** | " + " | ".join(cells) + " |", ""]
+        lines += _facts(total, methods)
+    note = "Means of per-frame values over a clip's made frames, then over clips. PSNR over RGB bytes, SSIM Gaussian "
+    note += "(sigma 1.5) on BT.601 luma."
+    if results.truth:
+        floor = 1e3 * float(np.nanmean(list(results.truth.values())))
+        note += f" Warp error: masked, along the true motion, in 1e-3; the true films have {floor:.3f}."
+    lines.append(note)
+    if results.skipped:
+        lines += ["", f"Left out, not readable or too short: {', '.join(results.skipped)}."]
+    return "\n".join(lines) + "\n"
+
+
+MOST_ROWS = 50
+
+
+def save(results: Results, folder: Path, command: str, settings: dict) -> list[Path]:
+    """Writes ``results.json``, ``results.md``, ``results.html`` and ``pictures/``; returns the files' paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "command": command,
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "settings": settings,
+        "means": means(results.rows),
+        "clips": [{k: v for k, v in asdict(row).items() if k != "frames"} for row in results.rows],
+        "frames": {f"{row.clip} {row.rate}x {row.method}": row.frames for row in results.rows},
+        "truth_warp_error": results.truth,
+        "skipped": results.skipped,
+    }
+    text = markdown(results, command)
+    strips = [(f"{p.clip}_{p.rate}x", _strip(p)) for p in results.pictures]
+    pictures = []
+    if strips:
+        (folder / "pictures").mkdir(exist_ok=True)
+    for name, image in strips:
+        path = folder / "pictures" / f"{_safe(name)}.png"
+        image.save(path, optimize=True)
+        pictures.append(path)
+    if pictures:
+        text += "\n## Pictures\n\nThe made frame on which the methods differ most.\n\n"
+        text += "\n".join(f"![{path.stem}](pictures/{path.name})\n" for path in pictures)
+    written = {"results.json": _json(record), "results.md": text, "results.html": _page(text, strips, command)}
+    for name, content in written.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return [folder / name for name in written] + pictures
+
+
+def machine() -> str:
+    """What it ran on."""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    threads = f"{torch.get_num_threads()} threads{gpu}"
+    return f"{platform.system()} {platform.machine()}, {threads}, torch {torch.__version__}"
+
+
+def _facts(total: dict[str, dict], methods: Sequence[str]) -> list[str]:
+    """The second table: everything that is not PSNR or SSIM, methods as rows."""
+    columns = [
+        ("LPIPS", "lpips", lambda x: f"{x:.4f}"),
+        ("warp error, 1e-3", "warp_error", lambda x: f"{1e3 * x:.3f}"),
+        ("s per made frame", "seconds", lambda x: f"{x:.3f}"),
+        ("NFE per pair", "nfe", lambda x: f"{x:.0f}"),
+        ("smallest det", "min_det", lambda x: f"{x:.3f}"),
+        ("folded area", "folded", lambda x: f"{100 * x:.3f} %"),
+    ]
+    columns = [c for c in columns if any(total[m][c[1]] is not None for m in methods)]
+    lines = ["| mean | " + " | ".join(c[0] for c in columns) + " |", "|--|" + "--:|" * len(columns)]
+    for method in methods:
+        values = [total[method][name] for _, name, _ in columns]
+        cells = ["-" if value is None else form(value) for value, (_, _, form) in zip(values, columns)]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _strip(picture: Picture, width: int = 320, height: int = 180) -> Image.Image:
+    """The truth and every method, cut out where they differ most."""
+    made = picture.made
+    stack = np.stack([frame.astype(np.float32).mean(axis=2) for frame in made.values()])
+    error = np.abs(stack - picture.truth.astype(np.float32).mean(axis=2)).max(axis=0)
+    height, width = min(height, error.shape[0]), min(width, error.shape[1])
+    # The cut-out with the largest error: box sums from an integral image.
+    total = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    sums = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
+    y, x = np.unravel_index(sums.argmax(), sums.shape)
+    centre = float(x + width / 2), float(y + height / 2)
+    cells = [Cell(crop(picture.truth, centre, width, height), NEUTRAL, "truth", f"{picture.rate}x")]
+    for name, frame in made.items():
+        cells.append(Cell(crop(frame, centre, width, height), MADE, name, f"{picture.psnr[name]:.2f} dB"))
+    return filmstrip([cells])
+
+
+def _page(text: str, strips: Sequence[tuple[str, Image.Image]], command: str) -> str:
+    """The Markdown's tables and the pictures as one self-contained HTML page."""
+    body, table = [], []
+    for line in [*text.split("## Pictures")[0].splitlines(), ""]:
+        if line.startswith("|"):
+            if not set(line) <= set("|-: "):
+                table.append([cell.strip() for cell in line.strip("|").split("|")])
+            continue
+        if table:
+            rows = ["".join(f"<td>{_bold(cell)}</td>" for cell in row) for row in table]
+            body.append("<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>")
+            table = []
+        if line.startswith("## "):
+            body.append(f"<h2>{html.escape(line[3:])}</h2>")
+        elif line:
+            body.append(f"<p>{html.escape(line)}</p>")
+    for name, image in strips:
+        data = io.BytesIO()
+        image.save(data, "PNG", optimize=True)
+        source = base64.b64encode(data.getvalue()).decode()
+        body.append(f'<h3>{html.escape(name)}</h3><img alt="{html.escape(name)}" src="data:image/png;base64,{source}">')
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Evaluation</title><style>"
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:1500px;padding:0 1em}"
+        "table{border-collapse:collapse;margin:1em 0}td{border:1px solid #ccd;padding:.3em .7em;text-align:right}"
+        "td:first-child{text-align:left}tr:first-child{background:#eef;font-weight:600}img{max-width:100%}"
+        f"</style><h1>Evaluation</h1>{''.join(body)}</html>\n"
+    )
+
+
+def _bold(cell: str) -> str:
+    text = html.escape(cell)
+    return f"<b>{text[2:-2]}</b>" if text.startswith("**") and text.endswith("**") else text
+
+
+def _quality(decibel: float, similarity: float) -> str:
+    return f"{decibel:.2f} / {similarity:.4f}"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _json(record: dict) -> str:
+    # NaN is no JSON: a film without one visible point has no warp error.
+    def clean(x: object) -> object:
+        if isinstance(x, dict):
+            return {key: clean(value) for key, value in x.items()}
+        if isinstance(x, list | tuple):
+            return [clean(value) for value in x]
+        return None if isinstance(x, float) and x != x else x
+
+    return json.dumps(clean(record), indent=1) + "\n"
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
