@@ -8,8 +8,10 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfi_pipeline.jobs.plan import MOST_FRAMES, segments_of
+from vfi_pipeline.jobs.plan import MOST_FRAMES, most_frames, segments_of
 from vfi_pipeline.media.timeline import SourceTimes, Timeline
+
+SMALL = 640 * 360
 
 
 def film(gaps, rate, **options):
@@ -23,7 +25,7 @@ def film(gaps, rate, **options):
 )  # fmt: skip
 def test_segments_tile_the_output(gaps, rate, length, slowdown):
     timeline = film(gaps, rate, slowdown=slowdown)
-    segments = segments_of(timeline, length)
+    segments = segments_of(timeline, length, SMALL)
     assert [s.number for s in segments] == list(range(len(segments)))
     assert segments[0].start == 0 and segments[-1].stop == timeline.count
     assert all(a.stop == b.start for a, b in zip(segments, segments[1:]))
@@ -38,19 +40,26 @@ def test_segments_tile_the_output(gaps, rate, length, slowdown):
 
 def test_twenty_seconds_of_film_rate_by_hand():
     times = SourceTimes(range(24 * 65), F(1, 24), F(1, 24))
-    segments = segments_of(Timeline(times, F(60)), F(20))
+    segments = segments_of(Timeline(times, F(60)), F(20), SMALL)
     assert [(s.start, s.stop) for s in segments] == [(0, 1200), (1200, 2400), (2400, 3900)]  # 5 s join the last
     assert [(s.first, s.last) for s in segments] == [(0, 480), (480, 960), (960, 1559)]
 
 
 def test_slow_motion_gets_shorter_segments():
     times = SourceTimes(range(24 * 60), F(1, 24), F(1, 24))
-    segments = segments_of(Timeline(times, F(24), slowdown=F(10)), F(20))
+    segments = segments_of(Timeline(times, F(24), slowdown=F(10)), F(20), SMALL)
     assert max(s.frames for s in segments) <= 1.6 * MOST_FRAMES
 
 
 def test_context_stays_within_the_film():
     times = SourceTimes(range(240), F(1, 24), F(1, 24))
-    first, *_, last = (s.within(6, 3, 240) for s in segments_of(Timeline(times, F(48)), F(2)))
+    first, *_, last = (s.within(6, 3, 240) for s in segments_of(Timeline(times, F(48)), F(2), SMALL))
     assert (first.first, first.last) == (0, 48 + 3)
     assert last.last == 239 and last.first == 192 - 6
+
+
+def test_large_pictures_get_shorter_segments():
+    times = SourceTimes(range(24 * 60), F(1, 24), F(1, 24))
+    uhd = segments_of(Timeline(times, F(60)), F(20), 3840 * 2160)
+    assert max(s.frames for s in uhd) <= 1.6 * 75
+    assert [most_frames(w * h) for w, h in ((640, 360), (1920, 1080), (3840, 2160), (7680, 4320))] == [1200, 300, 75, 60]

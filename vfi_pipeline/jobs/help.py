@@ -45,7 +45,7 @@ THE JOB
   device=cpu        cpu, cuda, cuda:1; default: a GPU if there is one
   precision=fp16    fp32, fp16, bf16, for models that know them
   allow_damaged=true   use what can be decoded of a broken file
-  segment=20        seconds between two points that a job can resume from
+  segment=20        seconds at most between two points that a job can resume from
   check_space=off   start even if the disk looks too full
   max_pixels=N      refuse larger pictures
 

@@ -17,8 +17,11 @@ from vfi_pipeline.media.frames import pixel_format
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.timeline import SourceTimes, Timeline
 
-# A segment is lost when the power goes, so none has more output frames than this (20 s at 60 fps).
 MOST_FRAMES = 1200
+"""Output frames of a segment at most, for small pictures (20 s at 60 fps): a segment is lost when the power goes."""
+
+FULL_HD_FRAMES = 300
+"""The same at 1920 x 1080; in between and beyond in inverse proportion to the pixels, as the work is."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,20 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
     return Timeline(times, rate, slowdown, begin, end)
 
 
-def segments_of(timeline: Timeline, length: Fraction) -> tuple[Segment, ...]:
+def most_frames(pixels: int) -> int:
+    """How many output frames of so many pixels a segment has at most, give or take half."""
+    return max(60, min(MOST_FRAMES, FULL_HD_FRAMES * 1920 * 1080 // pixels))
+
+
+def segments_of(timeline: Timeline, length: Fraction, pixels: int) -> tuple[Segment, ...]:
     """Cuts the work at source frames about ``length`` seconds apart; the same film and settings give the same segments.
 
     Args:
-        length: seconds of source; shortened so that no segment has much more than ``MOST_FRAMES`` output frames.
+        length: seconds of source; shortened so that a segment has about ``most_frames(pixels)`` output frames at most.
+        pixels: of a picture.
     """
     times = timeline.times
-    length = min(length, MOST_FRAMES / (timeline.rate * timeline.slowdown))
+    length = min(length, most_frames(pixels) / (timeline.rate * timeline.slowdown))
     bounds = [0]
     frame, moment = timeline.slot(0).source, timeline.begin + length
     while moment + length / 2 <= timeline.end:  # a short rest joins the last segment

@@ -61,7 +61,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     audio = options.audio or ("drop" if timeline.slowdown != 1 else "keep")
     entries = read_cuts(Path(options.cuts)) if options.cuts else (None if options.scene else ())
     return Plan(
-        info, timeline, target, segments_of(timeline, options.segment), spec, encoding,
+        info, timeline, target, segments_of(timeline, options.segment, info.video.width * info.video.height), spec, encoding,
         stream_plan(info, target, encoding, audio=audio, stretch=timeline.slowdown),
         Timing(
             timeline.rate, timeline.count, timeline.begin,
