@@ -62,4 +62,5 @@ def test_large_pictures_get_shorter_segments():
     times = SourceTimes(range(24 * 60), F(1, 24), F(1, 24))
     uhd = segments_of(Timeline(times, F(60)), F(20), 3840 * 2160)
     assert max(s.frames for s in uhd) <= 1.6 * 75
-    assert [most_frames(w * h) for w, h in ((640, 360), (1920, 1080), (3840, 2160), (7680, 4320))] == [1200, 300, 75, 60]
+    sizes = (640, 360), (1920, 1080), (3840, 2160), (7680, 4320)
+    assert [most_frames(w * h) for w, h in sizes] == [1200, 300, 75, 60]

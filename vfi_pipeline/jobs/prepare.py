@@ -61,15 +61,23 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     audio = options.audio or ("drop" if timeline.slowdown != 1 else "keep")
     entries = read_cuts(Path(options.cuts)) if options.cuts else (None if options.scene else ())
     return Plan(
-        info, timeline, target, segments_of(timeline, options.segment, info.video.width * info.video.height), spec, encoding,
-        stream_plan(info, target, encoding, audio=audio, stretch=timeline.slowdown),
-        Timing(
-            timeline.rate, timeline.count, timeline.begin,
-            None if options.start is None else timeline.begin, None if options.end is None else timeline.end,
-            timeline.slowdown,
+        info=info,
+        timeline=timeline,
+        target=target,
+        segments=segments_of(timeline, options.segment, info.video.width * info.video.height),
+        spec=spec,
+        encoding=encoding,
+        streams=stream_plan(info, target, encoding, audio=audio, stretch=timeline.slowdown),
+        timing=Timing(
+            rate=timeline.rate,
+            frames=timeline.count,
+            first=timeline.begin,
+            start=None if options.start is None else timeline.begin,
+            end=None if options.end is None else timeline.end,
+            stretch=timeline.slowdown,
         ),
-        cuts_of(entries, info, times),
-    )  # fmt: skip
+        cuts=cuts_of(entries, info, times),
+    )
 
 
 def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dict[str, str]:
