@@ -345,6 +345,7 @@ def _treatment(fate: StreamFate, number: int, info: SourceInfo, timing: Timing) 
     if cut:
         # Whole packets of sound from the cut on; a subtitle that is on screen at the cut starts there.
         early = "lt(pts*tb\\,-0.0005)" if fate.kind == "audio" else "lte((pts+duration)*tb\\,0)"
+        early = early if timing.start is not None else "0"  # the priming of a codec comes before 0, and stays
         late = f"+gte(pts*tb\\,{float(length):.9f})" if length is not None else ""
         steps.append(f"noise=drop={early}{late}")
     if fate.kind == "subtitle":
