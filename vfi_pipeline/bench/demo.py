@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, SOURCE, Cell, beside, crop, filmstrip
+from vfi_pipeline.bench.rivals import Gaps, rival, to_rgb
+from vfi_pipeline.bench.samples import read_film
 from vfi_pipeline.bench.scene import Scene, demo_scene
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.pictures import read_pictures, video_facts
+from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.metrics import psnr, ssim
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ class Row:
     method: str
     psnr_db: dict[str, float]
     ssim: dict[str, float]
-    made_per_s: float | None
+    made_per_s: float
 
 
 @dataclass(frozen=True)
@@ -114,15 +116,15 @@ def run(root: Path, folder: Path, words: Sequence[str], say: Callable[[str], Non
     say(f"Drawing {timing.frames} pictures with known motion; every {timing.step}th becomes the film to interpolate.")
     draw(demo_scene(), timing, source, truth)
     facts = interpolate(root, source, film, timing.rate, words, say)
-    true, given, ours = read(truth), read(source), read(film)
+    true, ours = read(truth)[1], read(film)[1]
+    frames, given = read(source)
     if len(ours) != timing.frames:
         raise UserError(f"{film.name} holds {len(ours)} frames, not {timing.frames}.", "report this as a bug.")
-    say("Measuring, and the same frames by frame hold, linear blend and ffmpeg's minterpolate.")
+    say(f"Measuring, and the same frames by {', '.join(RIVALS.values())}.")
     made, seconds = {OURS: ours}, {OURS: facts.seconds}
-    for name, rival in RIVALS.items():
-        begin = time.perf_counter()
-        made[name] = rival(given, source, timing)
-        seconds[name] = time.perf_counter() - begin
+    gaps = Gaps(frames, given, tuple(k / timing.step for k in range(1, timing.step)))
+    for name in RIVALS:
+        made[name], seconds[name] = rebuild(name, gaps, timing)
     rows, worth = score(made, seconds, true, timing)
     table = "\n".join(table_lines(rows, facts, timing))
     (folder / "table.md").write_text(table + "\n", encoding="utf-8")
@@ -211,41 +213,19 @@ def read_facts(text: str, seconds: float) -> Facts:
 
 # ---------------------------------------------------------------------------------------------------- the rivals
 
-
-def hold(given: np.ndarray, source: Path, timing: Timing) -> np.ndarray:
-    """Every picture until the next one comes: what a player shows."""
-    return given[np.arange(timing.frames) // timing.step]
+RIVALS = {"minterpolate": "ffmpeg minterpolate", "blend": "linear blend", "hold": "frame hold (nearer)"}
 
 
-def blend(given: np.ndarray, source: Path, timing: Timing) -> np.ndarray:
-    """Cross-fades between neighbouring frames."""
-    out = np.empty((timing.frames, *given.shape[1:]), np.uint8)
-    for index in range(timing.frames):
-        before, t = index // timing.step, index % timing.step / timing.step
-        after = min(before + 1, len(given) - 1)
-        out[index] = (given[before] * (1 - t) + given[after] * t).round()
-    return out
+def rebuild(name: str, gaps: Gaps, timing: Timing) -> tuple[np.ndarray, float]:
+    """The whole film by a rival, and its seconds: the source's frames and what it made between them.
 
-
-def minterpolate(given: np.ndarray, source: Path, timing: Timing) -> np.ndarray:
-    """ffmpeg's motion-compensated filter at its best settings, its scene detection on (there is a cut)."""
-    temporary = source.with_name("minterpolate.mkv")
-    settings = {"fps": timing.rate, "mi_mode": "mci", "mc_mode": "aobmc", "me_mode": "bidir", "vsbmc": 1}
-    made = ffmpeg.media_input(source).video.filter("minterpolate", **settings)
-    ffmpeg.run(made.output(ffmpeg.file_url(temporary), vcodec="ffv1", pix_fmt="yuv420p"), "running minterpolate")
-    base = video_facts(temporary).time_base
-    out = hold(given, source, timing)
-    for pts, picture in read_pictures(temporary):
-        index = round(pts * base * timing.rate)
-        if index < timing.frames:
-            out[index] = picture
-    temporary.unlink()
-    return out
-
-
-RIVALS: dict[str, Callable[[np.ndarray, Path, Timing], np.ndarray]] = {
-    "minterpolate": minterpolate, "linear blend": blend, "frame hold": hold
-}  # fmt: skip
+    It does not know of the cut and of the repeated frames.
+    """
+    made = rival(name)(gaps)
+    out = gaps.rgb[np.arange(timing.frames) // timing.step].copy()  # the last frame stays for its own duration
+    between = [i for i in range(timing.step * (timing.sources - 1)) if i % timing.step]
+    out[between] = made.rgb
+    return out, made.seconds
 
 
 # ------------------------------------------------------------------------------------------------------ the table
@@ -265,10 +245,10 @@ def score(
         worth[name] = decibel
         rows.append(
             Row(
-                name,
+                RIVALS.get(name, name),
                 {group: float(np.mean([decibel[i] for i in chosen])) for group, chosen in groups.items()},
                 {group: float(np.mean([similarity[i] for i in chosen])) for group, chosen in groups.items()},
-                len(groups["all"]) / seconds[name] if name in (OURS, "minterpolate") else None,
+                len(groups["all"]) / seconds[name],
             )
         )
     return rows, worth
@@ -283,14 +263,14 @@ def table_lines(rows: Sequence[Row], facts: Facts, timing: Timing) -> list[str]:
     ]
     for row in rows:
         cells = [f"{row.psnr_db[group]:.2f} / {row.ssim[group]:.4f}" for group in groups]
-        speed = f"{row.made_per_s:.1f}" if row.made_per_s else "-"
-        lines.append(f"| {row.method} | " + " | ".join(cells) + f" | {speed} |")
+        lines.append(f"| {row.method} | " + " | ".join(cells) + f" | {row.made_per_s:.1f} |")
     count = len(timing.groups()["all"])
     lines += [
         "",
         f"{count} of {timing.frames} frames are made; per-frame values against the true pictures, averaged. "
         f"Left out: the {timing.step - 1} frames at the cut and the {timing.step - 1} after the last source frame.",
-        f"Frames/s is wall time from start to finished file ({facts.seconds:.1f} s), loading and encoding included.",
+        f"Our frames/s is wall time from start to finished file ({facts.seconds:.1f} s), loading, codecs and "
+        "checking included. The others' is for making the frames alone. Nothing in them looks for repeated frames.",
     ]
     if facts.nfe_per_pair is not None:
         lines.append(
@@ -318,13 +298,14 @@ def strip(
         )
     middle = (first + last) // 2
     # Where a cross-fade errs most, there is the motion: look there.
-    ghost = np.abs(made["linear blend"][middle].astype(float) - true[middle]).sum(axis=2)
+    ghost = np.abs(made["blend"][middle].astype(float) - true[middle]).sum(axis=2)
     rows, columns = np.indices(ghost.shape)
     centre = float((columns * ghost).sum() / ghost.sum()), float((rows * ghost).sum() / ghost.sum())
     cells = [Cell(crop(true[middle], centre, 256, 144), NEUTRAL, "truth", "t = 1/2")]
     for name, pictures in made.items():
         colour = MADE if name == OURS else NEUTRAL
-        cells.append(Cell(crop(pictures[middle], centre, 256, 144), colour, name, f"{worth[name][middle]:.1f} dB"))
+        closer = crop(pictures[middle], centre, 256, 144)
+        cells.append(Cell(closer, colour, RIVALS.get(name, name), f"{worth[name][middle]:.1f} dB"))
     legend = [(SOURCE, "frame of the 15 fps film"), (MADE, "made by interpolate.py fps=60")]
     return filmstrip([top, cells], legend=legend)
 
@@ -352,9 +333,10 @@ def write_film(path: Path, pictures, size: tuple[int, int], rate: Fraction, soun
             process.finish()
 
 
-def read(path: Path) -> np.ndarray:
-    """All pictures of a film: uint8 (N, H, W, 3)."""
-    return np.stack([picture for _, picture in read_pictures(path)])
+def read(path: Path) -> tuple[list[Frame], np.ndarray]:
+    """All frames of a film, and the same as RGB: uint8 (N, H, W, 3)."""
+    frames = read_film(path, None)
+    return frames, to_rgb(frames)
 
 
 def _image(picture: np.ndarray) -> Tensor:
