@@ -389,3 +389,29 @@ def test_a_disk_that_is_too_full_is_told_before_the_start(command, tmp_path, mon
     result = command("input=a.mkv", "multi=2")
     assert result.code == 4 and "are free" in result.err and "check_space=off" in result.err
     assert command("input=a.mkv", "multi=2", "check_space=off").code == 0
+
+
+def test_memory_that_runs_out_is_told(command, tmp_path, monkeypatch):
+    from vfi_pipeline.jobs import local
+
+    clips.make_clip(tmp_path / "a.mkv", frames=3)
+
+    def starved(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(local, "_run", starved)
+    result = command("input=a.mkv", "multi=2")
+    assert result.code == 4 and "scale=0.5" in result.err
+    assert os.listdir(tmp_path) == ["a.mkv"]
+
+
+def test_a_bug_in_one_film_of_a_batch_leaves_the_others_their_turn(good, command, tmp_path, monkeypatch):
+    from vfi_pipeline.jobs import batch
+
+    for name in ("a.mkv", "b.mkv"):
+        clips.make_clip(tmp_path / name, frames=2)
+    real = batch.prepare
+    monkeypatch.setattr(batch, "prepare", lambda film, *rest: 1 / 0 if film.stem == "a" else real(film, *rest))
+    result = command("a.mkv", "b.mkv", "multi=2")
+    assert result.code == 1 and "ZeroDivisionError" in result.out
+    assert (tmp_path / "b_50fps.mkv").exists()

@@ -57,12 +57,15 @@ def _many(
             summary.append(f"failed   {film.label}: {error.args[0]}")
             worst, failed = max(worst, error.code), failed + 1
             continue
+        except Exception as error:  # a bug met in one film is no reason to leave the others undone
+            log.exception("%s", film.label)
+            summary.append(f"failed   {film.label}: {type(error).__name__}: {error} (a bug: please report it)")
+            worst, failed = max(worst, 1), failed + 1
+            continue
         for line in outcome.lines:
             say(line)
-        skipped += outcome.target is None and not (options.dry_run or options.benchmark or options.status)
-        summary.append(
-            f"{'ok' if outcome.target or options.dry_run else 'skipped' if skipped else 'ok':8} {film.label}"
-        )
+        skipped += outcome.skipped
+        summary.append(f"{'skipped' if outcome.skipped else 'ok':8} {film.label}")
     say(f"{len(todo)} films: {len(todo) - failed - skipped} done, {skipped} skipped, {failed} failed.")
     for line in summary:
         say("  " + line)
@@ -74,7 +77,7 @@ def _one(
 ) -> Outcome:
     plan = prepare(film, options, method, inputs, many)
     if options.status:
-        return Outcome(None, tuple(report.status(plan.target)))
+        return Outcome(tuple(report.status(plan.target)))
     if not options.benchmark:
         if plan.target in taken:
             raise UserError(
@@ -83,8 +86,10 @@ def _one(
             )
         taken[plan.target] = film
     if options.dry_run:
-        return Outcome(None, tuple(report.show(plan, options, method)))
+        return Outcome(tuple(report.show(plan, options, method)))
     # In a batch that is started again, what was finished before is not made again and is no failure.
     if many and not options.overwrite and not options.benchmark and names.existing(plan.target):
-        return Outcome(None, (f"{film.label}: {plan.target.name} exists already; overwrite=true makes it again.",))
+        return Outcome(
+            (f"{film.label}: {plan.target.name} exists already; overwrite=true makes it again.",), skipped=True
+        )
     return local.work(plan, film, options, method, command)

@@ -33,7 +33,7 @@ from vfi_pipeline.jobs.prepare import fingerprint
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.report import facts_of, made_lines, stage_lines
 from vfi_pipeline.jobs.sources import Film
-from vfi_pipeline.jobs.space import check_space, environment_error
+from vfi_pipeline.jobs.space import check_space, environment_error, memory_error
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import assemble as joining
 from vfi_pipeline.media import reader
@@ -50,10 +50,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one film; ``lines`` tell it to people."""
+    """What became of one film; ``lines`` tell it to people. ``skipped``: it had been made before."""
 
-    target: Path | None
     lines: tuple[str, ...]
+    skipped: bool = False
 
 
 def work(plan: Plan, film: Film, options: Options, method: Method, command: str) -> Outcome:
@@ -88,6 +88,11 @@ def work(plan: Plan, film: Film, options: Options, method: Method, command: str)
             outcome = _finish(plan, options, journal, folder)
         except OSError as error:
             raise environment_error(error, plan.target, film) from error
+        except (MemoryError, RuntimeError) as error:
+            told = memory_error(error, plan)
+            if told is None:
+                raise
+            raise told from error
         finally:
             # Kept after a failure, if there is anything in it to go on from.
             if journal is not None and (journal.finished or not journal.done):
@@ -150,7 +155,7 @@ def _benchmark(plan: Plan, film: Film, options: Options, method: Method) -> Outc
         f"{progress.made_per_second:.2f} made/s, model {method.name}; nothing was written.",
         *stage_lines(made),
     ]
-    return Outcome(None, tuple(lines))
+    return Outcome(tuple(lines))
 
 
 def _run(
@@ -219,7 +224,7 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
         lines.append(
             f"{len(cuts)} cuts found, listed in {listed.name} (edit it and pass it back with cuts={listed.name})"
         )
-    return Outcome(target, tuple(lines))
+    return Outcome(tuple(lines))
 
 
 def _write_cuts(plan: Plan, cuts: Sequence[int]) -> Path:

@@ -1,4 +1,4 @@
-"""Room on the disk."""
+"""Room on the disk and in memory, and what is said when there is none."""
 
 from __future__ import annotations
 
@@ -46,3 +46,16 @@ def environment_error(error: OSError, target: Path, film: Film) -> UserError:
         f"{target.name} cannot be written: {error.strerror or error}{what}.", "see to it, then the same command again.",
         ENVIRONMENT,
     )  # fmt: skip
+
+
+def memory_error(error: BaseException, plan: Plan) -> UserError | None:
+    """The message if ``error`` says that memory has run out (ours, or a GPU's by way of torch), else None."""
+    text = str(error).lower()
+    if not (isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text):
+        return None
+    video = plan.info.video
+    return UserError(
+        f"The memory does not do for pictures of {video.width} x {video.height}.",
+        "scale=0.5, device=cpu, or fewer other programs; the same command goes on from here.",
+        ENVIRONMENT,
+    )
