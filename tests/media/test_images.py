@@ -151,6 +151,13 @@ def test_a_bomb_is_refused_before_it_goes_off(tmp_path):
         probe(clips.make_picture(tmp_path / "a.jpg", pix_fmt="yuv420p"), max_pixels=1000)
 
 
+def test_an_animated_webp_is_refused(tmp_path):
+    frames = [Image.fromarray(np.full((8, 10, 3), 60 * n, np.uint8)) for n in range(3)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
+    with pytest.raises(UserError, match="animated WebP"):
+        probe(tmp_path / "a.webp")
+
+
 def test_broken_and_missing_pictures_name_themselves(tmp_path):
     paths = clips.make_pictures(tmp_path, 3)
     info = probe(tmp_path)

@@ -10,10 +10,12 @@ import glob
 import re
 import struct
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import IO, TypeVar
 
 import av
 import av.error
@@ -25,7 +27,10 @@ from vfi_pipeline.media import facts
 from vfi_pipeline.media.decoding import decode_packets, decoder_for
 from vfi_pipeline.media.frames import Frame, oriented, oriented_format, pixel_format
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
+from vfi_pipeline.media.layout import Layout, is_transparent, layout
 from vfi_pipeline.media.opening import check_file, open_media
+
+T = TypeVar("T")
 
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".dpx")
@@ -90,11 +95,11 @@ def demuxer(path: Path) -> str | None:
     if head.startswith(b"BM") and head[14:18] in (b"(\0\0\0", b"\x0c\0\0\0", b"l\0\0\0", b"|\0\0\0", b"@\0\0\0"):
         return "bmp_pipe"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "webp_pipe"
+        return "webp_pipe"  # an animated one is refused by ``open_picture``
     return "tga_pipe" if path.suffix.lower() == ".tga" else None
 
 
-def _is_animated_png(file) -> bool:
+def _is_animated_png(file: IO[bytes]) -> bool:
     """Whether an ``acTL`` chunk comes before the first ``IDAT``, as the APNG specification demands."""
     at = 8
     for _ in range(64):
@@ -106,6 +111,13 @@ def _is_animated_png(file) -> bool:
             return True
         at += 12 + int.from_bytes(head[:4], "big")
     return False
+
+
+def _is_animated_webp(path: Path) -> bool:
+    """The animation bit of the VP8X chunk, which comes first where there is one (WebP container specification)."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    return len(head) == 21 and head[12:16] == b"VP8X" and bool(head[20] & 2)
 
 
 def probe_images(path: Path, pictures: tuple[Path, ...], rate: Fraction, max_pixels: int) -> SourceInfo:
@@ -212,6 +224,12 @@ def open_picture(path: Path, max_pixels: int) -> av.container.InputContainer:
     name = demuxer(path)
     if name is None:
         raise UserError(f"{path} is not a picture that can be read.", "use PNG, JPEG, TIFF, WebP or BMP.", BAD_INPUT)
+    if name == "webp_pipe" and _is_animated_webp(path):
+        raise UserError(
+            f"{path} is an animated WebP, which cannot be read.",
+            "convert it to GIF, APNG or a video first (magick, webpmux).",
+            BAD_INPUT,
+        )
     size = declared_size(path)
     if size:
             facts.check_size(path, *size, max_pixels)
@@ -220,24 +238,10 @@ def open_picture(path: Path, max_pixels: int) -> av.container.InputContainer:
 
 def declared_size(path: Path) -> tuple[int, int] | None:
     """(width, height) as the header declares, without decoding; None for formats that Pillow does not know."""
-    with _pillow_lock:
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None  # ours is ``max_pixels``
-        try:
-            with Image.open(path) as picture:
-                return picture.size
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, MemoryError, struct.error):
-            return None
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    return _header(path, lambda picture: picture.size)
 
 
-_pillow_lock = threading.Lock()
-
-
-def _layout(path: Path, decoded: av.VideoFrame):
-    from vfi_pipeline.media.layout import is_transparent, layout
-
+def _layout(path: Path, decoded: av.VideoFrame) -> Layout:
     try:
         return layout(decoded.format.name, is_transparent(decoded))
     except ValueError as error:
@@ -269,8 +273,22 @@ _EXIF = {
 
 def picture_orientation(path: Path, decoded: av.VideoFrame) -> tuple[int, bool]:
     """How a picture wants to be turned: EXIF's orientation as (degrees clockwise, mirrored before that)."""
-    try:
-        with Image.open(path) as picture:
-            return _EXIF.get(picture.getexif().get(274, 1), (0, False))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError, MemoryError):
-        return 0, False
+    return _EXIF.get(_header(path, lambda picture: picture.getexif().get(274, 1)) or 1, (0, False))
+
+
+_pillow_lock = threading.Lock()
+
+
+def _header(path: Path, ask: Callable[[Image.Image], T]) -> T | None:
+    """What Pillow reads in a picture's header, without decoding; None if it cannot."""
+    with _pillow_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of damaged tags; the decoder's word counts
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None  # ours is ``max_pixels``
+        try:
+            with Image.open(path) as picture:
+                return ask(picture)
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, KeyError, MemoryError, struct.error):
+            return None
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
