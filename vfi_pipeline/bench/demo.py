@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
 import subprocess
 import sys
 import time
 import wave
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, SOURCE, Cell, beside, crop, filmstrip
@@ -27,8 +27,6 @@ from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.metrics import psnr, ssim
-
-log = logging.getLogger(__name__)
 
 OURS = "ours"
 
@@ -100,7 +98,14 @@ class Facts:
 # ------------------------------------------------------------------------------------------------------- the run
 
 
-def run(root: Path, folder: Path, words: Sequence[str], say: Callable[[str], None], timing: Timing = Timing()) -> None:
+def run(
+    root: Path,
+    folder: Path,
+    words: Sequence[str],
+    say: Callable[[str], None],
+    timing: Timing = Timing(),
+    size: tuple[int, int] = (640, 360),
+) -> None:
     """Draws the film, interpolates it as a user would, measures, and leaves everything in ``folder``.
 
     Args:
@@ -114,7 +119,7 @@ def run(root: Path, folder: Path, words: Sequence[str], say: Callable[[str], Non
     folder.mkdir(parents=True, exist_ok=True)
     source, truth, film = folder / "source_15fps.mp4", folder / "truth_60fps.mkv", folder / "film_60fps.mp4"
     say(f"Drawing {timing.frames} pictures with known motion; every {timing.step}th becomes the film to interpolate.")
-    draw(demo_scene(), timing, source, truth)
+    draw(demo_scene(*size, cut=timing.cut / timing.rate), timing, source, truth)
     facts = interpolate(root, source, film, timing.rate, words, say)
     true, ours = read(truth)[1], read(film)[1]
     frames, given = read(source)
@@ -144,7 +149,7 @@ def draw(scene: Scene, timing: Timing, source: Path, truth: Path) -> None:
     sound = truth.with_suffix(".wav")
     beeps(sound, timing)
 
-    def pictures():
+    def pictures() -> Iterator[np.ndarray]:
         for index in range(timing.frames):
             picture = scene.draw(index / timing.rate)
             if index in wanted:
@@ -284,9 +289,10 @@ def table_lines(rows: Sequence[Row], facts: Facts, timing: Timing) -> list[str]:
 
 
 def strip(
-    made: dict[str, np.ndarray], true: np.ndarray, worth: dict[str, dict[int, float]], timing: Timing, source: int = 11
-):
-    """Source frame ``source``, what was made of it and the next one, and a closer look at the middle by each method."""
+    made: dict[str, np.ndarray], true: np.ndarray, worth: dict[str, dict[int, float]], timing: Timing
+) -> Image.Image:
+    """Two source frames, what was made between them, and a closer look at the middle by each method."""
+    source = timing.cut // timing.step // 2 - 1  # in the first shot, as the cup passes the middle
     first, last = timing.shown(source), timing.shown(source + 1)
     frames = made[OURS]
     top = []
@@ -301,11 +307,12 @@ def strip(
     ghost = np.abs(made["blend"][middle].astype(float) - true[middle]).sum(axis=2)
     rows, columns = np.indices(ghost.shape)
     centre = float((columns * ghost).sum() / ghost.sum()), float((rows * ghost).sum() / ghost.sum())
-    cells = [Cell(crop(true[middle], centre, 256, 144), NEUTRAL, "truth", "t = 1/2")]
+    closer = round(true.shape[2] * 0.4), round(true.shape[1] * 0.4)
+    cells = [Cell(crop(true[middle], centre, *closer), NEUTRAL, "truth", "t = 1/2")]
     for name, pictures in made.items():
         colour = MADE if name == OURS else NEUTRAL
-        closer = crop(pictures[middle], centre, 256, 144)
-        cells.append(Cell(closer, colour, RIVALS.get(name, name), f"{worth[name][middle]:.1f} dB"))
+        label, note = RIVALS.get(name, name), f"{worth[name][middle]:.1f} dB"
+        cells.append(Cell(crop(pictures[middle], centre, *closer), colour, label, note))
     legend = [(SOURCE, "frame of the 15 fps film"), (MADE, "made by interpolate.py fps=60")]
     return filmstrip([top, cells], legend=legend)
 
@@ -318,7 +325,9 @@ def write_beside(given: np.ndarray, ours: np.ndarray, film: Path, target: Path, 
     write_film(target, pictures, size, Fraction(timing.rate), film, vcodec="libx264", crf=16, acodec="copy")
 
 
-def write_film(path: Path, pictures, size: tuple[int, int], rate: Fraction, sound: Path, **codecs) -> None:
+def write_film(
+    path: Path, pictures: Iterable[np.ndarray], size: tuple[int, int], rate: Fraction, sound: Path, **codecs: object
+) -> None:
     """Encodes RGB pictures as 8-bit 4:2:0 BT.709 with the sound of another file."""
     colour = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bicubic,format=yuv420p"
     tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
