@@ -119,7 +119,7 @@ def ucf101(root: Path) -> Iterator[Sample]:
 
 
 def middlebury(root: Path) -> Iterator[Sample]:
-    """Baker et al. 2011: ``other-data/Urban2/frame10.png``, ``frame11.png``, ``other-gt-interp/Urban2/frame10i11.png``."""
+    """Baker et al. 2011: ``other-data/Urban2/frame10.png``, ``frame11.png``, and ``other-gt-interp/``."""
     truths = next((p for p in sorted(root.glob("other*gt-interp")) if p.is_dir()), None)
     pictures = next((p for p in (root / "other-data", root / "other-color-twoframes/other-data") if p.is_dir()), None)
     for truth in sorted(truths.glob("*/frame10i11.png")) if truths and pictures else []:

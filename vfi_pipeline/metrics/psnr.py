@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def to_bytes(image: Tensor) -> Tensor:
-    """Code values 0..255 as float32, same shape: a uint8 picture as it is, a float one in [0, 1] rounded and clipped."""
+    """Code values 0..255 as float32, same shape: a uint8 picture as it is, a float one rounded and clipped."""
     if image.dtype == torch.uint8:
         return image.float()
     return (image * 255).round().clamp(0, 255).float()

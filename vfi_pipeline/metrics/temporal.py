@@ -12,9 +12,9 @@ from vfi_pipeline.metrics.psnr import to_bytes
 def warp_error(frame: Tensor, following: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
     """Masked warp error of neighbouring frames (Lai et al. 2018, eq. 6; Ruder et al. 2016).
 
-    ``sum(visible * (following - warp(frame, flow))^2) / sum(visible)``, mean over channels, pictures in [0, 1]. Flow and
-    mask are those of the *true* film, the same for every method. The true film's own value is the aim: grain and light
-    change along the motion, and a blurred film can fall below it.
+    ``sum(visible * (following - warp(frame, flow))^2) / sum(visible)``, mean over channels, pictures in [0, 1]. Flow
+    and mask are those of the *true* film, the same for every method. The true film's own value is the aim: grain and
+    light change along the motion, and a blurred film can fall below it.
 
     Args:
         frame, following: (B, C, H, W) neighbouring frames, uint8 or float in [0, 1].
