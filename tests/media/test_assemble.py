@@ -246,6 +246,25 @@ def test_a_cut_keeps_sound_and_pictures_together(tmp_path: Path, suffix: str, co
     assert sound[-1] - pictures[0] < 1
 
 
+@pytest.mark.slow
+def test_a_cut_at_the_end_alone_keeps_the_beginning(tmp_path: Path) -> None:
+    source = beeping(tmp_path / "a.mp4", "aac")
+    made = make_output(source, tmp_path / "o.mp4", (20, 5), Fraction(25), end=Fraction(1), preset="ultrafast")
+    verify(made.path, made.expectation)
+
+    assert beeps(made.path) == pytest.approx([0.5], abs=0.0015)
+    assert packet_times(made.path, "audio")[0] == packet_times(source, "audio")[0] < 0  # AAC's priming
+
+
+def test_a_phones_tags_are_kept(tmp_path: Path) -> None:
+    tags = {"com.apple.quicktime.make": "Apple", "title": "Holiday"}
+    source = make_clip(tmp_path / "a.mov", frames=3, tags=tags, extra=["-movflags", "use_metadata_tags"])
+    made = make_output(source, tmp_path / "o.mov", (3,), preset="ultrafast")
+
+    assert tags.items() <= probe(source).tags.items()
+    assert tags.items() <= probe(made.path).tags.items()
+
+
 def test_a_cut_moves_subtitles_and_chapters(tmp_path: Path) -> None:
     source = full_clip(tmp_path / "a.mkv", frames=24)  # lines 0 to 0.5 s and 0.5 to 1 s, chapters every 0.334 s
     cut = Fraction(4, 10)
