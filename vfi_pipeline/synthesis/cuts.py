@@ -21,7 +21,8 @@ darkened and faded ones; against pairs across clips). As a detector, run on stre
 none in 150 flashes, 100 fades through black, 100 dissolves of 6 to 24 frames. Found: all of 420 cuts between shots of 8
 to 20 frames, 419 of 420 between shots of 1 to 3 frames, 296 of 300 around 1 to 3 foreign frames in a shot, 414 of 420
 within one film (same palette), 149 of 150 at a tenth or a fifth of the brightness, 200 of 200 without colour, 308 of
-320 to and from black or white frames. It takes 1.3 ms of one core per frame, whatever the frame's size.
+320 to and from black or white frames. It takes 1 ms of one core per frame, and 1 ms more at 1080p
+to shrink it (4 ms at 4K).
 """
 
 from __future__ import annotations
