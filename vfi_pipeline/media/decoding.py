@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -43,7 +44,7 @@ def decode_head(path: Path, index: int, max_pixels: int, count: int = HEAD_FRAME
     return frames[:count]
 
 
-def decoder_for(stream: av.video.stream.VideoStream, threads: int, max_pixels: int = MAX_PIXELS) -> Decode:
+def decoder_for(stream: Any, threads: int, max_pixels: int = MAX_PIXELS) -> Decode:
     """The function that decodes ``stream``'s packets: its own decoder, or libvpx where only that one sees the alpha.
 
     WebM keeps alpha beside each VP8 or VP9 packet (``alpha_mode`` 1), and ffmpeg's own decoders look past it.
@@ -52,7 +53,7 @@ def decoder_for(stream: av.video.stream.VideoStream, threads: int, max_pixels: i
     own = stream.codec_context
     other = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(own.name)
     if mode.strip() == "1" and other and other in av.codecs_available:
-        context = av.CodecContext.create(other, "r")
+        context: Any = av.CodecContext.create(other, "r")
         context.thread_count = threads
         context.options = {"max_pixels": str(max_pixels)}
         if own.extradata:
@@ -98,7 +99,7 @@ def decode_packets(
         except av.error.FFmpegError as error:
             if on_error is None:
                 raise
-            on_error(error.strerror, None)
+            on_error(error.strerror or "unreadable", None)
             packet = None
         try:
             if packet is None:
@@ -115,4 +116,4 @@ def decode_packets(
         except av.error.FFmpegError as error:
             if on_error is None:
                 raise
-            on_error(error.strerror, packet.pts)
+            on_error(error.strerror or "undecodable", packet.pts if packet is not None else None)

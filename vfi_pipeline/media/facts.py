@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -53,10 +54,16 @@ def is_interlaced(stream: av.video.stream.VideoStream, head: Sequence[av.VideoFr
 
 def frame_orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     """(degrees clockwise, mirrored before that) from the frame's display matrix."""
-    for side in frame.side_data:
-        if side.type.name == "DISPLAYMATRIX" and len(bytes(side)) >= 36:
-            return orientation(struct.unpack("=9i", bytes(side)[:36]))
+    for kind, data in _side_data(frame):
+        if kind == "DISPLAYMATRIX" and len(data) >= 36:
+            return orientation(struct.unpack("=9i", data[:36]))
     return 0, False
+
+
+def _side_data(frame: av.VideoFrame) -> list[tuple[str, bytes]]:
+    """(name of the kind, bytes) of what rides beside the picture."""
+    sides: Any = frame.side_data
+    return [(side.type.name, bytes(side)) for side in sides]
 
 
 def orientation(matrix: Sequence[int]) -> tuple[int, bool]:
@@ -115,7 +122,7 @@ def colour(frame: av.VideoFrame, context: av.video.codeccontext.VideoCodecContex
 _dump_lock = threading.Lock()
 
 
-def dump_line(container: av.container.InputContainer, index: int) -> str:
+def dump_line(container: Any, index: int) -> str:
     """ffmpeg's own line on the stream: the only place where PyAV tells the chroma location (at the level 'verbose')."""
     with _dump_lock:
         level = av.logging.get_level()
@@ -134,8 +141,7 @@ def hdr(head: Sequence[av.VideoFrame]) -> dict[str, str]:
     """Mastering display and light levels as x265's options take them; ``dynamic`` names metadata that varies."""
     found: dict[str, str] = {}
     for frame in head:
-        for side in frame.side_data:
-            data, kind = bytes(side), side.type.name
+        for kind, data in _side_data(frame):
             if kind == "MASTERING_DISPLAY_METADATA" and len(data) >= 88:
                 text = _mastering(data)
                 if text:

@@ -188,11 +188,8 @@ def _promoted(path: Path, frame: Frame, info: SourceInfo) -> Frame:
     if wanted.is_rgb and frame.format.depth == wanted.depth:
         kinds = {plane.kind: array for plane, array in zip(frame.format.planes, frame.planes)}
         if set(kinds) in ({"y"}, {"g", "b", "r"}) and not (frame.format.has_alpha and not wanted.has_alpha):
-            grey = kinds.get("y")
-            opaque = np.full((frame.height, frame.width), wanted.peak, wanted.dtype)
-            planes = tuple(
-                kinds.get(plane.kind, opaque if plane.kind == "a" else grey) for plane in wanted.planes
-            )
+            kinds.setdefault("a", np.full((frame.height, frame.width), wanted.peak, wanted.dtype))
+            planes = tuple(kinds[plane.kind if plane.kind in kinds else "y"] for plane in wanted.planes)
             return replace(frame, planes=planes, format=wanted)
     raise UserError(
         f"{path} has the pixel format {frame.format.name}, but {info.images[0].name} has {wanted.name}.",

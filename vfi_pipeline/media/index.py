@@ -263,8 +263,11 @@ def _counted_index(path: Path, stream: int, rate: Fraction, packets: _Packets, m
         return SourceIndex(times, counted, times.end, packets.damage)
     if failures:
         what, tick = failures[0]
-        sound = [t for t in ticks if tick is not None and t < tick]
-        damaged_at = min(tick * base, sound[-1] * base + 1 / rate) if sound and not counted else times.end
+        if tick is None or counted:
+            damaged_at = times.end
+        else:
+            sound = [t * base + 1 / rate for t in ticks if t < tick]
+            damaged_at = min([tick * base, *sound[-1:]])
         return SourceIndex(times, counted, damaged_at, f"a frame cannot be decoded ({what})")
     return SourceIndex(times, counted)
 
@@ -280,7 +283,8 @@ def _before_gap(ticks: list[int], step: Fraction) -> list[int]:
 def _decoding_times(path: Path, index: int, max_pixels: int) -> list[int]:
     with open_media(path, max_pixels) as container:
         try:
-            return [p.dts for p in container.demux(container.streams[index]) if p.size and p.dts is not None]
+            packets = container.demux(container.streams[index])
+            return [packet.dts for packet in packets if packet.size and packet.dts is not None]
         except (av.error.FFmpegError, ValueError):
             return []
 

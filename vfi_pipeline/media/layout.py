@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import av
 import numpy as np
@@ -70,7 +71,7 @@ def layout(source: str, transparent: bool = False) -> Layout:
 
 def _samples(frame: av.VideoFrame, index: int, dtype: np.dtype | str) -> np.ndarray:
     """Plane ``index`` as it lies in memory: (rows, samples per row, padding included), not copied."""
-    plane = frame.planes[index]
+    plane: Any = frame.planes[index]  # it has the buffer protocol, which PyAV's stubs do not say
     dtype = np.dtype(dtype)
     assert plane.line_size > 0, "a picture stored bottom-up"
     return np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
@@ -244,7 +245,7 @@ def _bitfield_layout(name: str) -> Layout:
 
 
 def _bits(frame: av.VideoFrame, zero_is_white: bool) -> np.ndarray:
-    rows = np.unpackbits(_samples(frame, 0, np.uint8)[: frame.height], axis=1)[:, : frame.width]
+    rows = np.unpackbits(_samples(frame, 0, "u1")[: frame.height], axis=1)[:, : frame.width]
     return _own((rows ^ int(zero_is_white)) * np.uint8(255), np.dtype(np.uint8))
 
 
@@ -253,8 +254,9 @@ def _bits(frame: av.VideoFrame, zero_is_white: bool) -> np.ndarray:
 
 def _palette(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray]:
     """(h, w) indices and (256, 4) colours in the order B, G, R, A (a little-endian word 0xAARRGGBB)."""
-    indices = _samples(frame, 0, np.uint8)[: frame.height, : frame.width]
-    words = np.frombuffer(frame.planes[1], "=u4", 256)
+    indices = _samples(frame, 0, "u1")[: frame.height, : frame.width]
+    colours: Any = frame.planes[1]
+    words = np.frombuffer(colours, "=u4", 256)
     return indices, np.stack([(words >> shift) & 255 for shift in (0, 8, 16, 24)], axis=1).astype(np.uint8)
 
 

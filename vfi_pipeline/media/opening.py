@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -64,7 +65,8 @@ def open_media(
 
 
 def _unreadable(path: Path, error: av.error.FFmpegError) -> UserError:
-    said = error.log[2].strip() if error.log else ""
+    logged: Any = error.log  # (level, component, message)
+    said = logged[2].strip() if logged else ""
     if isinstance(error, PermissionError):
         return UserError(f"{path} may not be read.", f"chmod u+r {path.name}", BAD_INPUT)
     if isinstance(error, MemoryError):

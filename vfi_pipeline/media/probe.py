@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import av
 import av.error
@@ -136,7 +137,7 @@ def is_cover(stream: av.stream.Stream) -> bool:
     return bool(marks & av.stream.Disposition.attached_pic or marks & av.stream.Disposition.timed_thumbnails)
 
 
-def _choose(path: Path, streams: Sequence[av.stream.Stream], wanted: int | None) -> av.video.stream.VideoStream:
+def _choose(path: Path, streams: Sequence[Any], wanted: int | None) -> Any:
     films = [s for s in streams if s.type == "video" and s.codec_context is not None and not is_cover(s)]
     listed = ", ".join(f"{s.index} ({s.codec_context.width}x{s.codec_context.height})" for s in films)
     if wanted is not None:
@@ -194,22 +195,22 @@ class Scan:
 
 def scan_packets(path: Path, container: av.container.InputContainer, stream: av.stream.Stream) -> Scan:
     """Look at the first ``PROBE_PACKETS`` packets of ``stream`` without decoding."""
-    times, durations = [], []
+    seen: list[int | None] = []
+    durations: list[int] = []
     try:
         for packet in container.demux(stream):
             if packet.size == 0 or packet.is_discard:
                 continue
-            times.append(packet.pts if packet.pts is not None else packet.dts)
+            seen.append(packet.pts if packet.pts is not None else packet.dts)
             if packet.duration:
                 durations.append(packet.duration)
-            if len(times) >= PROBE_PACKETS:
+            if len(seen) >= PROBE_PACKETS:
                 break
     except (av.error.FFmpegError, ValueError):
         pass  # what came before it counts; the index finds the damage
-    if times and all(time is None for time in times):  # a raw stream without any clock: count
-        step = durations[0] if durations else 1
-        times = [n * step for n in range(len(times))]
-    times = sorted({time for time in times if time is not None})
+    times = sorted({time for time in seen if time is not None})
+    if not times:  # a raw stream without any clock: count
+        times = [n * (durations[0] if durations else 1) for n in range(len(seen))]
     if len(times) >= PROBE_PACKETS - 40:  # cut short: of the last few, some that are shown earlier are still to come
         times = times[:-20]
     common = max(set(durations), key=durations.count) if durations else 0

@@ -322,6 +322,6 @@ def _bwdif(picture: av.VideoFrame, only: str) -> av.filter.Graph:
 def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
     while True:
         try:
-            yield graph.pull()
+            yield graph.vpull()
         except (av.error.BlockingIOError, av.error.EOFError):
             return
