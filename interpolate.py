@@ -27,6 +27,10 @@ def run(line: CommandLine, command: str) -> int:
     from vfi_pipeline.jobs.options import read_options
 
     name = line.values.pop("model", None)
+    if name is None and line.values.get("weights") is not None:
+        from vfi_pipeline.models.shipped import model_of
+
+        name = model_of(line.values["weights"])
     with initialize_config_dir(str(CONF), version_base=None):
         cfg = compose("interpolate", [f"model={name}"] if name else [], return_hydra_config=True)
     name = name or cfg.hydra.runtime.choices.model

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import warp
-from vfi_pipeline.models.warping_ode import WarpingODE
+from vfi_pipeline.models.checkpoint import save_model
+from vfi_pipeline.models.shipped import model_of
+from vfi_pipeline.models.warping_ode import WarpingODE, load_node
 from vfi_pipeline.nets.fields import FIELDS, StationaryField, _Polynomial
 from vfi_pipeline.nets.unet import UNetShape
 from vfi_pipeline.ode import Solver
@@ -180,3 +183,22 @@ def test_wrong_sides_are_refused():
         make(sides="left")
     with pytest.raises(ValueError, match="conditioning=both"):
         make(sides="both", conditioning="first")
+
+
+def test_exported_weights_choose_their_own_model(tmp_path):
+    model = make(sides="both", guide_span=320)
+    save_model(tmp_path / "w.safetensors", model)
+    assert model_of(tmp_path / "w.safetensors") == "node"
+    loaded = load_node(str(tmp_path / "w.safetensors"))
+    assert (loaded.name, loaded.guide_span) == ("node", 320)
+    assert load_node(str(tmp_path / "w.safetensors"), guide_span=64).guide_span == 64
+    first, last = frames(batch=1)
+    one, two = (m.motion(first, last).at([0.4])[0] for m in (model, loaded))
+    assert torch.equal(one.there, two.there) and torch.equal(one.back, two.back)
+
+
+def test_weights_that_name_no_model_are_left_to_the_reader(tmp_path):
+    (tmp_path / "junk").write_bytes(b"\xff" * 40)
+    assert model_of(tmp_path / "junk") is None
+    with pytest.raises(UserError, match="needs weights"):
+        load_node(None)

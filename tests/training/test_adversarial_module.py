@@ -41,7 +41,13 @@ def test_it_logs_both_networks_by_name(tmp_path):
     trainer.fit(tiny.adversarial(), datamodule=tiny.digits(paired=False))
     names = set(trainer.callback_metrics)
     assert {"train/critic_loss", "train/model_loss", "train/wasserstein", "train/gradient_penalty"} <= names
-    assert {"train/gradient_norm", "train/adversarial", "train/folding", "val/wasserstein", "val/gradient_norm"} <= names
+    assert {
+        "train/gradient_norm",
+        "train/adversarial",
+        "train/folding",
+        "val/wasserstein",
+        "val/gradient_norm",
+    } <= names
     assert {"train/grad_norm/critic", "train/grad_norm/model", "val/folded", "train/nfe"} <= names
 
 

@@ -36,10 +36,14 @@ def gradients(tmp_path, make, paired, processes):
     path = tmp_path / f"{processes}.pt"
     module = make()
     module.draw_mix = Mixed().draw_mix.__get__(module)
-    strategy = {} if processes == 1 else {
-        "devices": 2,
-        "strategy": "ddp_fork" if paired else "ddp_fork_find_unused_parameters_true",
-    }
+    strategy = (
+        {}
+        if processes == 1
+        else {
+            "devices": 2,
+            "strategy": "ddp_fork" if paired else "ddp_fork_find_unused_parameters_true",
+        }
+    )
     trainer = tiny.trainer(
         tmp_path / str(processes), steps=6, callbacks=[KeepGradients(path)], num_sanity_val_steps=0, **strategy
     )

@@ -44,7 +44,7 @@ def offline_records(folder):
 
 
 def chunks(content):
-    """The records of a .wandb file: LevelDB's log format (blocks of 32 KiB; crc, length, type) after 7 bytes of header."""
+    """The records of a .wandb file: LevelDB's log format (blocks of 32 KiB; crc, length, type) after a header."""
     place, parts = 7, []
     assert content[:4] == b":W&B"
     while place + 7 <= len(content):
@@ -65,7 +65,9 @@ CONFIG = {"net": {"sides": "first"}, "steps": tiny.STEPS}
 
 def fit(run_dir, logger, kind="paired", **options):
     module = tiny.paired() if kind == "paired" else tiny.adversarial()
-    return train(tiny.trainer(run_dir, logger=logger), module, tiny.digits(kind == "paired"), CONFIG, run_dir, **options)
+    return train(
+        tiny.trainer(run_dir, logger=logger), module, tiny.digits(kind == "paired"), CONFIG, run_dir, **options
+    )
 
 
 def test_an_offline_run_holds_losses_metrics_pictures_and_facts(tmp_path, no_key):
@@ -77,11 +79,11 @@ def test_an_offline_run_holds_losses_metrics_pictures_and_facts(tmp_path, no_key
     for name in ("val/psnr", "val/ssim", "val/nfe", "val/folded", "val/outside", "test/psnr"):
         assert history[name], name
     assert history["train/lr"][-1] < history["train/lr"][2]
-    panel, animation = history["val/panel"][0], history["val/animation"][0]
+    panel, animation = history["val/panel/filenames"][0], history["val/animation/videos"][0]
     files = next((tmp_path / "wandb").glob("offline-run-*/files"))
-    with Image.open(files / panel["filenames"][0]) as picture:
+    with Image.open(files / panel[0]) as picture:
         assert picture.size[0] > 2.5 * picture.size[1]  # two rows of six tiles
-    with Image.open(files / animation["path"]) as film:
+    with Image.open(files / animation[0]["path"]) as film:
         assert film.n_frames == 4  # three frames, forth and back
     assert config["config"]["net"] == {"sides": "first"}
     assert config["data"]["fingerprint"] and config["run"]["versions"]["torch"]
@@ -126,7 +128,9 @@ def test_the_end_of_a_run_is_a_tested_export_that_films_can_use(tmp_path, kind, 
     with caplog.at_level(logging.INFO):
         metrics = fit(tmp_path, False, kind, name="tiny")
     model, card = load_model(tmp_path / "export" / "tiny.safetensors")
-    assert card.name == "tiny" and card.metrics == pytest.approx(metrics) and card.data["set"].startswith("scikit-learn")
+    assert (
+        card.name == "tiny" and card.metrics == pytest.approx(metrics) and card.data["set"].startswith("scikit-learn")
+    )
     assert card.training["steps"] == tiny.STEPS and "command" in card.training
     made = model.motion(*torch.rand(2, 1, 3, 16, 16).unbind(0)).at([0.25, 0.5])
     assert made[0].there.shape == (1, 2, 16, 16)

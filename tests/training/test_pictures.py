@@ -7,7 +7,15 @@ from PIL import Image
 from vfi_pipeline.geometry import pixel_grid
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.training.look import Look
-from vfi_pipeline.training.pictures import HEADINGS, colour_wheel, jacobian_map, panel, rgb, save_animation, save_picture
+from vfi_pipeline.training.pictures import (
+    HEADINGS,
+    colour_wheel,
+    jacobian_map,
+    panel,
+    rgb,
+    save_animation,
+    save_picture,
+)
 
 
 def constant(dx, dy):
@@ -15,7 +23,8 @@ def constant(dx, dy):
 
 
 @pytest.mark.parametrize(
-    "direction, colour", [((1, 0), (1, 0, 0)), ((-1, 0), (0, 1, 1)), ((-0.5, 3**0.5 / 2), (0, 1, 0)), ((0, 0), (1, 1, 1))]
+    "direction, colour",
+    [((1, 0), (1, 0, 0)), ((-1, 0), (0, 1, 1)), ((-0.5, 3**0.5 / 2), (0, 1, 0)), ((0, 0), (1, 1, 1))],
 )
 def test_direction_is_hue_and_stillness_is_white(direction, colour):
     wheel = colour_wheel(constant(*direction), full=1.0)
@@ -31,7 +40,9 @@ def test_length_is_saturation():
 def test_the_jacobian_map_tells_stretching_from_shrinking(factor, colour):
     flow = (factor - 1) * pixel_grid(5, 7, like=torch.empty(0))  # area changes by factor^2: one octave
     picture = jacobian_map(flow)
-    assert picture.shape == (1, 3, 5, 7) and torch.allclose(picture[0, :, 2, 2], torch.tensor(colour).float(), atol=1e-4)
+    assert picture.shape == (1, 3, 5, 7) and torch.allclose(
+        picture[0, :, 2, 2], torch.tensor(colour).float(), atol=1e-4
+    )
 
 
 def test_folds_are_black():
@@ -43,7 +54,9 @@ def test_folds_are_black():
 def test_a_panel_has_a_tile_for_each_heading(tmp_path, channels, known):
     first, made, last = torch.rand(3, 3, channels, 16, 20).unbind(0)
     flow = torch.randn(3, 1, 2, 16, 20)
-    look = Look(first, made, made if known else None, last, torch.ones(3), Motion(made[:, None], flow, flow[None, :, 0], 4))
+    look = Look(
+        first, made, made if known else None, last, torch.ones(3), Motion(made[:, None], flow, flow[None, :, 0], 4)
+    )
     picture = panel(look, rows=2, height=32)
     assert picture.shape == (3, 2 * (2 * 16 + 2), len(HEADINGS) * (2 * 20 + 2))
     tile = picture[:, 1:33, 1:41]

@@ -1,7 +1,8 @@
-"""A run that was stopped and goes on is the run that was not stopped: weights, averages, rates, random numbers, data."""
+"""A run that was stopped and goes on is the run that was not: weights, averages, rates, random numbers, data."""
 
 import pickle
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tiny
 import torch
 from pytorch_lightning import Callback
 
-from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.errors import BAD_INPUT, INTERRUPTED, UserError
 from vfi_pipeline.training.callbacks import EMA
 from vfi_pipeline.training.resume import (
     Resume,
@@ -20,6 +21,7 @@ from vfi_pipeline.training.resume import (
     read_checkpoint,
     set_random_state,
 )
+from vfi_pipeline.training.session import train
 
 KINDS = {"paired": (tiny.paired, True), "adversarial": (tiny.adversarial, False)}
 
@@ -80,6 +82,26 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
     run("paired", tmp_path, steps=10)
     _, rows, _ = run("paired", tmp_path, resume=tmp_path / "checkpoints" / "last.ckpt", steps=12)
     assert [row[0] for row in rows] == [11, 12]
+
+
+def test_ctrl_c_ends_with_its_own_code_and_tells_how_to_go_on(tmp_path):
+    class CtrlC(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == 7:
+                raise KeyboardInterrupt
+
+    trainer = tiny.trainer(tmp_path, callbacks=[CtrlC()])
+    with pytest.raises(UserError, match=r"Stopped at step 7.\n.*ckpt_path=") as caught:
+        train(trainer, tiny.paired(), tiny.digits(), {}, tmp_path)
+    assert caught.value.code == INTERRUPTED and find_resume(tmp_path).step == 6
+
+
+def test_a_run_made_longer_may_have_a_schedule_that_follows():
+    written = {"steps": 10, "scheduler": {"steps": "${steps}", "warmup": 2}}
+    resume = Resume(Path("last.ckpt"), Path("."), None, written, "", 10)
+    check_same(resume, {"steps": 20, "scheduler": {"steps": "${steps}", "warmup": 2}}, "")
+    with pytest.raises(UserError, match="scheduler.warmup: was 2, now 3"):
+        check_same(resume, {"steps": 20, "scheduler": {"steps": "${steps}", "warmup": 3}}, "")
 
 
 def test_random_states_come_back_exactly():

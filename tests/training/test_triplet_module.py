@@ -82,7 +82,10 @@ def test_a_fit_logs_losses_and_metrics_by_name(tmp_path):
     expected |= {f"val/{n}" for n in ("psnr", "ssim", "loss", "l2", "nfe", "folded", "outside")}
     assert expected <= names and "train/grad_norm" in names
     assert trainer.global_step == tiny.STEPS and math.isfinite(trainer.callback_metrics["val/psnr"])
-    assert sorted(p.name for p in (tmp_path / "media").iterdir())[:2] == ["val_animation_0000004.gif", "val_animation_0000008.gif"]
+    assert sorted(p.name for p in (tmp_path / "media").iterdir())[:2] == [
+        "val_animation_0000004.gif",
+        "val_animation_0000008.gif",
+    ]
 
 
 def test_equal_frames_have_a_finite_psnr():
@@ -99,7 +102,9 @@ def test_accumulated_gradients_equal_those_of_the_larger_batch(tmp_path):
     for size, accumulate in ((4, 2), (8, 1)):
         module = tiny.paired()
         module.optimizer = lambda parameters: torch.optim.SGD(parameters, 0.1)
-        trainer = tiny.trainer(tmp_path / str(size), steps=4, accumulate_grad_batches=accumulate, val_check_interval=100)
+        trainer = tiny.trainer(
+            tmp_path / str(size), steps=4, accumulate_grad_batches=accumulate, val_check_interval=100
+        )
         trainer.fit(module, datamodule=tiny.digits(batch_size=size, steps=40))
         assert trainer.global_step == 4
         ends.append(torch.cat([p.detach().flatten() for p in module.model.parameters()]))

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 
+# Which model of conf/model runs weights of which kind.
+MODELS = {"warping_ode": "node", "flow": "flow"}
+
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 
 
@@ -32,3 +35,20 @@ def locate(weights: str | Path) -> tuple[Path, str | None]:
             f"weights={weights} is neither a file nor a known name.", f"a path, or one of: {names}.", BAD_INPUT
         )
     return path, None
+
+
+def model_of(weights: str | Path) -> str | None:
+    """Which ``model=`` runs these weights, read from the file's header; None if it does not say.
+
+    Raises:
+        UserError: if there is no such file or name.
+    """
+    path, _ = locate(weights)
+    try:
+        with open(path, "rb") as file:
+            # safetensors: the header's length, 8 bytes, then the header, JSON.
+            length = int.from_bytes(file.read(8), "little")
+            facts = json.loads(file.read(length))["__metadata__"] if length < 1 << 24 else {}
+        return MODELS.get(json.loads(facts["config"])["kind"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -9,9 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.geometry import compose, folding, pixel_grid, warp
+from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.models.motion import Inbetween, MotionReport
 from vfi_pipeline.models.prediction import Motion
+from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.fields import Conditioned, Field, field_from_config
 from vfi_pipeline.ode import Counted, Solver, flow_maps_at
 
@@ -151,6 +154,28 @@ class WarpingODE(nn.Module):
         if self.channels == 4 and image.shape[1] == 3:
             return F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0)
         return image
+
+
+def load_node(weights: str | None, guide_span: int | None = None, device: str = "cpu") -> WarpingODE:
+    """The motion model in a file that ``train.py`` exported.
+
+    Args:
+        weights: the file, or the name of weights that ship with the program.
+        guide_span: longest side, px, of the picture that the network sees; None takes what it was trained for.
+
+    Raises:
+        UserError: if the file is missing, damaged, or holds another kind of model.
+    """
+    if not weights:
+        raise UserError(
+            "model=node needs weights.", "weights=<run folder>/export/<name>.safetensors, made by train.py."
+        )
+    path, digest = locate(weights)
+    model, _ = load_model(path, digest)
+    if not isinstance(model, WarpingODE):
+        raise UserError(f"{path} holds a {model.config()['kind']} model.", "leave model= out.", BAD_INPUT)
+    model.guide_span = guide_span or model.guide_span
+    return model.to(device)
 
 
 class NodeMotion:

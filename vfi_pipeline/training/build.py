@@ -39,6 +39,7 @@ def build(cfg: DictConfig, instantiate: Instantiate) -> dict[str, Any]:
         raise UserError(
             f"{', '.join(missing)} is not given.", "python train.py " + " ".join(f"{key}=..." for key in missing)
         )
+    settings = OmegaConf.to_container(cfg)
     try:
         config = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(config, dict)
@@ -54,6 +55,7 @@ def build(cfg: DictConfig, instantiate: Instantiate) -> dict[str, Any]:
         "module": module,
         "data": data,
         "config": config,
+        "settings": settings,
         "run_dir": Path(cfg.run_dir),
         "resume": resume,
         "name": cfg.name,

@@ -120,8 +120,7 @@ class Meters(Callback):
         if steps > 0 and passed > 0:
             values = {"train/samples_per_s": self._samples / passed, "train/steps_per_s": steps / passed}
             values["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]
-            for logger in trainer.loggers:
-                logger.log_metrics(values, step=trainer.global_step)
+            pl_module.log_dict(values)
         self._since, self._samples = (time.monotonic(), trainer.global_step), 0
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

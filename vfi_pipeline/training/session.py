@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from vfi_pipeline.errors import INTERRUPTED, UserError
 from vfi_pipeline.models.checkpoint import Card, save_model
 from vfi_pipeline.training.callbacks import EMA, load_weights
 from vfi_pipeline.training.facts import run_facts
@@ -30,20 +31,24 @@ def train(
     resume: Resume | None = None,
     name: str = "run",
     test: bool = True,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Fits, tests the best checkpoint, exports it with its card to ``run_dir/export``; returns the metrics.
 
     Args:
-        config: the resolved configuration, for the log, the checkpoints and the card.
+        config: the resolved configuration, for the log and the card.
         resume: the run to go on with.
         test: False stops after fitting and exports untested weights.
+        settings: the configuration as written, references kept: what a resumed run is compared with, so that a
+            value counts once, in the group that owns it. None takes ``config``.
 
     Raises:
-        UserError: if ``resume`` was made with other settings or data.
+        UserError: if ``resume`` was made with other settings or data, or the user stopped the run.
     """
     fingerprint = data.fingerprint() if hasattr(data, "fingerprint") else ""
+    settings = dict(config if settings is None else settings)
     if resume is not None:
-        check_same(resume, config, fingerprint)
+        check_same(resume, settings, fingerprint)
     facts = {
         "run": run_facts(),
         "data": {**(data.facts() if hasattr(data, "facts") else {}), "fingerprint": fingerprint},
@@ -53,11 +58,18 @@ def train(
     if trainer.is_global_zero:
         log_facts(trainer.loggers, facts, run_dir)
         log.info("%d weights; run folder %s", facts["weights"], run_dir)
-    trainer.callbacks.insert(0, RunState(dict(config), fingerprint))
+    trainer.callbacks.insert(0, RunState(settings, fingerprint))
     began, first = time.monotonic(), 0 if resume is None else resume.step
-    trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume.path))
-    if trainer.interrupted:
-        return {}
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume.path))
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C
+        if not trainer.interrupted:
+            raise
+        raise UserError(
+            f"Stopped at step {trainer.global_step}.",
+            f"The same command with ckpt_path={run_dir} goes on from the last checkpoint.",
+            INTERRUPTED,
+        ) from stop
     hours = (time.monotonic() - began) / 3600
     best = load_best(trainer, module)
     tested = trainer.test(module, datamodule=data, verbose=False)[0] if test else {}

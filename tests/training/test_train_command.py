@@ -1,0 +1,131 @@
+"""``train.py`` as a user runs it: presets, errors in one line, two processes, kill -9, and the weights in a film."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.slow
+
+SMALL = [
+    "experiment=digits_l2",
+    "data.size=16",
+    "data.batch_size=8",
+    "field.unet.widths=[8,8]",
+    "field.unet.final=8",
+    "callbacks.progress.seconds=0.2",
+    "trainer.limit_val_batches=1",
+    "~callbacks.panels",
+]
+
+
+def command(root, run_dir, *words):
+    return [sys.executable, str(root / "train.py"), *words, f"hydra.run.dir={run_dir}"]
+
+
+def train(root, run_dir, *words, cwd=None):
+    done = subprocess.run(command(root, run_dir, *words), capture_output=True, text=True, timeout=560, cwd=cwd)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("preset", [[], ["experiment=digits_gan", "logger=wandb"]], ids=["toy", "digits_gan"])
+def test_the_quick_check_trains_tests_and_exports(root, tmp_path, preset):
+    code, said = train(root, tmp_path / "run", *preset, "debug=fdr", cwd=tmp_path)
+    assert code == 0, said
+    assert "step 6/6" in said and list((tmp_path / "run" / "export").glob("*.safetensors"))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["steps"] == 6
+
+
+@pytest.mark.parametrize(
+    "words, problem, code",
+    [
+        ([], "data.root is not given", 2),
+        (["data.root={tmp}/none"], "none", 3),
+        (["debug=fdr", "field.conditioning=neither"], "No conditioning 'neither'", 2),
+        (["debug=fdr", "scheduler.warmup=99"], "does not fit into 6", 2),
+        (["debug=fdr", "ckpt_path={tmp}/none.ckpt"], "does not exist", 3),
+    ],
+    ids=["no data", "wrong folder", "wrong value", "wrong warm-up", "no checkpoint"],
+)
+def test_mistakes_are_one_line_and_a_remedy(root, tmp_path, words, problem, code):
+    got, said = train(root, tmp_path / "run", *(word.format(tmp=tmp_path) for word in words))
+    assert problem in said and "Try: " in said and "Traceback" not in said, said
+    assert got == code
+
+
+def final_weights(run_dir):
+    checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    return checkpoint["global_step"], checkpoint["state_dict"], checkpoint["callbacks"]["EMA"]["average"]
+
+
+def test_a_killed_run_resumes_to_the_same_weights(root, tmp_path):
+    words = [*SMALL, "steps=60", "checkpoint_every=10", "validate_every=25", "test=false"]
+    assert train(root, tmp_path / "whole", *words)[0] == 0
+    process = subprocess.Popen(
+        command(root, tmp_path / "cut", *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    last, seen = tmp_path / "cut" / "checkpoints" / "last.ckpt", time.monotonic()
+    while not last.exists() and time.monotonic() - seen < 400 and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert final_weights(tmp_path / "cut")[0] < 60
+    code, said = train(root, tmp_path / "new", *words, f"ckpt_path={tmp_path / 'cut'}")
+    assert code == 0, said
+    for one, two in zip(final_weights(tmp_path / "whole"), final_weights(tmp_path / "cut")):
+        if isinstance(one, dict):
+            assert all(torch.equal(value, two[name]) for name, value in one.items())
+        else:
+            assert one == two == 60
+    code, said = train(root, tmp_path / "new", *words, f"ckpt_path={tmp_path / 'cut'}", "net.sides=group")
+    assert code == 3 and "net.sides: was first, now group" in said
+
+
+def test_two_processes_take_the_same_number_of_steps(root, tmp_path):
+    losses = []
+    for name, trainer in (("one", "cpu"), ("two", "ddp_sim")):
+        code, said = train(
+            root, tmp_path / name, *SMALL, "steps=8", f"trainer={trainer}", "trainer.log_every_n_steps=1"
+        )
+        assert code == 0, said
+        with open(tmp_path / name / "csv" / "metrics.csv") as file:
+            rows = [row for row in csv.DictReader(file) if row["train/grad_norm"]]
+        losses.append([float(row["train/grad_norm"]) for row in rows])
+    assert len(losses[0]) == len(losses[1]) == 8 and losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+def test_a_sweep_runs_every_combination(root, tmp_path):
+    words = [*SMALL, "steps=4", "logger=none", "-m", "field=svf,time", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    code, said = train(root, tmp_path / "unused", *words)
+    assert code == 0, said
+    assert len(list((tmp_path / "sweep").glob("*/export/digits_l2.safetensors"))) == 2
+
+
+def test_exported_weights_run_a_film(root, tmp_path):
+    import av
+    import numpy as np
+
+    code, said = train(root, tmp_path / "run", "debug=fdr", "logger=none")
+    assert code == 0, said
+    with av.open(str(tmp_path / "clip.mp4"), "w") as film:
+        stream = film.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for index in range(4):
+            picture = np.full((64, 96, 3), 40, np.uint8)
+            picture[20:40, 10 + 8 * index : 30 + 8 * index] = 220
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        film.mux(stream.encode())
+    weights = next((tmp_path / "run" / "export").glob("*.safetensors"))
+    words = ["interpolate.py", "input=clip.mp4", "output=out.mp4", "multi=2", f"weights={weights}"]
+    done = subprocess.run(
+        [sys.executable, str(root / words[0]), *words[1:]], capture_output=True, text=True, cwd=tmp_path, timeout=500
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with av.open(str(tmp_path / "out.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 8
