@@ -27,7 +27,7 @@ from vfi_pipeline.data.pairs import (
     vimeo90k,
 )
 from vfi_pipeline.data.sampler import Mixed, Shuffled, StepSampler
-from vfi_pipeline.data.synthetic import Recipe, SyntheticMotion
+from vfi_pipeline.data.synthetic import Kept, Recipe, SyntheticMotion
 from vfi_pipeline.data.textures import bundled_textures, image_files, own_textures, split_textures
 from vfi_pipeline.errors import UserError
 
@@ -150,6 +150,7 @@ class Synthetic(Batches):
         textures: a folder of images of your own; None takes the bundled photographs. Every fifth is held out.
         recipe: what scenes are like; None is ``Recipe()``.
         augmentation: colour, noise and so on for training; None leaves the pictures clean.
+        pool: scenes that training draws from, made once and kept; None makes a new one for every sample.
         val_times: times of the true middle frames in validation.
     """
 
@@ -160,6 +161,7 @@ class Synthetic(Batches):
         recipe: Recipe | None = None,
         augmentation: Augmentation | None = None,
         middles: int = 1,
+        pool: int | None = None,
         val_times: Sequence[float] = (0.25, 0.5, 0.75),
         val_samples: int = 64,
         batch_size: int = 8,
@@ -169,14 +171,14 @@ class Synthetic(Batches):
     ) -> None:
         super().__init__(batch_size, steps, workers, seed)
         self.crop, self.folder, self.recipe, self.augmentation = crop, textures, recipe or Recipe(), augmentation
-        self.middles, self.val_times, self.val_samples = middles, tuple(val_times), val_samples
+        self.middles, self.val_times, self.val_samples, self.pool = middles, tuple(val_times), val_samples, pool
 
     def pictures(self, held: bool) -> list[np.ndarray]:
         """The textures of one side of the split."""
         return split_textures(own_textures(Path(self.folder)) if self.folder else bundled_textures(), held)
 
     def train_set(self) -> Dataset:
-        return SyntheticMotion(
+        scenes = SyntheticMotion(
             self.crop,
             self.pictures(held=False),
             self.recipe,
@@ -184,6 +186,7 @@ class Synthetic(Batches):
             augmentation=self.augmentation,
             seed=self.seed,
         )
+        return scenes if self.pool is None else Shuffled(Kept(scenes, self.pool), self.seed)
 
     def val_set(self) -> Dataset:
         held = self.pictures(held=True)
@@ -196,6 +199,7 @@ class Synthetic(Batches):
             "textures": self.folder or "photographs bundled with scikit-image and scikit-learn",
             "recipe": repr(self.recipe),
             "size": self.crop,
+            "pool": self.pool,
         }
 
 

@@ -214,6 +214,23 @@ class SyntheticMotion(Dataset[Triplet]):
         return Triplet(frames[0], frames[1:-1], frames[-1], torch.from_numpy(inner.astype(np.float32)), velocity)
 
 
+class Kept(Dataset[Triplet]):
+    """The first ``count`` samples of another set, each made when first asked for and kept: drawing scenes can cost
+    more than training on them. Train on it through ``data.sampler.Shuffled``."""
+
+    def __init__(self, dataset: Dataset[Triplet], count: int) -> None:
+        self.dataset, self.count = dataset, count
+        self._held: dict[int, Triplet] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Triplet:
+        if index not in self._held:
+            self._held[index] = self.dataset[index]
+        return self._held[index]
+
+
 def draw_scene(
     random: np.random.Generator, recipe: Recipe, textures: Sequence[np.ndarray], height: int, width: int
 ) -> Scene:
