@@ -9,6 +9,7 @@ from films import texture
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
+from vfi_pipeline.data.modules import Synthetic
 from vfi_pipeline.data.synthetic import Layer, Motion, Recipe, Scene, SyntheticMotion, draw_scene
 from vfi_pipeline.data.textures import bundled_textures, read_image
 from vfi_pipeline.errors import UserError
@@ -135,3 +136,14 @@ def test_textures_are_photographs_in_colour_and_bad_files_are_named(tmp_path):
         read_image(tmp_path / "gone.png")
     with pytest.raises(UserError, match="at least 64 px"):
         SyntheticMotion(48, textures=[np.zeros((20, 20, 3), np.uint8)])
+
+
+def test_a_kept_pool_is_drawn_from_again_and_again():
+    module = Synthetic(48, batch_size=4, pool=6, middles=0, val_samples=3)
+
+    first, second = [batch for _, batch in zip(range(2), module.train_dataloader())]
+
+    seen = {picture.numpy().tobytes() for batch in (first, second) for picture in batch.first}
+    assert len(seen) == 6 and first.middle.shape == (4, 0, 3, 48, 48)
+    assert [len(batch.t) for batch in module.val_dataloader()] == [3]
+    assert module.val_dataloader().dataset[0].t.tolist() == [0.25, 0.5, 0.75]

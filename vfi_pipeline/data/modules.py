@@ -190,9 +190,8 @@ class Synthetic(Batches):
 
     def val_set(self) -> Dataset:
         held = self.pictures(held=True)
-        return SyntheticMotion(
-            self.crop, held, self.recipe, times=self.val_times, seed=1_000_003, length=self.val_samples
-        )
+        scenes = SyntheticMotion(self.crop, held, self.recipe, times=self.val_times, seed=1_000_003)
+        return Kept(scenes, self.val_samples)
 
     def facts(self) -> dict[str, Any]:
         return {
