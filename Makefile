@@ -52,7 +52,7 @@ check: setup ## lint, types and the fast tests: before every commit
 	@$(PY) -m pytest -m 'not slow and not gpu'
 
 goldens: setup ## remake the small facts in tests/goldens
-	@VFI_REMAKE_GOLDENS=1 $(PY) -m pytest -q tests -k golden
+	@VFI_REMAKE_GOLDENS=1 $(PY) -m pytest -q tests/test_goldens.py
 
 bench: setup ## quality and speed tables: BENCH_CLIPS=folder of clips, results in outputs/bench
 	@$(PY) evaluate.py speed=true output=outputs/bench $(if $(BENCH_CLIPS),input=$(BENCH_CLIPS))
