@@ -16,7 +16,7 @@ GOLDENS = Path(__file__).resolve().parent / "goldens"
 
 
 def demo_film() -> dict[str, list[float]]:
-    """Mean and spread of red, green and blue in the demo's film, in bytes: every figure quoted from it depends on it."""
+    """Mean and spread of red, green and blue in the demo's film, in bytes: the figures quoted from it depend on it."""
     scene = demo_scene(160, 90)
     facts = {}
     for moment in (0.0, 0.4, 0.8, 1.2, 1.55, 1.6, 2.4, 2.95):
