@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_pipeline.errors import USAGE, UserError
@@ -30,7 +31,7 @@ def run(cfg: DictConfig) -> None:
     from vfi_pipeline.bench.samples import samples
     from vfi_pipeline.nets.perceptual import perceptual_or_none
 
-    chosen = hydra.core.hydra_config.HydraConfig.get().runtime.choices.model
+    chosen = HydraConfig.get().runtime.choices["model"]
     models = {path.stem for path in (CONF / "model").glob("*.yaml")}
     methods = {chosen: by_model(hydra.utils.instantiate(cfg.model))}
     for name in cfg.methods:
@@ -54,6 +55,7 @@ def run(cfg: DictConfig) -> None:
     text = markdown(results, command)
     say("\n" + text)
     settings = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(settings, dict)
     for path in save(results, folder, command, settings)[:3]:
         say(f"  {path}")
     if cfg.speed:

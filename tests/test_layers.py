@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def breaches(source: str, module: str, levels: dict[str, int]) -> list[str]:
     return found
 
 
+@lru_cache
+def imported() -> dict[str, set[str]]:
+    """File -> top names of what it imports."""
+    return {
+        path.relative_to(ROOT / PACKAGE).as_posix(): {
+            name.split(".")[0] for name in imports(path.read_text("utf-8"), dotted(path))
+        }
+        for path in modules()
+    }
+
+
 def modules() -> list[Path]:
     return sorted((ROOT / PACKAGE).rglob("*.py"))
 
@@ -107,12 +119,7 @@ def test_the_reader_of_imports_sees_each_way_of_writing_them(module, source, cou
 
 @pytest.mark.parametrize("library", DOORS)
 def test_each_library_has_its_door(library):
-    used = {
-        path.relative_to(ROOT / PACKAGE).as_posix()
-        for path in modules()
-        for name in imports(path.read_text("utf-8"), dotted(path))
-        if name.split(".")[0] == library
-    }
+    used = {path for path, names in imported().items() if library in names}
 
     assert [user for user in sorted(used) if not user.startswith(tuple(DOORS[library]))] == []
 

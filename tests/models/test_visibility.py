@@ -1,4 +1,4 @@
-"""The forward-backward test and forward splatting, on cases worked by hand and on a square that hides its background."""
+"""The forward-backward test and forward splatting, on cases worked by hand and a square that hides what it passes."""
 
 import pytest
 import torch

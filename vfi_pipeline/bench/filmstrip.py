@@ -35,7 +35,7 @@ def filmstrip(rows: Sequence[Sequence[Cell]], width: int = 320, legend: Sequence
     tall = head + sum(row[0].height + CAPTION + GAP for row in scaled)
     sheet = Image.new("RGB", (GAP + len(rows[0]) * (width + GAP), tall), PAPER)
     draw = ImageDraw.Draw(sheet)
-    x = GAP
+    x: float = GAP
     for colour, text in legend:
         draw.rectangle((x, head / 2 - 7, x + 14, head / 2 + 7), fill=colour)
         draw.text((x + 24, head / 2), text, INK, font(19), anchor="lm")

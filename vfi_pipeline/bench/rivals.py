@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -228,7 +229,7 @@ def to_rgb(frames: Sequence[Frame]) -> np.ndarray:
 PORTION = 64
 
 
-def _tagged(stream, colour: Colour):
+def _tagged(stream: Any, colour: Colour) -> Any:
     """Raw frames carry no tags: without these, every matrix would be taken for BT.601 and every range for limited."""
     tags = {"colorspace": colour.matrix, "range": colour.range}
     tags = {key: value for key, value in tags.items() if value}

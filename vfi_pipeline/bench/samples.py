@@ -122,7 +122,9 @@ def middlebury(root: Path) -> Iterator[Sample]:
     """Baker et al. 2011: ``other-data/Urban2/frame10.png``, ``frame11.png``, and ``other-gt-interp/``."""
     truths = next((p for p in sorted(root.glob("other*gt-interp")) if p.is_dir()), None)
     pictures = next((p for p in (root / "other-data", root / "other-color-twoframes/other-data") if p.is_dir()), None)
-    for truth in sorted(truths.glob("*/frame10i11.png")) if truths and pictures else []:
+    if truths is None or pictures is None:
+        return
+    for truth in sorted(truths.glob("*/frame10i11.png")):
         folder = pictures / truth.parent.name
         yield _triplet(truth.parent.name, "middlebury", [folder / "frame10.png", truth, folder / "frame11.png"])
 

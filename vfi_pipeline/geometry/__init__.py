@@ -4,7 +4,7 @@
 |---|---|
 | image | float32 RGB in [0, 1], ``(B, 3, H, W)``; code values exist only inside ``media`` and ``synthesis.compose`` |
 | flow, displacement | pixels, ``(B, 2, H, W)``, channel 0 = dx (right), channel 1 = dy (down) |
-| grid | pixel centres at integers; the corners' centres are 0 and W-1, H-1 (``align_corners=True`` in ``grid_sample``) |
+| grid | pixel centres at integers, the corners' at 0 and W-1, H-1 (``align_corners=True`` in ``grid_sample``) |
 | warp | backward: ``warp(I, u)(x) = I(x + u(x))``, border replicated |
 | resize | a picture of another size covers the same area (half-pixel centres, ``align_corners=False``) |
 | velocity field ``v(t, x)`` | pixels per unit t; ``t`` in [0, 1] from the first frame to the last |
@@ -12,7 +12,8 @@
 | Jacobian, JVP, NFE | of ``x + u(x)``, never of ``u`` alone; Jacobian-vector product; velocity calls per solve |
 | time in files | ``Fraction`` seconds or pts x time_base; never fps times a counter |
 
-Content *moves by minus the displacement*: to show a scene that has moved right by 3 px, sample 3 px to the left, ``dx = -3``.
+Content *moves by minus the displacement*: to show a scene that has moved right by 3 px, sample 3 px to the left:
+``dx = -3``.
 """
 
 from vfi_pipeline.geometry.grid import pixel_grid

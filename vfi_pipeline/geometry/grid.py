@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
+def pixel_grid(height: int, width: int, *, like: Tensor) -> Tensor:
     """Coordinates of the pixel centres, ``(1, 2, height, width)``, channels (x, y), dtype and device of ``like``.
 
     ``grid[0, :, r, c] == (c, r)``.

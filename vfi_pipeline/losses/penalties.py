@@ -1,9 +1,9 @@
 """What a good motion avoids: folding (JD), leaving the frame (OG), roughness, and not finding its way back.
 
 Displacements are accumulated maps ``u`` of ``x -> x + u(x)``, pixels, (..., 2, H, W) with any leading axes: give all
-times of a solve, (T, B, 2, H, W), and the penalty is the mean over time, batch and pixels. It then depends neither on the
-number of solver steps nor on the picture's size. (The reference code of the Warping Neural ODE penalises the velocity
-instead of the map, differentiates along the wrong axes, and sums; none of that is here.)
+times of a solve, (T, B, 2, H, W), and the penalty is the mean over time, batch and pixels. It then depends neither on
+the number of solver steps nor on the picture's size. (The reference code of the Warping Neural ODE penalises the
+velocity instead of the map, differentiates along the wrong axes, and sums; none of that is here.)
 """
 
 from __future__ import annotations

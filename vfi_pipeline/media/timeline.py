@@ -74,7 +74,7 @@ class SourceTimes:
         return bisect_left(self.pts, -(-ticks.numerator // ticks.denominator))
 
     def even_at(self, rate: Fraction) -> SourceTimes:
-        """The same film with exact times ``first + k / rate``, if its clock was merely too coarse to say so; else ``self``.
+        """The same film with exact times ``first + k / rate``, if its clock was too coarse for them; else ``self``.
 
         Matroska and FLV round 1/24 s to whole milliseconds, GIF to hundredths. Left as they are, such times would
         put no output frame exactly on a source frame, and none would be copied. A film counts as even if every time
@@ -99,7 +99,7 @@ class Slot(NamedTuple):
     ``t`` is in [0, 1); 0 means: copy frame ``source``. ``time`` is in seconds, on the source's clock at the first slot.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody misses
     time: Fraction
     source: int
     t: Fraction

@@ -58,7 +58,7 @@ def save_model(path: Path | str, model: nn.Module, card: Card = Card(), half: bo
         half: store float16, half the size; read back as float32.
     """
     path = Path(path)
-    config = model.config()  # type: ignore[operator]
+    config = model.config()
     if config["kind"] not in BUILDERS:
         raise ValueError(f"models.checkpoint.BUILDERS has no {config['kind']!r}: no one could read this file again.")
     tensors = {

@@ -76,7 +76,8 @@ class FlowMotion:
         for t in times:
             share = share_at(self.found, grid.new_tensor(t).view(1, 1, 1, 1), grid)
             maps = [there[t], back[1 - t], share]
-            self._worst += [tuple(float(x) for x in folding(u)) for u in maps[:2]]
+            for lowest, folded in map(folding, maps[:2]):
+                self._worst.append((float(lowest), float(folded)))
             made.append(Inbetween(t, *self._cover(maps)))
         return made
 
@@ -141,7 +142,7 @@ class FlowModel:
                 height, width = (n // (2 * self._shrink) for n in first.shape[-2:])
                 if min(height, width) < self.net.stride:
                     raise UserError(
-                        f"The device has not even the memory to look at {width}x{height} px.", "device=cpu.", ENVIRONMENT
+                        f"The device lacks the memory even to look at {width}x{height} px.", "device=cpu.", ENVIRONMENT
                     ) from error
                 self._shrink *= 2
                 self.reset()

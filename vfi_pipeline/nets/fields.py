@@ -156,7 +156,8 @@ class _Polynomial:
     """``sum_k b_k(t) c_k(x)`` with Bernstein's ``b_k``; (B, K + 1, 2, H, W) coefficients, read off bilinearly."""
 
     def __init__(self, coefficients: Tensor) -> None:
-        self.coefficients, self.tensors = coefficients, (coefficients,)
+        self.coefficients = coefficients
+        self.tensors: tuple[Tensor, ...] = (coefficients,)
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:
         return sample(self.picture(t), x)

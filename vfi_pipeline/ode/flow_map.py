@@ -49,7 +49,9 @@ def flow_maps(
     solver: Solver = Solver(),
     parameters: Sequence[Tensor] = (),
 ) -> Tensor:
-    """Displacements from ``start`` to each of ``times``, all from one solve: ``u_i(x) = x(times[i]) - x`` with ``x(start) = x``.
+    """Displacements from ``start`` to each of ``times``, all from one solve.
+
+    ``u_i(x) = x(times[i]) - x`` with ``x(start) = x``.
 
     Args:
         velocity: ``v(t, x)``.

@@ -13,13 +13,13 @@ class Velocity(Protocol):
     """``v(t, x)``: pixels per unit t at positions ``x`` (B, 2, H, W) and time ``t`` (scalar tensor, or
     (B, 1, 1, 1) where every sample has its own: see ``flow_maps_at``)."""
 
-    def __call__(self, t: Tensor, x: Tensor) -> Tensor: ...
+    def __call__(self, t: Tensor, x: Tensor, /) -> Tensor: ...
 
 
 class SampledVelocity:
     """A stationary field given on the pixel grid, read off bilinearly along the path.
 
-    ``dx/dt = v(x)``: its flow is a one-parameter group, ``phi_(s+t) = phi_s o phi_t`` and ``phi_(-t)`` inverts ``phi_t``.
+    ``dx/dt = v(x)``: its flow is a one-parameter group, ``phi_(s+t) = phi_s o phi_t``; ``phi_(-t)`` inverts ``phi_t``.
     """
 
     def __init__(self, field: Tensor) -> None:
