@@ -5,24 +5,54 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
 from vfi_pipeline.errors import UserError
+
+log = logging.getLogger("train")
 
 
 def run(cfg: DictConfig) -> float | None:
     """Builds what the configuration names and trains it; returns the monitored metric, for sweeps."""
     import pytorch_lightning as pl
 
-    from vfi_pipeline.training.build import build
+    from vfi_pipeline.training.explain import explain, quiet
+    from vfi_pipeline.training.resume import AtomicCheckpoints, find_resume
     from vfi_pipeline.training.session import train
 
+    quiet()
+    resume = find_resume(cfg.ckpt_path) if cfg.ckpt_path else None
+    if resume is not None:
+        cfg.run_dir = str(resume.run_dir)  # the run goes on in its own folder
+    complete(cfg)
+    settings: Any = OmegaConf.to_container(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    parts = build(cfg, hydra.utils.instantiate)
-    metrics = train(**parts)
+    try:
+        config: Any = OmegaConf.to_container(cfg, resolve=True)
+        data, module = instantiate(cfg.data), instantiate(cfg.training)
+        callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values() if callback]
+        logger = instantiate(cfg.logger, run_id=resume.run_id if resume else None) if cfg.logger else False
+        parts = {"callbacks": callbacks, "logger": logger, "plugins": [AtomicCheckpoints()]}
+        trainer = instantiate(cfg.trainer, **parts, _convert_="all")
+    except Exception as error:
+        raise explain(error) from error
+    metrics = train(trainer, module, data, config, Path(cfg.run_dir), resume, cfg.name, cfg.test, settings)
     return metrics.get((cfg.monitor or "").replace("val/", "test/"))
+
+
+def complete(cfg: DictConfig) -> None:
+    """Puts toy data where ``debug=fdr`` finds none; UserError that names what else is missing."""
+    if cfg.toy and OmegaConf.missing_keys(cfg.data):
+        log.info("toy data stand in for data: %s", ", ".join(sorted(OmegaConf.missing_keys(cfg.data))))
+        cfg.data = cfg.toy
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        words = " ".join(f"{key}=..." for key in missing)
+        raise UserError(f"{', '.join(missing)} is not given.", f"python train.py {words}")
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
@@ -31,7 +61,7 @@ def main(cfg: DictConfig) -> float | None:
     try:
         return run(cfg)
     except UserError as error:
-        logging.getLogger("train").error("%s", error)
+        log.error("%s", error)
         sys.exit(error.code)
 
 

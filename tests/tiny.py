@@ -17,8 +17,8 @@ from vfi_pipeline.nets.fields import StationaryField
 from vfi_pipeline.nets.unet import UNetShape
 from vfi_pipeline.ode import Solver
 from vfi_pipeline.training.adversarial_module import AdversarialModule
-from vfi_pipeline.training.build import quiet
 from vfi_pipeline.training.callbacks import EMA, Meters, Panels, ProgressLines
+from vfi_pipeline.training.explain import quiet
 from vfi_pipeline.training.resume import AtomicCheckpoints
 from vfi_pipeline.training.schedules import warmup_cosine
 from vfi_pipeline.training.triplet_module import TripletModule

@@ -173,7 +173,7 @@ def load_node(weights: str | None, guide_span: int | None = None, device: str = 
     path, digest = locate(weights)
     model, _ = load_model(path, digest)
     if not isinstance(model, WarpingODE):
-        raise UserError(f"{path} holds a {model.config()['kind']} model.", "leave model= out.", BAD_INPUT)
+        raise UserError(f"{path} holds a {type(model).__name__}.", "leave model= out.", BAD_INPUT)
     model.guide_span = guide_span or model.guide_span
     return model.to(device)
 
@@ -183,7 +183,8 @@ class NodeMotion:
 
     def __init__(self, model: WarpingODE, first: Tensor, last: Tensor) -> None:
         self.model, self.first, self.last = model, first, last
-        self._nfe, self._folds = 0, []
+        self._nfe = 0
+        self._folds: list[tuple[float, float]] = []
 
     @torch.no_grad()
     def at(self, times: Sequence[float]) -> list[Inbetween]:

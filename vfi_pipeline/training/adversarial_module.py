@@ -69,7 +69,8 @@ class AdversarialModule(pl.LightningModule):
 
     def training_step(self, batch: Unpaired | Triplet, batch_idx: int) -> None:
         source, target = pictures(batch)
-        model_optimizer, critic_optimizer = self.optimizers()
+        optimizers: Any = self.optimizers()
+        model_optimizer, critic_optimizer = optimizers
         if self.turn_of_critic:
             with torch.no_grad():
                 made = self.warped(source).frame[:, 0]
@@ -96,7 +97,7 @@ class AdversarialModule(pl.LightningModule):
     def test_step(self, batch: Unpaired | Triplet, batch_idx: int) -> None:
         self._measure(batch, "test")
 
-    def configure_optimizers(self) -> tuple[list[Any], list[Any]]:
+    def configure_optimizers(self) -> Any:
         optimizers = [self.optimizer(self.model.parameters()), self.critic_optimizer(self.critic.parameters())]
         if self.scheduler is None:
             return optimizers, []
@@ -124,7 +125,7 @@ class AdversarialModule(pl.LightningModule):
         optimizer.step()
         for parameter in others.parameters():
             parameter.grad = None
-        schedules = self.lr_schedulers()
+        schedules: Any = self.lr_schedulers()
         if schedules:
             schedules[which].step()
         self.log_dict(

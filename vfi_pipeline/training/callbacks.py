@@ -73,7 +73,7 @@ class EMA(Callback):
         self.average, self.updates = dict(state_dict["average"]), state_dict["updates"]
 
 
-def _weights(module: pl.LightningModule) -> dict[str, Tensor]:
+def _weights(module: Any) -> dict[str, Tensor]:
     """The weights of the model that is exported, not those of a critic or a perceptual network."""
     return module.model.state_dict()
 
@@ -86,14 +86,18 @@ def load_weights(module: pl.LightningModule, weights: dict[str, Tensor]) -> None
 
 
 class Meters(Callback):
-    """Logs gradient norm before clipping, learning rate, and throughput over all devices."""
+    """Logs gradient norm before clipping, learning rate, and throughput over all devices, when Lightning logs."""
 
     def __init__(self) -> None:
+        self.every = 50
         self._since: tuple[float, int] | None = None
         self._samples = 0
 
+    def on_fit_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+        self.every = max(1, trainer.log_every_n_steps)
+
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
-        if trainer.global_step % trainer.log_every_n_steps:
+        if trainer.global_step % self.every:
             return
         norms = [
             p.grad.detach().norm() for group in optimizer.param_groups for p in group["params"] if p.grad is not None
@@ -114,7 +118,7 @@ class Meters(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._samples += int(batch[0].shape[0]) * trainer.world_size
-        if trainer.global_step % trainer.log_every_n_steps or self._since is None:
+        if trainer.global_step % self.every or self._since is None:
             return
         passed, steps = time.monotonic() - self._since[0], trainer.global_step - self._since[1]
         if steps > 0 and passed > 0:

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 
 def train(
-    trainer: pl.Trainer,
-    module: pl.LightningModule,
+    trainer: Any,
+    module: Any,
     data: pl.LightningDataModule,
     config: Mapping[str, Any],
     run_dir: Path,
@@ -49,7 +49,7 @@ def train(
     settings = dict(config if settings is None else settings)
     if resume is not None:
         check_same(resume, settings, fingerprint)
-    facts = {
+    facts: dict[str, Any] = {
         "run": run_facts(),
         "data": {**(data.facts() if hasattr(data, "facts") else {}), "fingerprint": fingerprint},
         "weights": sum(p.numel() for p in module.model.parameters()),
@@ -88,7 +88,7 @@ def train(
     return metrics
 
 
-def load_best(trainer: pl.Trainer, module: pl.LightningModule) -> int:
+def load_best(trainer: Any, module: Any) -> int:
     """Puts the best checkpoint's weights (averaged, if there is an average) into the module; returns its step."""
     kept = [c for c in trainer.callbacks if isinstance(c, ModelCheckpoint) and c.monitor and c.best_model_path]
     if not kept:
@@ -106,9 +106,7 @@ def load_best(trainer: pl.Trainer, module: pl.LightningModule) -> int:
     return int(checkpoint["global_step"])
 
 
-def export(
-    module: pl.LightningModule, facts: Mapping[str, Any], metrics: Mapping[str, float], run_dir: Path, name: str
-) -> Path:
+def export(module: Any, facts: Mapping[str, Any], metrics: Mapping[str, float], run_dir: Path, name: str) -> Path:
     """The model as safetensors with its card, for ``interpolate.py weights=``; returns the file."""
     path = run_dir / "export" / f"{name}.safetensors"
     card = Card(name, dict(facts["run"]), dict(facts["data"]), dict(metrics))

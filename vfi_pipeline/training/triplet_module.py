@@ -79,7 +79,7 @@ class TripletModule(pl.LightningModule):
     def test_step(self, batch: Triplet, batch_idx: int) -> None:
         self._measure(batch, "test")
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
         if self.scheduler is None:
             return {"optimizer": optimizer}
