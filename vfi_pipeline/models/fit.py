@@ -1,7 +1,7 @@
-"""``model=fit``: the motion of one pair, found by fitting two velocity fields to that pair alone. No training, no weights.
+"""``model=fit``: the motion of one pair, found by fitting two velocity fields to that pair. No training, no weights.
 
-Two stationary fields live on the grid of the frame at t = 1/2: ``v`` is the motion (pixels per unit t) of what the first
-frame shows there, ``w`` of what the last frame shows. Their flow maps pull the in-between from both frames:
+Two stationary fields live on the grid of the frame at t = 1/2: ``v`` is the motion (pixels per unit t) of what the
+first frame shows there, ``w`` of what the last frame shows. Their flow maps pull the in-between from both frames:
 
     there = exp(-t v),   back = exp((1 - t) w),   made = share * first(x + there) + (1 - share) * last(x + back)
 
@@ -29,13 +29,27 @@ from vfi_pipeline.models.splat import splat
 from vfi_pipeline.models.visibility import reliability
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_maps, scaling_and_squaring
 
-QUALITY = {"draft": 0, "balanced": 8, "best": 30}
+QUALITY = {"draft": 0, "balanced": 4, "best": 40}
 """Steps of gradient descent a pair."""
 
 SOLVER = Solver("midpoint", steps=16)
-DAMPING = 0.02
-DOUBT = 0.1
-"""Weight of a pixel that its frame does not really see, beside 1 for one that it does."""
+"""The fields are steep where things move past one another; with fewer steps the maps fold there."""
+
+DOUBT, REFUTED = 0.3, 0.1
+"""Weight of a pixel that comes here by its own motion but is not found in the other frame (it is hidden there, or was
+matched badly), and of one that goes elsewhere, beside 1 for a pixel that does both."""
+
+SOFTNESS, REACH = 1.0, 0.5
+"""How a frame's word loses weight: by its flow's round trip (times the test's threshold), and by the squared distance,
+px^2, by which a pixel that is pulled misses the place that its own motion takes it to."""
+
+NEEDLE = 20.0
+"""Of points that meet at t = 1/2 the better matched one counts: ``exp(-NEEDLE * mean absolute difference)``."""
+
+CELL, RATE, DAMPING, NOISE = 2, 0.1, 0.2, 0.04
+"""The descent: guide pixels per side of a cell, Adam's step in pixels, the gradient (per cell) below which steps
+shrink, and the difference between the two sides that is no error. Without the last two the fields follow the grain: both sides
+then show the same grain, and their mean no longer averages it out."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +95,6 @@ class FitModel:
         guide_span: longest side, px, of the pictures that it sees.
         quality: how many steps of descent, by name: one of ``QUALITY``.
         iterations: the same as a number; None: as ``quality`` says.
-        cell: guide pixels per side of a cell of the fields.
-        rate: Adam's step, guide pixels.
         weights: of the terms of the objective.
         warm_start: let the search begin at the previous pair's motion, until ``reset``.
         solver: of the ODE.
@@ -96,8 +108,6 @@ class FitModel:
         guide_span: int | None = 640,
         quality: str = "balanced",
         iterations: int | None = None,
-        cell: int = 2,
-        rate: float = 0.1,
         weights: Weights = Weights(),
         warm_start: bool = False,
         solver: Solver = SOLVER,
@@ -105,20 +115,22 @@ class FitModel:
     ) -> None:
         if quality not in QUALITY:
             raise ValueError(f"No quality {quality!r}. Use one of {', '.join(QUALITY)}.")
-        self.guide_span, self.cell, self.rate, self.weights = guide_span, cell, rate, weights
+        self.guide_span, self.weights = guide_span, weights
         self.iterations = QUALITY[quality] if iterations is None else iterations
         self.warm_start, self.solver, self.device = warm_start, solver, device
         self._previous: tuple[Tensor, Tensor] | None = None
 
     def motion(self, first: Tensor, last: Tensor) -> FitMotion:
-        start = self._previous if self._previous is not None and self._previous[0].shape[-2:] == first.shape[-2:] else (None, None)
+        known = self._previous
+        if known is not None and known[0].shape[-2:] != first.shape[-2:]:
+            known = None
         with torch.no_grad():
-            pair = look(first, last, start, self.device)
+            pair = look(first, last, known or (None, None), self.device)
             fields = middle_velocities(pair)
         if self.warm_start:
             self._previous = pair.forward, pair.backward
         if self.iterations and pair.forward.abs().max() + pair.backward.abs().max() > 0:
-            fields = descend(pair, fields, self.iterations, self.cell, self.rate, self.weights)
+            fields = descend(pair, fields, self.iterations, self.weights)
         return FitMotion(pair, fields, self.solver)
 
     def reset(self) -> None:
@@ -140,7 +152,7 @@ class FitMotion:
             made = []
             for t in times:
                 maps = there[t], back[1 - t]
-                self._worst += [tuple(float(x) for x in folding(u)) for u in maps]
+                self._worst += [_folds(u) for u in maps]
                 made.append(Inbetween(t, *maps, share_at(self.pair, t, *maps)))
         return made
 
@@ -159,25 +171,30 @@ class FitMotion:
         return MotionReport(self._nfe, min(least), sum(folded) / len(folded))
 
 
+def _folds(flow: Tensor) -> tuple[float, float]:
+    """Smallest determinant and share of folded cells; a line of pixels cannot fold."""
+    if min(flow.shape[-2:]) < 2:
+        return 1.0, 0.0
+    least, share = folding(flow)
+    return float(least), float(share)
+
+
 def look(
-    first: Tensor, last: Tensor, start: tuple[Tensor | None, Tensor | None] = (None, None), device: str | torch.device = "cpu"
+    first: Tensor,
+    last: Tensor,
+    start: tuple[Tensor | None, Tensor | None] = (None, None),
+    device: str | torch.device = "cpu",
 ) -> Pair:
-    """Optical flow both ways, and how far each can be trusted."""
+    """Optical flow both ways, and how far each can be trusted. ``start``: first guesses of both flows."""
     forward = dis_flow(first, last, finest=0, start=start[0])
     backward = dis_flow(last, first, finest=0, start=start[1])
     first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
-    return Pair(
-        first, last, forward, backward, reliability(forward, backward, SOFTNESS), reliability(backward, forward, SOFTNESS)
-    )
-
-
-SOFTNESS = 1.0
-REACH = 0.5  # px^2
-NEEDLE = 20.0  # how much a wrong match weighs less when two points meet: exp(-NEEDLE * mean absolute difference)
+    sure = reliability(forward, backward, SOFTNESS), reliability(backward, forward, SOFTNESS)
+    return Pair(first, last, forward, backward, *sure)
 
 
 def middle_velocities(pair: Pair) -> Tensor:
-    """Both fields at t = 1/2, (2, 2, H, W), by pushing each frame's flow half its way. Holes take the other's motion."""
+    """Both fields at t = 1/2, (2, 2, H, W), by pushing each frame's flow half its way. Holes take the other's."""
     ones = torch.ones_like(pair.sure_first)
     sides = []
     for flow, sure, image, other in (
@@ -213,58 +230,72 @@ def spread(field: Tensor, known: Tensor) -> Tensor:
 def share_at(pair: Pair, t: float, there: Tensor, back: Tensor) -> Tensor:
     """Weight of the first frame at ``t``, (1, 1, H, W): ``1 - t`` where both frames see the point.
 
-    A frame sees the point if the pixel that is pulled from it really moves here, by its own flow, and is found again in
-    the other frame; a frame that is pulled from a pixel that goes elsewhere (something behind or beside it) is not
-    believed.
+    A frame shows the point if the pixel that is pulled from it really comes here, by its own flow; it is believed more
+    if that pixel is also found in the other frame.
     """
-    first = (1 - t) * (_sees(pair.forward, pair.sure_first, there, t) + DOUBT)
-    last = t * (_sees(pair.backward, pair.sure_last, back, 1 - t) + DOUBT)
+    first = (1 - t) * _sees(pair.forward, pair.sure_first, there, t)
+    last = t * _sees(pair.backward, pair.sure_last, back, 1 - t)
     return first / (first + last)
 
 
 def _sees(flow: Tensor, sure: Tensor, pull: Tensor, way: float) -> Tensor:
     pulled = warp(torch.cat((flow, sure), dim=1), pull)
     miss = (pull + way * pulled[:, :2]).square().sum(dim=1, keepdim=True)
-    return torch.exp(-miss / REACH) * pulled[:, 2:]
+    return torch.exp(-miss / REACH) * (pulled[:, 2:] + DOUBT) + REFUTED
 
 
-def descend(pair: Pair, fields: Tensor, iterations: int, cell: int, rate: float, weights: Weights) -> Tensor:
-    """Gradient descent (Adam) on a correction of the fields, given on cells of ``cell`` guide pixels."""
+def descend(pair: Pair, fields: Tensor, iterations: int, weights: Weights) -> Tensor:
+    """Gradient descent (Adam) on a correction of the fields (2, 2, H, W), given on cells of ``CELL`` guide pixels.
+
+    Only where both frames see a point do the two sides have to agree. JD and OG are of the accumulated maps.
+    """
     height, width = fields.shape[-2:]
-    rows, columns = max(height // cell, 2), max(width // cell, 2)
+    rows, columns = max(height // CELL, 2), max(width // CELL, 2)
     signs = fields.new_tensor([-0.5, 0.5]).view(2, 1, 1, 1)
     with torch.no_grad():
-        halfway = [warp(image, sign * field[None]) for image, sign, field in zip((pair.first, pair.last), signs, fields)]
-        picture = F.interpolate((halfway[0] + halfway[1]) / 2, (rows, columns), mode="bilinear", antialias=True)
+        pulls = signs * fields
+        halfway = (warp(pair.first, pulls[:1]) + warp(pair.last, pulls[1:])) / 2
+        picture = F.interpolate(halfway, (rows, columns), mode="bilinear", antialias=True).expand(2, -1, -1, -1)
         coarse = F.interpolate(fields, (rows, columns), mode="bilinear", antialias=True)
-        seen = torch.minimum(*(
-            _sees(flow, sure, sign * field[None], 0.5)
-            for flow, sure, sign, field in zip(
-                (pair.forward, pair.backward), (pair.sure_first, pair.sure_last), signs, fields
-            )
-        )) + DOUBT
+        first_sees = _sees(pair.forward, pair.sure_first, pulls[:1], 0.5)
+        seen = torch.minimum(first_sees, _sees(pair.backward, pair.sure_last, pulls[1:], 0.5))
     with torch.enable_grad():
         correction = torch.zeros_like(coarse, requires_grad=True)
-        adam = torch.optim.Adam([correction], lr=rate, betas=(0.9, 0.99), eps=DAMPING)
-        for _ in range(iterations):
-            moved = fields + F.interpolate(correction, (height, width), mode="bilinear")
+        mean, square = torch.zeros_like(coarse), torch.zeros_like(coarse)
+        for step in range(1, iterations + 1):
+            moved = fields + _spread_cells(correction, height, width)
             maps = scaling_and_squaring(signs * moved, squarings=2)
-            loss = weights.middle * charbonnier(warp(pair.first, maps[:1]), warp(pair.last, maps[1:]), seen, 0.02)
             here = coarse + correction
-            loss = loss + weights.smooth * edge_aware_smoothness(here, picture.expand(2, -1, -1, -1), 10.0, 0.05)
-            loss = loss + weights.apart * charbonnier(here[:1], here[1:], epsilon=0.1)
-            loss = loss + weights.folding * folding_penalty(maps, 0.1) + weights.out_of_grid * out_of_grid_penalty(maps)
+            loss = (
+                weights.middle * _differ(warp(pair.first, maps[:1]), warp(pair.last, maps[1:]), seen)
+                + weights.smooth * edge_aware_smoothness(here, picture, 10.0, 0.05)
+                + weights.apart * charbonnier(here[:1], here[1:], epsilon=0.1)
+                + weights.folding * folding_penalty(maps, 0.1)
+                + weights.out_of_grid * out_of_grid_penalty(maps)
+            )
             if weights.ends:
                 whole = scaling_and_squaring(2 * signs * moved, squarings=3)
                 loss = loss + weights.ends * (
-                    charbonnier(warp(pair.first, whole[:1]), pair.last, pair.sure_last, 0.02)
-                    + charbonnier(warp(pair.last, whole[1:]), pair.first, pair.sure_first, 0.02)
+                    _differ(warp(pair.first, whole[:1]), pair.last, pair.sure_last)
+                    + _differ(warp(pair.last, whole[1:]), pair.first, pair.sure_first)
                 )
-            adam.zero_grad()
-            (rows * columns * loss).backward()  # a cell's gradient then does not depend on the picture's size
-            adam.step()
-    with torch.no_grad():
-        return fields + F.interpolate(correction.detach(), (height, width), mode="bilinear")
+            # A cell's gradient then does not depend on the picture's size.
+            (slope,) = torch.autograd.grad(rows * columns * loss, correction)
+            with torch.no_grad():  # Adam, written out: importing torch.optim takes longer than fitting a few pairs
+                mean.lerp_(slope, 1 - 0.9)
+                square.lerp_(slope * slope, 1 - 0.99)
+                correction -= RATE * (mean / (1 - 0.9**step)) / ((square / (1 - 0.99**step)).sqrt() + DAMPING)
+    return fields + _spread_cells(correction.detach(), height, width)
+
+
+def _spread_cells(cells: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(cells, (height, width), mode="bilinear", align_corners=False)
+
+
+def _differ(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+    """Weighted Charbonnier of what the difference exceeds ``NOISE`` by."""
+    excess = ((made - true).abs() - NOISE).clamp(min=0)
+    return charbonnier(excess, torch.zeros_like(excess), weight, 0.02)
 
 
 def blur(image: Tensor, sigma: float) -> Tensor:
