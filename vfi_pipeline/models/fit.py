@@ -48,8 +48,8 @@ NEEDLE = 20.0
 
 CELL, RATE, DAMPING, NOISE = 2, 0.1, 0.2, 0.04
 """The descent: guide pixels per side of a cell, Adam's step in pixels, the gradient (per cell) below which steps
-shrink, and the difference between the two sides that is no error. Without the last two the fields follow the grain: both sides
-then show the same grain, and their mean no longer averages it out."""
+shrink, and the difference between the two sides that is no error. Without the last two the fields follow the grain:
+both sides then show the same grain, and their mean no longer averages it out."""
 
 
 @dataclass(frozen=True)
