@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 from clips import describe, full_clip, make_clip
-
 from outputs import PARTS, make_output, packet_times, video_spec, write_segments
+
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.assemble import Segment, Timing, assemble, publish

@@ -6,8 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-
 from outputs import video_spec
+
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import choose_encoding

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from clips import full_clip, make_clip
-
 from outputs import Output, make_output
+
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media.frames import Colour
 from vfi_pipeline.media.verify import ExpectedStream, count_frames, verify

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 from clips import describe, planes, raw_bytes
-
 from outputs import frame, packet_times, video_spec, write_segments
+
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.encoders import choose_encoding
