@@ -27,7 +27,8 @@ IN AND OUT
                     codec=h264 (default, near-lossless), hevc, av1, vp9, prores, ffv1, or an ffmpeg encoder's name
 
 PICTURES
-  model=fit         how motion is found: fit, blend (cross-fade), hold (repeat); model.KEY=VALUE sets a model's option
+  model=fit         how motion is found: fit, flow (learned), blend (cross-fade), hold (repeat);
+                    model.KEY=VALUE sets an option of the model
   weights=FILE      other weights for a model that has some
   scene=off         do not look for cuts; scene_threshold=0.4 finds more, 0.6 fewer
   cuts=FILE.json    use this list of cuts: [24, 48], or the list written beside an earlier output, edited
