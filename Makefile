@@ -14,7 +14,6 @@ TORCH ?= $(or $(HAVE_TORCH),default)
 # satisfy them as well, so a change of build has to ask for a reinstall.
 UV_TORCH := $(if $(filter-out default,$(TORCH)),--torch-backend=$(TORCH)) \
   $(if $(filter-out $(TORCH),$(HAVE_TORCH)),--reinstall-package=torch --reinstall-package=torchvision)
-PIP_TORCH := $(if $(filter-out default,$(TORCH)),--extra-index-url=https://download.pytorch.org/whl/$(TORCH))
 
 # One empty file says what was installed: named by the requirements' checksum and the build of torch.
 STAMP := .venv/installed-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)-$(TORCH)
@@ -36,8 +35,12 @@ $(STAMP):
 	@command -v uv >/dev/null || test -x .venv/bin/uv || $(PY) -m pip install --quiet uv \
 	  || echo 'uv cannot be had; pip does the work, slower.' >&2
 	@# pip knows of indexes that uv was not told about (pip.conf): it has the last word.
-	PATH="$$PATH:$$PWD/.venv/bin" uv pip install --python $(PY) $(UV_TORCH) -r requirements-dev.txt \
-	  || $(PY) -m pip install $(PIP_TORCH) -r requirements-dev.txt
+	PATH="$$PATH:$$PWD/.venv/bin"; \
+	uv pip install --python $(PY) $(UV_TORCH) -r requirements-dev.txt \
+	  || { test '$(TORCH)' != default \
+	       && echo "PyTorch's own index cannot be reached: taking the ordinary build in place of TORCH=$(TORCH)." >&2 \
+	       && uv pip install --python $(PY) -r requirements-dev.txt; } \
+	  || $(PY) -m pip install -r requirements-dev.txt
 	@rm -f .venv/installed-*; echo '$(TORCH)' > .venv/torch-build; touch $@
 
 demo: setup ## render a clip with known motion, raise its frame rate, measure: outputs/demo/

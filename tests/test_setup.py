@@ -133,6 +133,16 @@ def test_another_build_of_torch_replaces_the_installed_one(machine):
     assert "--torch-backend" not in call and "--reinstall-package=torch " in call + " "
 
 
+def test_without_pytorchs_index_the_ordinary_build_is_taken(machine):
+    folder, make = machine
+    refuse = '#!/bin/sh\necho "$@" >> calls.txt\ncase "$*" in *--torch-backend*) exit 1;; esac\n'
+    (folder / "tools" / "uv").write_text(refuse)
+    refused, taken = make("setup", "TORCH=cpu")
+
+    assert "--torch-backend=cpu" in refused and "--torch-backend" not in taken
+    assert make("setup") == []
+
+
 def test_help_names_every_target(machine):
     folder, _ = machine
     targets = set(re.findall(r"^([a-z]+):", (folder / "Makefile").read_text(), re.M))
