@@ -109,7 +109,7 @@ class FitModel:
         quality: str = "balanced",
         iterations: int | None = None,
         weights: Weights = Weights(),
-        warm_start: bool = False,
+        warm_start: bool = True,
         solver: Solver = SOLVER,
         device: str | torch.device = "cpu",
     ) -> None:
