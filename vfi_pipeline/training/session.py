@@ -70,6 +70,8 @@ def train(
             f"The same command with ckpt_path={run_dir} goes on from the last checkpoint.",
             INTERRUPTED,
         ) from stop
+    # Also where the steps are no multiple of checkpoint_every: a finished run can be made longer.
+    trainer.save_checkpoint(run_dir / "checkpoints" / "last.ckpt")
     hours = (time.monotonic() - began) / 3600
     best = load_best(trainer, module)
     tested = trainer.test(module, datamodule=data, verbose=False)[0] if test else {}
