@@ -86,11 +86,10 @@ class Batches(pl.LightningDataModule):
             self.built("train"),
             sampler.local,
             sampler=sampler,
-            num_workers=self.workers,
+            num_workers=before_forking(self.workers),
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
-            worker_init_fn=one_thread,
         )
 
     def val_dataloader(self) -> DataLoader:
@@ -111,9 +110,8 @@ class Batches(pl.LightningDataModule):
             dataset,
             local,
             sampler=_Part(dataset, num_replicas=world, rank=rank, shuffle=False),
-            num_workers=min(self.workers, 2),
+            num_workers=before_forking(min(self.workers, 2)),
             collate_fn=collate,
-            worker_init_fn=one_thread,
         )
 
     def _share(self) -> tuple[int, int]:
@@ -134,12 +132,18 @@ class _Part(torch.utils.data.DistributedSampler):
     """Each process's part of a finite set: that class pads, so all processes take the same number of steps."""
 
 
-def one_thread(_: int) -> None:
-    """In loader processes: one thread each, so that they do not fight over the cores."""
-    import cv2
+def before_forking(workers: int) -> int:
+    """``workers``, after OpenCV has been told to do without threads if there are any.
 
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    Loader processes are forked. OpenCV's pool does not survive that: its threads are gone and its lock may be held, so
+    that the first parallel call in the child, even ``setNumThreads``, waits for ever. PyTorch gives each loader process
+    one thread by itself.
+    """
+    if workers:
+        import cv2
+
+        cv2.setNumThreads(0)
+    return workers
 
 
 class Synthetic(Batches):
