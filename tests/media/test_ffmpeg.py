@@ -144,3 +144,32 @@ def test_raw_pictures_keep_their_size():
     spec = ffmpeg.raw_input("gray", 24, 10, 25).output("pipe:1", f="framecrc", vcodec="rawvideo")
     lines = ffmpeg.run(spec, doing="counting", stdin=bytes(240)).stdout.decode().splitlines()
     assert [line.split(",")[4].strip() for line in lines if not line.startswith("#")] == ["240"]
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ("ffmpeg version 4.4.2-0ubuntu0.22.04.1 Copyright", False),
+        ("ffmpeg version 5.1.9-0+deb12u1 Copyright", False),
+        ("ffmpeg version n5.1.4 Copyright", False),
+        ("ffmpeg version 6.0 Copyright", True),
+        ("ffmpeg version n7.1-g1234 Copyright", True),
+        ("ffmpeg version 10.0.1 Copyright", True),
+        ("ffmpeg version N-12345-gabcdef Copyright", True),
+        ("ffmpeg version git-2020-01-01 Copyright", True),
+        ("something else", False),
+    ],
+)
+def test_an_old_ffmpeg_on_path_is_passed_over_with_a_reason(monkeypatch, tmp_path, caplog, said, taken):
+    fake = tmp_path / "ffmpeg"
+    fake.write_text(f"#!/bin/sh\necho '{said}'\n")
+    fake.chmod(0o755)
+    monkeypatch.delenv("VFI_FFMPEG", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    ffmpeg.ffmpeg_path.cache_clear()
+    try:
+        assert (ffmpeg.ffmpeg_path() == str(fake)) is taken
+        assert len(caplog.records) == (0 if taken else 1)
+        assert taken or str(fake) in caplog.text
+    finally:
+        ffmpeg.ffmpeg_path.cache_clear()

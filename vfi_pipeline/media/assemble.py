@@ -17,7 +17,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 
 from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
@@ -246,22 +245,16 @@ def _mux(
 def _picture_facts(spec: VideoSpec, encoding: Encoding) -> list[str]:
     """Options of the joined input that put orientation and HDR metadata into the container."""
     options: list[str] = []
-    if _has_option("-display_rotation") and (spec.rotation or spec.mirrored) and not encoding.turned:
+    if (spec.rotation or spec.mirrored) and not encoding.turned:
         # ffmpeg counts counter-clockwise, and flips after it has turned; ours is flip, then turn (see test_probe).
         options += ["-display_rotation:v:0", str((spec.rotation if spec.mirrored else -spec.rotation) % 360)]
         options += ["-display_hflip:v:0"] if spec.mirrored else []
-    if _has_option("-mastering_display"):
+    if ffmpeg.has_option("-mastering_display"):
         if spec.hdr.get("master_display"):
             options += ["-mastering_display:v:0", spec.hdr["master_display"]]
         if spec.hdr.get("max_cll"):
             options += ["-content_light:v:0", spec.hdr["max_cll"]]
     return options
-
-
-@lru_cache
-def _has_option(name: str) -> bool:
-    """Whether this ffmpeg knows a program option: ``-mastering_display`` came with 8, ``-display_rotation`` with 6."""
-    return name in ffmpeg.run(["-hide_banner", "-h", "long"], "listing its options").stdout.decode("utf-8", "replace")
 
 
 def _maps(
@@ -282,8 +275,6 @@ def _maps(
     if source is not None:
         options += ["-map_metadata:s:0", f"{source}:s:{info.video.index}"]
         options += [part for key in STALE for part in ("-metadata:s:0", f"{key}=")]
-    if info.video.rotation and not encoding.turned and not _has_option("-display_rotation"):
-        options += ["-metadata:s:0", f"rotate={info.video.rotation}"]  # as ffmpeg took it before version 6
     if encoding.has_alpha and encoding.codec == "vp9":
         options += ["-metadata:s:0", "alpha_mode=1"]
     options += ["-disposition:0", "default"]

@@ -348,6 +348,12 @@ def _film(
     turned = _is_turned(spec) and suffix not in (*ROTATES, ".nut")
     if turned:
         notes.append(f"The pictures are turned upright for good: {suffix} cannot say that a player must turn them.")
+    elif _is_turned(spec) and suffix in ROTATES and not ffmpeg.has_option("-display_rotation"):
+        turned = True
+        notes.append(
+            f"The pictures are turned upright for good: ffmpeg {ffmpeg.version()} cannot say that a player must turn "
+            "them; the imageio-ffmpeg package's can (unset VFI_FFMPEG)."
+        )
     return Encoding(
         _stem_of(family), encoder, chosen, options, ".mkv" if alpha_vp9 else ".nut", "matroska" if alpha_vp9 else "nut",
         lossless=lossless, notes=tuple(notes), colour=_tags(spec, shape(chosen)), turned=turned,
@@ -406,10 +412,11 @@ def _missing(codec: str) -> UserError:
     have = [
         name for name, family in FAMILIES.items() if any(e in present for e in family.encoders) and "nvenc" not in name
     ]
-    what = f"codec={codec} is not known, or this ffmpeg has no encoder for it"
+    what = f"codec={codec} is not known, or ffmpeg {ffmpeg.version()} has no encoder for it"
     if codec.endswith("nvenc") and codec in present:
         what = f"codec={codec} needs a GPU and driver that can encode it"
-    return UserError(f"{what}.", f"codec= one of {', '.join(have)}.", ENVIRONMENT if "GPU" in what else USAGE)
+    remedy = f"codec= one of {', '.join(have)}, or name another ffmpeg with VFI_FFMPEG=."
+    return UserError(f"{what}.", remedy, ENVIRONMENT if "GPU" in what else USAGE)
 
 
 def _holds(have: Shape, spec: VideoSpec) -> bool:

@@ -45,6 +45,10 @@ DEMUXERS = (
     "sup"
 )
 
+OLDEST = (6, 0)
+"""The oldest ffmpeg taken from PATH: 6.0 brought ``-display_rotation``, without which no container is told how its
+pictures are turned, and no older one is tested."""
+
 _ALWAYS = ["-nostdin", "-hide_banner"]
 
 
@@ -60,40 +64,56 @@ class Output(NamedTuple):
 
 @lru_cache
 def ffmpeg_path() -> str:
-    """The ffmpeg to run: ``$VFI_FFMPEG``, else the user's on PATH if it starts, else the imageio-ffmpeg wheel's.
+    """The ffmpeg to run: ``$VFI_FFMPEG``, else the user's on PATH if it starts and is no older than ``OLDEST``, else
+    the imageio-ffmpeg wheel's, else an old one on PATH.
 
     Raises:
         UserError: if there is none.
     """
     chosen = os.environ.get("VFI_FFMPEG")
     if chosen:
-        if not _starts(chosen):
+        if _banner(chosen) is None:
             raise UserError(
                 f"VFI_FFMPEG={chosen} is not an ffmpeg that starts.", "unset VFI_FFMPEG, or correct it.", ENVIRONMENT
             )
         return chosen
     found = shutil.which("ffmpeg")
-    if found and _starts(found):
+    banner = _banner(found) if found else None
+    if found and banner is not None and not _too_old(banner):
         return found
-    if found:
-        log.warning("%s does not start; using the ffmpeg of the imageio-ffmpeg package", found)
     try:
         import imageio_ffmpeg
 
-        return imageio_ffmpeg.get_ffmpeg_exe()
+        bundled = imageio_ffmpeg.get_ffmpeg_exe()
+        if found:
+            why = "does not start" if banner is None else f"is older than {OLDEST[0]}.{OLDEST[1]}"
+            log.warning("%s %s: using the ffmpeg of the imageio-ffmpeg package (VFI_FFMPEG= overrules)", found, why)
+        return bundled
     except (ImportError, RuntimeError) as error:
+        if found and banner is not None:
+            log.warning("%s is old: pip install imageio-ffmpeg brings a newer one", found)
+            return found
         raise UserError(
             "ffmpeg was not found.", "pip install imageio-ffmpeg, or put an ffmpeg on PATH.", ENVIRONMENT
         ) from error
 
 
-def _starts(path: str) -> bool:
+def _banner(path: str) -> str | None:
+    """The first line of ``path -version``, or None if that is no ffmpeg that starts."""
     try:
         command = [path, "-version"]
         done = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and done.stdout.startswith(b"ffmpeg version")
+        return None
+    if done.returncode != 0 or not done.stdout.startswith(b"ffmpeg version"):
+        return None
+    return done.stdout.split(b"\n", 1)[0].decode("utf-8", "replace")
+
+
+def _too_old(banner: str) -> bool:
+    """Whether a release older than ``OLDEST`` speaks; a build from git (``N-12345-g...``) counts as new."""
+    found = re.match(r"ffmpeg version n?(?:\d+:)?(\d+)\.(\d+)", banner)
+    return found is not None and (int(found.group(1)), int(found.group(2))) < OLDEST
 
 
 @lru_cache
@@ -146,6 +166,12 @@ def encoder_works(encoder: str, pixel_format: str = "yuv420p") -> bool:
         log.debug("encoder %s does not work here: %s", encoder, error)
         return False
     return True
+
+
+@lru_cache
+def has_option(name: str) -> bool:
+    """Whether this ffmpeg knows a program option: ``-mastering_display`` came with 8, ``-display_rotation`` with 6."""
+    return name in _listing("h", "long")
 
 
 def _listing(what: str, *rest: str) -> str:
