@@ -77,7 +77,7 @@ def test_more_steps_come_nearer_to_the_exact_map():
 
     off = {found.name: found.off_px for found in solver_table(model, batch, true)}
 
-    assert off["euler 1"] >= off["euler 4"] > off["euler 16"] > off["midpoint 8"]
+    assert off["euler 4"] > off["euler 16"] > off["midpoint 16"] and off["rk4 8"] < off["midpoint 8"]
 
 
 def test_a_run_without_weights_is_named(tmp_path):

@@ -190,8 +190,8 @@ def figure(path: Path, named: Sequence[tuple[str, nn.Module, Tensor, Score]], so
     import matplotlib.pyplot as plt
 
     rows = shown * len(named)
-    chart = plt.figure(figsize=(11, 0.95 * rows + 2.6), dpi=90)
-    grid = chart.add_gridspec(rows + 3, 8, hspace=0.08, wspace=0.05)
+    chart = plt.figure(figsize=(8, 1.05 * rows + 3), dpi=80)
+    grid = chart.add_gridspec(rows + 3, 7, hspace=0.08, wspace=0.05)
     strip = [0, 2, 4, 6, 8, 10]
     for block, (name, model, frames, _) in enumerate(named):
         with torch.no_grad():
@@ -204,10 +204,10 @@ def figure(path: Path, named: Sequence[tuple[str, nn.Module, Tensor, Score]], so
                 if block == 0 and k == 0:
                     axis.set_title(f"t = {TIMES[at]:.1f}", fontsize=8)
                 if column == 0:
-                    axis.text(-2, frames.shape[-1] / 2, name if k == 0 else "", rotation=90, va="center", fontsize=9)
+                    axis.text(-2, frames.shape[-1] / 2, name if k == 0 else "", ha="right", va="center", fontsize=9)
             axis = chart.add_subplot(grid[block * shown + k, 6])
             axis.imshow(frames[k, 0, 0], cmap="gray", vmin=0, vmax=2)
-            step = max(1, frames.shape[-1] // 10)
+            step = max(1, frames.shape[-1] // 8)
             y, x = np.mgrid[0 : frames.shape[-2] : step, 0 : frames.shape[-1] : step]
             v = velocity[k, :, ::step, ::step].numpy()
             axis.quiver(x, y, v[0], v[1], color="tab:orange", angles="xy", scale_units="xy", scale=1, width=0.012)
@@ -216,7 +216,8 @@ def figure(path: Path, named: Sequence[tuple[str, nn.Module, Tensor, Score]], so
                 axis.set_title("motion", fontsize=8)
     axis = chart.add_subplot(grid[rows + 1 :, :6])
     for name, _, _, found in named:
-        axis.plot(TIMES, found.probability, marker="o", label=f"{name}: called 4 at t = 1: {found.called_target}")
+        called = ", ".join(f"{100 * share:.0f} % ({who})" for who, share in found.called_target.items())
+        axis.plot(TIMES, found.probability, marker="o", label=f"{name}: {called} called 4 at t = 1")
     axis.set_xlabel("t")
     axis.set_ylabel("mean P(4), held-out 3s")
     axis.set_ylim(0, 1)

@@ -146,7 +146,8 @@ class Recipe:
 
     Attributes:
         layers: fewest and most things in front of the background.
-        fastest: largest shift per unit t; speeds are drawn log-uniformly from 1/100 of it.
+        fastest: largest shift per unit t (the background: half of it).
+        slowest: smallest, as a share of the largest; speeds between are drawn log-uniformly.
         spin, zoom: largest rotation (degrees) and log scale per unit t.
         wavy: probability that a layer's motion also bends.
         shadow, blur, light: probabilities of shadows, motion blur and changing brightness.
@@ -154,6 +155,7 @@ class Recipe:
 
     layers: tuple[int, int] = (0, 4)
     fastest: float = 0.3
+    slowest: float = 0.01
     spin: float = 25.0
     zoom: float = 0.2
     wavy: float = 0.35
@@ -164,7 +166,7 @@ class Recipe:
     @classmethod
     def smooth(cls) -> Recipe:
         """One picture that bends and shifts, nothing in front, constant light: what a warp can match."""
-        return cls((0, 0), 0.08, 5.0, 0.05, wavy=1.0, shadow=0, blur=0, light=0)
+        return cls((0, 0), 0.2, 0.3, 10.0, 0.1, wavy=1.0, shadow=0, blur=0, light=0)
 
 
 class SyntheticMotion(Dataset[Triplet]):
@@ -264,7 +266,7 @@ def _softened(cover: Tensor) -> Tensor:
 
 def _motion(random: np.random.Generator, recipe: Recipe, height: int, width: int, calm: bool = False) -> Motion:
     side = max(height, width)
-    speed = recipe.fastest * side * 10 ** random.uniform(-2, 0) * (0.5 if calm else 1.0)
+    speed = recipe.fastest * side * recipe.slowest ** random.uniform(0, 1) * (0.5 if calm else 1.0)
     heading = random.uniform(0, 2 * math.pi)
     shift = speed * np.array([math.cos(heading), math.sin(heading)])
     turn, grow = 0.0, 0.0
