@@ -171,5 +171,13 @@ def test_an_old_ffmpeg_on_path_is_passed_over_with_a_reason(monkeypatch, tmp_pat
         assert (ffmpeg.ffmpeg_path() == str(fake)) is taken
         assert len(caplog.records) == (0 if taken else 1)
         assert taken or str(fake) in caplog.text
+
+        monkeypatch.setenv("VFI_FFMPEG", str(fake))
+        ffmpeg.ffmpeg_path.cache_clear()
+        if taken:
+            assert ffmpeg.ffmpeg_path() == str(fake)
+        else:
+            with pytest.raises(UserError, match="VFI_FFMPEG"):
+                ffmpeg.ffmpeg_path()
     finally:
         ffmpeg.ffmpeg_path.cache_clear()

@@ -47,7 +47,7 @@ DEMUXERS = (
 
 OLDEST = (6, 0)
 """The oldest ffmpeg taken from PATH: 6.0 brought ``-display_rotation``, without which no container is told how its
-pictures are turned, and no older one is tested."""
+pictures are turned; 5.1 also loses the sound of a trimmed film in MP4."""
 
 _ALWAYS = ["-nostdin", "-hide_banner"]
 
@@ -64,17 +64,24 @@ class Output(NamedTuple):
 
 @lru_cache
 def ffmpeg_path() -> str:
-    """The ffmpeg to run: ``$VFI_FFMPEG``, else the user's on PATH if it starts and is no older than ``OLDEST``, else
-    the imageio-ffmpeg wheel's, else an old one on PATH.
+    """The ffmpeg to run: ``$VFI_FFMPEG``, else the user's on PATH if it starts, else the imageio-ffmpeg wheel's. One
+    older than ``OLDEST`` is refused if chosen, passed over if found.
 
     Raises:
         UserError: if there is none.
     """
     chosen = os.environ.get("VFI_FFMPEG")
     if chosen:
-        if _banner(chosen) is None:
+        banner = _banner(chosen)
+        if banner is None:
             raise UserError(
                 f"VFI_FFMPEG={chosen} is not an ffmpeg that starts.", "unset VFI_FFMPEG, or correct it.", ENVIRONMENT
+            )
+        if _too_old(banner):
+            raise UserError(
+                f"VFI_FFMPEG={chosen} is older than ffmpeg {_oldest()}.",
+                "unset VFI_FFMPEG: the ffmpeg of the imageio-ffmpeg package is newer.",
+                ENVIRONMENT,
             )
         return chosen
     found = shutil.which("ffmpeg")
@@ -86,15 +93,14 @@ def ffmpeg_path() -> str:
 
         bundled = imageio_ffmpeg.get_ffmpeg_exe()
         if found:
-            why = "does not start" if banner is None else f"is older than {OLDEST[0]}.{OLDEST[1]}"
-            log.warning("%s %s: using the ffmpeg of the imageio-ffmpeg package (VFI_FFMPEG= overrules)", found, why)
+            why = "does not start" if banner is None else f"is older than {_oldest()}"
+            log.warning("%s %s: using the ffmpeg of the imageio-ffmpeg package", found, why)
         return bundled
     except (ImportError, RuntimeError) as error:
-        if found and banner is not None:
-            log.warning("%s is old: pip install imageio-ffmpeg brings a newer one", found)
-            return found
         raise UserError(
-            "ffmpeg was not found.", "pip install imageio-ffmpeg, or put an ffmpeg on PATH.", ENVIRONMENT
+            f"No ffmpeg of version {_oldest()} or later was found.",
+            "pip install imageio-ffmpeg, or put a newer ffmpeg on PATH.",
+            ENVIRONMENT,
         ) from error
 
 
@@ -108,6 +114,10 @@ def _banner(path: str) -> str | None:
     if done.returncode != 0 or not done.stdout.startswith(b"ffmpeg version"):
         return None
     return done.stdout.split(b"\n", 1)[0].decode("utf-8", "replace")
+
+
+def _oldest() -> str:
+    return ".".join(map(str, OLDEST))
 
 
 def _too_old(banner: str) -> bool:
