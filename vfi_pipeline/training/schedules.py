@@ -8,6 +8,8 @@ from functools import partial
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from vfi_pipeline.errors import UserError
+
 
 def warmup_cosine(optimizer: Optimizer, steps: int, warmup: int = 0, final: float = 0.0) -> LambdaLR:
     """Rises linearly over ``warmup`` steps, then falls along half a cosine to ``final``, a share, at ``steps``."""
@@ -28,7 +30,7 @@ def staircase(optimizer: Optimizer, steps: int, every: int = 1600, factor: float
 
 def _checked(steps: int, warmup: int) -> None:
     if not 0 <= warmup < steps:
-        raise ValueError(f"A warm-up of {warmup} steps does not fit into {steps}. Lower scheduler.warmup.")
+        raise UserError(f"A warm-up of {warmup} steps does not fit into {steps}.", "Lower scheduler.warmup.")
 
 
 def _ramp(step: int, warmup: int) -> float:
