@@ -71,7 +71,8 @@ def inside(frames: Tensor) -> Tensor:
 
 def by_time(made: Tensor, true: Tensor) -> dict[str, float]:
     """Mean PSNR at each time of (B, T, C, H, W) frames; equal frames count as 100 dB."""
-    return {f"{t:g}": round(float(psnr(inside(made[:, k]), inside(true[:, k])).clamp(max=100).mean()), 2) for k, t in enumerate(TIMES)}
+    scores = [psnr(inside(made[:, k]), inside(true[:, k])).clamp(max=100).mean() for k in range(len(TIMES))]
+    return {f"{t:g}": round(float(score), 2) for t, score in zip(TIMES, scores)}
 
 
 @torch.no_grad()
