@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import struct
+import time
 
 import pytest
 import tiny
@@ -32,7 +33,7 @@ def offline_records(folder):
 
     (path,) = folder.glob("offline-run-*/run-*.wandb")
     history, config = {}, {}
-    for data in chunks(path.read_bytes()):
+    for data in chunks(when_written(path)):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
         for item in record.history.item:
@@ -41,6 +42,15 @@ def offline_records(folder):
             for item in part:
                 config[item.key or item.nested_key[0]] = json.loads(item.value_json)
     return history, config
+
+
+def when_written(path):
+    """The file's bytes once wandb's own process has written them: on a busy machine that is after the run's end."""
+    size, until = -1, time.monotonic() + 60
+    while time.monotonic() < until and (path.stat().st_size <= 7 or path.stat().st_size != size):
+        size = path.stat().st_size
+        time.sleep(0.5)
+    return path.read_bytes()
 
 
 def chunks(content):

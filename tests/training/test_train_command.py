@@ -101,7 +101,7 @@ def test_two_processes_take_the_same_number_of_steps(root, tmp_path):
 
 
 def test_a_sweep_runs_every_combination(root, tmp_path):
-    words = [*SMALL, "steps=4", "logger=none", "-m", "field=svf,time", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    words = ["-m", *SMALL, "steps=4", "logger=none", "field=svf,time", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     code, said = train(root, tmp_path / "unused", *words)
     assert code == 0, said
     assert len(list((tmp_path / "sweep").glob("*/export/digits_l2.safetensors"))) == 2
