@@ -37,24 +37,24 @@ def referee(split):
 
 def test_the_referees_know_real_digits(split, referee):
     assert min(referee.accuracy.values()) > 0.93
-    fours = split.of(4, held=True)
+    fours = split.of(4, "val")
     assert (referee.verdict(fours)["svm"] == 4).float().mean() > 0.9 < referee.probability(fours, 4).mean()
 
 
 def test_a_model_that_moves_nothing_convinces_nobody(split, referee):
     still = WarpingODE(Fixed(torch.zeros(1, 2, 16, 16)), "first", Solver("euler", 2))
 
-    found, frames = score("still", still, referee, split.of(3, held=True))
+    found, frames = score("still", still, referee, split.of(3, "val"))
 
     assert max(found.called_target.values()) <= 0.05 and found.folded == 0 and found.min_det == 1
     assert found.inverse_px == 0 and found.outside_range < 1e-6 and found.monotone
-    assert torch.allclose(frames[:, -1], split.of(3, held=True), atol=1e-5)
+    assert torch.allclose(frames[:, -1], split.of(3, "val"), atol=1e-5)
 
 
 def test_a_model_that_folds_is_found_out(split, referee):
     field = torch.zeros(1, 2, 16, 16)
     field[:, 0, :, 6:10] = torch.tensor([8.0, 4.0, -4.0, -8.0])
-    found, _ = score("fold", WarpingODE(Fixed(field), "first", Solver("euler", 1)), referee, split.of(3, held=True))
+    found, _ = score("fold", WarpingODE(Fixed(field), "first", Solver("euler", 1)), referee, split.of(3, "val"))
 
     assert found.folded > 0 and found.min_det <= 0
 

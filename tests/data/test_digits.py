@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from vfi_pipeline.data.digits import PairedDigits, UnpairedDigits, load_digits
+from vfi_pipeline.data.digits import PARTS, PairedDigits, UnpairedDigits, load_digits
+from vfi_pipeline.data.modules import Digits
 from vfi_pipeline.errors import UserError
 
 
@@ -16,18 +17,29 @@ def split():
     return load_digits(16)
 
 
-def test_held_digits_are_never_trained_on(split):
-    train = {picture.numpy().tobytes() for picture in split.pictures}
+def test_no_digit_is_in_two_parts(split):
+    parts = [{picture.numpy().tobytes() for picture in part.pictures} for part in split]
 
-    assert not any(picture.numpy().tobytes() in train for picture in split.held_pictures)
-    assert len(split.pictures) + len(split.held_pictures) == 1797
-    assert len(split.of(3)) == 137 and len(split.of(3, held=True)) == 46
-    assert torch.equal(load_digits(16).held_pictures, split.held_pictures)
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+    assert sum(len(part.pictures) for part in split) == 1797
+    assert [len(split.of(3, part)) for part in PARTS] == [91, 46, 46]
+    assert all(torch.equal(one.pictures, two.pictures) for one, two in zip(load_digits(16), split))
+
+
+def test_the_final_test_is_on_digits_that_validation_has_not_seen():
+    data = Digits(size=16, paired=True)
+    validated, tested = ({s.first.numpy().tobytes() for s in data.built(part)} for part in ("val", "test"))
+    assert len(validated) == len(tested) == 46 and not validated & tested
+
+
+def test_a_digit_that_is_not_there_is_named(split):
+    with pytest.raises(UserError, match="No picture of a 11 is left for train"):
+        UnpairedDigits(split, source=11)
 
 
 def test_pictures_are_in_range_at_each_size():
     for size in (16, 32):
-        pictures = load_digits(size).pictures
+        pictures = load_digits(size).train.pictures
         assert pictures.shape[1:] == (1, size, size) and 0 <= pictures.min() and 0.9 < pictures.max() <= 1
 
 
@@ -73,9 +85,9 @@ def test_mnist_is_read_from_npz_and_idx_alike(tmp_path, mnist):
 
     zipped, plain = load_digits(28, tmp_path / "mnist.npz"), load_digits(28, folder)
 
-    assert torch.equal(zipped.pictures, plain.pictures)
+    assert torch.equal(zipped.train.pictures, plain.train.pictures)
     threes = {(picture / np.float32(255)).tobytes() for picture in pictures[labels == 3]}
-    assert {picture.numpy().tobytes() for picture in plain.of(3)} <= threes and len(plain.of(3)) == 4
+    assert {picture.numpy().tobytes() for picture in plain.of(3)} <= threes and len(plain.of(3)) == 2
 
 
 def test_files_that_are_not_mnist_are_named(tmp_path, mnist):

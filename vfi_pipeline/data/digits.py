@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gzip
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,26 +19,35 @@ from torch.utils.data import Dataset
 from vfi_pipeline.data.batch import Triplet, Unpaired
 from vfi_pipeline.errors import BAD_INPUT, UserError
 
-HELD = 0.25  # share of each digit's pictures that is never trained on
+HELD = 0.25  # share of each digit's pictures in validation, and again in the test
+PARTS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
-class DigitSplit:
-    """Pictures (N, channels, size, size) in [0, 1] and their labels (N,), for training and held out."""
+class Labelled(NamedTuple):
+    """Pictures (N, channels, size, size) in [0, 1] and their labels (N,)."""
 
     pictures: Tensor
     labels: Tensor
-    held_pictures: Tensor
-    held_labels: Tensor
 
-    def of(self, digit: int, held: bool = False) -> Tensor:
-        """The pictures of one digit."""
-        pictures, labels = (self.held_pictures, self.held_labels) if held else (self.pictures, self.labels)
-        return pictures[labels == digit]
+
+class DigitSplit(NamedTuple):
+    """What is trained on, what settings are chosen by, and what is only reported."""
+
+    train: Labelled
+    val: Labelled
+    test: Labelled
+
+    def of(self, digit: int, part: str = "train") -> Tensor:
+        """The pictures of one digit in one of ``PARTS``. UserError if there are none."""
+        pictures, labels = getattr(self, part)
+        found = pictures[labels == digit]
+        if not len(found):
+            raise UserError(f"No picture of a {digit} is left for {part}.", "Digits are 0 to 9; give more of each.")
+        return found
 
 
 def load_digits(size: int = 16, mnist: Path | str | None = None, channels: int = 1) -> DigitSplit:
-    """All ten digits at ``size`` x ``size``, split once and for all (seed 0) per digit.
+    """All ten digits at ``size`` x ``size``, split once and for all (seed 0) per digit: half, a quarter, a quarter.
 
     Args:
         size: 16 and 32 are what the experiments use. Enlarged bicubically, shrunk by area.
@@ -57,13 +66,15 @@ def load_digits(size: int = 16, mnist: Path | str | None = None, channels: int =
     if tensor.shape[-1] != size:
         tensor = F.interpolate(tensor, (size, size), mode="bicubic", antialias=tensor.shape[-1] > size)
     tensor = tensor.clamp(0, 1).repeat(1, channels, 1, 1)
-    held = np.zeros(len(labels), bool)
+    part = np.zeros(len(labels), int)  # a place in PARTS
     random = np.random.default_rng(0)
     for digit in range(10):
         of = random.permutation(np.flatnonzero(labels == digit))
-        held[of[: round(HELD * len(of))]] = True
-    mask, numbers = torch.from_numpy(held), torch.from_numpy(labels.astype(np.int64))
-    return DigitSplit(tensor[~mask], numbers[~mask], tensor[mask], numbers[mask])
+        kept = round(HELD * len(of))
+        part[of[:kept]], part[of[kept : 2 * kept]] = 1, 2
+    numbers = torch.from_numpy(labels.astype(np.int64))
+    masks = [torch.from_numpy(part == k) for k in range(len(PARTS))]
+    return DigitSplit(*(Labelled(tensor[mask], numbers[mask]) for mask in masks))
 
 
 class UnpairedDigits(Dataset[Unpaired]):
@@ -74,11 +85,11 @@ class UnpairedDigits(Dataset[Unpaired]):
         split: DigitSplit,
         source: int = 3,
         target: int = 4,
-        held: bool = False,
+        part: str = "train",
         seed: int = 0,
         length: int = 10_000,
     ):
-        self.sources, self.targets = split.of(source, held), split.of(target, held)
+        self.sources, self.targets = split.of(source, part), split.of(target, part)
         self.seed, self.length = seed, length
 
     def __len__(self) -> int:
@@ -97,8 +108,8 @@ class PairedDigits(Dataset[Triplet]):
     There is no truth between the two: T is 0.
     """
 
-    def __init__(self, split: DigitSplit, source: int = 3, target: int = 4, held: bool = False) -> None:
-        self.sources, targets = split.of(source, held), split.of(target, held)
+    def __init__(self, split: DigitSplit, source: int = 3, target: int = 4, part: str = "train") -> None:
+        self.sources, targets = split.of(source, part), split.of(target, part)
         nearest = torch.cdist(self.sources.flatten(1), targets.flatten(1)).argmin(dim=1)
         self.targets = targets[nearest]
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
 from vfi_pipeline.data.clips import FilmFolder, MemoryClips, find_films, split_films, usable_films
-from vfi_pipeline.data.digits import DigitSplit, PairedDigits, UnpairedDigits, load_digits
+from vfi_pipeline.data.digits import PARTS, DigitSplit, PairedDigits, UnpairedDigits, load_digits
 from vfi_pipeline.data.pairs import (
     ImagePairs,
     ImageSequences,
@@ -248,12 +248,17 @@ class Digits(Batches):
         return UnpairedDigits(self.split(), self.source, self.target, seed=self.seed)
 
     def val_set(self) -> Dataset:
+        return self._finite_set("val")
+
+    def test_set(self) -> Dataset:
+        return self._finite_set("test")
+
+    def _finite_set(self, part: str) -> Dataset:
         split = self.split()
         if self.paired:
-            return PairedDigits(split, self.source, self.target, held=True)
-        return UnpairedDigits(
-            split, self.source, self.target, held=True, seed=self.seed, length=len(split.of(self.source, held=True))
-        )
+            return PairedDigits(split, self.source, self.target, part)
+        count = len(split.of(self.source, part))
+        return UnpairedDigits(split, self.source, self.target, part, self.seed, count)
 
     def facts(self) -> dict[str, Any]:
         split = self.split()
@@ -262,8 +267,7 @@ class Digits(Batches):
             "size": self.size,
             "source": self.source,
             "target": self.target,
-            "train": [len(split.of(self.source)), len(split.of(self.target))],
-            "held": [len(split.of(self.source, True)), len(split.of(self.target, True))],
+            **{part: [len(split.of(digit, part)) for digit in (self.source, self.target)] for part in PARTS},
         }
 
 
