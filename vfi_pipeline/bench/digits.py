@@ -242,7 +242,11 @@ def main() -> None:
         found, frames = score(name, model, referee, sources)
         named.append((name, model, frames, Score(**{**asdict(found), "critic_gradient_norm": slope})))
     figure(options.out / "digits_gan.png", named, sources)
-    facts = {"part": options.part, "referee_accuracy": referee.accuracy, "models": [asdict(found) for *_, found in named]}
+    facts = {
+        "part": options.part,
+        "referee_accuracy": referee.accuracy,
+        "models": [asdict(found) for *_, found in named],
+    }
     (options.out / "digits_gan.json").write_text(json.dumps(facts, indent=1) + "\n")
     log.info("%s", json.dumps(facts, indent=1))
 
