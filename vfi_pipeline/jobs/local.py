@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint
@@ -48,6 +48,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class MakeFrames(Protocol):
+    """Makes the frames of segments: writes each segment to ``open_segment``'s writer, then calls ``finished``."""
+
+    def __call__(
+        self,
+        plan: Plan,
+        options: Options,
+        method: Method,
+        todo: list[Segment],
+        open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]],
+        finished: Callable[[Segment, int, Any], None],
+        progress: Progress,
+    ) -> None: ...
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one film; ``lines`` tell it to people. ``skipped``: it had been made before."""
@@ -56,14 +71,20 @@ class Outcome:
     skipped: bool = False
 
 
-def work(plan: Plan, film: Film, options: Options, method: Method, command: str) -> Outcome:
+def work(
+    plan: Plan, film: Film, options: Options, method: Method, command: str, make: MakeFrames | None = None
+) -> Outcome:
     """Makes the film: the segments not yet done, then the whole; verified before it gets its name.
+
+    Args:
+        make: makes the frames of the segments; by default they are interpolated from the source's.
 
     Raises:
         UserError: nothing is left under the final name, and the work folder is kept for the next run.
     """
+    make = make or _run
     if options.benchmark:
-        return _benchmark(plan, film, options, method)
+        return _benchmark(plan, film, options, method, make)
     for fate in plan.streams.lost:
         log.warning(
             "%s is left out: %s %s", fate.label or fate.kind, fate.why, f"({fate.remedy})" if fate.remedy else ""
@@ -84,7 +105,7 @@ def work(plan: Plan, film: Film, options: Options, method: Method, command: str)
             _forget_damaged(journal, folder, plan)
             if options.check_space:
                 check_space(plan, journal)
-            _make_segments(plan, film, options, method, journal, folder)
+            _make_segments(plan, film, options, method, journal, folder, make)
             outcome = _finish(plan, options, journal, folder)
         except OSError as error:
             raise environment_error(error, plan.target, film) from error
@@ -103,7 +124,9 @@ def work(plan: Plan, film: Film, options: Options, method: Method, command: str)
 # ------------------------------------------------------------------------------------------------------- the steps
 
 
-def _make_segments(plan: Plan, film: Film, options: Options, method: Method, journal: Journal, folder: Path) -> None:
+def _make_segments(
+    plan: Plan, film: Film, options: Options, method: Method, journal: Journal, folder: Path, make: MakeFrames
+) -> None:
     """Makes what the journal does not have yet, and enters it there."""
     todo = [segment for segment in plan.segments if segment.number not in journal.done]
     if not todo:
@@ -127,13 +150,13 @@ def _make_segments(plan: Plan, film: Film, options: Options, method: Method, jou
         )
 
     try:
-        _run(plan, options, method, todo, open_segment, finished, progress)
+        make(plan, options, method, todo, open_segment, finished, progress)
     finally:
         progress.clear()
     log.info("%s: %d frames made at %.2f per second.", film.label, progress.made, progress.made_per_second)
 
 
-def _benchmark(plan: Plan, film: Film, options: Options, method: Method) -> Outcome:
+def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: MakeFrames) -> Outcome:
     """Everything but the output: for ``benchmark=true``."""
     progress = Progress(film.label, plan.timeline.count)
     nowhere = Path(os.devnull)
@@ -143,7 +166,7 @@ def _benchmark(plan: Plan, film: Film, options: Options, method: Method) -> Outc
         made.append(statistics)
 
     try:
-        _run(
+        make(
             plan, options, method, list(plan.segments), lambda segment: open_writer(nowhere, plan.spec, plan.encoding),
             finished, progress,
         )  # fmt: skip
