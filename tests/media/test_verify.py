@@ -7,11 +7,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from clips import full_clip, make_clip
+from clips import ALWAYS, full_clip, make_clip
 from outputs import Output, make_output
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
+from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Colour
+from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.verify import ExpectedStream, count_frames, verify
 
 
@@ -113,3 +115,85 @@ def test_webp_that_is_cut_short_fails(tmp_path: Path) -> None:
 
 def test_segments_are_counted_without_decoding(made: Output) -> None:
     assert [count_frames(segment.path) for segment in made.segments] == [30, 1, 29]
+
+
+# ------------------------------------------------------------------------------------------------ sound and subtitles
+
+
+def remuxed(made: Output, *options: str) -> Path:
+    """The output with something done to its streams on the way into a new file of the same kind."""
+    path = made.path.with_name(f"changed{made.path.suffix}")
+    command = [*ALWAYS, "-i", ffmpeg.file_url(made.path), "-map", "0", "-c", "copy", *options, ffmpeg.file_url(path)]
+    ffmpeg.run(command, "changing a test's film")
+    return path
+
+
+TRIMS = {
+    "whole": {"parts": (120,)},
+    "begun later": {"start": Fraction(7, 10), "parts": (78,)},
+    "ended earlier": {"end": Fraction(13, 10), "parts": (78,)},
+    "middle": {"start": Fraction(1, 2), "end": Fraction(3, 2), "parts": (60,)},
+    "stretched": {"stretch": Fraction(5, 2), "audio": "stretch", "parts": (300,)},
+    "middle, stretched": {
+        "start": Fraction(1), "end": Fraction(3, 2), "stretch": Fraction(4), "audio": "stretch", "parts": (120,),
+    },
+    "silenced": {"stretch": Fraction(2), "audio": "silence", "parts": (240,)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "trim"),
+    [
+        (".mp4", ".mp4", "whole"), (".mp4", ".mp4", "begun later"), (".mp4", ".mp4", "ended earlier"),
+        (".mp4", ".mkv", "middle"), (".ts", ".mp4", "middle"), (".ts", ".mkv", "ended earlier"),
+        (".mkv", ".mov", "begun later"), (".mkv", ".mp4", "whole"), (".avi", ".mp4", "middle"),
+        (".webm", ".webm", "begun later"), (".mp4", ".mp4", "stretched"), (".webm", ".mkv", "middle, stretched"),
+        (".mp4", ".mkv", "silenced"), (".ts", ".mp4", "middle, stretched"),
+    ],
+)  # fmt: skip
+def test_sound_that_is_all_there_passes_and_what_is_lost_is_told(
+    tmp_path: Path, source: str, target: str, trim: str
+) -> None:
+    clip = make_clip(tmp_path / f"a{source}", frames=50, audio=("eng",), audio_delay=0.1 if source == ".mp4" else 0)
+    begin = probe(clip).start  # of MPEG-TS: 1.4 s
+    options = {key: value + begin if key in ("start", "end") else value for key, value in TRIMS[trim].items()}
+    made = make_output(clip, tmp_path / f"o{target}", preset=None if target == ".webm" else "ultrafast", **options)
+    expected = made.expectation
+    verify(made.path, expected)
+
+    length = float(options["parts"][0] / 60)
+    for lost in (f"gt(pts*tb,{length * 0.6})", f"between(pts*tb,{length * 0.3},{length * 0.7})"):
+        with pytest.raises(UserError, match=r"(lacks|ends) .* s"):
+            verify(remuxed(made, "-bsf:a", f"noise=drop='{lost}'"), expected)
+
+
+def test_a_track_that_no_longer_holds_anything_is_told(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mkv", frames=25, audio=("eng",), subtitles=("ger",))
+    made = make_output(clip, tmp_path / "o.mkv", (60,), preset="ultrafast")
+    verify(made.path, made.expectation)
+
+    with pytest.raises(UserError, match="subrip holds (nothing|0)"):
+        verify(remuxed(made, "-bsf:s", "noise=drop=1"), made.expectation)
+    with pytest.raises(UserError, match="flac holds nothing"):
+        verify(remuxed(made, "-bsf:a", "noise=drop=1"), made.expectation)
+
+
+def test_sound_beyond_a_cut_is_told(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", frames=50, audio=("eng",))
+    whole = make_output(clip, tmp_path / "o.mp4", (60,), preset="ultrafast")
+    expected = whole.expectation
+
+    short = replace(whole, timing=replace(whole.timing, end=Fraction(1)), path=whole.path)
+    verify(whole.path, expected)
+    with pytest.raises(UserError, match="ends 1.0. s too late"):
+        verify(whole.path, short.expectation)
+
+
+def test_sound_with_a_pause_and_sound_longer_than_the_film_pass(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", frames=50, audio=("eng",), audio_duration=5)
+    paused = tmp_path / "paused.mp4"
+    pause = ["-bsf:a", "noise=drop='between(pts*tb,1,3)'"]
+    ffmpeg.run([*ALWAYS, "-i", ffmpeg.file_url(clip), "-c", "copy", *pause, ffmpeg.file_url(paused)], "pausing")
+    for target in ("o.mp4", "o.mkv", "o.webm"):
+        made = make_output(paused, tmp_path / target, (120,))
+        verify(made.path, made.expectation)

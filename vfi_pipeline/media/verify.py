@@ -23,21 +23,31 @@ from vfi_pipeline.media.frames import Colour
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
 from vfi_pipeline.media.probe import probe
+from vfi_pipeline.media.tracks import Track, tracks
 
 log = logging.getLogger(__name__)
 
 # Priming samples of AAC and Opus count as part of the track in some containers and not in others: up to 80 ms.
 SYNC_TOLERANCE = Fraction(1, 10)
 
+# A cut of packets may be off by whole ones on either side.
+LOOSE_PACKETS = 2
+
 
 @dataclass(frozen=True)
 class ExpectedStream:
-    """A stream beside the video. ``after_video`` is its start minus the video's, in seconds; None is not checked."""
+    """A stream beside the video; what is None is not checked.
+
+    ``after_video`` is its start minus the video's, in seconds. ``track`` is what it holds, in seconds of the output
+    from its first picture on, and ``slack`` how far its end and the sound in it may be off, in seconds.
+    """
 
     kind: str
     codec: str
     language: str | None = None
     after_video: Fraction | None = None
+    track: Track | None = None
+    slack: Fraction = SYNC_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,7 @@ def expect(info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: Strea
     plain = encoding.codec in ("h264", "hevc", "av1", "vp9", "ffv1") and stored and stored.family == "yuv"
     exact = plain and stored is not None and not stored.alpha and encoding.pixel_format.startswith("yuv")
     sources = {stream.index: stream for stream in info.others}
+    held = _held(info, streams, timing)
     expected = []
     for fate in streams.kept:
         after = None
@@ -87,7 +98,10 @@ def expect(info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: Strea
             after = source.start - timing.first
         named = fate.language not in (None, "und") and len(fate.language or "") == 3
         language = fate.language if suffix in LANGUAGES and named else None
-        expected.append(ExpectedStream(fate.kind, fate.codec, language, after))
+        track = held.get(fate.index)
+        slack = SYNC_TOLERANCE * max(Fraction(1), timing.stretch)
+        slack += LOOSE_PACKETS * track.longest if track is not None else 0
+        expected.append(ExpectedStream(fate.kind, fate.codec, language, after, track, slack))
     return Expectation(
         timing.frames, timing.rate, width, height, "copy", encoding.codec, encoding.pixel_format if exact else None,
         encoding.stored_aspect(spec),
@@ -95,6 +109,27 @@ def expect(info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: Strea
         encoding.colour if tagged and plain else UNTAGGED,
         tuple(expected), chapters_kept(info, streams, timing),
     )  # fmt: skip
+
+
+def _held(info: SourceInfo, streams: StreamPlan, timing: Timing) -> dict[int, Track | None]:
+    """What each kept track has to hold, by the source's stream number, on the clock of ``ExpectedStream.track``.
+
+    -1 is the silent track. Subtitles that are converted are left out: a text format may join lines shown together.
+    """
+    wanted = [
+        fate.index
+        for fate in streams.kept
+        if fate.index >= 0 and (fate.kind == "audio" or (fate.kind == "subtitle" and fate.action == "copy"))
+    ]
+    low = None if timing.start is None else timing.start - Fraction(1, 2000)  # as media.assemble cuts
+    found = {} if info.images else tracks(info.path, wanted, low, timing.end)
+    held: dict[int, Track | None] = {
+        index: track and track.moved(timing.first, timing.stretch) for index, track in found.items()
+    }
+    if any(fate.index < 0 for fate in streams.kept):
+        begin = -timing.video_start(info)
+        held[-1] = Track(1, begin, timing.duration, Fraction(0), Fraction(0))
+    return held
 
 
 def verify(path: Path, expectation: Expectation, *, quick: bool = False) -> Verified:
@@ -156,6 +191,7 @@ def _check_film(path: Path, expected: Expectation, quick: bool) -> tuple[list[st
     info = probe(path)
     wrong += _check_picture(info.video, expected)
     wrong += _check_streams(info, expected, stamps.pts[0] * stamps.tick)
+    wrong += [] if wrong else _check_tracks(path, info, expected, stamps.pts[0] * stamps.tick)
     decoded = _decode_ends(path, stamps.keys) if quick else _decode_all(path)
     if not quick and decoded != expected.frames and expected.finish == "copy":
         wrong.append(f"{decoded} frames can be decoded, {expected.frames} were planned")
@@ -277,6 +313,39 @@ def _check_streams(info: SourceInfo, expected: Expectation, video_start: Fractio
                 wrong.append(f"{kind} {plan.codec} starts {float(off) * 1000:.0f} ms off its time against the pictures")
     if expected.chapters is not None and info.chapters != expected.chapters:
         wrong.append(f"{info.chapters} chapters instead of {expected.chapters}")
+    return wrong
+
+
+def _check_tracks(path: Path, info: SourceInfo, expected: Expectation, video_start: Fraction) -> list[str]:
+    """Whether sound and subtitles are all there. ``_check_streams`` has passed: they pair up in order."""
+    pairs = [
+        (plan, stream)
+        for kind in ("audio", "subtitle")
+        for plan, stream in zip(
+            (stream for stream in expected.streams if stream.kind == kind),
+            (stream for stream in info.others if stream.kind == kind),
+            strict=True,
+        )
+        if plan.track is not None
+    ]
+    held = tracks(path, [stream.index for _, stream in pairs])
+    wrong = []
+    for plan, stream in pairs:
+        assert plan.track is not None
+        found, name = held.get(stream.index), f"{plan.kind} {plan.codec}"
+        if found is None:
+            wrong.append(f"{name} holds nothing")
+        elif plan.kind == "subtitle":
+            # No more than a hint: containers join and split them.
+            if 2 * found.packets < plan.track.packets:
+                wrong.append(f"{name} holds {found.packets} of {plan.track.packets} subtitles")
+        else:
+            found = found.moved(video_start)
+            lacks, late = plan.track.filled - found.filled, found.end - plan.track.end
+            if lacks > plan.slack:
+                wrong.append(f"{name} lacks {float(lacks):.2f} s of {float(plan.track.filled):.2f} s of sound")
+            elif abs(late) > plan.slack:
+                wrong.append(f"{name} ends {float(abs(late)):.2f} s too {'late' if late > 0 else 'early'}")
     return wrong
 
 
