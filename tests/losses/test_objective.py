@@ -90,3 +90,13 @@ def test_without_true_frames_only_the_penalties_are_left():
 def test_a_perceptual_weight_without_a_network_is_refused():
     with pytest.raises(ValueError, match="needs a network"):
         TripletObjective(perceptual=1.0)
+
+
+def test_census_can_look_at_smaller_pictures():
+    made, true = torch.rand(2, 3, 3, 48, 64), torch.rand(2, 3, 3, 48, 64)
+    shrunk = TripletObjective(census=1.0, census_shrink=4)(motion(frame=made), true, FIRST)["census"]
+    pooled = [torch.nn.functional.avg_pool2d(x.flatten(0, 1), 4) for x in (made, true)]
+    full = TripletObjective(census=1.0)(
+        motion(frame=pooled[0].unflatten(0, (2, 3))), pooled[1].unflatten(0, (2, 3)), FIRST
+    )
+    assert torch.equal(shrunk, full["census"])

@@ -47,6 +47,7 @@ class TripletObjective(nn.Module):
 
     Args:
         l2, charbonnier, laplacian, census, perceptual: weights of the photometric terms between made and true frames.
+        census_shrink: census compares pictures at this fraction of the size; at 1 it costs more than all else together.
         velocity: weight of the distance, px, between the model's velocity and a known one.
         folding, margin: JD weight and margin; out_of_grid: OG weight.
         smooth, edge_smooth: weights of the velocity's smoothness; sharpness: of the edge-aware one.
@@ -62,6 +63,7 @@ class TripletObjective(nn.Module):
         charbonnier: float = 0.0,
         laplacian: float = 0.0,
         census: float = 0.0,
+        census_shrink: int = 1,
         perceptual: float = 0.0,
         velocity: float = 0.0,
         folding: float = 0.0,
@@ -84,7 +86,7 @@ class TripletObjective(nn.Module):
             "edge_smooth": edge_smooth, "round_trip": round_trip, "inverse": inverse,
         }  # fmt: skip
         self.extras = dict(extras or {})
-        self.margin, self.sharpness = margin, sharpness
+        self.margin, self.sharpness, self.census_shrink = margin, sharpness, census_shrink
         self.network = network
 
     def forward(
@@ -118,10 +120,15 @@ class TripletObjective(nn.Module):
 
     def _photometric(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
         losses = {
-            "l2": mean_squared, "charbonnier": charbonnier, "laplacian": laplacian_pyramid, "census": census,
+            "l2": mean_squared, "charbonnier": charbonnier, "laplacian": laplacian_pyramid, "census": self._census,
             "perceptual": self.network,
         }  # fmt: skip
         return {name: loss for name, loss in losses.items() if self.weights[name] and loss is not None}
+
+    def _census(self, made: Tensor, true: Tensor) -> Tensor:
+        if self.census_shrink > 1:
+            made, true = (F.avg_pool2d(image, self.census_shrink) for image in (made, true))
+        return census(made, true)
 
     def _extra_weight(self, name: str) -> float:
         return self.extras.get(name, self.extras.get(name.split("/")[0], 0.0))

@@ -233,12 +233,16 @@ def share_at(pair: Pair, t: float, there: Tensor, back: Tensor) -> Tensor:
     A frame shows the point if the pixel that is pulled from it really comes here, by its own flow; it is believed more
     if that pixel is also found in the other frame.
     """
-    first = (1 - t) * _sees(pair.forward, pair.sure_first, there, t)
-    last = t * _sees(pair.backward, pair.sure_last, back, 1 - t)
+    first = (1 - t) * sees(pair.forward, pair.sure_first, there, t)
+    last = t * sees(pair.backward, pair.sure_last, back, 1 - t)
     return first / (first + last)
 
 
-def _sees(flow: Tensor, sure: Tensor, pull: Tensor, way: float) -> Tensor:
+def sees(flow: Tensor, sure: Tensor, pull: Tensor, way: float) -> Tensor:
+    """How well a frame shows the point whose colour is taken at ``pull``, (1, 1, H, W) in (0, 1.4].
+
+    ``flow`` and ``sure`` are on that frame's grid, ``way`` is the part of the flow from there to here.
+    """
     pulled = warp(torch.cat((flow, sure), dim=1), pull)
     miss = (pull + way * pulled[:, :2]).square().sum(dim=1, keepdim=True)
     return torch.exp(-miss / REACH) * (pulled[:, 2:] + DOUBT) + REFUTED
@@ -257,8 +261,8 @@ def descend(pair: Pair, fields: Tensor, iterations: int, weights: Weights) -> Te
         halfway = (warp(pair.first, pulls[:1]) + warp(pair.last, pulls[1:])) / 2
         picture = F.interpolate(halfway, (rows, columns), mode="bilinear", antialias=True).expand(2, -1, -1, -1)
         coarse = F.interpolate(fields, (rows, columns), mode="bilinear", antialias=True)
-        first_sees = _sees(pair.forward, pair.sure_first, pulls[:1], 0.5)
-        seen = torch.minimum(first_sees, _sees(pair.backward, pair.sure_last, pulls[1:], 0.5))
+        first_sees = sees(pair.forward, pair.sure_first, pulls[:1], 0.5)
+        seen = torch.minimum(first_sees, sees(pair.backward, pair.sure_last, pulls[1:], 0.5))
     with torch.enable_grad():
         correction = torch.zeros_like(coarse, requires_grad=True)
         mean, square = torch.zeros_like(coarse), torch.zeros_like(coarse)

@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
+from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, USAGE, UserError
 from vfi_pipeline.geometry import folding, outside, pixel_grid, resize_flow, sample, warp
 from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.models.motion import Inbetween, MotionReport
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.shipped import locate
+from vfi_pipeline.models.start import searched_start
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
 
@@ -117,6 +118,7 @@ class FlowModel:
         guide_span: longest side, px, of the picture that the network sees.
         device: torch device of the estimate.
         dtype: of the convolutions; warps and the ODE always run in float32.
+        start: whether the network corrects what a search on the CPU found (``models.start``), or begins from nothing.
     """
 
     name = "flow"
@@ -128,10 +130,12 @@ class FlowModel:
         solver: Solver = SOLVER,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        start: bool = False,
     ) -> None:
         self.device, self.dtype, self.solver, self.guide_span = torch.device(device), dtype, solver, guide_span
         self.net = net.eval().to(device=self.device, memory_format=torch.channels_last)
-        self._known: tuple[Tensor, list[Tensor]] | None = None
+        self.start = start
+        self._known: tuple[Tensor, tuple[list[Tensor], Tensor]] | None = None
         self._shrink = 1  # the network sees the guide at 1/shrink of its size
 
     def motion(self, first: Tensor, last: Tensor) -> FlowMotion:
@@ -152,16 +156,17 @@ class FlowModel:
         height, width = first.shape[-2:]
         half = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
         with torch.inference_mode(), half:
-            features = self._features(first), self._features(last)
-            self._known = last, features[1]
-            found = self.net(*features)[0]
+            (one, two), pictures = zip(*(self._look(image) for image in (first, last)))
+            self._known = last, (two, pictures[1])
+            found = self.net(one, two, searched_start(*pictures) if self.start else None)[0]
         found = Velocities(found.first.float(), found.last.float(), found.visibility.float(), found.drift.float())
         return FlowMotion(found, (height / self._shrink / 4, width / self._shrink / 4), self.solver)
 
     def reset(self) -> None:
         self._known = None
 
-    def _features(self, image: Tensor) -> list[Tensor]:
+    def _look(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """A frame's features and its padded picture; both are kept for the pair that this frame begins."""
         if self._known is not None and self._known[0] is image:
             return self._known[1]
         stride = self.net.stride
@@ -171,7 +176,7 @@ class FlowModel:
             image = F.interpolate(image, (round(height), round(width)), mode="area")
         height, width = image.shape[-2:]
         padded = F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
-        return self.net.encode(padded.contiguous(memory_format=torch.channels_last))
+        return self.net.encode(padded.contiguous(memory_format=torch.channels_last)), padded
 
 
 class FlowInterpolator(nn.Module):
@@ -180,19 +185,27 @@ class FlowInterpolator(nn.Module):
     Args:
         guide_span: longest side, px, of the picture that is looked at when films are interpolated.
         channels: 3; the network sees RGB.
+        start: whether the network corrects what a search found (``models.start``), or begins from nothing.
         **network: of ``FlowNet``.
     """
 
     channels = 3
 
-    def __init__(self, guide_span: int = 1280, solver: Solver = SOLVER, **network: Any) -> None:
+    def __init__(self, guide_span: int = 1280, solver: Solver = SOLVER, start: bool = False, **network: Any) -> None:
         super().__init__()
         self.net = FlowNet(**network)
-        self.guide_span, self.solver = guide_span, solver
+        self.guide_span, self.solver, self.start = guide_span, solver, start
 
     def config(self) -> dict:
         """See ``TrainableModel``."""
-        return {"kind": "flow", "guide_span": self.guide_span, "solver": asdict(self.solver), **self.net.settings}
+        solver = asdict(self.solver)
+        return {
+            "kind": "flow",
+            "guide_span": self.guide_span,
+            "solver": solver,
+            "start": self.start,
+            **self.net.settings,
+        }
 
     @classmethod
     def from_config(cls, config: dict) -> FlowInterpolator:
@@ -215,7 +228,8 @@ class FlowInterpolator(nn.Module):
                 "Choose such a crop."
             )
         features = [level.chunk(2) for level in self.net.encode(torch.cat((first, last)))]
-        levels = self.net([a for a, _ in features], [b for _, b in features])
+        start = searched_start(first, last) if self.start else None
+        levels = self.net([a for a, _ in features], [b for _, b in features], start)
         batch, asked = t.shape
         times = t.flatten()
         finest = maps_at(_repeated(levels[0], asked), times, self.solver)
@@ -238,6 +252,33 @@ class FlowInterpolator(nn.Module):
             velocity=-0.5 * (levels[0].first + levels[0].last),
             extras={name: frames.unflatten(0, shape) for name, frames in extras.items()},
         )
+
+
+def flow_interpolator(begin_with: str | None = None, **settings: Any) -> FlowInterpolator:
+    """The trainable model, fresh or from weights by name or file, to go on with or to fine-tune on one's own films.
+
+    Heads that learned to correct another start are set to zero, so that training begins at the new start itself.
+
+    Raises:
+        UserError: if the weights are missing, damaged, or of another kind or size.
+    """
+    model = FlowInterpolator(**settings)
+    if begin_with is None:
+        return model
+    path, digest = locate(begin_with)
+    known, _ = load_model(path, digest)
+    if not isinstance(known, FlowInterpolator) or known.net.settings != model.net.settings:
+        raise UserError(
+            f"{path} holds another network than the one to be trained.",
+            "Choose its net=, or train from scratch.",
+            USAGE,
+        )
+    model.load_state_dict(known.state_dict())
+    if known.start != model.start:
+        for level in model.net.levels:
+            for parameter in level.head.parameters():
+                nn.init.zeros_(parameter)
+    return model
 
 
 COARSE = Solver("midpoint", steps=2)
@@ -297,4 +338,4 @@ def load_flow(
     half = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     automatic = torch.float16 if torch.device(device).type == "cuda" else torch.float32
     dtype = half.get(precision, automatic)
-    return FlowModel(model.net, guide_span or model.guide_span, model.solver, device, dtype)
+    return FlowModel(model.net, guide_span or model.guide_span, model.solver, device, dtype, model.start)

@@ -105,9 +105,7 @@ def correlation(first: Tensor, last: Tensor, radius: int) -> Tensor:
 class Level(nn.Module):
     """One step from coarse to fine: sees both frames pulled to the middle and corrects velocities and visibility."""
 
-    def __init__(
-        self, width: int, hidden: int, coarser: tuple[int, int], match: int, radius: int, depth: int
-    ) -> None:
+    def __init__(self, width: int, hidden: int, coarser: tuple[int, int], match: int, radius: int, depth: int) -> None:
         """``coarser``: channels per half of the coarser level's hidden state, and how many of them are handed on."""
         super().__init__()
         self.radius = radius
@@ -123,7 +121,7 @@ class Level(nn.Module):
 
     def forward(self, first: Tensor, last: Tensor, state: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
         """Features of both frames (B, width, h, w), state (B, 8, h, w): per half velocity away from that half's frame
-        (2, pixels of this level), visibility and drift logits. Returns the new state and the hidden features."""
+        (2, pixels of this level), visibility and drift logits. Returns the state's change and the hidden features."""
         a, b = state.chunk(2, dim=1)
         both = torch.cat((self.match(first), self.match(last)))
         pulled = pull(both, torch.cat((a[:, :2], b[:, :2])), 0.5)
@@ -140,7 +138,7 @@ class Level(nn.Module):
         x = F.leaky_relu(self.enter(_join(*parts)), 0.1)
         for conv in self.body:
             x = F.leaky_relu(conv(x) + x, 0.1)
-        return state + self.head(x), x
+        return self.head(x), x
 
 
 def pull(image: Tensor, velocity: Tensor, duration: float, steps: int = 2) -> Tensor:
@@ -199,26 +197,42 @@ class FlowNet(nn.Module):
         """The features of one frame, finest first. (B, 3, H, W) -> list of (B, C, H/4, W/4), (B, C', H/8, W/8), ..."""
         return self.encoder(image)
 
-    def forward(self, first: Sequence[Tensor], last: Sequence[Tensor]) -> list[Velocities]:
-        """Features of both frames -> velocities at every level, finest first."""
+    def forward(self, first: Sequence[Tensor], last: Sequence[Tensor], start: Tensor | None = None) -> list[Velocities]:
+        """Features of both frames -> velocities at every level, finest first.
+
+        ``start``: a first guess, (B, 8, H/4, W/4), see ``start_state``. Every level then sees the guess, plus what the
+        coarser levels found that it lacks, and corrects that sum. None: the guess is no motion.
+        """
         found: list[Velocities] = []
         hidden = None
-        state = first[-1].new_zeros(first[-1].shape[0], 8, *first[-1].shape[-2:])
+        correction = first[-1].new_zeros(first[-1].shape[0], 8, *first[-1].shape[-2:])
         for one, two, level in zip(reversed(first), reversed(last), reversed(self.levels)):
             height, width = one.shape[-2:]
             if hidden is not None:
-                state = _resize_state(state, height, width)
-            state, hidden = level(one, two, state, hidden)
-            a, b = state.chunk(2, dim=1)
+                correction = _resize_state(correction, height, width)
+            guess = torch.zeros_like(correction) if start is None else _resize_state(start, height, width)
+            change, hidden = level(one, two, guess + correction, hidden)
+            correction = correction + change
+            a, b = (guess + correction).chunk(2, dim=1)
             # Each half's velocity points away from its own frame: forward in time for the first, backward for the last.
             found.append(Velocities(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:] + b[:, 3:]))
         return found[::-1]
 
 
+def start_state(first: Tensor, last: Tensor, sees_first: Tensor, sees_last: Tensor) -> Tensor:
+    """A first guess for ``FlowNet``: velocities (B, 2, h, w) of both frames' pixels on the grid at t = 1/2, in its
+    pixels per unit t, and how well each frame sees the point there, (B, 1, h, w) in (0, 1]."""
+    still = torch.zeros_like(sees_first)
+    return torch.cat((first, sees_first.log(), still, -last, sees_last.log(), still), dim=1)
+
+
 def _resize_state(state: Tensor, height: int, width: int) -> Tensor:
+    if state.shape[-2:] == (height, width):
+        return state
     a, b = state.chunk(2, dim=1)
     parts = []
     for half in (a, b):
         parts.append(resize_flow(half[:, :2], height, width))
-        parts.append(F.interpolate(half[:, 2:], (height, width), mode="bilinear", align_corners=False))
+        small = height < half.shape[-2]
+        parts.append(F.interpolate(half[:, 2:], (height, width), mode="bilinear", align_corners=False, antialias=small))
     return torch.cat(parts, dim=1)

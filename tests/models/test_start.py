@@ -1,0 +1,103 @@
+"""The search that model=flow begins with: known shifts are found, swapping the frames swaps its halves."""
+
+import numpy as np
+import pytest
+import torch
+
+from vfi_pipeline.errors import UserError
+from vfi_pipeline.models.checkpoint import save_model
+from vfi_pipeline.models.flow import FlowInterpolator, FlowModel, flow_interpolator
+from vfi_pipeline.models.start import searched_start
+from vfi_pipeline.nets.flow import FlowNet
+
+SMALL = {
+    "widths": (8, 8, 8), "hidden": (6, 6, 6), "handed": (4, 4), "radii": (0, 1, 2), "match": (4, 4, 4), "stem": 4,
+    "depth": (1, 1, 1),
+}  # fmt: skip
+
+
+def photograph(height: int, width: int) -> torch.Tensor:
+    from skimage.data import astronaut
+
+    return torch.from_numpy(np.array(astronaut()[:height, :width])).permute(2, 0, 1)[None].float() / 255
+
+
+def shifted_pair() -> tuple[torch.Tensor, torch.Tensor]:
+    """Content moves 12 px to the right and 8 px down: 3 and 2 cells of the network's grid."""
+    picture = photograph(256 + 8, 320 + 12)
+    return picture[..., 8:, 12:].contiguous(), picture[..., :256, :320].contiguous()
+
+
+def test_a_shift_is_found_in_cells_of_a_quarter():
+    state = searched_start(*shifted_pair())
+
+    assert state.shape == (1, 8, 64, 80)
+    inner = state[..., 8:-8, 8:-8]
+    for side, sign in ((inner[:, :2], 1), (inner[:, 4:6], -1)):  # each half's velocity points away from its frame
+        found = side.flatten(2).median(dim=2).values[0]
+        torch.testing.assert_close(found, sign * torch.tensor([3.0, 2.0]), atol=0.1, rtol=0)
+
+
+def test_swapped_frames_swap_the_halves():
+    a, b = shifted_pair()
+    torch.testing.assert_close(searched_start(b, a), searched_start(a, b).roll(4, dims=1), atol=1e-3, rtol=1e-3)
+
+
+def test_a_batch_is_searched_pair_by_pair():
+    a, b = shifted_pair()
+    both = searched_start(torch.cat((a, b)), torch.cat((b, a)))
+    assert torch.equal(both[:1], searched_start(a, b)) and torch.equal(both[1:], searched_start(b, a))
+
+
+def test_identical_pictures_start_at_rest_with_equal_shares():
+    a, _ = shifted_pair()
+    state = searched_start(a, a)
+    assert state[:, (0, 1, 4, 5)].abs().max() == 0
+    assert torch.equal(state[:, 2], state[:, 6])
+
+
+def test_a_network_that_corrects_nothing_keeps_the_start():
+    torch.manual_seed(0)
+    net = FlowNet(**SMALL)
+    for level in net.levels:
+        for parameter in level.head.parameters():
+            torch.nn.init.zeros_(parameter)
+    a, b = shifted_pair()
+    start = searched_start(a, b)
+
+    found = net(net.encode(a), net.encode(b), start)[0]
+
+    assert torch.equal(found.first, start[:, :2]) and torch.equal(found.last, -start[:, 4:6])
+    assert torch.equal(found.visibility, start[:, 2:3] - start[:, 6:7])
+
+
+def test_swapped_frames_give_the_same_motion_at_one_minus_t():
+    torch.manual_seed(0)
+    model = FlowModel(FlowNet(**SMALL), start=True)
+    a, b = shifted_pair()
+    one = model.motion(a, b).at([0.3])[0]
+    model.reset()
+    other = model.motion(b, a).at([0.7])[0]
+
+    torch.testing.assert_close(one.there, other.back, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(one.share, 1 - other.share, atol=1e-2, rtol=1e-2)
+
+
+def test_training_goes_on_from_weights_and_a_new_start_resets_the_heads(tmp_path):
+    torch.manual_seed(0)
+    known = FlowInterpolator(**SMALL)
+    save_model(tmp_path / "known.safetensors", known)
+
+    same = flow_interpolator(str(tmp_path / "known.safetensors"), **SMALL)
+    other = flow_interpolator(str(tmp_path / "known.safetensors"), start=True, **SMALL)
+
+    assert all(torch.equal(a, b) for a, b in zip(known.state_dict().values(), same.state_dict().values()))
+    assert all(parameter.abs().max() == 0 for level in other.net.levels for parameter in level.head.parameters())
+    assert torch.equal(known.net.encoder.stem.weight, other.net.encoder.stem.weight)
+    assert all(parameter.requires_grad for parameter in same.parameters())
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_model(tmp_path / "known.safetensors", FlowInterpolator(**SMALL))
+    with pytest.raises(UserError, match="another network"):
+        flow_interpolator(str(tmp_path / "known.safetensors"), **{**SMALL, "stem": 6})

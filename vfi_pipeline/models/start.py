@@ -1,0 +1,44 @@
+"""Where ``model=flow`` starts: optical flow at the network's own low resolution, pushed to t = 1/2.
+
+A search (OpenCV's DIS, 30 ms a pair of 854x480 on one core) finds most of the motion. Learning to find it as well would
+take the network most of its training; it spends that on what the search gets wrong and on visibility instead.
+docs/training.md has both figures.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vfi_pipeline.geometry import pixel_grid
+from vfi_pipeline.models.fit import look, middle_velocities, sees
+from vfi_pipeline.nets.flow import start_state
+from vfi_pipeline.ode import SampledVelocity, Solver, flow_map
+
+HALFWAY = Solver("midpoint", steps=2)
+STRIDE = 4
+"""The network's finest grid is a quarter of the frame each way."""
+
+
+@torch.no_grad()
+def searched_start(first: Tensor, last: Tensor) -> Tensor:
+    """The network's first guess from two frames (B, 3, H, W), H and W multiples of 4: see ``nets.flow.start_state``.
+
+    The search runs on the CPU, pair by pair; the result is on the frames' device. Swapping the frames swaps its halves,
+    to rounding.
+    """
+    size = first.shape[-2] // STRIDE, first.shape[-1] // STRIDE
+    small = [F.interpolate(image.float().cpu(), size, mode="area") for image in (first, last)]
+    states = [_start(a, b) for a, b in zip(small[0].split(1), small[1].split(1))]
+    return torch.cat(states).to(first.device)
+
+
+def _start(first: Tensor, last: Tensor) -> Tensor:
+    pair = look(first, last)
+    velocity = middle_velocities(pair)
+    grid = pixel_grid(*velocity.shape[-2:], like=velocity).expand_as(velocity)
+    signs = velocity.new_tensor([-0.5, 0.5]).view(2, 1, 1, 1)
+    there, back = flow_map(SampledVelocity(signs * velocity), grid, 0, 1, HALFWAY).chunk(2)
+    seen = sees(pair.forward, pair.sure_first, there, 0.5), sees(pair.backward, pair.sure_last, back, 0.5)
+    return start_state(velocity[:1], velocity[1:], *seen)
