@@ -275,8 +275,8 @@ def flow_interpolator(begin_with: str | None = None, **settings: Any) -> FlowInt
         )
     model.load_state_dict(known.state_dict())
     if known.start != model.start:
-        for level in model.net.levels:
-            for parameter in level.head.parameters():
+        for name, parameter in model.net.named_parameters():
+            if ".head." in name:
                 nn.init.zeros_(parameter)
     return model
 
