@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction as F
+from itertools import accumulate
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,8 +13,14 @@ import yaml
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs.method import choose_method
 from vfi_pipeline.jobs.options import read_cuts, read_options
-from vfi_pipeline.jobs.plan import cuts_of
+from vfi_pipeline.jobs.plan import cuts_of, max_gap_of
+from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.timeline import SourceTimes
+
+
+def info(rate):
+    video = VideoInfo(0, "h264", 64, 48, "yuv420p", "yuv420p", F(1, 1000), F(rate))
+    return SourceInfo(Path("a.mp4"), "mov", video)
 
 
 @pytest.fixture
@@ -91,6 +99,13 @@ def test_cuts_outside_the_film_are_told():
 
 
 SETTINGS = {"_target_": "x.Y", "guide_span": 640, "rate": 0.5, "inner": {"steps": 4}, "device": "cpu"}
+
+
+@pytest.mark.parametrize(("text", "held"), [("0.5", [2, 6]), ("1", [6]), ("0.2", [2, 5, 6]), ("off", [])])
+def test_gaps_are_longer_than_asked_and_than_three_usual_frames(options, text, held):
+    steps = [100, 100, 501, 100, 300, 500, 2000, 100]  # ms; the usual frame lasts 100
+    times = SourceTimes(tuple(accumulate(steps, initial=0)), F(1, 1000), F(1, 10))
+    assert list(times.gaps(max_gap_of(options(fps="60", max_gap=text), info(10)))) == held
 
 
 def choose(options, nested=None, **given):

@@ -178,6 +178,31 @@ def test_a_long_hold_is_held_and_so_is_one_before_a_cut(cuts):
     assert got[Fraction(23, 2)] == (3000 if cuts else 5250)
 
 
+def test_a_hole_in_the_time_stamps_is_held_and_the_model_starts_anew_behind_it():
+    times = SourceTimes([0, 1, 2, 14, 15], Fraction(1, 10), Fraction(1, 10))
+    line, levels, facts = Timeline(times, Fraction(20)), [0, 1000, 2000, 14000, 15000], stream.Statistics()
+    model = Spy()
+    options = stream.Options(scene=False, max_gap_s=Fraction(1))
+    outputs = run(film(levels), line.slots(), model, options, times=times, statistics=facts)
+
+    assert [level(o) for o in outputs] == [0, 500, 1000, 1500] + 24 * [2000] + [14000, 14500, 15000, 15000]
+    assert facts.held == 23 and facts.made == 3
+    asked = [call for call in model.calls if isinstance(call, tuple) or call == "reset"]
+    assert asked.index("reset", asked.index((1000, 2000))) == asked.index((14000, 15000)) - 1
+
+    filled = run(film(levels), line.slots(), Blend(), PLAIN, times=times)
+    assert [level(o) for o in filled] == [500 * k for k in range(31)] + [15000]
+
+
+def test_repeats_count_in_the_length_of_a_hole():
+    times = SourceTimes([0, 1, 2, 11], Fraction(1, 10), Fraction(1, 10))  # 0.9 s from the repeat, 1.0 s from its first
+    line = Timeline(times, Fraction(10))
+    options = stream.Options(scene=False, dedup=True, max_gap_s=Fraction(19, 20), dedup_max_span_s=5)
+    outputs = run(film([0, 3000, 3000, 23000]), line.slots(), Blend(), options, times=times)
+
+    assert level(outputs[6]) == 13000
+
+
 def test_dedup_does_not_span_two_shots_that_look_alike():
     levels = [0, 0, 0, 0, 5000]
     times, line = timeline(5, target=48)

@@ -45,6 +45,7 @@ class Options:
     cut: str
     dedup: bool
     mask: str | None
+    max_gap: Fraction | None
     deinterlace: bool
     allow_damaged: bool
     max_pixels: int
@@ -134,6 +135,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         cut=values.choice("cut", given["cut"], ("hold", "blend")),
         dedup=on("dedup"),
         mask=given.get("mask"),
+        max_gap=_gap(given["max_gap"]),
         deinterlace=on("deinterlace"),
         allow_damaged=on("allow_damaged"),
         max_pixels=values.whole("max_pixels", given["max_pixels"], 1, 10**10),
@@ -163,6 +165,15 @@ def _template(text: str) -> str:
             f"name={{stem}}_{{fps}}fps.{{ext}} (fields: {', '.join(FIELDS)}; folders go into output=).",
         )
     return text
+
+
+def _gap(text: str) -> Fraction | None:
+    if text.strip().lower() in ("off", "false", "no", "none", "inf"):
+        return None
+    try:
+        return values.moment("max_gap", text)
+    except UserError:
+        raise UserError(f"max_gap={text} is neither a time nor off.", "max_gap=0.5 (seconds) or max_gap=off.") from None
 
 
 def _device(text: str) -> str:

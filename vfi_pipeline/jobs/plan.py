@@ -45,7 +45,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is decided before the work starts. ``cuts`` is None where they are looked for."""
+    """Everything that is decided before the work starts. ``cuts`` is None where they are looked for.
+
+    ``max_gap_s``: a source frame whose next one comes later than this is held; None holds none.
+    """
 
     info: SourceInfo
     timeline: Timeline
@@ -56,6 +59,12 @@ class Plan:
     streams: StreamPlan
     timing: Timing
     cuts: tuple[int, ...] | None
+    max_gap_s: Fraction | None = None
+
+    @property
+    def gaps(self) -> frozenset[int]:
+        """Source frames that are held because the next one comes later than ``max_gap_s``."""
+        return frozenset(self.timeline.times.gaps(self.max_gap_s))
 
     @property
     def disk_bytes(self) -> int:
@@ -86,6 +95,15 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
             "a later end=.",
         )  # fmt: skip
     return Timeline(times, rate, slowdown, begin, end)
+
+
+GAP_FRAMES = 3
+"""A gap in the time stamps is also longer than this many nominal frames, whatever ``max_gap`` says."""
+
+
+def max_gap_of(options: Options, info: SourceInfo) -> Fraction | None:
+    """The longest time between two source frames, in seconds, that is still filled with frames; None fills all."""
+    return None if options.max_gap is None else max(options.max_gap, GAP_FRAMES / info.video.rate)
 
 
 def most_frames(pixels: int) -> int:
@@ -184,14 +202,17 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
     trim = "" if options.start is None and options.end is None else (
         f", from {float(timeline.begin - info.start):.3f} s to {float(timeline.end - info.start):.3f} s"
     )  # fmt: skip
-    made = sum(1 for slot in timeline.slots() if slot.t)
+    gaps = plan.gaps
+    made = sum(1 for slot in timeline.slots() if slot.t and slot.source not in gaps)
+    held = sum(1 for slot in timeline.slots() if slot.t and slot.source in gaps) if gaps else 0
     target = "none (benchmark)" if plan.encoding.finish == "nothing" else plan.target
     lines = [
         f"input     {info.path}: {video.codec} {video.width} x {video.height} {video.pixel_format}, "
         f"{rate_text(video.rate)} fps, {len(source)} frames, {clock_text(float(source.span))}{turned}{trim}",
         f"output    {target}: {plan.encoding.encoder} {plan.encoding.pixel_format}{_settings(plan.encoding)}, "
         f"{rate_text(timeline.rate)} fps, {timeline.count} frames, {float(timeline.duration):.3f} s",
-        f"frames    {timeline.count - made} copied from the source, {made} between two source frames",
+        f"frames    {timeline.count - made - held} copied from the source, {made} between two source frames"
+        + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else ""),
         f"segments  {len(plan.segments)}; {done} done, {len(plan.segments) - done} left",
         f"cuts      {_cuts_text(plan, options)}",
     ]

@@ -13,7 +13,7 @@ from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint, files_fingerprint
 from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.options import Options, read_cuts
-from vfi_pipeline.jobs.plan import Plan, cuts_of, segments_of, timeline_of
+from vfi_pipeline.jobs.plan import Plan, cuts_of, max_gap_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import ffmpeg, images, index, probe
@@ -77,6 +77,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
             stretch=timeline.slowdown,
         ),
         cuts=cuts_of(entries, info, times),
+        max_gap_s=max_gap_of(options, info),
     )
 
 
@@ -106,6 +107,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "codec": plan.encoding.encoder,
         "pix_fmt": plan.encoding.pixel_format,
         "container": plan.encoding.muxer,
+        "max_gap": plan.max_gap_s,
         "model": method.name,
         "scale": options.scale,
         "precision": options.precision,

@@ -63,7 +63,7 @@ def made_lines(journal: Journal) -> list[str]:
     total = {key: sum(fact[key] for fact in facts) for key in ("made", "held", "copied", "pairs", "nfe", "duplicates")}
     line = f"{total['copied']:.0f} frames copied from the source, {total['made']:.0f} made"
     if total["held"]:
-        line += f", {total['held']:.0f} held (cuts, still pictures)"
+        line += f", {total['held']:.0f} held (cuts, gaps, still pictures)"
     if total["nfe"]:
         folded = sum(fact["folded"] * fact["pairs"] for fact in facts) / max(1, total["pairs"])
         line += (

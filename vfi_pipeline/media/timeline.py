@@ -73,6 +73,14 @@ class SourceTimes:
         ticks = time / self.time_base
         return bisect_left(self.pts, -(-ticks.numerator // ticks.denominator))
 
+    def gaps(self, longest: Fraction | None) -> tuple[int, ...]:
+        """The frames whose next one comes later than ``longest`` seconds; none if that is None."""
+        if longest is None:
+            return ()
+        most = longest / self.time_base
+        ticks = most.numerator // most.denominator
+        return tuple(k for k, (here, after) in enumerate(zip(self.pts, self.pts[1:])) if after - here > ticks)
+
     def even_at(self, rate: Fraction) -> SourceTimes:
         """The same film with exact times ``first + k / rate``, if its clock was too coarse for them; else ``self``.
 
@@ -88,9 +96,7 @@ class SourceTimes:
         base = Fraction(1, lcm(self.first.denominator, rate.numerator))
         origin, gap = self.first / base, 1 / (rate * base)
         assert origin.denominator == gap.denominator == 1
-        return SourceTimes(
-            range(int(origin), int(origin) + len(self.pts) * int(gap), int(gap)), base, 1 / rate
-        )
+        return SourceTimes(range(int(origin), int(origin) + len(self.pts) * int(gap), int(gap)), base, 1 / rate)
 
 
 class Slot(NamedTuple):

@@ -54,6 +54,7 @@ class Options:
         dedup_threshold: 0 .. 1; larger takes more for a repeat, see ``synthesis.duplicates``.
         dedup_max_span_s: a picture that stays longer than this, in seconds, is held, not stretched.
         mask: what stays as it is in the nearer source frame, see ``synthesis.mask``.
+        max_gap_s: a frame whose next one comes later than this, in seconds, is held; None holds none.
         device: torch device for the guide and the composition.
     """
 
@@ -66,6 +67,7 @@ class Options:
     dedup_max_span_s: float = 0.25
     mask: Mask | None = None
     device: str = "cpu"
+    max_gap_s: Fraction | None = None
 
     def __post_init__(self) -> None:
         if self.at_cut not in AT_CUT:
@@ -78,7 +80,7 @@ class Statistics:
 
     source_frames: int = 0  # frames read, the detectors' context included
     copied: int = 0  # output frames at a source frame's own time: that frame, bit for bit
-    held: int = 0  # output frames between source frames that show the one before: at cuts, between equal frames
+    held: int = 0  # output frames between source frames that show the one before: at cuts, in gaps, between equal ones
     made: int = 0  # output frames that were composed
     pairs: int = 0  # motion solves
     nfe: int = 0  # velocity calls, summed over the solves
@@ -199,7 +201,7 @@ class _Maker:
         places = [_place(slot, key, after) for slot in slots]
         wanted = [t for t in places if t]
         cut = after is not None and after.starts_shot
-        hold = after is None or after.repeats or (cut and self.options.at_cut == "hold")
+        hold = after is None or after.repeats or (cut and self.options.at_cut == "hold") or self._gap(key, after)
         if wanted and not hold and after is not None and _same(key.frame, after.frame):
             hold = True
             if self.seen == key.index:  # the model loses nothing: it has seen this very picture
@@ -223,6 +225,11 @@ class _Maker:
 
     def _made(self, key: _Key, after: _Key, places: list[Fraction], slots: list[Slot], cut: bool) -> Iterator[Frame]:
         facts, device = self.facts, self.options.device
+    def _gap(self, key: _Key, after: _Key) -> bool:
+        """Whether the time stamps leave a hole between the two: nothing is known of the motion in it."""
+        longest = self.options.max_gap_s
+        return longest is not None and after.time - max([key.time, *key.covers.values()]) > longest
+
         if cut:
             motion: PairMotion = Blend().motion(torch.empty(0), torch.empty(0))
         else:
