@@ -200,6 +200,21 @@ def test_the_border_rule_is_the_same_in_bands_and_in_one_piece(monkeypatch):
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1  # float rounding only
 
 
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "gbrp", "yuva444p", "gray16le"])
+def test_opencvs_lookup_gives_the_pictures_of_grid_sample(name, monkeypatch):
+    first, last, motion = noise(name, 131, 87, 1), noise(name, 131, 87, 2), wavy(33, 22, 3, amplitude=9)
+    layout = compose.layout_of(first)
+    def made():
+        sources = compose.to_tensors(first), compose.to_tensors(last)
+        return compose.planes(*sources, motion.there, motion.back, motion.share, layout)
+    if not compose._remap_is_exact():
+        pytest.skip("this OpenCV rounds positions: it is not used")
+    fast = made()
+    monkeypatch.setattr(compose, "_remap_fits", lambda height, width: False)
+    for group, exact in zip(fast, made()):
+        assert (group - exact).abs().max() < 1e-4 * layout.format.peak
+
+
 def test_a_batch_of_times_and_pairs_equals_one_by_one():
     frames = [noise("yuv422p", 70, 40, seed) for seed in range(4)]
     motions = [wavy(18, 10, seed) for seed in (7, 8)]

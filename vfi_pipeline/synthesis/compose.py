@@ -22,6 +22,7 @@ from fractions import Fraction
 from functools import lru_cache
 from math import ceil
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -158,21 +159,22 @@ def planes(
     coarse = share if still else torch.cat((there * scale, back * scale, share), dim=1)
     edges = [] if still else _edges(coarse, layout)
 
-    bands: list[list[Tensor]] = [[] for _ in layout.groups]
+    made = [coarse.new_empty(len(coarse), a.shape[1] // 2 if clear else a.shape[1], *a.shape[-2:]) for a in first]
     for rows in _bands(coarse, layout):
         field = _upsample(coarse, rows, layout)
         for edge in edges:
             _hand_over(field, rows, edge, layout)
-        for made, group, a, b in zip(bands, layout.groups, first, last):
+        for out, group, a, b in zip(made, layout.groups, first, last):
             here = _read(field, group)
             top = rows.start // group.sub[1]
             at = slice(top, top + here.shape[-2])
-            if still:
-                both = torch.lerp(b[..., at, :], a[..., at, :], here)
+            part = out[:, :, at]
+            one, other = (a[..., at, :], b[..., at, :]) if still else _pull(a, b, here, at, group)
+            if clear:
+                part.copy_(_unweighted(torch.lerp(other, one, here[:, -1:]), group, layout))
             else:
-                both = torch.lerp(_pull(b, here[:, 2:4], at, group), _pull(a, here[:, :2], at, group), here[:, 4:])
-            made.append(_unweighted(both, group, layout) if clear else both)
-    return [made[0] if len(made) == 1 else torch.cat(made, dim=2) for made in bands]
+                torch.lerp(other, one, here[:, -1:], out=part)
+    return made
 
 
 def _bands(coarse: Tensor, layout: Layout) -> list[slice]:
@@ -184,12 +186,42 @@ def _bands(coarse: Tensor, layout: Layout) -> list[slice]:
     return [slice(top, min(top + rows, layout.height)) for top in range(0, layout.height, rows)]
 
 
-def _pull(source: Tensor, displacement: Tensor, rows: slice, group: Group) -> Tensor:
-    """``source`` at the samples of ``rows`` moved by ``displacement``, which is in luma pixels."""
-    height, width = source.shape[-2:]
-    if group.sub != (1, 1):
-        displacement = displacement * displacement.new_tensor([1 / group.sub[0], 1 / group.sub[1]]).view(1, 2, 1, 1)
-    return sample(source, _grid(height, width, source.device)[:, :, rows] + displacement)
+def _pull(first: Tensor, last: Tensor, field: Tensor, rows: slice, group: Group) -> tuple[Tensor, Tensor]:
+    """Both sources at the samples of ``rows``, moved by the field's channels 0, 1 and 2, 3: luma pixels."""
+    height, width = first.shape[-2:]
+    sub = field.new_tensor([1 / group.sub[0], 1 / group.sub[1]]).view(2, 1, 1)
+    grid = _grid(height, width, field.device)[:, None, :, rows]
+    position = torch.addcmul(grid, field[:, :4].unflatten(1, (2, 2)), sub)
+    read = _remapped if field.device.type == "cpu" and _remap_fits(height, width) else sample
+    return read(first, position[:, 0]), read(last, position[:, 1])
+
+
+def _remapped(source: Tensor, position: Tensor) -> Tensor:
+    """``geometry.sample`` on a CPU, by OpenCV: on all cores, and without a pass to scale the positions."""
+    batch, channels = len(position), source.shape[1]
+    out = position.new_empty(batch, channels, *position.shape[-2:])
+    for k in range(batch):
+        x, y = position[k].numpy()
+        for plane, made in zip(source[k if len(source) > 1 else 0].numpy(), out[k].numpy()):
+            cv2.remap(plane, x, y, cv2.INTER_LINEAR, dst=made, borderMode=cv2.BORDER_REPLICATE)
+    return out
+
+
+def _remap_fits(height: int, width: int) -> bool:
+    return max(height, width) <= REMAP_SIDE and _remap_is_exact()
+
+
+REMAP_SIDE = 32767
+"""OpenCV counts pixels of a picture to be remapped in 16 bits."""
+
+
+@lru_cache(maxsize=1)
+def _remap_is_exact() -> bool:
+    """Whether this OpenCV interpolates where it is told: before 5.0, positions were rounded to 1/32 px."""
+    ramp = np.tile(np.arange(64, dtype=np.float32), (64, 1))
+    x = ramp[:, :32] + np.float32(0.51)
+    made = cv2.remap(ramp, x, np.ascontiguousarray(ramp.T[:, :32]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return bool(np.abs(made - x).max() < 1e-4)
 
 
 def _is_opaque(groups: list[Tensor], layout: Layout) -> bool:
@@ -294,6 +326,10 @@ def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
     count = rows.stop - rows.start
     if w == 1:
         return field.repeat(1, 1, 1, layout.width)
+    if field.device.type == "cpu":
+        short = field.reshape(-1, w).numpy()
+        wide = cv2.resize(short, (layout.width, len(short)), interpolation=cv2.INTER_LINEAR)  # half-pixel centres too
+        return torch.from_numpy(wide).view(batch, channels, count, -1)
     lines = field.reshape(1, -1, w)
     return F.interpolate(lines, layout.width, mode="linear", align_corners=False).view(batch, channels, count, -1)
 
