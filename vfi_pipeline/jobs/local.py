@@ -198,7 +198,6 @@ def _run(
     settings = stream.Options(
         scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
         dedup=options.dedup, mask=_mask(options.mask), max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
-        at_once=1 if method.lean else stream.AT_ONCE,
     )  # fmt: skip
     times = plan.timeline.times
 
@@ -246,7 +245,8 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
     if plan.cuts is None and cuts:
         listed = _write_cuts(plan, cuts)
         lines.append(
-            f"{len(cuts)} cut{'s' * (len(cuts) > 1)} found, listed in {listed.name} (edit it and pass it back with cuts={listed.name})"
+            f"{len(cuts)} cut{'s' * (len(cuts) > 1)} found, listed in {listed.name} "
+            f"(edit it and pass it back with cuts={listed.name})"
         )
     return Outcome(tuple(lines))
 

@@ -56,6 +56,7 @@ class Options:
         mask: what stays as it is in the nearer source frame, see ``synthesis.mask``.
         max_gap_s: a frame whose next one comes later than this, in seconds, is held; None holds none.
         device: torch device for the guide and the composition.
+        at_once: times of one pair asked from the model in one call.
     """
 
     scene: bool = True
@@ -66,8 +67,9 @@ class Options:
     dedup_threshold: float = duplicates.THRESHOLD
     dedup_max_span_s: float = 0.25
     mask: Mask | None = None
-    device: str = "cpu"
     max_gap_s: Fraction | None = None
+    device: str = "cpu"
+    at_once: int = AT_ONCE
 
     def __post_init__(self) -> None:
         if self.at_cut not in AT_CUT:
@@ -154,7 +156,7 @@ def interpolate(
         while slot is not None and (_shows(slot, key) if after is None else slot.source < after.index):
             here.append(slot)
             slot = next(waiting, None)
-            if len(here) == AT_ONCE:
+            if len(here) == options.at_once:
                 yield from maker.between(key, after, here)
                 here = []
         yield from maker.between(key, after, here)
@@ -223,13 +225,13 @@ class _Maker:
                 self.facts.copied += 1
             yield Output(slot, replace(key.frame, time=slot.time), False)
 
-    def _made(self, key: _Key, after: _Key, places: list[Fraction], slots: list[Slot], cut: bool) -> Iterator[Frame]:
-        facts, device = self.facts, self.options.device
     def _gap(self, key: _Key, after: _Key) -> bool:
         """Whether the time stamps leave a hole between the two: nothing is known of the motion in it."""
         longest = self.options.max_gap_s
         return longest is not None and after.time - max([key.time, *key.covers.values()]) > longest
 
+    def _made(self, key: _Key, after: _Key, places: list[Fraction], slots: list[Slot], cut: bool) -> Iterator[Frame]:
+        facts, device = self.facts, self.options.device
         if cut:
             motion: PairMotion = Blend().motion(torch.empty(0), torch.empty(0))
         else:
