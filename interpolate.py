@@ -22,6 +22,7 @@ def run(line: CommandLine, command: str) -> int:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
+    from vfi_pipeline.apps.options import as_film_options, asks_for_pictures, model_settings
     from vfi_pipeline.jobs import batch
     from vfi_pipeline.jobs.method import choose_method
     from vfi_pipeline.jobs.options import read_options
@@ -36,8 +37,15 @@ def run(line: CommandLine, command: str) -> int:
     name = name or cfg.hydra.runtime.choices.model
     settings: Any = OmegaConf.to_container(cfg.model, resolve=True)
     defaults = {str(key): value for key, value in cfg.items() if key not in ("model", "hydra")}
-    options = read_options(tuple(line.inputs), {**defaults, **line.values})
-    method = choose_method(name, settings, line.nested, options, instantiate)
+    texts = {**defaults, **line.values}
+    pictures = asks_for_pictures(line.values, name)
+    options = read_options(tuple(line.inputs), as_film_options(texts) if pictures else texts)
+    nested = {**model_settings(line.values), **line.nested}
+    method = choose_method(name, settings, nested, options, instantiate)
+    if pictures:
+        from vfi_pipeline.apps.render import animate
+
+        return animate(options, line.values, method, command, say)
     return batch.run(options, method, command, say)
 
 

@@ -33,7 +33,7 @@ SHORTHANDS = {"fp16": ("precision", "fp16"), "half": ("precision", "fp16"), "bf1
               "uhd": ("scale", "0.5")}  # fmt: skip
 SWITCHES = frozenset(
     ("overwrite", "scene", "dedup", "deinterlace", "allow_damaged", "dry_run", "benchmark", "status", "resume",
-     "check_space", *SHORTHANDS)
+     "check_space", "loop", "extrapolate", "save_maps", "add_first", *SHORTHANDS)
 )  # fmt: skip
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 

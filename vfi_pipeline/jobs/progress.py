@@ -78,19 +78,27 @@ class Progress:
         self._stream.write(text + "\n")
         self._stream.flush()
 
+    def passing(self, text: str, share: float) -> None:
+        """What goes on before the next frame, and which share of that is done: for steps that take their time."""
+        now = self._clock()
+        if now - self._shown >= (_LIVE_S if self._live else _PLAIN_S):
+            self._shown = now
+            self._show(f"{text} ({100 * share:.0f} %)", share)
+
     def clear(self) -> None:
         """Takes the live line off the screen."""
         if self._width:
             self._stream.write("\r" + " " * self._width + "\r")
             self._width = 0
 
-    def _show(self, text: str) -> None:
+    def _show(self, text: str, share: float | None = None) -> None:
         if not self._live:
             self._stream.write(text + "\n")
         else:
             columns = shutil.get_terminal_size().columns - 1
             width = min(columns, 24)
-            filled = round(width * self.done / max(1, self.total)) if columns > len(text) + width + 3 else 0
+            share = self.done / max(1, self.total) if share is None else share
+            filled = round(width * share) if columns > len(text) + width + 3 else 0
             bar = f"[{'#' * filled}{'.' * (width - filled)}] " if filled or columns > len(text) + width + 3 else ""
             text = (bar + text)[:columns]
             self._stream.write("\r" + text + " " * max(0, self._width - len(text)))

@@ -1,0 +1,120 @@
+"""Maps as a file: the solved animation of every gap, to be rendered again at any size and frame count, and for the eye.
+
+``film.maps.safetensors`` holds tensors named ``0.fit.fields`` (gap, then the model's own name) and a JSON header that
+says which module restores them, one of ``models.animation.RESTORERS``. Nothing in such a file is executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.models.animation import RESTORERS
+from vfi_pipeline.training.pictures import colour_wheel
+
+FORMAT = "vfi-maps/1"
+_REMEDY = "a file that save_maps=true wrote (NAME.maps.safetensors)."
+
+
+@dataclass(frozen=True)
+class Maps:
+    """One solved gap: the module that restores it, its state, and the names of its two pictures."""
+
+    home: str
+    state: Mapping[str, Tensor]
+    pictures: tuple[str, str]
+
+
+def maps_name(target: Path) -> Path:
+    """Where the maps of ``target`` are kept: ``film.maps.safetensors`` beside it."""
+    return target.with_name(f"{target.stem.replace('%', 'pct')}.maps.safetensors")
+
+
+def maps_folder(target: Path) -> Path:
+    """Where they are kept as pictures: ``film.maps/``."""
+    return target.with_name(f"{target.stem.replace('%', 'pct')}.maps")
+
+
+def packed(gaps: Sequence[Maps], loop: bool) -> bytes:
+    """The file's bytes."""
+    tensors = {
+        f"{number}.{name}": value.detach().cpu().contiguous().clone()
+        for number, gap in enumerate(gaps)
+        for name, value in gap.state.items()
+    }
+    header = [{"home": gap.home, "pictures": list(gap.pictures)} for gap in gaps]
+    return save(tensors, {"format": FORMAT, "gaps": json.dumps(header), "loop": json.dumps(loop)})
+
+
+def read_maps(path: Path, gaps: int) -> list[Maps]:
+    """The maps of each gap.
+
+    Raises:
+        UserError: if it is no maps file, is damaged, or is of another number of gaps.
+    """
+    if not path.is_file():
+        raise UserError(f"maps={path} does not exist.", _REMEDY, BAD_INPUT)
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if facts.get("format") != FORMAT:
+            raise ValueError("it does not say that it holds maps")
+        header = json.loads(facts["gaps"])
+        found = []
+        for number, entry in enumerate(header):
+            prefix = f"{number}."
+            state = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+            if entry["home"] not in RESTORERS or not state:
+                raise ValueError(f"gap {number} is of an unknown kind")
+            if not all(bool(torch.isfinite(value).all()) for value in state.values() if value.is_floating_point()):
+                raise ValueError(f"gap {number} holds values that are no numbers")
+            found.append(Maps(entry["home"], state, (str(entry["pictures"][0]), str(entry["pictures"][1]))))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"maps={path} is no readable maps file ({error}).", _REMEDY, BAD_INPUT) from error
+    if len(found) != gaps:
+        raise UserError(
+            f"maps={path} is of {len(found)} gap{'s' if len(found) != 1 else ''}; these pictures have {gaps}.",
+            "the pictures that it was made for, and loop= as it was.", BAD_INPUT,
+        )  # fmt: skip
+    return found
+
+
+def pictured(gaps: Sequence[Maps]) -> dict[str, Image.Image]:
+    """Every map of two or three channels as a picture, by file name.
+
+    Displacements and velocities are colours on a wheel (direction is hue, length saturation); other maps are centred:
+    mid grey is 0, the largest value of the map full white or black.
+    """
+    made = {}
+    for number, gap in enumerate(gaps):
+        for name, value in gap.state.items():
+            if value.ndim != 4 or min(value.shape[-2:]) < 2 or not value.is_floating_point():
+                continue
+            for index, part in enumerate(value.detach().cpu().float()):
+                which = f"_{index + 1}" if len(value) > 1 else ""
+                image = _image(part[None])
+                if image is not None:
+                    made[f"{number + 1:02d}_{name.replace('.', '_')}{which}.png"] = image
+    return made
+
+
+def _image(value: Tensor) -> Image.Image | None:
+    channels = value.shape[1]
+    if channels == 2:
+        shown = colour_wheel(value)
+    elif channels in (1, 3):
+        shown = (0.5 + 0.5 * value / value.abs().amax().clamp(min=1e-6)).expand(-1, 3, -1, -1)
+    else:
+        return None
+    codes = (shown[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(codes)

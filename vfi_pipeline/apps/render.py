@@ -1,0 +1,406 @@
+"""Pictures in, animation out: solves every gap, renders its frames, and hands them to the job runner of films.
+
+The runner (``jobs.local``) does what it does for films: journal, resume, encoding, checking, the final name.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vfi_pipeline.apps import pictures as sources
+from vfi_pipeline.apps.moments import Moments
+from vfi_pipeline.apps.options import DEFAULT_NAME, PictureOptions, read_picture_options
+from vfi_pipeline.errors import DONE, ENVIRONMENT, UserError
+from vfi_pipeline.jobs import local, names, report
+from vfi_pipeline.jobs.fingerprint import content_hash
+from vfi_pipeline.jobs.journal import write_durably
+from vfi_pipeline.jobs.method import Method, resolve_device
+from vfi_pipeline.jobs.options import Options
+from vfi_pipeline.jobs.plan import Plan, Segment
+from vfi_pipeline.jobs.progress import Progress
+from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.timeline import Slot
+from vfi_pipeline.media.writer import FrameWriter
+
+if TYPE_CHECKING:
+    from vfi_pipeline.models.animation import PairAnimation
+
+log = logging.getLogger(__name__)
+
+PREVIEW_S = 1.0
+"""Seconds between two states of the preview file."""
+
+
+def animate(options: Options, typed: dict[str, str], method: Method, command: str, say: Callable[[str], None]) -> int:
+    """Does what the options ask of the pictures; returns the exit code.
+
+    Args:
+        options: what pictures share with films.
+        typed: the options as typed, those of pictures among them.
+        command: what the user typed, to be shown where it resumes the work.
+        say: takes the lines of the result.
+
+    Raises:
+        UserError: whatever is wrong.
+    """
+    asked = read_picture_options(typed)
+    film = sources.film_of(options.inputs)
+    if options.name == DEFAULT_NAME:
+        options = replace(options, name=sources.default_name(film.images, asked))
+    _check_model(len(film.images), asked, method)
+    pictures = sources.gather(film, asked, options.max_pixels)
+    plan, keys = sources.prepare(film, pictures, options, asked, method.name)
+    if options.status:
+        for line in report.status(plan.target):
+            say(line)
+        return DONE
+    studio = Studio(pictures, asked, method, options, plan, keys)
+    if options.dry_run:
+        for line in _shown(plan, options, method, pictures):
+            say(line)
+        return DONE
+    studio.check_extras()
+    method = replace(method, settings={**method.settings, **studio.settings()})
+    outcome = local.work(plan, film, options, method, command, studio.make)
+    for line in [*outcome.lines, *([] if options.benchmark else studio.finish())]:
+        say(line)
+    return DONE
+
+
+def _check_model(count: int, asked: PictureOptions, method: Method) -> None:
+    if count == 1 and method.name != "node" and asked.maps is None:
+        raise UserError(
+            f"One picture alone does not say where to go, and model={method.name} goes from one to another.",
+            "a second picture, input=[a.png,b.png], or weights= of a Warping ODE (train.py) that animates one.",
+        )
+    gaps = max(1, count - 1) + asked.loop
+    if asked.strength != (0, 1) and gaps > 1:
+        raise UserError("strength= is for one picture, or one pair.", "leave it out, or t=[...] for single frames.")
+    if not all(0 <= end <= 1 for end in asked.strength) and not asked.extrapolate:
+        told = ",".join(f"{float(end):g}" for end in asked.strength)
+        raise UserError(f"strength={told} goes outside of 0 to 1.", "extrapolate=true to go beyond what was learned.")
+    if asked.backward and count != 1:
+        raise UserError("direction=backward is for one picture.", "the pictures in the other order.")
+    if asked.maps is not None and asked.points is not None:
+        raise UserError("points= guides the solving, and maps= does without it.", "one of the two.")
+
+
+def _shown(plan: Plan, options: Options, method: Method, pictures: sources.Pictures) -> list[str]:
+    """The plan for people, for ``dry_run=true``."""
+    told = [line for line in report.show(plan, options, method) if not line.startswith(("input ", "cuts "))]
+    return [f"pictures  {len(pictures)}: {sources.digest(pictures)}", *told]
+
+
+@dataclass
+class _Told:
+    """What was learned of a gap when it was solved."""
+
+    home: str = ""
+    state: Any = None
+    block: Any = None
+    shares: dict[str, float] | None = None
+
+
+class Studio:
+    """Solves the gaps, one at a time, and makes the frames of an animation."""
+
+    def __init__(
+        self, pictures: sources.Pictures, asked: PictureOptions, method: Method, options: Options, plan: Plan,
+        keys: Sequence[int],
+    ) -> None:  # fmt: skip
+        self.pictures, self.asked, self.method, self.options = pictures, asked, method, options
+        self.plan, self.keys = plan, tuple(keys)
+        self.gap_of: list[int] = []  # the gap that begins at each key, or would
+        gap = 0
+        for key, after in zip(self.keys, self.keys[1:]):
+            self.gap_of.append(gap)
+            gap += key != after
+        self.points = (
+            sources.read_points(Path(asked.points), pictures) if asked.points else (None,) * len(pictures.gaps)
+        )
+        self.maps = None
+        if asked.maps is not None:
+            from vfi_pipeline.apps.maps import read_maps
+
+            self.maps = read_maps(Path(asked.maps), len(pictures.gaps))
+        self.told: dict[int, _Told] = {}
+        self._solved: tuple[int, PairAnimation] | None = None
+        self._keys: dict[int, Frame] = {}
+        self._model: Any = None
+
+    # ------------------------------------------------------------------------------------------------- the frames
+
+    def make(
+        self,
+        plan: Plan,
+        options: Options,
+        method: Method,
+        todo: list[Segment],
+        open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]],
+        finished: Callable[[Segment, int, Any], None],
+        progress: Progress,
+    ) -> None:
+        """See ``jobs.local.MakeFrames``."""
+        from vfi_pipeline.synthesis.stream import Statistics
+
+        for segment in todo:
+            facts = Statistics()
+            seen: set[int] = set()
+            with open_segment(segment) as writer:
+                for slot in plan.timeline.slots(segment.start, segment.stop):
+                    what = self.place(slot)
+                    if isinstance(what, int):
+                        frame, made = self.key(what), False
+                        facts.copied += 1
+                    else:
+                        gap, t = what
+                        animation = self.solved(gap, progress)
+                        if gap not in seen:
+                            seen.add(gap)
+                            self._judge(animation, facts)
+                        frame, made = self._frame(animation, t), True
+                        facts.made += 1
+                    writer.write(replace(frame, time=slot.time))
+                    progress.add(made)
+            finished(segment, writer.frames, facts)
+
+    def place(self, slot: Slot) -> int | tuple[int, float]:
+        """The picture that a slot shows as it is, or the gap and the model's t that make it."""
+        asked, listed = self.asked, isinstance(self.plan.timeline, Moments)
+        ease = (lambda s: s * s * (3 - 2 * s)) if asked.smooth and not listed else (lambda s: s)
+        single = len(self.pictures) == 1
+        key = slot.source
+        if single or asked.strength != (0, 1):
+            at: Fraction = ease(slot.t) if key == 0 or self.keys[key] == 0 else 1 + slot.t
+            low, high = asked.strength
+            at = low + (high - low) * at
+            if at == 0 or (at == 1 and not single):
+                return int(at)
+            return 0, float(at)
+        if slot.t == 0 or self.keys[key] == self.keys[key + 1]:
+            return self.keys[key]
+        return self.gap_of[key], float(ease(slot.t))
+
+    def key(self, number: int) -> Frame:
+        """Picture ``number`` on the canvas: what the animation shows, sample for sample, when it gets there."""
+        if number not in self._keys:
+            while len(self._keys) > 1:
+                self._keys.pop(next(iter(self._keys)))
+            self._keys[number] = self.pictures.placed(number).frame
+        return self._keys[number]
+
+    def _frame(self, animation: PairAnimation, t: float) -> Frame:
+        import torch
+
+        from vfi_pipeline.apps.canvas import frame_of
+
+        try:
+            with torch.no_grad():
+                return frame_of(animation.frame(t), self.key(0) if 0 in self._keys else next(iter(self._keys.values())))
+        except ValueError as error:
+            if 0 <= t <= 1:
+                raise
+            raise UserError(
+                f"model={self.method.name} cannot go to t={t:g}, beyond its pictures ({error}).", "t from 0 to 1."
+            ) from error
+
+    def _judge(self, animation: PairAnimation, facts: Any) -> None:
+        """Folds of the maps, and velocity calls, for the summary."""
+        from vfi_pipeline.geometry import folding
+
+        maps = animation.maps(0.5)
+        facts.pairs += 1
+        for flow in (maps.there, maps.back):
+            if min(flow.shape[-2:]) > 1:
+                low, share = folding(flow.float())
+                facts.min_det = min(facts.min_det, float(low))
+                facts.folded += float(share) / 2
+        counted = getattr(animation, "report", None)
+        facts.nfe += counted().nfe if counted is not None else 0
+
+    # ------------------------------------------------------------------------------------------------- the solving
+
+    def solved(self, gap: int, progress: Progress | None = None) -> PairAnimation:
+        """The animation of a gap; solved when it is first asked for, and kept until another one is."""
+        if self._solved is not None and self._solved[0] == gap:
+            return self._solved[1]
+        self._solved = None  # frees its pictures before the next are read
+        import torch
+
+        from vfi_pipeline.apps.canvas import tensor_of
+
+        first, last = self.pictures.gaps[gap]
+        device = resolve_device(self.options.device)
+        start, goal = (tensor_of(self.key(number)).to(device) for number in (first, last))
+        torch.manual_seed(self.asked.seed + gap)
+        if self.maps is not None:
+            animation = self._restored(gap, start, goal)
+        else:
+            animation = self._solve(gap, start, goal, progress)
+        self._solved = gap, animation
+        self._note(gap, animation)
+        return animation
+
+    def _solve(self, gap: int, first: Any, last: Any, progress: Progress | None) -> PairAnimation:
+        from vfi_pipeline.models.animation import animate_one, animator
+
+        if self._model is None:
+            self._model = self.method.build()
+        if len(self.pictures) == 1:
+            return animate_one(self._model, first, self.asked.backward)
+        names_ = [self.pictures.paths[number].name for number in self.pictures.gaps[gap]]
+        preview = Path(self.asked.preview) if self.asked.preview else None
+        shown = 0.0
+
+        def tell(share: float, animation: PairAnimation) -> None:
+            nonlocal shown
+            if progress is not None:
+                progress.passing(f"{self.plan.target.name}: solving {names_[0]} to {names_[1]}", share)
+            if preview is not None and (time.monotonic() - shown >= PREVIEW_S or share >= 1):
+                self._preview(preview, animation)
+                shown = time.monotonic()
+
+        points = self.points[gap]
+        animation = animator(self._model).solve(
+            first, last, points=None if points is None else (points[0].to(first), points[1].to(first)), progress=tell
+        )
+        if preview is not None:
+            self._preview(preview, animation)
+        return animation
+
+    def _restored(self, gap: int, first: Any, last: Any) -> PairAnimation:
+        from vfi_pipeline.models.animation import MotionAnimation, PictureAnimation, restored
+
+        assert self.maps is not None
+        found = self.maps[gap]
+        own = tuple(self.pictures.paths[number].name for number in self.pictures.gaps[gap])
+        if own != found.pictures:
+            log.warning("maps= was made from %s, and is used on %s.", " and ".join(found.pictures), " and ".join(own))
+        try:
+            animation = restored(found.home, {k: v.to(first.device) for k, v in found.state.items()}, first, last)
+        except ValueError as error:
+            raise UserError(
+                f"maps={self.asked.maps} cannot be used: {error}.", "solve again: leave out maps=."
+            ) from error
+        if len(self.pictures) == 1 and isinstance(animation, MotionAnimation):
+            return PictureAnimation(animation.motion, first, self.asked.backward)
+        return animation
+
+    # ----------------------------------------------------------------------------------------- what lies beside it
+
+    def extras(self) -> list[Path]:
+        """Files beside the animation that were asked for."""
+        from vfi_pipeline.apps.maps import maps_folder, maps_name
+
+        found = [Path(name) for name in (self.asked.sheet, self.asked.preview) if name]
+        return found + ([maps_name(self.plan.target), maps_folder(self.plan.target)] if self.asked.save_maps else [])
+
+    def check_extras(self) -> None:
+        """UserError if one of them exists, is an input, or could not be written."""
+        for path in self.extras():
+            path = path.absolute()
+            names.refuse_input_as_output(path, self.pictures.paths)
+            if path == self.plan.target:
+                raise UserError(f"{path.name} is the animation's own name.", "another name for one of the two.")
+            if not path.parent.is_dir() and path.parent != self.plan.target.parent:
+                raise UserError(f"The folder {path.parent} does not exist.", f"mkdir -p {path.parent}", ENVIRONMENT)
+            if not self.options.overwrite:
+                names.refuse_overwriting(path)
+
+    def settings(self) -> dict[str, str]:
+        """What decides the frames besides the model's own settings, for the journal's fingerprint."""
+        silent = ("sheet", "preview", "save_maps")
+        facts = {
+            f"pictures.{field.name}": str(getattr(self.asked, field.name))
+            for field in fields(self.asked) if field.name not in silent
+        }  # fmt: skip
+        facts["pictures.canvas"] = f"{self.pictures.size} {self.pictures.format.name}"
+        for name in ("points", "maps"):
+            path = getattr(self.asked, name)
+            if path is not None:
+                facts[f"pictures.{name}"] = content_hash(Path(path))
+        return facts
+
+    def finish(self) -> list[str]:
+        """Writes the sheet and the maps; returns what there is to tell of them and of the gaps."""
+        wanted = self.asked.sheet is not None or self.asked.save_maps
+        for gap in range(len(self.pictures.gaps)) if wanted else ():
+            if gap not in self.told:
+                self.solved(gap)
+        lines = []
+        for gap, told in sorted(self.told.items()):
+            if told.shares:
+                parts = ", ".join(f"{name} {100 * share:.0f} %" for name, share in told.shares.items())
+                first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
+                lines.append(f"{first} to {last}: of the change, {parts}.")
+        try:
+            if self.asked.sheet is not None:
+                lines.append(self._write_sheet(Path(self.asked.sheet)))
+            if self.asked.save_maps:
+                lines.append(self._write_maps())
+        except OSError as error:
+            raise UserError(
+                f"{self.plan.target.name} is done, but what was to lie beside it cannot be written: {error}.",
+                "free some space, then again with overwrite=true.", ENVIRONMENT,
+            ) from error  # fmt: skip
+        return lines
+
+    def _note(self, gap: int, animation: PairAnimation) -> None:
+        if gap in self.told:
+            return
+        told = self.told[gap] = _Told(shares=animation.shares())
+        first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
+        single = len(self.pictures) == 1
+        if self.asked.sheet is not None:
+            from vfi_pipeline.apps.sheet import block
+
+            low, high = (float(end) for end in self.asked.strength)
+            title = (
+                f"{first} to {last}" if not single else f"{first}, {'backward' if self.asked.backward else 'forward'}"
+            )
+            told.block = block(animation, f"{title}   (model={self.method.name})", (low, high), single)
+        if self.asked.save_maps:
+            from vfi_pipeline.models.animation import home_of
+
+            told.home, told.state = home_of(animation), animation.state()
+
+    def _write_sheet(self, path: Path) -> str:
+        from vfi_pipeline.apps.sheet import encoded, stacked
+
+        blocks = [self.told[gap].block for gap in sorted(self.told)]
+        write_durably(path, encoded(stacked(blocks), path))
+        return f"{path}: contact sheet."
+
+    def _write_maps(self) -> str:
+        from vfi_pipeline.apps import maps
+        from vfi_pipeline.apps.sheet import encoded
+
+        gaps = []
+        for gap, told in sorted(self.told.items()):
+            first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
+            gaps.append(maps.Maps(told.home, told.state, (first, last)))
+        path, folder = maps.maps_name(self.plan.target), maps.maps_folder(self.plan.target)
+        write_durably(path, maps.packed(gaps, self.pictures.loop))
+        folder.mkdir(exist_ok=True)
+        for name, image in maps.pictured(gaps).items():
+            write_durably(folder / name, encoded(image, folder / name))
+        return f"{path}: maps, to be rendered again with maps={path.name}; as pictures in {folder.name}/."
+
+    def _preview(self, path: Path, animation: PairAnimation) -> None:
+        """The frame half-way as it stands; a preview that cannot be written is no reason to stop."""
+        import torch
+
+        from vfi_pipeline.apps.sheet import encoded, picture
+
+        try:
+            with torch.no_grad():
+                write_durably(path, encoded(picture(animation.frame(0.5)), path))
+        except OSError as error:
+            log.warning("preview=%s cannot be written (%s).", path, error.strerror)
