@@ -97,14 +97,13 @@ def test_a_beep_marks_the_cut(tmp_path):
     assert np.abs(sound[cut - 400 : cut]).max() < 1 < 3000 < np.abs(sound[cut : cut + 2400]).max()
 
 
-def test_the_figures_are_read_from_what_the_command_says():
-    text = (
-        "42 frames copied from the source, 135 made, 3 held (cuts, still pictures); 16 velocity calls per pair, "
-        "smallest Jacobian determinant -0.061, 0.12 % folded; 6 repeated frames re-timed."
-    )
+def test_the_figures_are_read_from_the_commands_report(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps({"films": [{"nfe_per_pair": 16.5, "min_det": -0.061, "folded": 0.0012}]}))
+    assert demo.read_facts(path, 9.0) == demo.Facts(9.0, 16.5, -0.061, 0.12)
 
-    assert demo.read_facts(text, 9.0) == demo.Facts(9.0, 16.0, -0.061, 0.12)
-    assert demo.read_facts("42 frames copied, 135 made.", 9.0) == demo.Facts(9.0, None, None, None)
+    path.write_text(json.dumps({"films": [{"nfe_per_pair": None, "min_det": None, "folded": None}]}))
+    assert demo.read_facts(path, 9.0) == demo.Facts(9.0, None, None, None)
 
 
 def test_a_filmstrip_frames_its_pictures():

@@ -415,3 +415,37 @@ def test_a_bug_in_one_film_of_a_batch_leaves_the_others_their_turn(good, command
     result = command("a.mkv", "b.mkv", "multi=2")
     assert result.code == 1 and "ZeroDivisionError" in result.out
     assert (tmp_path / "b_50fps.mkv").exists()
+
+
+def test_a_stopped_batch_that_overwrites_goes_on_behind_what_it_had_made(command, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mkv", "c.mkv"):
+        clips.make_clip(tmp_path / "in" / name, frames=2)
+    (tmp_path / "in" / "b.mp4").write_text("no film")
+    words = ("input=in", "multi=2", "output=out/", "overwrite=true")
+    assert "2 done, 0 skipped, 1 failed" in command(*words).out
+    assert "0 done, 2 skipped, 1 failed" in command(*words).out
+    assert "2 done, 0 skipped, 1 failed" in command(*words, "crf=20").out  # other settings
+
+    (tmp_path / "in" / "b.mp4").unlink()
+    assert "0 done, 2 skipped, 0 failed" in command(*words, "crf=20").out
+    assert "2 done, 0 skipped, 0 failed" in command(*words, "crf=20").out  # the batch before was complete
+    assert sorted(os.listdir(tmp_path / "out")) == ["a_50fps.mkv", "c_50fps.mkv"]
+
+
+def test_the_report_holds_the_figures_of_every_film(command, tmp_path):
+    (tmp_path / "in").mkdir()
+    clips.make_clip(tmp_path / "in" / "a.mkv", frames=4, audio=("eng",))
+    (tmp_path / "in" / "b.mp4").write_text("no film")
+    command("input=in", "multi=2", "output=out/", "report=r.json", "model=fit")
+    done, failed = json.loads((tmp_path / "r.json").read_text())["films"]
+
+    assert (done["state"], done["frames"], done["copied"], done["made"], done["held"]) == ("done", 8, 5, 3, 0)
+    assert done["output"] == str(tmp_path / "out" / "a_50fps.mkv") and done["rate"] == "50"
+    assert done["nfe_per_pair"] == 32 and done["min_det"] > 0 == done["folded"]
+    assert done["cuts"] == [] and done["lost"] == [] and "copied" in done["streams"][0]
+    assert failed["state"] == "failed" and "b.mp4" in failed["problem"]
+
+    command("in/a.mkv", "multi=2", "output=c.mkv", "report=r.json")
+    (only,) = json.loads((tmp_path / "r.json").read_text())["films"]
+    assert only["nfe_per_pair"] is None and only["made"] == 3

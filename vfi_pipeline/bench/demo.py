@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import subprocess
 import sys
 import time
@@ -184,8 +183,10 @@ def interpolate(
     root: Path, source: Path, film: Path, rate: int, words: Sequence[str], say: Callable[[str], None]
 ) -> Facts:
     """Runs the command that a user would type; its progress goes to the terminal."""
+    report = film.with_suffix(".report.json")
     options = [f"input={source}", f"fps={rate}", f"output={film}", "dedup=on", "overwrite=true", *words]
     say("$ python interpolate.py " + " ".join(options))
+    options.append(f"report={report}")
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, str(root / "interpolate.py"), *options], stdout=subprocess.PIPE, text=True, check=False
@@ -198,22 +199,14 @@ def interpolate(
             ENVIRONMENT,
         )
     say(done.stdout.rstrip())
-    return read_facts(done.stdout, seconds)
+    return read_facts(report, seconds)
 
 
-def read_facts(text: str, seconds: float) -> Facts:
-    """The figures in the last lines that ``interpolate.py`` writes."""
-
-    def figure(pattern: str) -> float | None:
-        found = re.search(pattern, text)
-        return float(found.group(1)) if found else None
-
-    return Facts(
-        seconds,
-        figure(r"(\d+) velocity calls per pair"),
-        figure(r"smallest Jacobian determinant (-?[\d.]+)"),
-        figure(r"([\d.]+) % folded"),
-    )
+def read_facts(report: Path, seconds: float) -> Facts:
+    """The figures of the one film in ``interpolate.py``'s report."""
+    (film,) = json.loads(report.read_text(encoding="utf-8"))["films"]
+    folded = film["folded"]
+    return Facts(seconds, film["nfe_per_pair"], film["min_det"], None if folded is None else 100 * folded)
 
 
 # ---------------------------------------------------------------------------------------------------- the rivals
@@ -299,9 +292,7 @@ def strip(
     for index in range(first, last + 1):
         is_source = index in (first, last)
         t = Fraction(index - first, last - first)
-        top.append(
-            Cell(frames[index], SOURCE if is_source else MADE, "source" if is_source else "made", f"t = {t}")
-        )
+        top.append(Cell(frames[index], SOURCE if is_source else MADE, "source" if is_source else "made", f"t = {t}"))
     middle = (first + last) // 2
     # Where a cross-fade errs most, there is the motion: look there.
     ghost = np.abs(made["blend"][middle].astype(float) - true[middle]).sum(axis=2)

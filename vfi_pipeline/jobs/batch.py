@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from vfi_pipeline.errors import DONE, UserError
 from vfi_pipeline.jobs import local, names, report
+from vfi_pipeline.jobs.ledger import Ledger
 from vfi_pipeline.jobs.local import Outcome
 from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.prepare import prepare
+from vfi_pipeline.jobs.prepare import fingerprint, prepare
 from vfi_pipeline.jobs.sources import Film, films
 
 log = logging.getLogger(__name__)
@@ -36,8 +38,10 @@ def run(options: Options, method: Method, command: str, say: Callable[[str], Non
     todo = films(options.inputs)
     inputs = [file for film in todo for file in film.files]
     if len(todo) == 1:
-        for line in _one(todo[0], options, method, command, inputs, many=False, taken={}).lines:
+        outcome = _one(todo[0], options, method, command, inputs, taken={}, ledger=None)
+        for line in outcome.lines:
             say(line)
+        report.write(options.report, [outcome.facts])
         return DONE
     return _many(todo, options, method, command, inputs, say)
 
@@ -48,24 +52,32 @@ def _many(
     taken: dict[Path, Film] = {}
     summary: list[str] = []
     worst, failed, skipped = DONE, 0, 0
+    told: list[dict[str, object]] = []
+    ledger = Ledger()
     for number, film in enumerate(todo, 1):
         log.info("[%d/%d] %s", number, len(todo), film.label)
         try:
-            outcome = _one(film, options, method, command, inputs, True, taken)
+            outcome = _one(film, options, method, command, inputs, taken, ledger)
         except UserError as error:
             log.error("%s", error)
             summary.append(f"failed   {film.label}: {error.args[0]}")
+            told.append(report.failure(film, str(error.args[0])))
             worst, failed = max(worst, error.code), failed + 1
             continue
         except Exception as error:  # a bug met in one film is no reason to leave the others undone
             log.exception("%s", film.label)
             summary.append(f"failed   {film.label}: {type(error).__name__}: {error} (a bug: please report it)")
+            told.append(report.failure(film, f"{type(error).__name__}: {error}"))
             worst, failed = max(worst, 1), failed + 1
             continue
         for line in outcome.lines:
             say(line)
+        told.append(outcome.facts)
         skipped += outcome.skipped
         summary.append(f"{'skipped' if outcome.skipped else 'ok':8} {film.label}")
+    if worst == DONE and not options.dry_run and not options.status:
+        ledger.close()
+    report.write(options.report, told)
     say(f"{len(todo)} films: {len(todo) - failed - skipped} done, {skipped} skipped, {failed} failed.")
     for line in summary:
         say("  " + line)
@@ -73,8 +85,16 @@ def _many(
 
 
 def _one(
-    film: Film, options: Options, method: Method, command: str, inputs: list[Path], many: bool, taken: dict[Path, Film]
+    film: Film,
+    options: Options,
+    method: Method,
+    command: str,
+    inputs: list[Path],
+    taken: dict[Path, Film],
+    ledger: Ledger | None,
 ) -> Outcome:
+    """One film; ``ledger`` is that of its batch, None where there is no other film."""
+    many = ledger is not None
     plan = prepare(film, options, method, inputs, many)
     if options.status:
         return Outcome(tuple(report.status(plan.target)))
@@ -86,10 +106,24 @@ def _one(
             )
         taken[plan.target] = film
     if options.dry_run:
-        return Outcome(tuple(report.show(plan, options, method)))
+        planned = {**report.facts_of_plan(plan, film), "state": "planned"}
+        return Outcome(tuple(report.show(plan, options, method)), facts=planned)
     # In a batch that is started again, what was finished before is not made again and is no failure.
-    if many and not options.overwrite and not options.benchmark and names.existing(plan.target):
-        return Outcome(
-            (f"{film.label}: {plan.target.name} exists already; overwrite=true makes it again.",), skipped=True
-        )
-    return local.work(plan, film, options, method, command)
+    facts = report.facts_of_plan(plan, film)
+    if ledger is None or options.benchmark:
+        return _told(local.work(plan, film, options, method, command), facts)
+    if not options.overwrite and names.existing(plan.target):
+        told = f"{film.label}: {plan.target.name} exists already; overwrite=true makes it again."
+        return Outcome((told,), skipped=True, facts={**facts, "state": "skipped"})
+    settings = fingerprint(plan, film, options, method)
+    if options.overwrite and options.resume and ledger.has(plan.target, settings):
+        told = f"{film.label}: {plan.target.name} was made before this batch was stopped; resume=false makes it again."
+        return Outcome((told,), skipped=True, facts={**facts, "state": "skipped"})
+    outcome = local.work(plan, film, options, method, command)
+    if options.overwrite:
+        ledger.enter(plan.target, settings)
+    return _told(outcome, facts)
+
+
+def _told(outcome: Outcome, facts: dict[str, object]) -> Outcome:
+    return replace(outcome, facts={**facts, "state": "done", **outcome.facts})

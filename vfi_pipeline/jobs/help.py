@@ -43,6 +43,7 @@ THE JOB
   dry_run=true      show the plan (frames, streams kept and lost, disk space) and stop
   status            show what is done and what is left: python interpolate.py status output=clip_60fps.mp4
   resume=false      forget earlier work on this output and start anew
+  report=FILE.json  write what was done, with all figures, as JSON
   benchmark=true    write nothing, measure the speed
   device=cpu        cpu, cuda, cuda:1; default: a GPU if there is one
   precision=fp16    fp32, fp16, bf16, for models that know them

@@ -7,8 +7,8 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -69,6 +69,7 @@ class Outcome:
 
     lines: tuple[str, ...]
     skipped: bool = False
+    facts: dict[str, object] = field(default_factory=dict)
 
 
 def work(
@@ -178,7 +179,8 @@ def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: M
         f"{progress.made_per_second:.2f} made/s, model {method.name}; nothing was written.",
         *stage_lines(made),
     ]
-    return Outcome(tuple(lines))
+    speed = {"seconds": elapsed, "frames_per_s": progress.done / elapsed, "made_per_s": progress.made_per_second}
+    return Outcome(tuple(lines), facts={**speed, "stages_s": stage_facts(made)})
 
 
 def _run(
@@ -248,7 +250,7 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
             f"{len(cuts)} cut{'s' * (len(cuts) > 1)} found, listed in {listed.name} "
             f"(edit it and pass it back with cuts={listed.name})"
         )
-    return Outcome(tuple(lines))
+    return Outcome(tuple(lines), facts={**totals(journal), "cuts": cuts if plan.cuts is None else list(plan.cuts)})
 
 
 def _write_cuts(plan: Plan, cuts: Sequence[int]) -> Path:

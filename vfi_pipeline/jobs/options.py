@@ -59,6 +59,7 @@ class Options:
     dry_run: bool
     benchmark: bool
     status: bool
+    report: str | None
 
     @property
     def timing(self) -> str:
@@ -149,6 +150,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         dry_run=on("dry_run"),
         benchmark=on("benchmark"),
         status=status,
+        report=given.get("report"),
     )
 
 

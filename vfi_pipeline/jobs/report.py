@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import vfi_pipeline
+from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.jobs import names
-from vfi_pipeline.jobs.journal import Journal, work_folder
+from vfi_pipeline.jobs.journal import Journal, work_folder, write_durably
 from vfi_pipeline.jobs.lock import lock_holder
 from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, describe
+from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.space import free_bytes
 from vfi_pipeline.jobs.values import clock_text
 
@@ -58,28 +62,85 @@ def _done_already(plan: Plan) -> int:
         return 0
 
 
-def made_lines(journal: Journal) -> list[str]:
+def totals(journal: Journal) -> dict[str, float | None]:
+    """The figures of all segments; those of the motion are None where the model has no such thing."""
     facts = [done.facts for done in journal.done.values()]
-    total = {key: sum(fact[key] for fact in facts) for key in ("made", "held", "copied", "pairs", "nfe", "duplicates")}
-    line = f"{total['copied']:.0f} frames copied from the source, {total['made']:.0f} made"
+    keys = ("copied", "made", "held", "pairs", "duplicates")
+    total: dict[str, float | None] = {key: round(sum(fact[key] for fact in facts)) for key in keys}
+    calls, pairs = sum(fact["nfe"] for fact in facts), sum(fact["pairs"] for fact in facts)
+    if not calls:
+        return {**total, "nfe_per_pair": None, "min_det": None, "folded": None}
+    return {
+        **total,
+        "nfe_per_pair": calls / pairs,
+        "min_det": min(fact["min_det"] for fact in facts),
+        "folded": sum(fact["folded"] * fact["pairs"] for fact in facts) / pairs,
+    }
+
+
+def made_lines(journal: Journal) -> list[str]:
+    total = totals(journal)
+    line = f"{total['copied']} frames copied from the source, {total['made']} made"
     if total["held"]:
-        line += f", {total['held']:.0f} held (cuts, gaps, still pictures)"
-    if total["nfe"]:
-        folded = sum(fact["folded"] * fact["pairs"] for fact in facts) / max(1, total["pairs"])
+        line += f", {total['held']} held (cuts, gaps, still pictures)"
+    if total["nfe_per_pair"] is not None:
         line += (
-            f"; {total['nfe'] / max(1, total['pairs']):.0f} velocity calls per pair, "
-            f"smallest Jacobian determinant {min(fact['min_det'] for fact in facts):.3f}, {100 * folded:.2f} % folded"
+            f"; {total['nfe_per_pair']:.0f} velocity calls per pair, "
+            f"smallest Jacobian determinant {total['min_det']:.3f}, {100 * (total['folded'] or 0):.2f} % folded"
         )
     if total["duplicates"]:
-        line += f"; {total['duplicates']:.0f} repeated frames re-timed"
+        line += f"; {total['duplicates']} repeated frames re-timed"
     return [line + "."]
 
 
-def stage_lines(statistics: Sequence[Statistics]) -> list[str]:
+def facts_of_plan(plan: Plan, film: Film) -> dict[str, object]:
+    """What is known of a film before the work, for ``report=``."""
+    timeline = plan.timeline
+    return {
+        "input": str(film.path.absolute()),
+        "output": None if plan.encoding.finish == "nothing" else str(plan.target),
+        "frames": timeline.count,
+        "rate": str(timeline.rate),
+        "duration_s": float(timeline.duration),
+        "source_frames": len(timeline.times),
+        "streams": plan.streams.lines(),
+        "lost": [fate.label for fate in plan.streams.lost],
+    }
+
+
+def failure(film: Film, problem: str) -> dict[str, object]:
+    """The same of a film that failed."""
+    return {"input": str(film.path.absolute()), "state": "failed", "problem": problem}
+
+
+def write(path: str | None, films: Sequence[dict[str, object]]) -> None:
+    """Writes ``report=``: JSON, one entry per film in the order of the inputs; nothing if ``path`` is None.
+
+    Raises:
+        UserError: if it cannot be written. The films are done by then.
+    """
+    if path is None:
+        return
+    document = {"version": vfi_pipeline.__version__, "films": list(films)}
+    try:
+        write_durably(Path(path), json.dumps(document, indent=1).encode() + b"\n")
+    except OSError as error:
+        raise UserError(
+            f"report={path} cannot be written ({error.strerror}); the films are done.", "another folder.", ENVIRONMENT
+        ) from error
+
+
+def stage_facts(statistics: Sequence[Statistics]) -> dict[str, float]:
+    """Seconds spent in each stage of the computing."""
     stages: dict[str, float] = {}
     for facts in statistics:
         for stage, seconds in facts.seconds.items():
             stages[stage] = stages.get(stage, 0.0) + seconds
+    return stages
+
+
+def stage_lines(statistics: Sequence[Statistics]) -> list[str]:
+    stages = stage_facts(statistics)
     total = ", ".join(
         f"{stage} {clock_text(seconds)}" if seconds >= 100 else f"{stage} {seconds:.1f} s"
         for stage, seconds in stages.items()
