@@ -31,7 +31,7 @@ from vfi_pipeline.jobs.pipeline import Pipeline
 from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.prepare import fingerprint
 from vfi_pipeline.jobs.progress import Progress
-from vfi_pipeline.jobs.report import facts_of, made_lines, stage_lines
+from vfi_pipeline.jobs.report import facts_of, made_lines, stage_facts, stage_lines, totals
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.space import check_space, environment_error, memory_error
 from vfi_pipeline.jobs.values import rate_text
@@ -65,7 +65,7 @@ class MakeFrames(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one film; ``lines`` tell it to people. ``skipped``: it had been made before."""
+    """What became of one film; ``lines`` tell it to people, ``facts`` to programs. ``skipped``: made before."""
 
     lines: tuple[str, ...]
     skipped: bool = False
