@@ -21,7 +21,6 @@ DOORS = {
     "av": ["media/"],
     "wandb": ["training/loggers.py"],
     "lpips": ["nets/perceptual.py"],
-    "scenedetect": ["synthesis/cuts.py"],
     "cv2": ["data/", "models/dis.py", "synthesis/"],
     "hydra": [],  # only the scripts at the top know the configuration
     "omegaconf": [],
