@@ -12,14 +12,14 @@ from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
+from vfi_pipeline.media import writer
+from vfi_pipeline.media.images import NUMBERED
 from vfi_pipeline.media.images import SUFFIXES as IMAGES
-
-_NUMBERED = re.compile(r"%(0\d+|\d*)d")
 
 
 def is_pattern(path: Path) -> bool:
     """Whether ``path`` stands for numbered images, as ``frames/%06d.png``; in a film's name a ``%`` is a letter."""
-    return path.suffix.lower() in IMAGES and _NUMBERED.search(path.name) is not None
+    return path.suffix.lower() in IMAGES and NUMBERED.search(path.name) is not None
 
 
 def target_of(
@@ -75,12 +75,7 @@ def make_folder(target: Path, options: Options) -> None:
     if not folder.is_dir():
         if not (options.output or "").endswith(("/", os.sep)) and not is_pattern(target):
             raise UserError(f"The folder {folder} does not exist.", f"mkdir -p {folder}", ENVIRONMENT)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"The folder {folder} cannot be made ({error.strerror}).", "another output=.", ENVIRONMENT
-            ) from error
+        writer.make_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(
             f"Nothing may be written in {folder}.", "output= in another folder, or its permissions.", ENVIRONMENT
@@ -93,7 +88,7 @@ def existing(target: Path) -> list[Path]:
         return [target] if os.path.lexists(target) else []
     if not target.parent.is_dir():
         return []
-    regex = r"\d+".join(re.escape(part) for part in _NUMBERED.sub("\0", target.name).split("\0"))
+    regex = r"\d+".join(re.escape(part) for part in NUMBERED.sub("\0", target.name).split("\0"))
     return [child for child in target.parent.iterdir() if re.fullmatch(regex, child.name)]
 
 

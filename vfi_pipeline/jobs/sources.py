@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.media.images import NUMBERED, demuxer, natural_key
 from vfi_pipeline.media.images import SUFFIXES as IMAGES
-from vfi_pipeline.media.images import demuxer, natural_key
 
 VIDEOS = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .vob .wmv .asf .flv .f4v .3gp .3g2 .ogv .ogg .mxf "
     ".nut .y4m .gif .apng .dv .rm .rmvb .divx .qt .ivf .h264 .264 .hevc .265 .av1 .obu".split()
 )
-_NUMBERED = re.compile(r"%(0\d+|\d*)d")
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,8 @@ def _named(text: str) -> list[Path]:
         return [path]
     if text.startswith("[") and text.endswith("]"):
         return [path for part in text[1:-1].split(",") for path in _named(part.strip().strip("'\""))]
-    if _NUMBERED.search(path.name):
-        pattern = _NUMBERED.sub("<>", path.name)
+    if NUMBERED.search(path.name):
+        pattern = NUMBERED.sub("<>", path.name)
         regex = r"\d+".join(re.escape(part) for part in pattern.split("<>"))
         if path.parent.is_dir():
             matches = [child for child in path.parent.iterdir() if re.fullmatch(regex, child.name)]

@@ -38,6 +38,9 @@ SUFFIXES = frozenset(
 )
 """Names that count as pictures in a folder; which format a picture has is told by its first bytes."""
 
+NUMBERED = re.compile(r"%(0\d+|\d*)d")
+"""The number in a name that stands for a sequence: ``shot_%04d.png``."""
+
 
 def find(path: Path) -> tuple[Path, ...]:
     """The pictures that ``path`` stands for, in natural order; empty if it is not about pictures.

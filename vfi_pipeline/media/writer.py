@@ -190,7 +190,7 @@ class VideoWriter(_Piped):
     """One video-only file from a fresh encoder; it grows as ``NAME.part`` and is renamed when it is complete."""
 
     def _prepare(self) -> None:
-        _make_folder(self.path.parent)
+        make_folder(self.path.parent)
         self._part.unlink(missing_ok=True)  # an orphan of a killed run may still hold it: it keeps its own inode
 
     def _destination(self) -> list[str]:
@@ -217,7 +217,7 @@ class ImageWriter(_Piped):
 
     def _prepare(self) -> None:
         shutil.rmtree(self._part, ignore_errors=True)
-        _make_folder(self._part)
+        make_folder(self._part)
 
     def _destination(self) -> list[str]:
         pattern = f"{IMAGE_NAME}.{self._encoding.codec}"
@@ -349,7 +349,8 @@ def _check(frame: Frame, spec: VideoSpec) -> None:
         )
 
 
-def _make_folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
+    """Makes ``path`` and what leads to it; UserError if the system refuses."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
