@@ -171,9 +171,10 @@ def _line(value: Any) -> str:
 
 def _read(path: Path, remedy: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     with open(path, "rb") as file:
-        start = file.read(4)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        # A zip or pickle protocol byte: torch.save and friends. Reading a pickle can run any program.
+        start = file.read(9)
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
+        # A zip or pickle protocol byte: torch.save and friends. Reading a pickle can run any program. The length that
+        # opens a safetensors file may begin with the same byte; its header's brace follows.
         raise UserError(f"{path} is a pickle, which can run any program when it is read.", remedy, BAD_INPUT)
     try:
         with safe_open(path, framework="pt") as file:
