@@ -39,7 +39,7 @@ def run(line: CommandLine, command: str) -> int:
     defaults = {str(key): value for key, value in cfg.items() if key not in ("model", "hydra")}
     texts = {**defaults, **line.values}
     pictures = asks_for_pictures(line.values, name)
-    options = read_options(tuple(line.inputs), as_film_options(texts) if pictures else texts)
+    options = read_options(tuple(line.inputs), as_film_options(texts, line.values) if pictures else texts)
     nested = {**model_settings(line.values), **line.nested}
     method = choose_method(name, settings, nested, options, instantiate)
     if pictures:

@@ -7,6 +7,7 @@ says which module restores them, one of ``models.animation.RESTORERS``. Nothing 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +37,17 @@ class Maps:
 
 def maps_name(target: Path) -> Path:
     """Where the maps of ``target`` are kept: ``film.maps.safetensors`` beside it."""
-    return target.with_name(f"{target.stem.replace('%', 'pct')}.maps.safetensors")
+    return target.with_name(f"{_stem(target)}.maps.safetensors")
 
 
 def maps_folder(target: Path) -> Path:
     """Where they are kept as pictures: ``film.maps/``."""
-    return target.with_name(f"{target.stem.replace('%', 'pct')}.maps")
+    return target.with_name(f"{_stem(target)}.maps")
+
+
+def _stem(target: Path) -> str:
+    """The name without its suffix and without the number of an image: ``frames`` if nothing else is there."""
+    return re.sub(r"[-_. ]*%0?\d*d", "", target.stem) or "frames"
 
 
 def packed(gaps: Sequence[Maps], loop: bool) -> bytes:

@@ -70,8 +70,17 @@ def model_settings(given: Mapping[str, str]) -> dict[str, str]:
     return {f"model.{name}": given[name] for name in SHORT if str(given.get(name) or "null") != "null"}
 
 
-def as_film_options(texts: Mapping[str, object]) -> dict[str, object]:
-    """The same texts for ``jobs.options``, where every film has a rate and a name: 30 fps unless told."""
+def as_film_options(texts: Mapping[str, object], typed: Mapping[str, str]) -> dict[str, object]:
+    """The same texts for ``jobs.options``, where every film has a rate and a name: 30 fps unless told.
+
+    Raises:
+        UserError: if an option was typed that has no meaning for pictures.
+    """
+    out_of_place = [name for name in FILMS_ONLY if str(typed.get(name) or "null") != "null"]
+    asking = [name for name in ASKING if name in typed]
+    if out_of_place:
+        reason = f"{asking[0]}= animates pictures" if asking else "this model animates pictures"
+        raise UserError(f"{out_of_place[0]}= is for films, and {reason}.", f"leave out {out_of_place[0]}=.")
     given = {key for key, value in texts.items() if value is not None and str(value) not in ("", "null")}
     filled: dict[str, object] = {"fps": "30", "name": DEFAULT_NAME}
     return {**texts, **{key: value for key, value in filled.items() if key not in given}}
@@ -84,11 +93,6 @@ def read_picture_options(given: Mapping[str, object]) -> PictureOptions:
         UserError: naming the option, what is wrong and what would fit.
     """
     texts = {key: str(value) for key, value in given.items() if value is not None and str(value) not in ("", "null")}
-    out_of_place = [name for name in FILMS_ONLY if name in texts]
-    asking = [name for name in ASKING if name in texts]
-    if out_of_place:
-        reason = f"{asking[0]}= animates pictures" if asking else "this model animates pictures"
-        raise UserError(f"{out_of_place[0]}= is for films, and {reason}.", f"leave out {out_of_place[0]}=.")
     timing = [name for name in ("duration", "durations", "frames", "t") if name in texts]
     if len(timing) > 1:
         raise UserError(

@@ -72,7 +72,20 @@ class Pictures:
         return canvas.placed(canvas.promoted(frame, self.format, self.colour), self.size, self.fit_size)
 
 
-def film_of(inputs: Sequence[str]) -> Film:
+@dataclass(frozen=True)
+class Series(Film):
+    """Pictures to be animated, for the job runner of films."""
+
+    @property
+    def label(self) -> str:
+        """``a.png to b.png``, or the folder's name."""
+        listed = [path.name for path in self.images]
+        if len(listed) > 2 and self.path.name:
+            return f"{len(listed)} pictures of {self.path.name}"
+        return " to ".join(listed if len(listed) < 3 else (listed[0], listed[-1]))
+
+
+def film_of(inputs: Sequence[str]) -> Series:
     """The one series of pictures that ``inputs`` name.
 
     Raises:
@@ -92,7 +105,8 @@ def film_of(inputs: Sequence[str]) -> Film:
             )
     if len(found) != 1:
         raise UserError("Several folders of pictures were given.", "one folder, or the pictures one by one.", BAD_INPUT)
-    return found[0]
+    (film,) = found
+    return Series(film.path, film.images, film.stem, film.home)
 
 
 @dataclass(frozen=True)

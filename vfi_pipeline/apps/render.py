@@ -106,6 +106,24 @@ class _Told:
     state: Any = None
     block: Any = None
     shares: dict[str, float] | None = None
+    nfe: int = 0
+    min_det: float = 1.0
+    folded: float = 0.0
+
+
+def _judged(animation: PairAnimation) -> _Told:
+    """Folds of the maps half-way, and the velocity calls so far."""
+    from vfi_pipeline.geometry import folding
+
+    maps = animation.maps(0.5)
+    told = _Told(shares=animation.shares())
+    flows = [flow.float() for flow in (maps.there, maps.back) if min(flow.shape[-2:]) > 1]
+    for low, share in map(folding, flows):
+        told.min_det = min(told.min_det, float(low))
+        told.folded += float(share) / len(flows)
+    counted = getattr(animation, "report", None)
+    told.nfe = counted().nfe if counted is not None else 0
+    return told
 
 
 class Studio:
@@ -164,7 +182,7 @@ class Studio:
                         animation = self.solved(gap, progress)
                         if gap not in seen:
                             seen.add(gap)
-                            self._judge(animation, facts)
+                            self._count(gap, facts)
                         frame, made = self._frame(animation, t), True
                         facts.made += 1
                     writer.write(replace(frame, time=slot.time))
@@ -211,19 +229,13 @@ class Studio:
                 f"model={self.method.name} cannot go to t={t:g}, beyond its pictures ({error}).", "t from 0 to 1."
             ) from error
 
-    def _judge(self, animation: PairAnimation, facts: Any) -> None:
-        """Folds of the maps, and velocity calls, for the summary."""
-        from vfi_pipeline.geometry import folding
-
-        maps = animation.maps(0.5)
+    def _count(self, gap: int, facts: Any) -> None:
+        """Adds what is known of a gap's maps to the summary."""
+        told = self.told[gap]
         facts.pairs += 1
-        for flow in (maps.there, maps.back):
-            if min(flow.shape[-2:]) > 1:
-                low, share = folding(flow.float())
-                facts.min_det = min(facts.min_det, float(low))
-                facts.folded += float(share) / 2
-        counted = getattr(animation, "report", None)
-        facts.nfe += counted().nfe if counted is not None else 0
+        facts.nfe += told.nfe
+        facts.min_det = min(facts.min_det, told.min_det)
+        facts.folded += (told.folded - facts.folded) / facts.pairs  # a mean over the pairs, kept running
 
     # ------------------------------------------------------------------------------------------------- the solving
 
@@ -255,6 +267,8 @@ class Studio:
             self._model = self.method.build()
         if len(self.pictures) == 1:
             return animate_one(self._model, first, self.asked.backward)
+        if getattr(self._model, "sides", None) == "first":
+            log.warning("These weights move the first picture only: the second one is shown at the end, all at once.")
         names_ = [self.pictures.paths[number].name for number in self.pictures.gaps[gap]]
         preview = Path(self.asked.preview) if self.asked.preview else None
         shown = 0.0
@@ -355,7 +369,7 @@ class Studio:
     def _note(self, gap: int, animation: PairAnimation) -> None:
         if gap in self.told:
             return
-        told = self.told[gap] = _Told(shares=animation.shares())
+        told = self.told[gap] = _judged(animation)
         first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
         single = len(self.pictures) == 1
         if self.asked.sheet is not None:

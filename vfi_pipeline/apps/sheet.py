@@ -117,7 +117,8 @@ def _velocity(
     longest = float(field.norm(dim=1).max())
     sheet.paste(_image(colour_wheel(field)), at)
     below = (at[0], at[1] + size[0] + GAP)
-    sheet.paste(_image(0.45 * frame + 0.5), below)
+    tile = _image(0.45 * frame + 0.5)
+    arrows = ImageDraw.Draw(tile)
     step = max(9, min(size) // 12)
     reach = 1.6 * step / max(longest, 1e-6)
     for y in range(step // 2, size[0], step):
@@ -125,9 +126,9 @@ def _velocity(
             dx, dy = (float(v) * reach for v in field[0, :, y, x])
             if dx * dx + dy * dy < 1:
                 continue
-            tail, head = (below[0] + x, below[1] + y), (below[0] + x + dx, below[1] + y + dy)
-            draw.line((*tail, *head), fill="#b00030", width=1)
-            draw.ellipse((head[0] - 1.5, head[1] - 1.5, head[0] + 1.5, head[1] + 1.5), fill="#b00030")
+            arrows.line((x, y, x + dx, y + dy), fill="#b00030", width=1)
+            arrows.ellipse((x + dx - 1.5, y + dy - 1.5, x + dx + 1.5, y + dy + 1.5), fill="#b00030")
+    sheet.paste(tile, below)
     text = [f"fastest {longest * width / size[1]:.1f} px per t"]
     text += [f"{name} {100 * share:.0f} %" for name, share in animation.shares().items()]
     for line, words in enumerate(text):

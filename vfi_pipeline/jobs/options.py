@@ -99,7 +99,8 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
     if not timing and not status:
         raise UserError(
             "How smooth? No fps=, multi= or slowmo= was given.",
-            "fps=60, multi=2 (twice the frames, same duration) or slowmo=4 (same rate, four times as long).",
+            "fps=60, multi=2 (twice the frames, same duration) or slowmo=4 (same rate, four times as long); "
+            "duration=2 to animate pictures.",
         )
     audio = maybe("audio", values.choice, AUDIO)
     if audio in ("stretch", "silence") and "slowmo" not in given:

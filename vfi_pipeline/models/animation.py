@@ -216,15 +216,22 @@ class FieldMotion:
 
 
 class SampledMotion:
-    """A motion read at even times in [0, 1] and interpolated between them (Catmull-Rom in t)."""
+    """A motion read at even times and interpolated between them (Catmull-Rom in t)."""
 
     TIMES = 17
+    """Per unit t, both ends counted."""
 
-    def __init__(self, there: Tensor, back: Tensor, share: Tensor) -> None:
-        """(T, 2, h, w), (T, 2, h, w), (T, 1, h, w), T evenly spaced times from 0 to 1."""
-        self.there, self.back, self.share = there, back, share
+    def __init__(self, there: Tensor, back: Tensor, share: Tensor, span: tuple[float, float] = (0.0, 1.0)) -> None:
+        """(T, 2, h, w), (T, 2, h, w), (T, 1, h, w), T evenly spaced times over ``span``."""
+        self.there, self.back, self.share, self.span = there, back, share, span
 
     def at(self, times: Sequence[float]) -> list[Inbetween]:
+        """Raises:
+        ValueError: for a time outside of the span.
+        """
+        low, high = self.span
+        if not all(low <= t <= high for t in times):
+            raise ValueError(f"these maps hold t from {low:g} to {high:g}")
         return [
             Inbetween(t, self._read(self.there, t), self._read(self.back, t), self._read(self.share, t).clamp(0, 1))
             for t in times
@@ -232,7 +239,7 @@ class SampledMotion:
 
     def _read(self, stack: Tensor, t: float) -> Tensor:
         last = len(stack) - 1
-        at = min(max(t, 0.0), 1.0) * last
+        at = (t - self.span[0]) / (self.span[1] - self.span[0]) * last
         k = min(int(at), last - 1)
         s = at - k
         p0, p1, p2, p3 = (stack[min(max(k + step, 0), last)][None].float() for step in (-1, 0, 1, 2))
@@ -340,10 +347,14 @@ def _state(motion: PairMotion) -> dict[str, Tensor]:
         both = {"field.v": motion.v, "field.solver": _solver_code(motion.solver)}
         return both | ({} if motion.w is None else {"field.w": motion.w})
     if isinstance(motion, SampledMotion):
-        return {"sampled.there": motion.there, "sampled.back": motion.back, "sampled.share": motion.share}
-    moments = [k / (SampledMotion.TIMES - 1) for k in range(SampledMotion.TIMES)]
-    maps = [motion.at([t])[0] for t in moments]
-    return {f"sampled.{name}": torch.cat([getattr(m, name) for m in maps]) for name in ("there", "back", "share")}
+        stacks = {"sampled.there": motion.there, "sampled.back": motion.back, "sampled.share": motion.share}
+        return {**stacks, "sampled.span": torch.tensor(motion.span).double()}
+    # One picture may be animated backward, and beyond what was learned.
+    low, high = (-1, 2) if isinstance(motion, NodeMotion) and motion.model.sides == "first" else (0, 1)
+    count = (high - low) * (SampledMotion.TIMES - 1)
+    maps = [motion.at([low + (high - low) * k / count])[0] for k in range(count + 1)]
+    found = {f"sampled.{name}": torch.cat([getattr(m, name) for m in maps]) for name in ("there", "back", "share")}
+    return {**found, "sampled.span": torch.tensor([low, high]).double()}
 
 
 @torch.no_grad()
@@ -373,7 +384,8 @@ def _motion(state: Mapping[str, Tensor]) -> PairMotion:
     if kind == "field":
         return FieldMotion(found["v"].float(), found["w"].float() if "w" in found else None, _solver(found["solver"]))
     if kind == "sampled":
-        return SampledMotion(found["there"], found["back"], found["share"])
+        low, high = found["span"].tolist()
+        return SampledMotion(found["there"], found["back"], found["share"], (low, high))
     raise ValueError(f"there are no maps of the kind {kind!r}")
 
 
