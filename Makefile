@@ -57,8 +57,9 @@ check: setup ## lint, types and the fast tests: before every commit
 goldens: setup ## remake the small facts in tests/goldens
 	@VFI_REMAKE_GOLDENS=1 $(PY) -m pytest -q tests/test_goldens.py
 
-bench: setup ## quality and speed tables: BENCH_CLIPS=folder of clips, results in outputs/bench
-	@$(PY) evaluate.py speed=true output=outputs/bench $(if $(BENCH_CLIPS),input=$(BENCH_CLIPS))
+bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.md: 15 min of a quiet machine
+	@$(PY) evaluate.py speed=true output=outputs/bench page=BENCHMARKS.md \
+	  methods=[flow,fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),input=$(BENCH_CLIPS) rates=[2,8])
 
 clean: ## delete caches and outputs; keeps .venv
 	rm -rf outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -25,20 +25,23 @@ def say(text: str) -> None:
 def run(cfg: DictConfig) -> None:
     """Builds the methods that the configuration names, measures them, and writes the tables."""
     from vfi_pipeline.bench import speed
+    from vfi_pipeline.bench.page import write_section
     from vfi_pipeline.bench.quality import evaluate
-    from vfi_pipeline.bench.report import markdown, save
+    from vfi_pipeline.bench.report import markdown, quality_section, save
     from vfi_pipeline.bench.rivals import RIVALS, by_model, rival
     from vfi_pipeline.bench.samples import samples
     from vfi_pipeline.nets.perceptual import perceptual_or_none
 
     chosen = HydraConfig.get().runtime.choices["model"]
     models = {path.stem for path in (CONF / "model").glob("*.yaml")}
-    methods = {chosen: by_model(hydra.utils.instantiate(cfg.model))}
+    ours = {chosen: hydra.utils.instantiate(cfg.model)}
+    methods = {chosen: by_model(ours[chosen])}
     for name in cfg.methods:
         if name not in methods and name in RIVALS:
             methods[name] = rival(name)
         elif name not in methods and name in models:
-            methods[name] = by_model(hydra.utils.instantiate(OmegaConf.load(CONF / "model" / f"{name}.yaml")))
+            ours[name] = hydra.utils.instantiate(OmegaConf.load(CONF / "model" / f"{name}.yaml"))
+            methods[name] = by_model(ours[name])
         elif name not in methods:
             known = ", ".join(sorted({*RIVALS, *models}))
             raise UserError(f"No method is called {name!r}.", f"methods= some of {known}.", USAGE)
@@ -51,15 +54,21 @@ def run(cfg: DictConfig) -> None:
     source = Path(cfg.input).expanduser() if cfg.input else speed.demo_film(folder)
     found = samples(source, cfg.layout, cfg.frames)
     lpips = perceptual_or_none() if cfg.lpips else None
-    results = evaluate(found, methods, rates, lpips, cfg.temporal, cfg.pictures, say)
-    text = markdown(results, command)
-    say("\n" + text)
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
+    results = evaluate(
+        found, methods, rates, lpips, cfg.temporal, cfg.pictures, say,
+        after=lambda so_far: None if len(found) == 1 else save(so_far, folder, command, settings, unfinished=True),
+    )  # fmt: skip
+    text = markdown(results, command)
+    say("\n" + text)
     for path in save(results, folder, command, settings)[:3]:
         say(f"  {path}")
+    page = Path(cfg.page).expanduser() if cfg.page else None
+    if page:
+        write_section(page, f"quality {source.stem}", f"Quality: {source.stem}", quality_section(results, command))
     if cfg.speed:
-        say("\n" + speed.report(folder, chosen, say))
+        say("\n" + speed.report(folder, ours, command, say, page, cfg.minutes))
 
 
 @hydra.main(config_path="conf", config_name="evaluate", version_base="1.3")

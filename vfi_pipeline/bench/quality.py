@@ -84,6 +84,7 @@ def evaluate(
     temporal: bool = True,
     keep_pictures: int = 20,
     say: Callable[[str], None] = log.info,
+    after: Callable[[Results], object] = lambda results: None,
 ) -> Results:
     """Rebuilds the dropped frames of every sample at every factor by every method.
 
@@ -95,6 +96,7 @@ def evaluate(
         temporal: whether to measure temporal consistency (the true film's flow is found once per clip).
         keep_pictures: how many clips get a picture in the report.
         say: takes one line per finished clip and factor.
+        after: is called with all that is known after each clip, to keep it.
 
     Raises:
         UserError: if nothing could be measured.
@@ -109,6 +111,7 @@ def evaluate(
             results.skipped.append(sample.name)
             continue
         _evaluate_one(sample, frames, methods, rates, perceptual, temporal, keep_pictures, say, results)
+        after(results)
     if not results.rows:
         raise UserError(
             "Nothing could be measured.", "name a folder of films or a data set's root: input=folder.", BAD_INPUT

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, Cell, crop, filmstrip
+from vfi_pipeline.bench.page import circumstances
 from vfi_pipeline.bench.quality import Picture, Results, Row
 
 
@@ -69,8 +70,17 @@ def markdown(results: Results, command: str) -> str:
 MOST_ROWS = 50
 
 
-def save(results: Results, folder: Path, command: str, settings: dict) -> list[Path]:
-    """Writes ``results.json``, ``results.md``, ``results.html`` and ``pictures/``; returns the files' paths."""
+def quality_section(results: Results, command: str) -> str:
+    """The tables for BENCHMARKS.md: headings one level lower, and what they were made on."""
+    words = markdown(results, command).split("\n", 2)[2]
+    return f"{circumstances(command)}\n\n{words}".replace("\n## ", "\n### ")
+
+
+def save(results: Results, folder: Path, command: str, settings: dict, unfinished: bool = False) -> list[Path]:
+    """Writes ``results.json``, ``results.md``, ``results.html`` and ``pictures/``; returns the files' paths.
+
+    ``unfinished``: only the JSON, which says so; for a run that is still going on.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         "command": command,
@@ -82,7 +92,11 @@ def save(results: Results, folder: Path, command: str, settings: dict) -> list[P
         "frames": {f"{row.clip} {row.rate}x {row.method}": row.frames for row in results.rows},
         "truth_warp_error": results.truth,
         "skipped": results.skipped,
+        **({"unfinished": True} if unfinished else {}),
     }
+    if unfinished:
+        (folder / "results.json").write_text(_json(record), encoding="utf-8")
+        return [folder / "results.json"]
     text = markdown(results, command)
     strips = [(f"{p.clip}_{p.rate}x", _strip(p)) for p in results.pictures]
     pictures = []

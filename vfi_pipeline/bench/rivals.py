@@ -170,9 +170,7 @@ def minterpolate(rgb_input: bool = False) -> Method:
         source = ffmpeg.raw_input(name, *size, 25).video
         if not rgb_input:
             source = _tagged(source, frames[0].colour)
-        made = source.filter(
-            "minterpolate", fps=25 * factor, mi_mode="mci", mc_mode="aobmc", me_mode="bidir", vsbmc=1, scd="none"
-        )
+        made = source.filter("minterpolate", fps=25 * factor, **MINTERPOLATE)
         spec = made.output("pipe:1", f="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
         begin = time.perf_counter()
         pictures = _pictures(ffmpeg.run(spec, "running minterpolate", stdin=data).stdout, size)
@@ -187,6 +185,19 @@ def minterpolate(rgb_input: bool = False) -> Method:
 
     return make
 
+
+def minterpolate_filter(frames: Sequence[Frame], factor: int, filtered: bool = True) -> None:
+    """ffmpeg reads the frames, filters them (or not), and forgets them: to be timed by the caller."""
+    first = frames[0]
+    stream = ffmpeg.raw_input(first.format.name, first.width, first.height, 25).video
+    if filtered:
+        stream = stream.filter("minterpolate", fps=25 * factor, **MINTERPOLATE)
+    data = _bytes([*frames, frames[-1], frames[-1]])  # it holds back two frames
+    ffmpeg.run(stream.output("-", f="null"), "running minterpolate", stdin=data)
+
+
+MINTERPOLATE = {"mi_mode": "mci", "mc_mode": "aobmc", "me_mode": "bidir", "vsbmc": 1, "scd": "none"}
+"""Its best settings; with its own detection of cuts it repeats frames where motion is large."""
 
 RIVALS: dict[str, Callable[[], Method]] = {
     "blend": lambda: by_pair(blend),
