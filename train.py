@@ -40,12 +40,15 @@ def run(cfg: DictConfig) -> float | None:
         trainer = instantiate(cfg.trainer, **parts, _convert_="all")
     except Exception as error:
         raise explain(error) from error
-    metrics = train(trainer, module, data, config, Path(cfg.run_dir), resume, cfg.name, cfg.test, settings)
+    try:
+        metrics = train(trainer, module, data, config, Path(cfg.run_dir), resume, cfg.name, cfg.test, settings)
+    except Exception as error:
+        raise explain(error, running=True) from error
     return metrics.get((cfg.monitor or "").replace("val/", "test/"))
 
 
 def complete(cfg: DictConfig) -> None:
-    """Puts toy data where ``debug=fdr`` finds none; UserError that names what else is missing."""
+    """Puts toy data where ``debug=fdr`` finds none; UserError that names what else is missing, or cannot be."""
     if cfg.toy and OmegaConf.missing_keys(cfg.data):
         log.info("toy data stand in for data: %s", ", ".join(sorted(OmegaConf.missing_keys(cfg.data))))
         cfg.data = cfg.toy
@@ -53,6 +56,11 @@ def complete(cfg: DictConfig) -> None:
     if missing:
         words = " ".join(f"{key}=..." for key in missing)
         raise UserError(f"{', '.join(missing)} is not given.", f"python train.py {words}")
+    for key in ("steps", "validate_every", "checkpoint_every"):
+        if not isinstance(cfg[key], int) or cfg[key] < 1:
+            raise UserError(f"{key}={cfg[key]} is not a number of steps.", f"{key}= a whole number, 1 or more.")
+    if cfg.mode not in ("min", "max"):
+        raise UserError(f"mode={cfg.mode} is neither of the two.", "mode=max if more of monitor is better, or mode=min.")
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")

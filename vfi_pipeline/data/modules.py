@@ -46,6 +46,9 @@ class Batches(pl.LightningDataModule):
 
     def __init__(self, batch_size: int = 8, steps: int = 1000, workers: int = 0, seed: int = 0) -> None:
         super().__init__()
+        for name, value, least in (("batch_size", batch_size, 1), ("steps", steps, 1), ("workers", workers, 0)):
+            if not isinstance(value, int) or value < least:
+                raise UserError(f"data.{name}={value} cannot be.", f"data.{name}= a whole number, {least} or more.")
         self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
         self._sets: dict[str, Dataset] = {}
 

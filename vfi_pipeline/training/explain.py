@@ -1,28 +1,87 @@
-"""What a mistake in the configuration means to the user; and quiet about what means nothing to them."""
+"""What a failure means to the user, where they can act on it; and quiet about what means nothing to them."""
 
 from __future__ import annotations
 
 import logging
+import re
+import traceback
 import warnings
+from pathlib import Path
 
-from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
+import torch
+
+from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, USAGE, UserError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+# Who else writes a ValueError for the reader, about a value that the configuration handed through.
+LIBRARIES = ("torch/optim/", "torch/utils/data/dataloader", "torch/nn/modules/", "pytorch_lightning/", "lightning_fabric/")
+GUIDE = "See python train.py --cfg job for the values, docs/training-guide.md for what they mean."
 
 
-def explain(error: Exception) -> Exception:
+def explain(error: Exception, running: bool = False) -> Exception:
     """The cause in words, where someone wrote it for a reader; otherwise the error itself: a fault of the program.
 
-    Instantiators wrap what a class raised; its own words are further down the chain of causes.
+    Args:
+        running: False while the configuration is being built, when any ValueError or TypeError comes of a value in it.
+            Later only those count that were raised on purpose, by this package or about a value handed through.
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, UserError):
-            return cause
-        if type(cause) in (ValueError, TypeError):
-            return UserError(first_line(cause), "See train.py --help and docs/training-guide.md.", USAGE)
-        if type(cause).__name__ == "MisconfigurationException":
-            return UserError(first_line(cause), "Choose trainer=cpu, gpu, ddp or ddp_sim.", ENVIRONMENT)
+        found = _explained(cause, running)
+        if found is not None:
+            return found
+        # Instantiators wrap what a class raised; its own words are further down the chain of causes.
         cause = cause.__cause__ or cause.__context__
     return error
+
+
+def _explained(cause: BaseException, running: bool) -> UserError | None:
+    text = str(cause)
+    if isinstance(cause, UserError):
+        return cause
+    if isinstance(cause, torch.OutOfMemoryError):
+        return UserError(
+            f"The GPU's memory is full: {first_line(cause)}.",
+            "Lower data.batch_size (and raise trainer.accumulate_grad_batches), data.crop, or net.solver.adjoint=true.",
+            ENVIRONMENT,
+        )
+    if text.startswith("Caught ") and "in DataLoader worker process" in text:
+        return _from_worker(text)
+    if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
+        remedy = "Most often memory is full: lower data.workers or data.batch_size; data.workers=0 shows the cause."
+        return UserError(f"A loader process died: {first_line(cause)}.", remedy, ENVIRONMENT)
+    # ModelCheckpoint's words, and EarlyStopping's.
+    missing = re.search(r"monitor='([^']*)'.*could not find|conditioned on metric `([^`]*)` which is not", text)
+    if missing:
+        name = missing[1] or missing[2]
+        known = sorted(set(re.findall(r"val/[a-z0-9_/]+", text)) - {name})
+        return UserError(f"No metric is called {name}.", f"monitor= one of {', '.join(known)}.", USAGE)
+    if "not supported for manual optimization" in text:
+        return UserError(f"{first_line(cause)}.", "training.clip= and training.accumulate= do that for WGAN-GP.", USAGE)
+    if type(cause).__name__ == "MisconfigurationException":
+        return UserError(f"{first_line(cause)}.", f"trainer=cpu, gpu, ddp or ddp_sim. {GUIDE}", ENVIRONMENT)
+    if type(cause) in (ValueError, TypeError) and (not running or _raised_for_a_reader(cause)):
+        return UserError(f"{first_line(cause)}.", GUIDE, USAGE)
+    return None
+
+
+def _raised_for_a_reader(cause: BaseException) -> bool:
+    """Whether a ``raise`` of this package or of ``LIBRARIES`` made it: not, say, a wrong cast deep inside."""
+    frames = traceback.extract_tb(cause.__traceback__)
+    if type(cause) is not ValueError or not frames:
+        return False
+    last = Path(frames[-1].filename)
+    ours = PACKAGE in last.parents and (frames[-1].line or "").lstrip().startswith("raise ")
+    return ours or any(library in last.as_posix() for library in LIBRARIES)
+
+
+def _from_worker(text: str) -> UserError | None:
+    """What a loader process raised: it arrives as a traceback in the text of another error."""
+    found = re.search(r"^(?:vfi_pipeline\.errors\.)?(UserError|ValueError): (.*)", text, re.MULTILINE | re.DOTALL)
+    if found is None or (found[1] == "ValueError" and "vfi_pipeline" not in text):
+        return None
+    problem, _, remedy = found[2].strip().partition("\n  Try: ")
+    return UserError(problem.splitlines()[0], remedy or GUIDE, BAD_INPUT if found[1] == "UserError" else USAGE)
 
 
 def first_line(error: BaseException) -> str:
@@ -33,7 +92,12 @@ def first_line(error: BaseException) -> str:
 
 def quiet() -> None:
     """Silences what Lightning says of itself; its warnings about real trouble stay."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda", "lightning.fabric"):
+    for name in (
+        "pytorch_lightning.utilities.rank_zero",
+        "pytorch_lightning.accelerators.cuda",
+        "pytorch_lightning.trainer.connectors.checkpoint_connector",
+        "lightning.fabric",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     for text in (
         ".*does not have many workers.*",

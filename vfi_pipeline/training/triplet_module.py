@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vfi_pipeline.data.batch import Triplet
+from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import folding
 from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
 from vfi_pipeline.metrics import psnr, ssim
@@ -69,6 +70,7 @@ class TripletModule(pl.LightningModule):
 
     def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
         motion, terms = self._terms(batch)
+        refuse_divergence(terms["total"], self.global_step)
         self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()})
         self.log_dict({f"train/{name}": value for name, value in facts_of(motion).items()})
         return terms["total"]
@@ -125,6 +127,18 @@ class TripletModule(pl.LightningModule):
         if network is not None:
             found["lpips"] = network.to(made.device)(made, true)
         return found
+
+
+def refuse_divergence(loss: Tensor, step: int) -> None:
+    """UserError if the loss is no finite number. A GPU is asked seldom: the answer makes it wait.
+
+    On a CPU every step counts: the gradient of a lookup at NaN reads memory at random (torch's ``grid_sample``).
+    """
+    if (loss.device.type == "cpu" or step % 50 == 0) and not bool(torch.isfinite(loss.detach())):
+        raise UserError(
+            f"Training diverged: the loss at step {step} is {float(loss.detach())}.",
+            "Lower optimizer.lr, or raise scheduler.warmup, and start again.",
+        )
 
 
 def facts_of(motion: Motion) -> dict[str, float | Tensor]:
