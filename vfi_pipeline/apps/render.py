@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 16
+"""Frames whose maps are solved for together."""
+
 PREVIEW_S = 1.0
 """Seconds between two states of the preview file."""
 
@@ -126,6 +129,14 @@ def _judged(animation: PairAnimation) -> _Told:
     return told
 
 
+def _announce(animation: PairAnimation, gap: int, coming: Sequence[int | tuple[int, float]]) -> None:
+    """Tells an animation that can prepare itself (``expect``) which of its times come next."""
+    expect = getattr(animation, "expect", None)
+    times = [what[1] for what in coming if not isinstance(what, int) and what[0] == gap]
+    if expect is not None and all(0 <= t <= 1 for t in times):
+        expect(times)
+
+
 class Studio:
     """Solves the gaps, one at a time, and makes the frames of an animation."""
 
@@ -171,9 +182,10 @@ class Studio:
         for segment in todo:
             facts = Statistics()
             seen: set[int] = set()
+            slots = list(plan.timeline.slots(segment.start, segment.stop))
+            shown = [self.place(slot) for slot in slots]
             with open_segment(segment) as writer:
-                for slot in plan.timeline.slots(segment.start, segment.stop):
-                    what = self.place(slot)
+                for index, (slot, what) in enumerate(zip(slots, shown)):
                     if isinstance(what, int):
                         frame, made = self.key(what), False
                         facts.copied += 1
@@ -183,6 +195,8 @@ class Studio:
                         if gap not in seen:
                             seen.add(gap)
                             self._count(gap, facts)
+                        if index % AT_ONCE == 0 or shown[index - 1] != what and isinstance(shown[index - 1], int):
+                            _announce(animation, gap, shown[index : index - index % AT_ONCE + AT_ONCE])
                         frame, made = self._frame(animation, t), True
                         facts.made += 1
                     writer.write(replace(frame, time=slot.time))

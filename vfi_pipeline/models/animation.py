@@ -102,6 +102,21 @@ class MotionAnimation:
 
     def __init__(self, motion: PairMotion, first: Tensor, last: Tensor) -> None:
         self.motion, self.first, self.last = motion, first, last
+        self._ahead: dict[float, Inbetween] = {}
+
+    @torch.no_grad()
+    def expect(self, times: Sequence[float]) -> None:
+        """Solves for ``times`` at once, because they will be asked for: one solve instead of many."""
+        wanted = sorted({self._at(float(t)) for t in times})
+        self._ahead = dict(zip(wanted, self.motion.at(wanted))) if wanted else {}
+
+    def _at(self, t: float) -> float:
+        """The motion's own time."""
+        return t
+
+    def _moved(self, t: float) -> Inbetween:
+        t = self._at(float(t))
+        return self._ahead[t] if t in self._ahead else self.motion.at([t])[0]
 
     @torch.no_grad()
     def frame(self, t: float) -> Tensor:
@@ -116,7 +131,7 @@ class MotionAnimation:
 
     @torch.no_grad()
     def maps(self, t: float) -> Inbetween:
-        (maps,) = self.motion.at([float(t)])
+        maps = self._moved(t)
         if 0 <= t <= 1:
             return maps
         # Beyond an end only the picture at that end is shown: the other one's weight would be negative.
@@ -262,6 +277,9 @@ class PictureAnimation(MotionAnimation):
         super().__init__(motion, picture, picture)
         self.backward = backward
 
+    def _at(self, t: float) -> float:
+        return -t if self.backward else t
+
     @torch.no_grad()
     def frame(self, t: float) -> Tensor:
         return self.first if t == 0 else pulled(self.first, self.maps(t).there)
@@ -272,7 +290,7 @@ class PictureAnimation(MotionAnimation):
 
     @torch.no_grad()
     def maps(self, t: float) -> Inbetween:
-        (maps,) = self.motion.at([-float(t) if self.backward else float(t)])
+        maps = self._moved(t)
         return Inbetween(float(t), maps.there, torch.zeros_like(maps.there), torch.ones_like(maps.share))
 
     @torch.no_grad()
