@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint
 from vfi_pipeline.jobs.journal import (
@@ -25,15 +27,15 @@ from vfi_pipeline.jobs.journal import (
     write_durably,
 )
 from vfi_pipeline.jobs.lock import Lock
-from vfi_pipeline.jobs.method import Method, resolve_device
+from vfi_pipeline.jobs.method import LEAN, LEANEST, Method, resolve_device
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.pipeline import Pipeline
+from vfi_pipeline.jobs.pipeline import MOST_QUEUED, Pipeline
 from vfi_pipeline.jobs.plan import Plan, Segment
-from vfi_pipeline.jobs.prepare import fingerprint
+from vfi_pipeline.jobs.prepare import fingerprint, input_fingerprint
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.report import facts_of, made_lines, stage_facts, stage_lines, totals
 from vfi_pipeline.jobs.sources import Film
-from vfi_pipeline.jobs.space import check_space, environment_error, memory_error
+from vfi_pipeline.jobs.space import check_space, environment_error, gone, is_memory_error, memory_error
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import assemble as joining
 from vfi_pipeline.media import reader
@@ -85,7 +87,8 @@ def work(
     """
     make = make or _run
     if options.benchmark:
-        return _benchmark(plan, film, options, method, make)
+        with _explained(plan, film):
+            return _benchmark(plan, film, options, method, make)
     for fate in plan.streams.lost:
         log.warning(
             "%s is left out: %s %s", fate.label or fate.kind, fate.why, f"({fate.remedy})" if fate.remedy else ""
@@ -96,30 +99,45 @@ def work(
     folder = work_folder(plan.target)
     if not folder.exists() and not options.overwrite:
         names.refuse_overwriting(plan.target)
-    facts = fingerprint(plan, film, options, method)
-    with Lock(folder):
-        journal = None
-        try:
-            journal = open_journal(folder, facts, command, options.resume)
-            if not options.overwrite and not journal.publishing:
-                names.refuse_overwriting(plan.target)
-            _forget_damaged(journal, folder, plan)
-            if options.check_space:
-                check_space(plan, journal)
-            _make_segments(plan, film, options, method, journal, folder, make)
-            outcome = _finish(plan, options, journal, folder)
-        except OSError as error:
-            raise environment_error(error, plan.target, film) from error
-        except (MemoryError, RuntimeError) as error:
-            told = memory_error(error, plan)
-            if told is None:
-                raise
-            raise told from error
-        finally:
-            # Kept after a failure, if there is anything in it to go on from.
-            if journal is not None and (journal.finished or not journal.done):
-                remove_folder(folder)
-    return outcome
+    with _explained(plan, film):
+        facts = fingerprint(plan, film, options, method)
+        with Lock(folder):
+            journal = None
+            try:
+                journal = open_journal(folder, facts, command, options.resume)
+                if not options.overwrite and not journal.publishing:
+                    names.refuse_overwriting(plan.target)
+                _forget_damaged(journal, folder, plan)
+                if options.check_space:
+                    check_space(plan, journal)
+                _make_segments(plan, film, options, method, journal, folder, make)
+                _refuse_changed_input(journal, film)
+                return _finish(plan, options, journal, folder)
+            finally:
+                # Kept after a failure, if there is anything in it to go on from.
+                if not (folder / "journal.json").exists() or (
+                    journal is not None and (journal.finished or not journal.done)
+                ):
+                    remove_folder(folder)
+
+
+@contextmanager
+def _explained(plan: Plan, film: Film) -> Iterator[None]:
+    """What the system refuses, and memory that runs out, told in a line."""
+    try:
+        yield
+    except UserError as error:
+        if all(file.exists() for file in film.files):
+            raise
+        # Whatever has failed for want of it, and however that part puts it.
+        raise gone(film) from error
+    except Exception as error:
+        told = memory_error(error, plan)
+        if told is None and isinstance(error, OSError):
+            told = environment_error(error, plan.target, film)
+        if told is None:
+            raise
+        raise told from error
 
 
 # ------------------------------------------------------------------------------------------------------- the steps
@@ -150,11 +168,36 @@ def _make_segments(
             segment.number, Done(frames, *_quick(path), cuts=sorted(set(statistics.cuts)), facts=facts_of(statistics))
         )
 
-    try:
-        make(plan, options, method, todo, open_segment, finished, progress)
-    finally:
-        progress.clear()
+    while todo:
+        short: str | None = None
+        try:
+            make(plan, options, method, todo, open_segment, finished, progress)
+        except Exception as error:
+            # Only the message is kept: the error's frames hold on to the pictures that filled the memory.
+            if not is_memory_error(error) or method.lean >= LEANEST:
+                raise
+            short = str(error).strip().partition("\n")[0]
+        finally:
+            progress.clear()
+        todo = [segment for segment in todo if segment.number not in journal.done]
+        if short is not None:
+            method = method.leaner()
+            log.warning("%s: the memory ran out (%s): going on with %s.", film.label, short, LEAN[method.lean])
+            gc.collect()
+            progress = Progress(film.label, plan.timeline.count, sum(done.frames for done in journal.done.values()))
     log.info("%s: %d frames made at %.2f per second.", film.label, progress.made, progress.made_per_second)
+
+
+def _refuse_changed_input(journal: Journal, film: Film) -> None:
+    """UserError if the input is not what it was when the work began: sound and pictures would be of two films."""
+    now = {f"input.{key}": value for key, value in input_fingerprint(film).items()}
+    changed = [key for key, value in now.items() if journal.fingerprint.get(key) != value]
+    if changed:
+        raise UserError(
+            f"{film.label} was changed while the work went on ({', '.join(changed)}).",
+            "the same command with the input of before, or resume=false to start anew.",
+            BAD_INPUT,
+        )
 
 
 def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: MakeFrames) -> Outcome:
@@ -200,13 +243,14 @@ def _run(
     settings = stream.Options(
         scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
         dedup=options.dedup, mask=_mask(options.mask), max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
+        at_once=1 if method.lean else stream.AT_ONCE,
     )  # fmt: skip
     times = plan.timeline.times
 
     def open_frames(start: int) -> AbstractContextManager[Iterator[tuple[int, Frame]]]:
         return reader.read_numbered(
             plan.info, start, None, options.deinterlace,
-            allow_damaged=options.allow_damaged, max_pixels=options.max_pixels,
+            allow_damaged=options.allow_damaged, max_pixels=options.max_pixels, threads=1 if method.lean else None,
         )  # fmt: skip
 
     def compute(segment: Segment, frames: Iterator[tuple[int, Frame]]) -> Iterator[tuple[Frame, bool]]:
@@ -216,7 +260,8 @@ def _run(
             yield output.frame, output.made
 
     Pipeline(
-        open_frames, compute, lambda segment: statistics.pop(segment.number), open_segment, finished, progress.add
+        open_frames, compute, lambda segment: statistics.pop(segment.number), open_segment, finished, progress.add,
+        most_frames=2 if method.lean else MOST_QUEUED,
     ).run([part.within(stream.CONTEXT_BEFORE, stream.CONTEXT_AFTER, len(times)) for part in todo])
 
 

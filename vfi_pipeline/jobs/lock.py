@@ -58,10 +58,18 @@ class Lock:
             except FileNotFoundError:
                 pass
             self._file.close()  # the holder before us removed the file that we now have locked: take the new one
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
+        try:
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(f"pid {os.getpid()} on {socket.gethostname()}")
+            self._file.flush()
+        except OSError as error:
+            self._withdraw()
+            raise UserError(
+                f"Nothing can be written in {folder.parent} ({error.strerror}).",
+                "free some space, or output= in another folder.",
+                ENVIRONMENT,
+            ) from error
 
     def _acquire(self) -> bool:
         try:
@@ -71,6 +79,19 @@ class Lock:
         except OSError as error:
             log.warning("This file system has no locks (%s): start no second run for the same output.", error.strerror)
         return True
+
+    def _withdraw(self) -> None:
+        """Gives the lock back and takes the folder along, if there is nothing else in it."""
+        try:
+            if os.listdir(self.path.parent) == [self.path.name]:
+                self.path.unlink()
+                self.path.parent.rmdir()
+        except OSError as error:
+            log.debug("%s stays behind: %s", self.path.parent, error)
+        try:
+            self._file.close()
+        except OSError:
+            pass  # what could not be written is not written now either
 
     def release(self) -> None:
         """Gives the lock back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -20,16 +20,37 @@ if TYPE_CHECKING:
     from vfi_pipeline.models.motion import MotionModel
 
 
+LEAN = (
+    "everything",
+    "short queues and one decoder",
+    "short queues, and the motion looked for in pictures of half the size",
+    "short queues, and the motion looked for in pictures of a quarter of the size",
+)
+"""What ``Method.lean`` stands for: how a job steps down when its memory runs out."""
+
+LEANEST = len(LEAN) - 1
+
+
 @dataclass(frozen=True)
 class Method:
     """The motion model of a job: how to build it, and all that changes its pictures, for the fingerprint.
 
-    ``build`` loads torch and the weights, so it is called only when frames are to be made.
+    ``make(share)`` loads torch and the weights, so it is called only when frames are to be made; ``share`` is of the
+    size of the pictures in which the motion is looked for. ``lean`` is a place in ``LEAN``.
     """
 
     name: str
-    build: Callable[[], MotionModel]
+    make: Callable[[float], MotionModel]
     settings: Mapping[str, str] = field(default_factory=dict)
+    lean: int = 0
+
+    def build(self) -> MotionModel:
+        """The model, as lean as it has to be."""
+        return self.make(0.5 ** max(0, self.lean - 1))
+
+    def leaner(self) -> Method:
+        """The same, with less memory."""
+        return replace(self, lean=self.lean + 1)
 
 
 def choose_method(
@@ -71,11 +92,14 @@ def choose_method(
     if weights:
         described["weights"] = content_hash(weights)
 
-    def build() -> Any:
-        if "device" in plain:
-            plain["device"] = resolve_device(options.device)
+    def make(share: float) -> Any:
+        chosen = dict(plain)
+        if "device" in chosen:
+            chosen["device"] = resolve_device(options.device)
+        if share != 1 and chosen.get("guide_span"):
+            chosen["guide_span"] = max(32, round(chosen["guide_span"] * share))
         try:
-            return instantiate(plain)
+            return instantiate(chosen)
         except Exception as error:  # Hydra wraps what the model's own code raises
             cause = error.__cause__ or error
             if isinstance(cause, UserError):
@@ -84,7 +108,7 @@ def choose_method(
                 raise UserError(f"model={name} refuses its settings: {cause}", "another value.") from error
             raise
 
-    return Method(name, build, described)
+    return Method(name, make, described)
 
 
 def resolve_device(text: str) -> str:

@@ -17,6 +17,9 @@ from vfi_pipeline.jobs.plan import Segment
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.writer import FrameWriter
 
+MOST_QUEUED = 16
+"""Frames in each of the two queues at most; of large ones as many as go into ``_QUEUE_BYTES``, two at least."""
+
 _QUEUE_BYTES = 192 << 20
 _POLL_S = 0.2
 
@@ -34,16 +37,14 @@ class _Stopped(BaseException):
 class _Channel:
     """A queue bounded in frames and bytes whose two ends both notice a stop."""
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop, self._queue = stop, queue.Queue[Any]()
+    def __init__(self, stop: threading.Event, most: int = MOST_QUEUED) -> None:
+        self._stop, self._most, self._queue = stop, most, queue.Queue[Any]()
         self._room: threading.Semaphore | None = None
-        self._frames = 0
 
     def put(self, item: Any, size: int = 0) -> None:
         """Waits for room; ``size`` is the bytes of the first frame, which decide how many frames fit."""
         if size and self._room is None:
-            self._frames = max(2, min(16, _QUEUE_BYTES // size))
-            self._room = threading.Semaphore(self._frames)
+            self._room = threading.Semaphore(max(2, min(self._most, _QUEUE_BYTES // size)))
         if size and self._room is not None:
             while not self._room.acquire(timeout=_POLL_S):
                 if self._stop.is_set():
@@ -86,7 +87,7 @@ class Pipeline:
     Attributes are callbacks: ``open_frames`` gives source frames; ``compute(segment, frames)`` yields (frame, made) for
     the segment's output, and ``note(segment)`` what is to be noted of it afterwards; ``open_writer(segment)`` is the
     writer; ``finished(segment, frames, note)`` is called in the encoding thread after the writer has closed,
-    ``wrote(made)`` after each frame.
+    ``wrote(made)`` after each frame. ``most_frames`` wait in each queue at most.
     """
 
     def __init__(
@@ -97,9 +98,11 @@ class Pipeline:
         open_writer: Callable[[Segment], AbstractContextManager[FrameWriter]],
         finished: Callable[[Segment, int, Any], None],
         wrote: Callable[[bool], None],
+        most_frames: int = MOST_QUEUED,
     ) -> None:
         self._open_frames, self._compute, self._note = open_frames, compute, note
         self._open_writer, self._finished, self._wrote = open_writer, finished, wrote
+        self._most = most_frames
         self._stop = threading.Event()
         self._failures: list[BaseException] = []
 
@@ -110,9 +113,10 @@ class Pipeline:
             The first exception of any of the three threads. All have ended by then, or will within seconds.
         """
         todo = list(segments)
-        decoded, computed = _Channel(self._stop), _Channel(self._stop)
+        decoded, computed = _Channel(self._stop, self._most), _Channel(self._stop, self._most)
         decoder = threading.Thread(target=self._guard, args=(self._decode, todo, decoded), name="decode", daemon=True)
         encoder = threading.Thread(target=self._guard, args=(self._encode, todo, computed), name="encode", daemon=True)
+        patience = 60.0  # who goes on after an error wants no second writer
         decoder.start()
         encoder.start()
         try:
@@ -125,9 +129,12 @@ class Pipeline:
                 encoder.join(_POLL_S)
         except _Stopped:
             pass
+        except BaseException:
+            patience = 4.0  # the user waits
+            raise
         finally:
             self._stop.set()
-            deadline = time.monotonic() + 4
+            deadline = time.monotonic() + patience
             for thread in (encoder, decoder):
                 thread.join(max(0.0, deadline - time.monotonic()))
         if self._failures:

@@ -81,11 +81,15 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     )
 
 
+def input_fingerprint(film: Film) -> dict[str, str]:
+    """What tells the film's files from other or changed ones."""
+    return files_fingerprint(film.images) if film.images else file_fingerprint(film.path)
+
+
 def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dict[str, str]:
     """All that decides what the segments hold: input, settings, model, weights, versions."""
     info = plan.info
-    content = files_fingerprint(film.images) if film.images else file_fingerprint(film.path)
-    facts: dict[str, Any] = {f"input.{key}": value for key, value in content.items()}
+    facts: dict[str, Any] = {f"input.{key}": value for key, value in input_fingerprint(film).items()}
     facts |= {
         "tool": vfi_pipeline.__version__,
         "ffmpeg": ffmpeg.version(),
@@ -103,11 +107,11 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "scene_threshold": options.scene_threshold if plan.cuts is None else "-",
         "cut": options.cut,
         "dedup": options.dedup,
+        "max_gap": plan.max_gap_s,
         "mask": content_hash(Path(options.mask)) if options.mask else "none",
         "codec": plan.encoding.encoder,
         "pix_fmt": plan.encoding.pixel_format,
         "container": plan.encoding.muxer,
-        "max_gap": plan.max_gap_s,
         "model": method.name,
         "scale": options.scale,
         "precision": options.precision,

@@ -36,7 +36,7 @@ def free_bytes(folder: Path) -> int | None:
 
 def environment_error(error: OSError, target: Path, film: Film) -> UserError:
     if not all(file.exists() for file in film.files):
-        return UserError(f"{film.label} is gone.", "put it back, then the same command again.", BAD_INPUT)
+        return gone(film)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"The disk of {target.parent} is full.", "free some space, then the same command again.", ENVIRONMENT
@@ -48,10 +48,30 @@ def environment_error(error: OSError, target: Path, film: Film) -> UserError:
     )  # fmt: skip
 
 
-def memory_error(error: BaseException, plan: Plan) -> UserError | None:
-    """The message if ``error`` says that memory has run out (ours, or a GPU's by way of torch), else None."""
+def gone(film: Film) -> UserError:
+    return UserError(f"{film.label} is gone.", "put it back, then the same command again.", BAD_INPUT)
+
+
+# torch (GPU, CPU), C++, OpenCV and the system, in this order.
+_STARVED = (
+    "out of memory", "can't allocate memory", "bad_alloc", "insufficient memory", "cannot allocate memory",
+    "can't start new thread",
+)  # fmt: skip
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether ``error`` says that memory has run out: ours, a GPU's, or that of an ffmpeg that we started."""
+    if isinstance(error, UserError):
+        return error.code == ENVIRONMENT and "cannot allocate memory" in str(error).lower()
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     text = str(error).lower()
-    if not (isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text):
+    return isinstance(error, MemoryError) or any(sign in text for sign in _STARVED)
+
+
+def memory_error(error: BaseException, plan: Plan) -> UserError | None:
+    """The message if ``error`` says that memory has run out, else None."""
+    if not is_memory_error(error):
         return None
     video = plan.info.video
     return UserError(

@@ -91,7 +91,7 @@ def read_numbered(
         return
     reader = _FilmReader(info, found, deinterlace, allow_damaged, threads or min(8, os.cpu_count() or 1), max_pixels)
     try:
-        yield reader.frames(first, stop)
+        yield _plain(reader.frames(first, stop), info, "deinterlaced" if deinterlace else "decoded")
     finally:
         reader.close()
 
@@ -317,6 +317,20 @@ def _bwdif(picture: av.VideoFrame, only: str) -> av.filter.Graph:
     same.link_to(sink)
     graph.configure()
     return graph
+
+
+def _plain(frames: Iterator[tuple[int, Frame]], info: SourceInfo, doing: str) -> Iterator[tuple[int, Frame]]:
+    """``frames``, and what ffmpeg's libraries raise as an error that names the file; lack of memory stays that."""
+    try:
+        yield from frames
+    except av.error.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise MemoryError(str(error)) from error
+        raise UserError(
+            f"{info.path} cannot be {doing}: {error.strerror or error}.",
+            "convert it to another format first.",
+            BAD_INPUT,
+        ) from error
 
 
 def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:

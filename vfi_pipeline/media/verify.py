@@ -6,7 +6,7 @@ import logging
 import re
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -192,7 +192,8 @@ def _check_film(path: Path, expected: Expectation, quick: bool) -> tuple[list[st
     wrong += _check_picture(info.video, expected)
     wrong += _check_streams(info, expected, stamps.pts[0] * stamps.tick)
     wrong += [] if wrong else _check_tracks(path, info, expected, stamps.pts[0] * stamps.tick)
-    decoded = _decode_ends(path, stamps.keys) if quick else _decode_all(path)
+    foreign = {stream.codec for stream in info.others} - {info.video.codec}
+    decoded = _decode_ends(path, stamps.keys) if quick else _decode_all(path, foreign)
     if not quick and decoded != expected.frames and expected.finish == "copy":
         wrong.append(f"{decoded} frames can be decoded, {expected.frames} were planned")
     return wrong, Verified(len(stamps.pts), stamps.length(expected.rate), len(info.others))
@@ -357,10 +358,14 @@ def _kin(codec: str) -> str:
 # ------------------------------------------------------------------------------------------------------------ decoding
 
 
-def _decode_all(path: Path) -> int:
+def _decode_all(path: Path, foreign: Collection[str] = ()) -> int:
     """Decode every picture with ffmpeg's own program and count them; UserError with its first complaint.
 
-    Its decoders conceal damage and say so in the log only; the file is fresh, so anything that they say is damage.
+    Its decoders conceal damage and say so in the log only; the film is fresh, so anything that they say is damage.
+
+    Args:
+        foreign: codecs of other streams. ffmpeg looks into a cover before it starts; one that came with the source
+            damaged is copied damaged.
     """
     command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-err_detect", "crccheck+bitstream+buffer"]
     command += ["-protocol_whitelist", ffmpeg.PROTOCOLS, "-i", ffmpeg.file_url(path), "-map", "0:v:0"]
@@ -368,7 +373,8 @@ def _decode_all(path: Path) -> int:
     done = ffmpeg.run(command, f"checking {path.name}")
     # Demuxers remark on streams that are not decoded here; decoders sign with their codec, vist or dec.
     demuxers = ("[in#", "[mov,", "[matroska", "[mpegts", "[nut", "[gif", "[apng")
-    said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(demuxers)]
+    others = (*demuxers, *(f"[{codec} @" for codec in foreign))
+    said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(others)]
     if said:
         raise UserError(f"it does not decode cleanly: {said[0]}", "", ENVIRONMENT)
     counts = re.findall(rb"^frame=\s*(\d+)", done.stdout, re.MULTILINE)
