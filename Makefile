@@ -18,11 +18,11 @@ UV_TORCH := $(if $(filter-out default,$(TORCH)),--torch-backend=$(TORCH)) \
 # One empty file says what was installed: named by the requirements' checksum and the build of torch.
 STAMP := .venv/installed-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)-$(TORCH)
 
-.PHONY: help setup demo test check goldens bench clean
+.PHONY: help setup demo test check fuzz goldens bench bench-large clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | while IFS=$$'\t' read -r name what; do \
-	  printf '  make %-9s %s\n' "$$name" "$$what"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | while IFS=$$'\t' read -r name what; do \
+	  printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 setup: $(STAMP) ## make .venv and install the pinned requirements (TORCH=cpu: the small build)
 
@@ -54,12 +54,18 @@ check: setup ## lint, types and the fast tests: before every commit
 	@$(PY) -m mypy
 	@$(PY) -m pytest -m 'not slow and not gpu'
 
+fuzz: setup ## 2,000 broken files through the command (make test runs 200): FUZZ=20000 for more
+	@VFI_FUZZ_CASES=$(or $(FUZZ),2000) VFI_FUZZ_JOBS=$$(getconf _NPROCESSORS_ONLN) $(PY) -m pytest -q -s tests/fuzz
+
 goldens: setup ## remake the small facts in tests/goldens
 	@VFI_REMAKE_GOLDENS=1 $(PY) -m pytest -q tests/test_goldens.py
 
 bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.md: 15 min of a quiet machine
 	@$(PY) evaluate.py speed=true output=outputs/bench page=BENCHMARKS.md \
 	  methods=[flow,fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),input=$(BENCH_CLIPS) rates=[2,8])
+
+bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
+	@$(PY) -m vfi_pipeline.bench.large
 
 clean: ## delete caches and outputs; keeps .venv
 	rm -rf outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis

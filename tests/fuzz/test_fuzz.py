@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mutations
@@ -21,6 +23,8 @@ from vfi_pipeline.errors import BAD_INPUT, DONE, USAGE
 
 CASES = int(os.environ.get("VFI_FUZZ_CASES", "200"))
 ONLY = [int(number) for number in os.environ.get("VFI_FUZZ_ONLY", "").split(",") if number]
+JOBS = int(os.environ.get("VFI_FUZZ_JOBS", "1"))
+ROOT = Path(__file__).resolve().parents[2]
 RSS_MB = 900
 """Resident memory of a case, of which torch takes 400 before it begins."""
 
@@ -32,32 +36,49 @@ def test_broken_files_end_in_a_film_or_in_two_plain_lines(tmp_path):
     (tmp_path / "sound").mkdir()
     films = mutations.seeds(tmp_path / "sound")
     program = [sys.executable, str(Path(__file__).with_name("worker.py")), str(tmp_path / "sound" / "plain.mp4")]
-    worker = subprocess.Popen(
-        program, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    idle: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
+    workers = []
+    for _ in range(JOBS):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        started = subprocess.Popen(
+            program, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=ROOT
+        )
+        workers.append(started)
+        idle.put(started)
+
+    def one(number: int) -> tuple[dict, str | None, str]:
+        """What became of a case: its facts, what is wrong with it, what it said."""
+        case, folder, worker = mutations.case(films, number), tmp_path / f"case{number}", idle.get()
+        try:
+            facts = run(worker, folder, case)
+        finally:
+            idle.put(worker)
+        said = (folder / "stderr.txt").read_text(errors="replace").split("error: ")[-1][:100]
+        complaints = check(folder, case, facts)
+        told = complaints and f"case {number}, {case.how} of {case.name}, {case.options}: {complaints}"
+        told = f"{told} ({keep(folder, number)})" if complaints else None
+        shutil.rmtree(folder)
+        return facts, told, said
+
     wrong: list[str] = []
     codes: Counter[int] = Counter()
     said: Counter[str] = Counter()
     seconds, slowest, largest = 0.0, 0.0, 0.0
-    with worker:
-        for number in ONLY or range(CASES):
-            case = mutations.case(films, number)
-            folder = tmp_path / f"case{number}"
-            facts = run(worker, folder, case)
-            complaints = check(folder, case, facts)
-            if complaints:
-                kept = keep(folder, number)
-                wrong.append(f"case {number}, {case.how} of {case.name}, {case.options}: {complaints} ({kept})")
-            elif facts["code"] == BAD_INPUT:
-                said[(folder / "stderr.txt").read_text(errors="replace").split("error: ")[-1][:100]] += 1
-            codes[facts["code"]] += 1
-            seconds += facts["seconds"]
-            slowest, largest = max(slowest, facts["seconds"]), max(largest, facts["rss_mb"])
-            shutil.rmtree(folder)
-        assert worker.stdin is not None
-        worker.stdin.close()
+    try:
+        with ThreadPoolExecutor(JOBS) as pool:
+            for facts, told, words in pool.map(one, ONLY or range(CASES)):
+                wrong += [told] if told else []
+                said[words] += facts["code"] == BAD_INPUT
+                codes[facts["code"]] += 1
+                seconds += facts["seconds"]
+                slowest, largest = max(slowest, facts["seconds"]), max(largest, facts["rss_mb"])
+    finally:
+        for started in workers:
+            assert started.stdin is not None
+            started.stdin.close()
+            started.wait(600)
     sys.stdout.write(
-        f"{sum(codes.values())} cases: {dict(sorted(codes.items()))} by exit code, {len(said)} different messages, "
+        f"{sum(codes.values())} cases: {dict(sorted(codes.items()))} by exit code, {len(+said)} different messages, "
         f"{seconds:.0f} s of processor time, slowest {slowest:.1f} s, largest {largest:.0f} MB\n"
     )
     assert not wrong, f"{len(wrong)} of {sum(codes.values())} cases:\n" + "\n".join(wrong)

@@ -260,7 +260,12 @@ def _run(
             yield output.frame, output.made
 
     Pipeline(
-        open_frames, compute, lambda segment: statistics.pop(segment.number), open_segment, finished, progress.add,
+        open_frames,
+        compute,
+        lambda segment: statistics.pop(segment.number),
+        open_segment,
+        finished,
+        progress.add,
         most_frames=2 if method.lean else MOST_QUEUED,
     ).run([part.within(stream.CONTEXT_BEFORE, stream.CONTEXT_AFTER, len(times)) for part in todo])
 
