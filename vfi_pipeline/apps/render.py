@@ -71,9 +71,11 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
         return DONE
     studio.check_extras()
     method = replace(method, settings={**method.settings, **studio.settings()})
+    facts = report.facts_of_plan(plan, film)
     outcome = local.work(plan, film, options, method, command, studio.make)
     for line in [*outcome.lines, *([] if options.benchmark else studio.finish())]:
         say(line)
+    report.write(options.report, [{**facts, "state": "done", **outcome.facts}])
     return DONE
 
 

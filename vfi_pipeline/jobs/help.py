@@ -15,6 +15,24 @@ HOW SMOOTH (exactly one)
   slowmo=4          slow motion: the same frames per second, four times as long
   audio=...         slow motion only: drop (default), stretch (keeps the pitch) or silence. Otherwise keep or drop
 
+ANIMATE PICTURES (two or more pictures in, animation out; one, with weights of a Warping ODE)
+  input=[a.jpg,b.jpg]   pictures, or a folder of them. With fps= and none of these options, images are a film's frames
+  duration=2        seconds, at fps=30 unless told; or durations=[2,1.5] for each gap, or frames=48
+  t=0.37            one frame instead; t=[0.1,0.5] several (0 is the first picture, 1 the second, 2 the third...)
+  loop=true         back to the first picture at the end
+  hold_first= hold_last=   seconds more that these pictures stay
+  easing=smooth     rest at every picture; default: linear
+  size=first        size of the result: first, largest, smallest (picture), or 1280x720
+  fit_size=crop     pictures of another shape: crop, pad (bars) or stretch; asked for if much would be cut off
+  model=morph       warps, brightens and paints over: mult= add= warp= (strengths), add_first=, steps=
+  points=FILE.json  pairs of points that belong together: [[[12,30],[14,33]], ...]; a wish, never needed
+  strength=1.5      how far to go; from and to: [-0.5,1.5]. Outside of 0 to 1, like t=, only with extrapolate=true
+  direction=backward   one picture: undo what the weights learned
+  sheet=FILE.png    contact sheet: frames over t, both one-sided results, motion, Jacobian, velocity
+  save_maps=true    keep the solved maps, as pictures too; maps=FILE.maps.safetensors renders them again, at any size
+  preview=FILE.png  the frame half-way, while it is being solved
+  seed=0            the same seed gives the same result
+
 IN AND OUT
   input=FILE        a video, a folder of videos (each is done), a folder of images or a pattern such as
                     "shots/*.png" or shot_%04d.png (one film; input_fps=24 says how fast). May be given several times
@@ -58,7 +76,11 @@ EXAMPLES
   python interpolate.py input=anime.mkv fps=60 dedup=on
   python interpolate.py input=renders/ input_fps=24 fps=60 output=smooth/%05d.png
   python interpolate.py a.mp4 b.mp4 c.mp4 --multi 2 --output done/
+  python interpolate.py input=[a.jpg,b.jpg] duration=2 output=morph.mp4
+  python interpolate.py input=portraits/ duration=8 loop=true easing=smooth output=all.gif fps=20
+  python interpolate.py input=face.png weights=smile.safetensors duration=2 sheet=smile.png
+  python interpolate.py input=[a.png,b.png] t=0.37 output=between.png
 
 Exit codes: 0 done and verified, 2 wrong option, 3 bad input, 4 output or machine, 130 interrupted.
-More: docs/interpolate.md
+More: docs/interpolate.md, docs/pictures.md
 """
