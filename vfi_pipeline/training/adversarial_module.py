@@ -12,13 +12,19 @@ from vfi_pipeline.data.batch import Triplet, Unpaired
 from vfi_pipeline.losses import TripletObjective, critic_loss, generator_loss, gradient_norm
 from vfi_pipeline.models.prediction import Motion, TrainableModel
 from vfi_pipeline.training.look import Look
-from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, facts_of, numbers
+from vfi_pipeline.training.triplet_module import (
+    OptimizerFactory,
+    SchedulerFactory,
+    facts_of,
+    numbers,
+    refuse_divergence,
+)
 
 
 class AdversarialModule(pl.LightningModule):
     """WGAN-GP on warped frames (Gulrajani et al. 2017; the paper's unpaired fit).
 
-    Every batch makes exactly one optimiser step: ``n_critic`` batches train the critic, each on fresh pictures, then
+    Every batch (or every ``accumulate`` of them) makes exactly one optimiser step: ``n_critic`` batches train the critic, each on fresh pictures, then
     one trains the model. So ``global_step`` counts batches and says whose turn it is, and a resumed run goes on in the
     right turn. (The reference code trains its critic ten times on one batch of stale fakes.)
 
@@ -31,8 +37,9 @@ class AdversarialModule(pl.LightningModule):
         n_critic: critic steps for one of the model.
         gradient_penalty: its weight.
         adversarial: weight of the critic's opinion in the model's loss.
-        clip: largest gradient norm of the model; None does not clip. (The trainer's own clipping needs automatic
-            optimisation.)
+        clip: largest gradient norm of the model; None does not clip.
+        accumulate: batches whose mean gradient makes one optimiser step. (The trainer's own clipping and accumulation
+            need automatic optimisation.)
     """
 
     def __init__(
@@ -47,19 +54,18 @@ class AdversarialModule(pl.LightningModule):
         gradient_penalty: float = 10.0,
         adversarial: float = 1.0,
         clip: float | None = None,
+        accumulate: int = 1,
     ) -> None:
         super().__init__()
-        if n_critic < 1:
-            raise ValueError(f"A critic must be trained: training.n_critic is {n_critic}, give 1 or more.")
+        for name, value in (("n_critic", n_critic), ("accumulate", accumulate)):
+            if value < 1:
+                raise ValueError(f"training.{name} is {value}, give 1 or more.")
         assert isinstance(model, nn.Module)
         self.model, self.critic, self.penalties = model, critic, penalties
         self.optimizer, self.critic_optimizer, self.scheduler = optimizer, critic_optimizer, scheduler
-        self.n_critic, self.gradient_penalty, self.adversarial, self.clip = (
-            n_critic,
-            gradient_penalty,
-            adversarial,
-            clip,
-        )
+        self.n_critic, self.gradient_penalty, self.adversarial = n_critic, gradient_penalty, adversarial
+        self.clip, self.accumulate = clip, accumulate
+        self._gathered = 0  # batches whose gradients wait for the next step
         self.automatic_optimization = False
 
     @property
@@ -116,21 +122,29 @@ class AdversarialModule(pl.LightningModule):
             return critic_loss(self.critic, real.float(), made.float(), mix, self.gradient_penalty)
 
     def _step(self, optimizer: Any, terms: dict[str, Tensor], who: str, which: int) -> None:
-        others = self.critic if who == "model" else self.model
-        # Gradients that flow into the other network are dropped: its own turn begins with none.
-        optimizer.zero_grad(set_to_none=True)
-        self.manual_backward(terms["total"])
-        if who == "model" and self.clip is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")
-        optimizer.step()
-        for parameter in others.parameters():
-            parameter.grad = None
-        schedules: Any = self.lr_schedulers()
-        if schedules:
-            schedules[which].step()
+        refuse_divergence(terms["total"], self.global_step)
         self.log_dict(
             {f"train/{who}_loss" if name == "total" else f"train/{name}": v.detach() for name, v in terms.items()}
         )
+        if self._gathered == 0:
+            optimizer.zero_grad(set_to_none=True)
+        self.manual_backward(terms["total"] / self.accumulate)
+        # Gradients that flow into the other network are dropped: its own turn begins with none.
+        for parameter in (self.critic if who == "model" else self.model).parameters():
+            parameter.grad = None
+        self._gathered = (self._gathered + 1) % self.accumulate
+        if self._gathered:
+            return
+        optimizer.step()
+        schedules: Any = self.lr_schedulers()
+        if schedules:
+            schedules[which].step()
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        # Here and not before the step: by now 16-mixed has divided its scale out of the gradients.
+        optimizers: Any = self.optimizers()
+        if self.clip is not None and optimizer is getattr(optimizers[0], "optimizer", optimizers[0]):
+            self.clip_gradients(optimizer, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")
 
     def _measure(self, batch: Unpaired | Triplet, part: str) -> None:
         source, target = pictures(batch)
