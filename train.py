@@ -60,7 +60,7 @@ def complete(cfg: DictConfig) -> None:
         if not isinstance(cfg[key], int) or cfg[key] < 1:
             raise UserError(f"{key}={cfg[key]} is not a number of steps.", f"{key}= a whole number, 1 or more.")
     if cfg.mode not in ("min", "max"):
-        raise UserError(f"mode={cfg.mode} is neither of the two.", "mode=max if more of monitor is better, or mode=min.")
+        raise UserError(f"mode={cfg.mode} is neither of the two.", "mode=max if more is better, or mode=min.")
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")

@@ -108,7 +108,7 @@ class Norms(torch.optim.SGD):
 
 @pytest.mark.parametrize("scaled", [False, True], ids=["fp32", "scaled as in 16-mixed"])
 def test_gradients_are_clipped_at_their_true_size(tmp_path, monkeypatch, scaled):
-    """A scaler multiplies the gradients by 4096 before the step; clipped while scaled, nothing would be left of them."""
+    """A scaler makes the gradients 4096 times larger until the step; clipped by then, nothing would be left of them."""
     monkeypatch.setattr(Norms, "seen", [])
     options = {}
     if scaled:

@@ -24,9 +24,9 @@ from vfi_pipeline.training.triplet_module import (
 class AdversarialModule(pl.LightningModule):
     """WGAN-GP on warped frames (Gulrajani et al. 2017; the paper's unpaired fit).
 
-    Every batch (or every ``accumulate`` of them) makes exactly one optimiser step: ``n_critic`` batches train the critic, each on fresh pictures, then
-    one trains the model. So ``global_step`` counts batches and says whose turn it is, and a resumed run goes on in the
-    right turn. (The reference code trains its critic ten times on one batch of stale fakes.)
+    Every batch (or every ``accumulate`` of them) makes exactly one optimiser step: ``n_critic`` train the critic, each
+    on fresh pictures, then one trains the model. So ``global_step`` says whose turn it is, and a resumed run goes on
+    in the right turn. (The reference code trains its critic ten times on one batch of stale fakes.)
 
     Args:
         model: conditioned on the first frame; the target is never shown to it.

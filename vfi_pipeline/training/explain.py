@@ -14,7 +14,7 @@ from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, USAGE, UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Who else writes a ValueError for the reader, about a value that the configuration handed through.
-LIBRARIES = ("torch/optim/", "torch/utils/data/dataloader", "torch/nn/modules/", "pytorch_lightning/", "lightning_fabric/")
+LIBRARIES = ("torch/optim/", "torch/utils/data/dataloader", "torch/nn/modules/", "pytorch_lightning/", "lightning_")
 GUIDE = "See python train.py --cfg job for the values, docs/training-guide.md for what they mean."
 
 
