@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from vfi_pipeline.jobs.plan import Segment
 from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.threads import start_thread
 from vfi_pipeline.media.writer import FrameWriter
 
 MOST_QUEUED = 16
@@ -114,19 +115,18 @@ class Pipeline:
         """
         todo = list(segments)
         decoded, computed = _Channel(self._stop, self._most), _Channel(self._stop, self._most)
-        decoder = threading.Thread(target=self._guard, args=(self._decode, todo, decoded), name="decode", daemon=True)
-        encoder = threading.Thread(target=self._guard, args=(self._encode, todo, computed), name="encode", daemon=True)
         patience = 60.0  # who goes on after an error wants no second writer
-        decoder.start()
-        encoder.start()
+        threads: list[threading.Event] = []
         try:
+            threads.append(start_thread(self._guard, self._decode, todo, decoded))
+            threads.append(start_thread(self._guard, self._encode, todo, computed))
             try:
                 for segment in todo:
                     self._segment(segment, decoded, computed)
             except Exception as error:
                 computed.put(_Failed(error))
-            while encoder.is_alive():
-                encoder.join(_POLL_S)
+            while not threads[-1].wait(_POLL_S):
+                pass
         except _Stopped:
             pass
         except BaseException:
@@ -135,8 +135,8 @@ class Pipeline:
         finally:
             self._stop.set()
             deadline = time.monotonic() + patience
-            for thread in (encoder, decoder):
-                thread.join(max(0.0, deadline - time.monotonic()))
+            for ended in reversed(threads):
+                ended.wait(max(0.0, deadline - time.monotonic()))
         if self._failures:
             raise self._failures[0]
 

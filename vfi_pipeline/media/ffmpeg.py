@@ -28,6 +28,7 @@ from typing import IO, Any, NamedTuple
 import ffmpeg
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
+from vfi_pipeline.media.threads import start_thread
 
 log = logging.getLogger(__name__)
 
@@ -286,8 +287,12 @@ class Process:
         self._said: deque[str] = deque(maxlen=400)
         self._finished = False
         assert popen.stderr is not None
-        self._listener = threading.Thread(target=self._listen, args=(popen.stderr,), name="ffmpeg-stderr", daemon=True)
-        self._listener.start()
+        try:
+            self._heard = start_thread(self._listen, popen.stderr)
+        except BaseException:
+            popen.kill()
+            popen.wait()
+            raise
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -333,7 +338,7 @@ class Process:
         except BaseException:
             self.kill()
             raise
-        self._listener.join(5)
+        self._heard.wait(5)
         self._close_pipes()
         if status != 0:
             raise self._failure(status)
@@ -365,7 +370,7 @@ class Process:
             pass  # closed under us by kill()
 
     def _close_pipes(self) -> None:
-        self._listener.join(2)
+        self._heard.wait(2)
         for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if pipe is not None and not pipe.closed:
                 try:
@@ -454,7 +459,7 @@ class _Spawner:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self._orders: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future]] = queue.SimpleQueue()
-        threading.Thread(target=self._serve, name="ffmpeg-spawner", daemon=True).start()
+        start_thread(self._serve)
 
     def _serve(self) -> None:
         while True:
