@@ -54,7 +54,13 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_is_kept(tmp_path, mo
         raise UserError("No such thing.", "leave it.")
         yield
 
+    def quick(path, model, work, figures):
+        figures.profile = {name: {"wall": 1.0, "cpu": 1.0, "frames": 2} for name in ("decode", "encode")}
+        yield
+
+    monkeypatch.setattr(speed, "drawn_film", lambda folder, film: folder / "film.mp4")
     monkeypatch.setattr(speed, "per_frame", fails)
+    monkeypatch.setattr(speed, "profile", quick)
     monkeypatch.setattr(speed, "end_to_end", lambda *args: iter(()))
     monkeypatch.setattr(speed, "memory", lambda *args: iter(()))
     text = speed.report(tmp_path, {"blend": Blend()}, "bench", lambda line: None, film=SMALL)

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from skimage import data
 
 from vfi_pipeline.geometry import pixel_grid, sample, warp
-from vfi_pipeline.models.fit import QUALITY, FitModel, FitMotion, Weights, descend, look
+from vfi_pipeline.models.fit import QUALITY, FitModel, FitMotion, Weights, descend
+from vfi_pipeline.models.search import look
 from vfi_pipeline.ode import Solver, flow_map
 
 HEIGHT, WIDTH, MARGIN = 104, 128, 12

@@ -55,7 +55,7 @@ class Spy(Blend):
     def __init__(self):
         self.calls = []
 
-    def motion(self, first, last):
+    def motion(self, first, last, context=None):
         assert first.shape == last.shape == (1, 3, 3, 4)
         self.calls.append((round(float(first.mean()) * 65535), round(float(last.mean()) * 65535)))
         return self.Pair(self.calls)
@@ -212,7 +212,7 @@ def test_dedup_does_not_span_two_shots_that_look_alike():
 
 def test_equal_frames_give_that_frame_whatever_the_model_says():
     class Wild(Spy):
-        def motion(self, first, last):
+        def motion(self, first, last, context=None):
             raise AssertionError("nothing to estimate")
 
     facts = stream.Statistics()
@@ -293,9 +293,33 @@ def test_the_guide_follows_the_models_span():
     spans = []
 
     class Small(Spy):
-        def motion(self, first, last):
+        def motion(self, first, last, context=None):
             spans.append(tuple(first.shape))
             return CrossFade()
 
     run(film([0, 1]), timeline(2)[1].slots(), Small())
     assert spans == [(1, 3, 3, 4)] and torch.is_inference_mode_enabled() is False
+
+
+def test_the_model_sees_the_frames_around_a_pair_but_not_across_cuts_holes_and_repeats():
+    asked = []
+
+    class Looks(Blend):
+        guide_span = 64
+
+        def motion(self, first, last, context=None):
+            asked.append((first, last, context))
+            return super().motion(first, last)
+
+    levels = [0, 200, 400, 3000, 3200, 3400, 3400, 3600, 3800]
+    times = SourceTimes((0, 1, 2, 3, 4, 6, 7, 8, 40), Fraction(1, 24), Fraction(1, 24))
+    line = Timeline(times, Fraction(48))
+    options = stream.Options(cuts=(3,), max_gap_s=Fraction(1))
+    frames = [(k, grey(level, times.time(k))) for k, level in enumerate(levels)]
+    list(stream.interpolate(frames, line.slots(), Looks(), options, times))
+
+    around = [(c.before is not None, c.after is not None) for _, _, c in asked]
+    # pairs:      0-1            1-2 (cut behind)  3-4 (cut before)  4-5 (repeat behind)  6-7 (repeat, hole)
+    assert around == [(False, True), (True, False), (False, True), (True, False), (False, False)]
+    assert (asked[2][2].span_after, asked[3][2].span_before) == (2.0, 0.5)
+    assert asked[1][2].before is asked[0][0] and asked[2][2].after is asked[3][1]

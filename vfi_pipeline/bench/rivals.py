@@ -22,7 +22,7 @@ from vfi_pipeline.geometry import warp
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Colour, Frame
 from vfi_pipeline.models.dis import dis_flow
-from vfi_pipeline.models.motion import MotionModel, MotionReport
+from vfi_pipeline.models.motion import Context, MotionModel, MotionReport
 from vfi_pipeline.models.splat import splat
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import guide
@@ -68,16 +68,12 @@ def by_model(model: MotionModel) -> Method:
         made, reports = [], []
         model.reset()
         begin = time.perf_counter()
-        guides: list[Tensor] = []
-        for frame in gaps.frames:
-            span = model.guide_span
-            guides.append(torch.zeros(1, 3, 1, 1) if span is None else guide(frame, span))
-            if len(guides) == 1:
-                continue
-            index = len(guides) - 2
-            first, last = gaps.frames[index : index + 2]
-            motion = model.motion(guides[index], guides[index + 1])
-            guides[index] = torch.empty(0)
+        guides: dict[int, Tensor] = {}
+        for index, (first, last) in enumerate(zip(gaps.frames, gaps.frames[1:])):
+            near = range(max(index - 1, 0), min(index + 3, len(gaps.frames)))
+            guides = {k: guides[k] if k in guides else _looked_at(gaps.frames[k], model.guide_span) for k in near}
+            around = Context(guides.get(index - 1), guides.get(index + 2))
+            motion = model.motion(guides[index], guides[index + 1], around)
             for between in motion.at(gaps.times):
                 step = (last.time - first.time) * Fraction(between.t).limit_denominator(1000)
                 made.append(compose.inbetween(first, last, between, first.time + step))
@@ -86,6 +82,10 @@ def by_model(model: MotionModel) -> Method:
         return Made(to_rgb(made), seconds, reports)
 
     return make
+
+
+def _looked_at(frame: Frame, span: int | None) -> Tensor:
+    return torch.zeros(1, 3, 1, 1) if span is None else guide(frame, span)
 
 
 # ----------------------------------------------------------------------------------------------------------- rivals

@@ -31,7 +31,7 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import SourceTimes, Timeline
-from vfi_pipeline.models.motion import MotionModel, PairMotion
+from vfi_pipeline.models.motion import ALONE, Context, MotionModel, PairMotion
 from vfi_pipeline.synthesis import stream
 
 RATE = 30
@@ -188,10 +188,10 @@ class Clocked:
         self.model, self.name, self.guide_span = model, model.name, model.guide_span
         self.spent = {"network": Spent(), "ode": Spent()}
 
-    def motion(self, first: torch.Tensor, last: torch.Tensor) -> PairMotion:
+    def motion(self, first: torch.Tensor, last: torch.Tensor, context: Context = ALONE) -> PairMotion:
         """The model's own, timed."""
         with self.spent["network"]():
-            found = self.model.motion(first, last)
+            found = self.model.motion(first, last, context)
         return _ClockedMotion(found, self.spent["ode"])
 
     def reset(self) -> None:

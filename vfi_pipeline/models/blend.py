@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vfi_pipeline.models.motion import Inbetween, MotionReport, PairMotion
+from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport, PairMotion
 
 
 class CrossFade:
@@ -27,7 +27,7 @@ class Blend:
     name = "blend"
     guide_span: int | None = None
 
-    def motion(self, first: Tensor, last: Tensor) -> PairMotion:
+    def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> PairMotion:
         return CrossFade()
 
     def reset(self) -> None:

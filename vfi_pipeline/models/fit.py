@@ -23,10 +23,10 @@ from torch import Tensor
 from vfi_pipeline.geometry import folding, pixel_grid, warp
 from vfi_pipeline.losses.penalties import edge_aware_smoothness, folding_penalty, out_of_grid_penalty
 from vfi_pipeline.losses.photometric import charbonnier
-from vfi_pipeline.models.dis import dis_flow
-from vfi_pipeline.models.motion import Inbetween, MotionReport
+from vfi_pipeline.models.acceleration import Bend, bend
+from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
+from vfi_pipeline.models.search import Pair, Search, blur
 from vfi_pipeline.models.splat import splat
-from vfi_pipeline.models.visibility import reliability
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_maps, scaling_and_squaring
 
 QUALITY = {"draft": 0, "balanced": 4, "best": 40}
@@ -39,9 +39,9 @@ DOUBT, REFUTED = 0.3, 0.1
 """Weight of a pixel that comes here by its own motion but is not found in the other frame (it is hidden there, or was
 matched badly), and of one that goes elsewhere, beside 1 for a pixel that does both."""
 
-SOFTNESS, REACH = 1.0, 0.5
-"""How a frame's word loses weight: by its flow's round trip (times the test's threshold), and by the squared distance,
-px^2, by which a pixel that is pulled misses the place that its own motion takes it to."""
+REACH = 0.5
+"""A frame's word loses weight by the squared distance, px^2, by which a pixel that is pulled misses the place that its
+own motion takes it to."""
 
 NEEDLE = 20.0
 """Of points that meet at t = 1/2 the better matched one counts: ``exp(-NEEDLE * mean absolute difference)``."""
@@ -70,22 +70,6 @@ class Weights:
     apart: float = 0.05
     folding: float = 1.0
     out_of_grid: float = 0.001
-
-
-@dataclass(frozen=True)
-class Pair:
-    """What is known of a pair before the fit; pictures (1, 3, H, W), flows (1, 2, H, W), reliabilities (1, 1, H, W).
-
-    ``forward`` is the flow on the grid of ``first``, ``backward`` on that of ``last``; ``sure_first`` says how well a
-    point of ``first`` is found again in ``last``, ``sure_last`` the reverse.
-    """
-
-    first: Tensor
-    last: Tensor
-    forward: Tensor
-    backward: Tensor
-    sure_first: Tensor
-    sure_last: Tensor
 
 
 class FitModel:
@@ -117,31 +101,28 @@ class FitModel:
             raise ValueError(f"No quality {quality!r}. Use one of {', '.join(QUALITY)}.")
         self.guide_span, self.weights = guide_span, weights
         self.iterations = QUALITY[quality] if iterations is None else iterations
-        self.warm_start, self.solver, self.device = warm_start, solver, device
-        self._previous: tuple[Tensor, Tensor] | None = None
+        self.solver, self.device = solver, device
+        self._search = Search(warm_start, device)
 
-    def motion(self, first: Tensor, last: Tensor) -> FitMotion:
-        known = self._previous
-        if known is not None and known[0].shape[-2:] != first.shape[-2:]:
-            known = None
+    def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> FitMotion:
         with torch.no_grad():
-            pair = look(first, last, known or (None, None), self.device)
+            before, pair, after = self._search.around(first, last, context)
             fields = middle_velocities(pair)
-        if self.warm_start:
-            self._previous = pair.forward, pair.backward
         if self.iterations and pair.forward.abs().max() + pair.backward.abs().max() > 0:
             fields = descend(pair, fields, self.iterations, self.weights)
-        return FitMotion(pair, fields, self.solver)
+        with torch.no_grad():
+            bent = bend(pair, before, after, (context.span_before, context.span_after), fields.mean(0, keepdim=True))
+        return FitMotion(pair, fields, self.solver, bent)
 
     def reset(self) -> None:
-        self._previous = None
+        self._search.reset()
 
 
 class FitMotion:
     """A fitted pair; see ``models.motion.PairMotion``. ``fields`` is (2, 2, H, W): ``v`` and ``w``."""
 
-    def __init__(self, pair: Pair, fields: Tensor, solver: Solver = SOLVER) -> None:
-        self.pair, self.fields, self.solver = pair, fields, solver
+    def __init__(self, pair: Pair, fields: Tensor, solver: Solver = SOLVER, bent: Bend | None = None) -> None:
+        self.pair, self.fields, self.solver, self.bent = pair, fields, solver, bent
         self._nfe = 0
         self._worst: list[tuple[float, float]] = []
 
@@ -152,8 +133,12 @@ class FitMotion:
             made = []
             for t in times:
                 maps = there[t], back[1 - t]
+                share = share_at(self.pair, t, *maps)
+                if self.bent is not None:
+                    aside = self.bent.at(t, *maps[0].shape[-2:])
+                    maps = maps[0] + aside, maps[1] + aside
                 self._worst += [_folds(u) for u in maps]
-                made.append(Inbetween(t, *maps, share_at(self.pair, t, *maps)))
+                made.append(Inbetween(t, *maps, share))
         return made
 
     def _maps(self, field: Tensor, durations: list[float]) -> dict[float, Tensor]:
@@ -177,20 +162,6 @@ def _folds(flow: Tensor) -> tuple[float, float]:
         return 1.0, 0.0
     least, share = folding(flow)
     return float(least), float(share)
-
-
-def look(
-    first: Tensor,
-    last: Tensor,
-    start: tuple[Tensor | None, Tensor | None] = (None, None),
-    device: str | torch.device = "cpu",
-) -> Pair:
-    """Optical flow both ways, and how far each can be trusted. ``start``: first guesses of both flows."""
-    forward = dis_flow(first, last, finest=0, start=start[0])
-    backward = dis_flow(last, first, finest=0, start=start[1])
-    first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
-    sure = reliability(forward, backward, SOFTNESS), reliability(backward, forward, SOFTNESS)
-    return Pair(first, last, forward, backward, *sure)
 
 
 def middle_velocities(pair: Pair) -> Tensor:
@@ -254,15 +225,40 @@ def descend(pair: Pair, fields: Tensor, iterations: int, weights: Weights) -> Te
     Only where both frames see a point do the two sides have to agree. JD and OG are of the accumulated maps.
     """
     height, width = fields.shape[-2:]
-    rows, columns = max(height // CELL, 2), max(width // CELL, 2)
-    signs = fields.new_tensor([-0.5, 0.5]).view(2, 1, 1, 1)
     with torch.no_grad():
-        pulls = signs * fields
-        halfway = (warp(pair.first, pulls[:1]) + warp(pair.last, pulls[1:])) / 2
-        picture = F.interpolate(halfway, (rows, columns), mode="bilinear", antialias=True).expand(2, -1, -1, -1)
-        coarse = F.interpolate(fields, (rows, columns), mode="bilinear", antialias=True)
+        pulls = _SIGNS.to(fields) * fields
         first_sees = sees(pair.forward, pair.sure_first, pulls[:1], 0.5)
         seen = torch.minimum(first_sees, sees(pair.backward, pair.sure_last, pulls[1:], 0.5))
+    sure = (pair.sure_first, pair.sure_last)
+    correction = improvement(pair.first, pair.last, fields, seen, iterations, weights, sure)
+    return fields + _spread_cells(correction, height, width)
+
+
+def improvement(
+    first: Tensor,
+    last: Tensor,
+    fields: Tensor,
+    seen: Tensor,
+    iterations: int,
+    weights: Weights,
+    sure: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """The correction that ``descend`` adds, as cells: (2, 2, H // CELL, W // CELL), in pixels of (H, W).
+
+    Args:
+        first, last: pictures (1, 3, H, W).
+        fields: (2, 2, H, W), both velocities on the pictures' grid.
+        seen: (1, 1, H, W), how far both frames see the point at t = 1/2.
+        sure: how far a point of each frame is found in the other; for the term ``ends`` alone.
+    """
+    height, width = fields.shape[-2:]
+    rows, columns = max(height // CELL, 2), max(width // CELL, 2)
+    signs = _SIGNS.to(fields)
+    with torch.no_grad():
+        pulls = signs * fields
+        halfway = (warp(first, pulls[:1]) + warp(last, pulls[1:])) / 2
+        picture = F.interpolate(halfway, (rows, columns), mode="bilinear", antialias=True).expand(2, -1, -1, -1)
+        coarse = F.interpolate(fields, (rows, columns), mode="bilinear", antialias=True)
     with torch.enable_grad():
         correction = torch.zeros_like(coarse, requires_grad=True)
         mean, square = torch.zeros_like(coarse), torch.zeros_like(coarse)
@@ -271,17 +267,16 @@ def descend(pair: Pair, fields: Tensor, iterations: int, weights: Weights) -> Te
             maps = scaling_and_squaring(signs * moved, squarings=2)
             here = coarse + correction
             loss = (
-                weights.middle * _differ(warp(pair.first, maps[:1]), warp(pair.last, maps[1:]), seen)
+                weights.middle * _differ(warp(first, maps[:1]), warp(last, maps[1:]), seen)
                 + weights.smooth * edge_aware_smoothness(here, picture, 10.0, 0.05)
                 + weights.apart * charbonnier(here[:1], here[1:], epsilon=0.1)
                 + weights.folding * folding_penalty(maps, 0.1)
                 + weights.out_of_grid * out_of_grid_penalty(maps)
             )
-            if weights.ends:
+            if weights.ends and sure is not None:
                 whole = scaling_and_squaring(2 * signs * moved, squarings=3)
                 loss = loss + weights.ends * (
-                    _differ(warp(pair.first, whole[:1]), pair.last, pair.sure_last)
-                    + _differ(warp(pair.last, whole[1:]), pair.first, pair.sure_first)
+                    _differ(warp(first, whole[:1]), last, sure[1]) + _differ(warp(last, whole[1:]), first, sure[0])
                 )
             # A cell's gradient then does not depend on the picture's size.
             (slope,) = torch.autograd.grad(rows * columns * loss, correction)
@@ -289,7 +284,11 @@ def descend(pair: Pair, fields: Tensor, iterations: int, weights: Weights) -> Te
                 mean.lerp_(slope, 1 - 0.9)
                 square.lerp_(slope * slope, 1 - 0.99)
                 correction -= RATE * (mean / (1 - 0.9**step)) / ((square / (1 - 0.99**step)).sqrt() + DAMPING)
-    return fields + _spread_cells(correction.detach(), height, width)
+    return correction.detach()
+
+
+_SIGNS = torch.tensor([-0.5, 0.5]).view(2, 1, 1, 1)
+"""From t = 1/2 to the first frame against its velocity, to the last along its own."""
 
 
 def _spread_cells(cells: Tensor, height: int, width: int) -> Tensor:
@@ -300,14 +299,3 @@ def _differ(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
     """Weighted Charbonnier of what the difference exceeds ``NOISE`` by."""
     excess = ((made - true).abs() - NOISE).clamp(min=0)
     return charbonnier(excess, torch.zeros_like(excess), weight, 0.02)
-
-
-def blur(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian, border replicated; (B, C, H, W)."""
-    radius = int(2.5 * sigma + 0.5)
-    offset = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    taps = torch.exp(-0.5 * (offset / sigma) ** 2)
-    taps = taps / taps.sum()
-    batch, channels, height, width = image.shape
-    flat = F.pad(image.reshape(batch * channels, 1, height, width), (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(flat, taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1)).view_as(image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, USAGE, UserError
 from vfi_pipeline.geometry import folding, outside, pixel_grid, resize_flow, sample, warp
+from vfi_pipeline.models.acceleration import Bend, bend
 from vfi_pipeline.models.checkpoint import load_model
-from vfi_pipeline.models.motion import Inbetween, MotionReport
+from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
 from vfi_pipeline.models.prediction import Motion
+from vfi_pipeline.models.search import Search
 from vfi_pipeline.models.shipped import locate
-from vfi_pipeline.models.start import searched_start
+from vfi_pipeline.models.start import pair_start, searched_start, small_picture
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
 
@@ -62,8 +64,10 @@ def share_at(found: Velocities, t: Tensor, grid: Tensor) -> Tensor:
 class FlowMotion:
     """A pair's velocities; see ``models.motion.PairMotion``. ``size`` is the part of the grid that covers the frame."""
 
-    def __init__(self, found: Velocities, size: tuple[float, float], solver: Solver = SOLVER) -> None:
-        self.found, self.size, self.solver = found, size, solver
+    def __init__(
+        self, found: Velocities, size: tuple[float, float], solver: Solver = SOLVER, bent: Bend | None = None
+    ) -> None:
+        self.found, self.size, self.solver, self.bent = found, size, solver, bent
         self._nfe = 0
         self._worst: list[tuple[float, float]] = []
 
@@ -77,6 +81,9 @@ class FlowMotion:
         for t in times:
             share = share_at(self.found, grid.new_tensor(t).view(1, 1, 1, 1), grid)
             maps = [there[t], back[1 - t], share]
+            if self.bent is not None:
+                aside = self.bent.at(t, *share.shape[-2:]).to(share)
+                maps[:2] = [u + aside for u in maps[:2]]
             for lowest, folded in map(folding, maps[:2]):
                 self._worst.append((float(lowest), float(folded)))
             made.append(Inbetween(t, *self._cover(maps)))
@@ -109,7 +116,7 @@ class FlowMotion:
 class FlowModel:
     """The learned motion model; see ``models.motion.MotionModel``.
 
-    A frame that ends one pair and begins the next is encoded once: its features are kept until the next call. The
+    A frame that ends one pair and begins the next is encoded once: its features are kept. The
     estimate runs on a padded picture, so any size works. A GPU that runs out of memory gets the picture at half the
     size from then on, and says so.
 
@@ -135,13 +142,14 @@ class FlowModel:
         self.device, self.dtype, self.solver, self.guide_span = torch.device(device), dtype, solver, guide_span
         self.net = net.eval().to(device=self.device, memory_format=torch.channels_last)
         self.start = start
-        self._known: tuple[Tensor, tuple[list[Tensor], Tensor]] | None = None
+        self._seen: list[_Seen] = []
+        self._search = Search(warm_start=False)
         self._shrink = 1  # the network sees the guide at 1/shrink of its size
 
-    def motion(self, first: Tensor, last: Tensor) -> FlowMotion:
+    def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> FlowMotion:
         while True:
             try:
-                return self._motion(first, last)
+                return self._motion(first, last, context)
             except torch.OutOfMemoryError as error:
                 height, width = (n // (2 * self._shrink) for n in first.shape[-2:])
                 if min(height, width) < self.net.stride:
@@ -152,31 +160,56 @@ class FlowModel:
                 self.reset()
                 log.warning("Out of memory: the motion is estimated at %dx%d from here on.", width, height)
 
-    def _motion(self, first: Tensor, last: Tensor) -> FlowMotion:
+    def _motion(self, first: Tensor, last: Tensor, context: Context) -> FlowMotion:
         height, width = first.shape[-2:]
         half = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
         with torch.inference_mode(), half:
-            (one, two), pictures = zip(*(self._look(image) for image in (first, last)))
-            self._known = last, (two, pictures[1])
-            found = self.net(one, two, searched_start(*pictures) if self.start else None)[0]
+            one, two = self._look(first), self._look(last)
+            around = [None if image is None else self._look(image) for image in (context.before, context.after)]
+            start, bent = None, None
+            if self.start:
+                small = replace(context, before=around[0] and around[0].small, after=around[1] and around[1].small)
+                before, pair, after = self._search.around(one.small, two.small, small)
+                start = pair_start(pair).to(self.device)
+                velocity = (start[:, :2] - start[:, 4:6]).cpu() / 2
+                bent = bend(pair, before, after, (context.span_before, context.span_after), velocity, cells=1)
+            found = self.net(self._features(one), self._features(two), start)[0]
         found = Velocities(found.first.float(), found.last.float(), found.visibility.float(), found.drift.float())
-        return FlowMotion(found, (height / self._shrink / 4, width / self._shrink / 4), self.solver)
+        return FlowMotion(found, (height / self._shrink / 4, width / self._shrink / 4), self.solver, bent)
 
     def reset(self) -> None:
-        self._known = None
+        self._seen.clear()
+        self._search.reset()
 
-    def _look(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """A frame's features and its padded picture; both are kept for the pair that this frame begins."""
-        if self._known is not None and self._known[0] is image:
-            return self._known[1]
+    def _look(self, image: Tensor) -> _Seen:
+        for known in self._seen:
+            if known.image is image:
+                return known
         stride = self.net.stride
         height, width = (n / self._shrink for n in image.shape[-2:])
-        image = image.to(self.device)
+        padded = image.to(self.device)
         if self._shrink > 1:
-            image = F.interpolate(image, (round(height), round(width)), mode="area")
-        height, width = image.shape[-2:]
-        padded = F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
-        return self.net.encode(padded.contiguous(memory_format=torch.channels_last)), padded
+            padded = F.interpolate(padded, (round(height), round(width)), mode="area")
+        height, width = padded.shape[-2:]
+        padded = F.pad(padded, (0, -width % stride, 0, -height % stride), mode="replicate")
+        seen = _Seen(image, padded.contiguous(memory_format=torch.channels_last), small_picture(padded))
+        self._seen = [*self._seen[-3:], seen]
+        return seen
+
+    def _features(self, seen: _Seen) -> list[Tensor]:
+        if seen.features is None:
+            seen.features = self.net.encode(seen.padded)
+        return seen.features
+
+
+@dataclass
+class _Seen:
+    """A frame that was looked at: kept as long as it can be part of a pair or of its context."""
+
+    image: Tensor
+    padded: Tensor
+    small: Tensor
+    features: list[Tensor] | None = None
 
 
 class FlowInterpolator(nn.Module):

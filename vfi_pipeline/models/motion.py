@@ -39,6 +39,25 @@ class MotionReport:
     folded: float
 
 
+@dataclass(frozen=True)
+class Context:
+    """What lies around a pair, for a model that looks further: pictures as the pair's own, None beyond a cut or an end.
+
+    Attributes:
+        before: the frame that leads to the pair's first one.
+        after: the frame that follows its last one.
+        span_before, span_after: how long those intervals are, in units of the pair's own.
+    """
+
+    before: Tensor | None = None
+    after: Tensor | None = None
+    span_before: float = 1.0
+    span_after: float = 1.0
+
+
+ALONE = Context()
+
+
 class PairMotion(Protocol):
     """The motion between two frames, solved once; every t is read off that one solve."""
 
@@ -54,13 +73,14 @@ class MotionModel(Protocol):
 
     ``first`` and ``last`` are images (1, 3, h, w), float32 RGB in [0, 1], already at the working resolution of the
     estimate (``synthesis.guide`` makes them). Neighbouring pairs come in order: a model may keep what it knows of
-    the previous pair (features, warm start) until ``reset`` is called, at a cut or a seek.
+    the previous pair (features, warm start) until ``reset`` is called, at a cut or a seek. ``context`` holds the frames
+    around the pair; the same tensors come again as ``first`` and ``last`` of the neighbouring pairs.
     """
 
     name: str
     guide_span: int | None
     """Longest side, px, of the picture it wants to see (None: it never looks at the pictures)."""
 
-    def motion(self, first: Tensor, last: Tensor) -> PairMotion: ...
+    def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> PairMotion: ...
 
     def reset(self) -> None: ...

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vfi_pipeline.geometry import pixel_grid
-from vfi_pipeline.models.fit import look, middle_velocities, sees
+from vfi_pipeline.models.fit import middle_velocities, sees
+from vfi_pipeline.models.search import Pair, look
 from vfi_pipeline.nets.flow import start_state
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_map
 
@@ -28,14 +29,19 @@ def searched_start(first: Tensor, last: Tensor) -> Tensor:
     The search runs on the CPU, pair by pair; the result is on the frames' device. Swapping the frames swaps its halves,
     to rounding.
     """
-    size = first.shape[-2] // STRIDE, first.shape[-1] // STRIDE
-    small = [F.interpolate(image.float().cpu(), size, mode="area") for image in (first, last)]
-    states = [_start(a, b) for a, b in zip(small[0].split(1), small[1].split(1))]
+    small = small_picture(first), small_picture(last)
+    states = [pair_start(look(a, b)) for a, b in zip(small[0].split(1), small[1].split(1))]
     return torch.cat(states).to(first.device)
 
 
-def _start(first: Tensor, last: Tensor) -> Tensor:
-    pair = look(first, last)
+def small_picture(image: Tensor) -> Tensor:
+    """What the search looks at, on the CPU: one pixel a cell of the network's grid."""
+    size = image.shape[-2] // STRIDE, image.shape[-1] // STRIDE
+    return F.interpolate(image.float().cpu(), size, mode="area")
+
+
+def pair_start(pair: Pair) -> Tensor:
+    """The first guess from a pair that was looked at on the network's grid."""
     velocity = middle_velocities(pair)
     grid = pixel_grid(*velocity.shape[-2:], like=velocity).expand_as(velocity)
     signs = velocity.new_tensor([-0.5, 0.5]).view(2, 1, 1, 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.geometry import compose, folding, pixel_grid, warp
 from vfi_pipeline.models.checkpoint import load_model
-from vfi_pipeline.models.motion import Inbetween, MotionReport
+from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.fields import Conditioned, Field, field_from_config
@@ -139,7 +139,7 @@ class WarpingODE(nn.Module):
 
     # ------------------------------------------------------------------------ films: models.motion.MotionModel
 
-    def motion(self, first: Tensor, last: Tensor) -> NodeMotion:
+    def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> NodeMotion:
         """See ``MotionModel``: two pictures (1, 3, h, w) -> their motion."""
         return NodeMotion(self, self._fitted(first), self._fitted(last))
 

@@ -24,7 +24,7 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot, SourceTimes
 from vfi_pipeline.models.blend import Blend
-from vfi_pipeline.models.motion import MotionModel, MotionReport, PairMotion
+from vfi_pipeline.models.motion import Context, MotionModel, MotionReport, PairMotion
 from vfi_pipeline.synthesis import compose, cuts, duplicates
 from vfi_pipeline.synthesis.guide import guide
 from vfi_pipeline.synthesis.mask import Mask, keep
@@ -33,7 +33,7 @@ CONTEXT_BEFORE = 16
 """Frames before a segment's first source frame that the detectors want to see, so that a segment of a film is judged
 as the whole film is: a stretch of repeats (with ``dedup``), and the changes that a cut is measured against."""
 
-CONTEXT_AFTER = 16
+CONTEXT_AFTER = 32
 """The same behind the segment's last source frame."""
 
 AT_CUT = ("hold", "blend")
@@ -143,7 +143,7 @@ def interpolate(
     if slot is None:
         return
     origin, last = slot.source, None
-    for key, after in _neighbours(keys):
+    for before, key, after, beyond in _windows(keys):
         last = key
         if after is not None and after.index <= origin:
             continue  # context
@@ -157,9 +157,9 @@ def interpolate(
             here.append(slot)
             slot = next(waiting, None)
             if len(here) == options.at_once:
-                yield from maker.between(key, after, here)
+                yield from maker.between(key, after, here, before, beyond)
                 here = []
-        yield from maker.between(key, after, here)
+        yield from maker.between(key, after, here, before, beyond)
         if slot is None:
             return
     raise UserError(
@@ -198,8 +198,15 @@ class _Maker:
         self.counted = MotionReport(0, 1.0, 0.0)  # what of the pair's report is in the statistics
         model.reset()
 
-    def between(self, key: _Key, after: _Key | None, slots: list[Slot]) -> Iterator[Output]:
-        """The outputs of ``slots``, all of which lie in [key, after)."""
+    def between(
+        self,
+        key: _Key,
+        after: _Key | None,
+        slots: list[Slot],
+        before: _Key | None = None,
+        beyond: _Key | None = None,
+    ) -> Iterator[Output]:
+        """The outputs of ``slots``, all of which lie in [key, after). ``before`` and ``beyond`` are the keys around."""
         places = [_place(slot, key, after) for slot in slots]
         wanted = [t for t in places if t]
         cut = after is not None and after.starts_shot
@@ -213,7 +220,8 @@ class _Maker:
         made: Iterator[Frame] = iter(())
         if wanted and not hold:
             assert after is not None
-            made = self._made(key, after, [t for t in places if t], [s for s, t in zip(slots, places) if t], cut)
+            inner = [s for s, t in zip(slots, places) if t]
+            made = self._made(key, after, [t for t in places if t], inner, cut, before, beyond)
         for slot, t in zip(slots, places):
             if t and not hold:
                 self.facts.made += 1
@@ -230,12 +238,21 @@ class _Maker:
         longest = self.options.max_gap_s
         return longest is not None and after.time - max([key.time, *key.covers.values()]) > longest
 
-    def _made(self, key: _Key, after: _Key, places: list[Fraction], slots: list[Slot], cut: bool) -> Iterator[Frame]:
+    def _made(
+        self,
+        key: _Key,
+        after: _Key,
+        places: list[Fraction],
+        slots: list[Slot],
+        cut: bool,
+        before: _Key | None,
+        beyond: _Key | None,
+    ) -> Iterator[Frame]:
         facts, device = self.facts, self.options.device
         if cut:
             motion: PairMotion = Blend().motion(torch.empty(0), torch.empty(0))
         else:
-            motion = self._motion(key, after)
+            motion = self._motion(key, after, before, beyond)
         with facts.timed("motion"):
             inbetweens = motion.at([float(t) for t in places])
             if not cut:
@@ -256,27 +273,42 @@ class _Maker:
                     frame = keep(frame, key.frame if t <= Fraction(1, 2) else after.frame, self.options.mask)
             yield frame
 
-    def _motion(self, key: _Key, after: _Key) -> PairMotion:
+    def _motion(self, key: _Key, after: _Key, before: _Key | None, beyond: _Key | None) -> PairMotion:
         """The pair's motion, solved at most once."""
         if self.pair is not None and self.pair[0] == key.index:
             return self.pair[1]
         facts, span = self.facts, self.model.guide_span
         if self.seen != key.index:
             self.model.reset()
+        before = before if span is not None and self._continues(before, key) else None
+        beyond = beyond if span is not None and self._continues(after, beyond) else None
         with facts.timed("guide"):
-            for index in [k for k in self.guides if k not in (key.index, after.index)]:
-                del self.guides[index]
-            for k in (key, after):
-                if k.index not in self.guides:
+            near = {k.index: k for k in (before, key, after, beyond) if k is not None}
+            self.guides = {index: picture for index, picture in self.guides.items() if index in near}
+            for index, k in near.items():
+                if index not in self.guides:
                     small = torch.zeros(1, 3, 1, 1) if span is None else guide(k.frame, span)
-                    self.guides[k.index] = small.to(self.options.device)
+                    self.guides[index] = small.to(self.options.device)
         with facts.timed("motion"):
-            motion = self.model.motion(self.guides[key.index], self.guides[after.index])
+            length = after.time - key.time
+            context = Context(
+                self.guides[before.index] if before else None,
+                self.guides[beyond.index] if beyond else None,
+                float((key.time - before.time) / length) if before else 1.0,
+                float((beyond.time - after.time) / length) if beyond else 1.0,
+            )
+            motion = self.model.motion(self.guides[key.index], self.guides[after.index], context)
         self.seen, self.pair = after.index, (key.index, motion)
         facts.folded *= facts.pairs / (facts.pairs + 1)  # a mean over the pairs, kept running
         facts.pairs += 1
         self.counted = MotionReport(0, 1.0, 0.0)
         return motion
+
+    def _continues(self, key: _Key | None, after: _Key | None) -> bool:
+        """Whether the picture moves on from ``key`` to ``after``: no cut, no hole, no repeat between them."""
+        if key is None or after is None or after.starts_shot or after.repeats or self._gap(key, after):
+            return False
+        return not _same(key.frame, after.frame)
 
     def _record(self, motion: PairMotion) -> None:
         """Brings the pair's share of the statistics up to date: its report covers all times asked so far."""
@@ -402,13 +434,30 @@ def _closed(run: list[_Key], held: bool, facts: Statistics) -> list[_Key]:
     return [replace(run[0], covers={key.index: key.time for key in run[1:]})]
 
 
-def _neighbours(keys: Iterator[_Key]) -> Iterator[tuple[_Key, _Key | None]]:
-    """Every key with the one after it; None after the last."""
-    key = next(keys, None)
-    while key is not None:
+def _windows(keys: Iterator[_Key]) -> Iterator[tuple[_Key | None, _Key, _Key | None, _Key | None]]:
+    """Every key with the one before it and the two after it; None beyond the ends.
+
+    Where the film breaks, that is said when the pair that needs the broken frame is asked for, not one pair earlier.
+    """
+    failure: UserError | None = None
+
+    def following() -> _Key | None:
+        nonlocal failure
+        try:
+            return next(keys, None) if failure is None else None
+        except UserError as error:
+            failure = error
+            return None
+
+    before, key, after = None, next(keys, None), None
+    if key is not None:
         after = next(keys, None)
-        yield key, after
-        key = after
+    while key is not None:
+        beyond = None if after is None else following()
+        yield before, key, after, beyond
+        if failure is not None and beyond is None and after is not None:
+            raise failure
+        before, key, after = key, after, beyond
 
 
 def _same(a: Frame, b: Frame) -> bool:

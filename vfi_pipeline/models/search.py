@@ -1,0 +1,106 @@
+"""Optical flow of both directions of a pair and how far each can be trusted: what ``fit`` and ``flow`` begin with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vfi_pipeline.geometry import warp
+from vfi_pipeline.models.dis import dis_flow
+from vfi_pipeline.models.motion import Context
+from vfi_pipeline.models.visibility import reliability
+
+SOFTNESS = 1.0
+"""How a frame's word loses weight by its flow's round trip, in units of the test's threshold."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is known of a pair before the fit; pictures (1, 3, H, W), flows (1, 2, H, W), reliabilities (1, 1, H, W).
+
+    ``forward`` is the flow on the grid of ``first``, ``backward`` on that of ``last``; ``sure_first`` says how well a
+    point of ``first`` is found again in ``last``, ``sure_last`` the reverse.
+    """
+
+    first: Tensor
+    last: Tensor
+    forward: Tensor
+    backward: Tensor
+    sure_first: Tensor
+    sure_last: Tensor
+
+
+class Search:
+    """Looks at pairs in a row. Each is looked at once, though it is the neighbour of two others.
+
+    Args:
+        warm_start: let the search of a pair begin at the flow of the pair before where that explains the pair better
+            than no motion does; until ``reset``.
+        device: where the results live; the search runs on the CPU.
+    """
+
+    def __init__(self, warm_start: bool = True, device: str | torch.device = "cpu") -> None:
+        self.warm_start, self.device = warm_start, device
+        self._seen: list[tuple[Tensor, Tensor, Pair]] = []
+
+    def around(self, first: Tensor, last: Tensor, context: Context) -> tuple[Pair | None, Pair, Pair | None]:
+        """The pair before, the pair itself and the pair after it; None where the context has no frame."""
+        before = None if context.before is None else self._look(context.before, first)
+        pair = self._look(first, last)
+        after = None if context.after is None else self._look(last, context.after)
+        return before, pair, after
+
+    def reset(self) -> None:
+        """Forgets all pairs."""
+        self._seen.clear()
+
+    def _look(self, first: Tensor, last: Tensor) -> Pair:
+        start: tuple[Tensor | None, Tensor | None] = None, None
+        for a, b, known in self._seen:
+            if a is first and b is last:
+                return known
+            if self.warm_start and b is first and known.first.shape == first.shape:
+                start = helpful(known.forward, first, last), helpful(known.backward, last, first)
+        pair = look(first, last, start, self.device)
+        self._seen = [*self._seen[-2:], (first, last, pair)]
+        return pair
+
+
+HELPS = 0.8
+"""A guess must leave less than this share of the difference between the pictures. The search does not leave a bad one:
+one sudden change of motion cost 7 dB."""
+
+
+def helpful(guess: Tensor, source: Tensor, target: Tensor) -> Tensor | None:
+    """``guess`` if it brings ``target`` nearer to ``source`` (pictures (1, C, H, W)), else None."""
+    source, target = source.to(guess), target.to(guess)
+    left = (source - warp(target, guess)).abs().mean()
+    return guess if bool(left < HELPS * (source - target).abs().mean()) else None
+
+
+def look(
+    first: Tensor,
+    last: Tensor,
+    start: tuple[Tensor | None, Tensor | None] = (None, None),
+    device: str | torch.device = "cpu",
+) -> Pair:
+    """Optical flow both ways, and how far each can be trusted. ``start``: first guesses of both flows."""
+    forward = dis_flow(first, last, finest=0, start=start[0])
+    backward = dis_flow(last, first, finest=0, start=start[1])
+    first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
+    sure = reliability(forward, backward, SOFTNESS), reliability(backward, forward, SOFTNESS)
+    return Pair(first, last, forward, backward, *sure)
+
+
+def blur(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian, border replicated; (B, C, H, W)."""
+    radius = int(2.5 * sigma + 0.5)
+    offset = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    taps = torch.exp(-0.5 * (offset / sigma) ** 2)
+    taps = taps / taps.sum()
+    batch, channels, height, width = image.shape
+    flat = F.pad(image.reshape(batch * channels, 1, height, width), (radius,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(flat, taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1)).view_as(image)
