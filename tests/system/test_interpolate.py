@@ -449,3 +449,11 @@ def test_the_report_holds_the_figures_of_every_film(command, tmp_path):
     command("in/a.mkv", "multi=2", "output=c.mkv", "report=r.json")
     (only,) = json.loads((tmp_path / "r.json").read_text())["films"]
     assert only["nfe_per_pair"] is None and only["made"] == 3
+
+
+def test_sound_and_subtitles_are_left_out_when_asked(good, tmp_path):
+    clips.make_clip(tmp_path / "a.mkv", frames=4, audio=("eng",), subtitles=("ger",))
+    good("input=a.mkv", "multi=2", "output=b.mkv", "subtitles=drop")
+    good("input=a.mkv", "multi=2", "output=c.mkv", "audio=drop")
+    kinds = [[stream.kind for stream in facts(tmp_path / name)[0].others] for name in ("b.mkv", "c.mkv")]
+    assert kinds == [["audio"], ["subtitle"]]

@@ -40,6 +40,7 @@ IN AND OUT
   name=TEMPLATE     names of files in a folder: {stem}_{fps}fps.{ext}; also {multi} {slowmo} {model}
   overwrite=true    replace an output that exists
   start= end=       only this part: 90.5, 1:30.5, 0:01:30
+  subtitles=drop    leave subtitles out (audio=drop: the sound); everything that the container can hold is kept
   stream=2          which video stream, by ffmpeg's number, if there are several
   codec= crf= preset= pix_fmt=
                     codec=h264 (default, near-lossless), hevc, av1, vp9, prores, ffv1, or an ffmpeg encoder's name

@@ -31,6 +31,7 @@ class Options:
     multi: Fraction | None
     slowmo: Fraction | None
     audio: str | None
+    subtitles: str
     input_fps: Fraction | None
     start: Fraction | None
     end: Fraction | None
@@ -123,6 +124,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         multi=maybe("multi", values.factor),
         slowmo=maybe("slowmo", values.factor),
         audio=audio,
+        subtitles=values.choice("subtitles", given["subtitles"], ("keep", "drop")),
         input_fps=maybe("input_fps", values.rate),
         start=start,
         end=end,

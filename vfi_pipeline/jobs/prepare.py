@@ -67,7 +67,9 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         segments=segments_of(timeline, options.segment, info.video.width * info.video.height),
         spec=spec,
         encoding=encoding,
-        streams=stream_plan(info, target, encoding, audio=audio, stretch=timeline.slowdown),
+        streams=stream_plan(
+            info, target, encoding, audio=audio, subtitles=options.subtitles, stretch=timeline.slowdown
+        ),
         timing=Timing(
             rate=timeline.rate,
             frames=timeline.count,
