@@ -18,7 +18,7 @@ from vfi_pipeline.losses.penalties import (
     round_trip_penalty,
     smoothness,
 )
-from vfi_pipeline.losses.photometric import census, charbonnier, laplacian_pyramid, mean_squared
+from vfi_pipeline.losses.photometric import census, charbonnier, laplacian_pyramid, mean_squared, minus_psnr
 
 
 class MotionLike(Protocol):
@@ -47,6 +47,7 @@ class TripletObjective(nn.Module):
 
     Args:
         l2, charbonnier, laplacian, census, perceptual: weights of the photometric terms between made and true frames.
+        decibels: weight of the mean over frames of -PSNR: a frame that is nearly right counts as much as a bad one.
         census_shrink: census compares pictures at this fraction of the size; at 1 it costs more than all else together.
         velocity: weight of the distance, px, between the model's velocity and a known one.
         folding, margin: JD weight and margin; out_of_grid: OG weight.
@@ -64,6 +65,7 @@ class TripletObjective(nn.Module):
         laplacian: float = 0.0,
         census: float = 0.0,
         census_shrink: int = 1,
+        decibels: float = 0.0,
         perceptual: float = 0.0,
         velocity: float = 0.0,
         folding: float = 0.0,
@@ -81,7 +83,8 @@ class TripletObjective(nn.Module):
         if perceptual and network is None:
             raise ValueError("A perceptual weight needs a network: give objective.network (see nets.perceptual).")
         self.weights = {
-            "l2": l2, "charbonnier": charbonnier, "laplacian": laplacian, "census": census, "perceptual": perceptual,
+            "l2": l2, "charbonnier": charbonnier, "laplacian": laplacian, "census": census,
+            "decibels": decibels, "perceptual": perceptual,
             "velocity": velocity, "folding": folding, "out_of_grid": out_of_grid, "smooth": smooth,
             "edge_smooth": edge_smooth, "round_trip": round_trip, "inverse": inverse,
         }  # fmt: skip
@@ -121,7 +124,7 @@ class TripletObjective(nn.Module):
     def _photometric(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
         losses = {
             "l2": mean_squared, "charbonnier": charbonnier, "laplacian": laplacian_pyramid, "census": self._census,
-            "perceptual": self.network,
+            "decibels": minus_psnr, "perceptual": self.network,
         }  # fmt: skip
         return {name: loss for name, loss in losses.items() if self.weights[name] and loss is not None}
 
