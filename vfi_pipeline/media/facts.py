@@ -18,6 +18,10 @@ from vfi_pipeline.media.frames import Colour
 from vfi_pipeline.media.layout import layout
 
 
+MOST_ASPECT = 64
+"""Pixels longer than this, either way, are a mistake of the file."""
+
+
 def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
     """UserError if a picture of that size is beyond the limit, or has none."""
     if width * height > max_pixels:
@@ -39,8 +43,9 @@ def codec_name(stream: av.stream.Stream) -> str:
 
 
 def sample_aspect(stream: av.video.stream.VideoStream) -> Fraction:
+    """Width over height of a pixel; 1 where it is not said, or beyond anything that containers can hold."""
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    return Fraction(aspect) if aspect and aspect > 0 else Fraction(1)
+    return Fraction(aspect) if aspect and 1 / MOST_ASPECT <= aspect <= MOST_ASPECT else Fraction(1)
 
 
 def is_interlaced(stream: av.video.stream.VideoStream, head: Sequence[av.VideoFrame]) -> bool:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import _thread
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE_S = 60.0
-"""How long a thread may take to start: much, on a machine that is busy."""
+PATIENCE_S = 20.0
+"""How long a thread may take to its first line: much, on a machine that is busy."""
+
+_POLL_S = 0.1
 
 
 def start_thread(work: Callable[..., object], *args: Any) -> threading.Event:
@@ -29,7 +33,12 @@ def start_thread(work: Callable[..., object], *args: Any) -> threading.Event:
         finally:
             ended.set()
 
+    held = weakref.ref(run)
     _thread.start_new_thread(run, ())
-    if not started.wait(PATIENCE_S):
-        raise MemoryError("can't start new thread")
+    del run
+    # Now the thread alone holds ``run``: it mostly goes with a thread that fails. Not always, hence the patience.
+    deadline = time.monotonic() + PATIENCE_S
+    while not started.wait(_POLL_S):
+        if (held() is None or time.monotonic() > deadline) and not started.is_set():
+            raise MemoryError("can't start new thread")
     return ended
