@@ -65,7 +65,7 @@ bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.
 	  methods=[flow,fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),input=$(BENCH_CLIPS) rates=[2,8])
 
 bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
-	@$(PY) -m vfi_pipeline.bench.large
+	@$(PY) -m vfi_pipeline.bench.large --page BENCHMARKS.md
 
 clean: ## delete caches and outputs; keeps .venv
 	rm -rf outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,7 +17,6 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Colour
 from vfi_pipeline.media.layout import layout
 
-
 MOST_ASPECT = 64
 """Pixels longer than this, either way, are a mistake of the file."""
 
