@@ -251,9 +251,10 @@ def section(facts: Mapping[str, Any], command: str) -> str:
     lines = [circumstances(command), ""]
     long, huge = facts.get("long"), facts.get("huge")
     if long:
+        counted = f"{long['planned_frames']:,} / {long['frames']:,}, {long['segments']} segments"
         apart = [max(map(abs, long[f"tone_after_flash_ms_{which}"])) for which in ("source", "result")]
         rows = (
-            ("Frames planned / written", f"{long['planned_frames']:,} / {long['frames']:,}, {long['segments']} segments"),
+            ("Frames planned / written", counted),
             ("Most that a frame is off its time", f"{long['most_off_its_time_ms']:.3f} ms"),
             ("Tone against flash, worst of three marks", f"{apart[1]:.2f} ms (source: {apart[0]:.2f} ms)"),
             ("Plan alone", f"{long['plan_processor_s']:.1f} s of processor time, nothing decoded but the first frames"),
@@ -263,17 +264,16 @@ def section(facts: Mapping[str, Any], command: str) -> str:
             ("Most memory, all processes together", f"{long['peak_mb']:.0f} MB"),
         )  # fmt: skip
         lines += [
-            f"A film of {long['source_s']:,} s, 64x36, from {RATE} to 60 frames a second: `{long['command']}`. Its picture",
-            "turns white and a tone sounds at its beginning, middle and end.", "",
+            f"A film of {long['source_s']:,} s, 64x36, from {RATE} to 60 frames a second: `{long['command']}`.",
+            "Its picture turns white and a tone sounds at its beginning, middle and end.", "",
             "| | |", "|--|--|", *(f"| {name} | {value} |" for name, value in rows), "",
         ]  # fmt: skip
     if huge:
         lines += ["Three frames doubled, at the peak of all processes together:", ""]
         lines += ["| command | pictures | memory | time |", "|--|--|--:|--:|"]
-        lines += [
-            f"| `{run['command']}` | {run['size']} | {run['peak_mb'] / 1000:.2f} GB | {run['seconds']:.0f} s |"
-            for run in huge
-        ]
+        for run in huge:
+            peak, seconds = f"{run['peak_mb'] / 1000:.2f} GB", f"{run['seconds']:.0f} s"
+            lines.append(f"| `{run['command']}` | {run['size']} | {peak} | {seconds} |")
     return "\n".join(lines)
 
 
