@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from clips import make_clip, planes
 from PIL import Image
 
@@ -192,3 +194,39 @@ def test_errors_are_one_line_and_have_their_code(tmp_path):
 def run(*words: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "evaluate.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+
+
+@pytest.mark.slow
+def test_the_command_measures_lpips_where_its_backbone_is_and_tells_where_it_is_not(folder, tmp_path):
+    """Random weights in the place of ImageNet's, through the path that real ones take; lpips itself is the judge."""
+    lpips, torchvision = pytest.importorskip("lpips"), pytest.importorskip("torchvision")
+    words = [f"input={folder / 'b moving.mkv'}", "model=blend", "methods=[hold]", "temporal=false", "pictures=0"]
+
+    def run(name: str, home: Path) -> tuple[str, dict]:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "evaluate.py"), *words, f"output={tmp_path / name}"],
+            capture_output=True, text=True, timeout=500, cwd=tmp_path, env={**os.environ, "TORCH_HOME": str(home)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr, json.loads((tmp_path / name / "results.json").read_text())
+
+    said, without = run("without", tmp_path / "nothing")
+    assert said.count("LPIPS needs the ImageNet weights of alex") == 1 and "download https://" in said
+    assert all(clip["lpips"] is None for clip in without["clips"]) and "| LPIPS |" not in said
+
+    weights = tmp_path / "home" / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    weights.parent.mkdir(parents=True)
+    torch.manual_seed(0)
+    backbone = torchvision.models.alexnet(weights=None)
+    torch.save(backbone.state_dict(), weights)
+    said, with_it = run("with", tmp_path / "home")
+    judge = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    convolutions = [m for m in backbone.features if isinstance(m, torch.nn.Conv2d)]
+    for layer, mine in zip([m for m in judge.net.modules() if isinstance(m, torch.nn.Conv2d)], convolutions):
+        layer.load_state_dict(mine.state_dict())
+    true = torch.from_numpy(pictures(folder / "b moving.mkv")).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        held = [judge(true[k - 1 : k], true[k : k + 1]).item() for k in (1, 3, 5, 7)]
+    found = next(clip["lpips"] for clip in with_it["clips"] if clip["method"] == "hold")
+    assert found == pytest.approx(np.mean(held), rel=1e-4) and found > 0 and "| LPIPS |" in said
+    weights.unlink()

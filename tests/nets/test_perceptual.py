@@ -50,3 +50,13 @@ def test_with_a_backbone_it_measures_zero_for_equal_frames_and_never_trains(empt
     lpips(a, b).backward()
     assert b.grad.abs().sum() > 0 and not lpips.network.training
     assert not any(p.requires_grad for p in lpips.parameters())
+
+
+def test_a_damaged_download_is_named_with_its_source(empty_hub, caplog):
+    file = perceptual.backbone_file("squeeze")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"<html>429 Too Many Requests</html>")
+    with pytest.raises(UserError, match=r"squeezenet1_1-b8a52dc0.pth does not hold the ImageNet weights") as caught:
+        perceptual.Perceptual("squeeze")
+    assert "download https://" in str(caught.value)
+    assert perceptual.perceptual_or_none("squeeze") is None and "does not hold" in caplog.text

@@ -22,7 +22,7 @@ from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.metrics import psnr, ssim, warp_error
 from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.visibility import seen
-from vfi_pipeline.nets.perceptual import Perceptual
+from vfi_pipeline.nets.perceptual import LEAST, Perceptual
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ def _score(
     for picture, index in zip(made.rgb, missing):
         a, b = _tensor(picture), _tensor(truth[index])
         values.append((min(psnr(a, b).item(), CEILING), ssim(a, b).item()))
-        if perceptual is not None:
+        if perceptual is not None and min(picture.shape[:2]) >= LEAST:
             with torch.inference_mode():
                 distances.append(perceptual.each(a / 255, b / 255).item())
     film = truth.copy()

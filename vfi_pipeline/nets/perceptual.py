@@ -13,6 +13,8 @@ from vfi_pipeline.errors import ENVIRONMENT, UserError
 
 log = logging.getLogger(__name__)
 
+LEAST = 32  # px: of a smaller picture the deepest layer of a backbone has nothing left
+
 # The wheel of lpips holds its linear heads only; the backbones are torchvision's, under these names in torch's hub.
 BACKBONES = {
     "alex": "alexnet-owt-7be5be79.pth",
@@ -42,12 +44,21 @@ class Perceptual(nn.Module):
             raise UserError(
                 f"LPIPS needs the ImageNet weights of {net}, which are not on this machine ({file}).",
                 f"download https://download.pytorch.org/models/{file.name} into that folder, or leave LPIPS out "
-                "(objective.perceptual=0).",
+                "(lpips=false, objective.perceptual=0).",
                 ENVIRONMENT,
             )
         import lpips
 
-        self.network = lpips.LPIPS(net=net, pnet_rand=False, verbose=False).eval().requires_grad_(False)
+        try:
+            self.network = lpips.LPIPS(net=net, pnet_rand=False, verbose=False).eval().requires_grad_(False)
+        except Exception as error:  # what damaged bytes bring about in the unpickler has no common class
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"{file} does not hold the ImageNet weights of {net} ({first[:120]}).",
+                f"download https://download.pytorch.org/models/{file.name} again, or leave LPIPS out "
+                "(lpips=false, objective.perceptual=0).",
+                ENVIRONMENT,
+            ) from error
         self.net = net
 
     def forward(self, made: Tensor, true: Tensor) -> Tensor:

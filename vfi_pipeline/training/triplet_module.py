@@ -16,7 +16,7 @@ from vfi_pipeline.geometry import folding
 from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
 from vfi_pipeline.metrics import psnr, ssim
 from vfi_pipeline.models.prediction import Motion, TrainableModel
-from vfi_pipeline.nets.perceptual import perceptual_or_none
+from vfi_pipeline.nets.perceptual import LEAST, perceptual_or_none
 from vfi_pipeline.training.look import Look
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -123,7 +123,7 @@ class TripletModule(pl.LightningModule):
         found = {"psnr": psnr(made, true).clamp(max=BEST_PSNR).mean()}
         if min(made.shape[-2:]) >= 11:  # the window of SSIM
             found["ssim"] = ssim(made[:, :3], true[:, :3]).mean()
-        network = perceptual_or_none() if self.lpips and min(made.shape[-2:]) >= 32 else None
+        network = perceptual_or_none() if self.lpips and min(made.shape[-2:]) >= LEAST else None
         if network is not None:
             found["lpips"] = network.to(made.device)(made, true)
         return found
