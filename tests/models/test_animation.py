@@ -10,6 +10,7 @@ from vfi_pipeline.geometry import pixel_grid
 from vfi_pipeline.models.animation import (
     FieldMotion,
     MotionAnimation,
+    MotionAnimator,
     SampledMotion,
     animate_one,
     animator,
@@ -69,7 +70,7 @@ MODELS = {
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_the_ends_are_the_pictures_bit_for_bit(name, channels):
     first, last = scene(0, 0, channels), scene(*MOVE, channels)
-    animation = animator(MODELS[name]()).solve(first, last)
+    animation = MotionAnimator(MODELS[name]()).solve(first, last)
 
     assert torch.equal(animation.frame(0), first) and torch.equal(animation.frame(1), last)
     middle = animation.frame(0.5)
@@ -79,7 +80,7 @@ def test_the_ends_are_the_pictures_bit_for_bit(name, channels):
 @pytest.mark.parametrize("name", MODELS)
 def test_what_a_file_keeps_makes_the_same_frames(name):
     first, last = scene(0, 0), scene(*MOVE)
-    animation = animator(MODELS[name]()).solve(first, last)
+    animation = MotionAnimator(MODELS[name]()).solve(first, last)
     frames = [animation.frame(t) for t in (0.125, 0.3, 0.9)]
 
     again = restored(home_of(animation), animation.state(), first, last)
@@ -91,7 +92,7 @@ def test_what_a_file_keeps_makes_the_same_frames(name):
 
 def test_a_file_renders_larger_pictures_of_the_same_thing():
     first, last = scene(0, 0), scene(*MOVE)
-    animation = animator(FitModel(quality="draft")).solve(first, last)
+    animation = MotionAnimator(FitModel(quality="draft")).solve(first, last)
     double = [torch.nn.functional.interpolate(p, scale_factor=2, mode="bilinear") for p in (first, last)]
 
     large = restored(home_of(animation), animation.state(), *double).frame(0.5)
@@ -102,7 +103,7 @@ def test_a_file_renders_larger_pictures_of_the_same_thing():
 
 
 def test_the_velocity_points_where_the_content_goes():
-    animation = animator(FitModel(quality="draft")).solve(scene(0, 0), scene(*MOVE))
+    animation = MotionAnimator(FitModel(quality="draft")).solve(scene(0, 0), scene(*MOVE))
     inner = animation.velocity()[..., 12:-12, 12:-12]
 
     assert torch.allclose(inner.mean(dim=(0, 2, 3)), torch.tensor(MOVE), atol=0.3)
@@ -112,7 +113,7 @@ def test_the_velocity_points_where_the_content_goes():
 
 
 def test_asking_ahead_changes_nothing():
-    animation = animator(FitModel(quality="draft")).solve(scene(0, 0), scene(*MOVE))
+    animation = MotionAnimator(FitModel(quality="draft")).solve(scene(0, 0), scene(*MOVE))
     alone = [animation.frame(t) for t in (0.2, 0.4, 0.6)]
     animation.expect([0.2, 0.4, 0.6])
 
@@ -202,3 +203,9 @@ def test_a_state_that_fits_nothing_is_told():
     for state in ({}, {"fit.fields": torch.zeros(2)}, {"unknown.v": torch.zeros(1)}):
         with pytest.raises(ValueError, match="maps"):
             restored("vfi_pipeline.models.animation", state, scene(0, 0), scene(0, 0))
+
+
+def test_a_model_that_solves_pairs_is_taken_as_it_is():
+    model = type("Pairs", (), {"solve": lambda self, first, last, **_: None})()
+
+    assert animator(model) is model and isinstance(animator(Blend()), MotionAnimator)
