@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -36,13 +37,16 @@ class Method:
     """The motion model of a job: how to build it, and all that changes its pictures, for the fingerprint.
 
     ``make(share)`` loads torch and the weights, so it is called only when frames are to be made; ``share`` is of the
-    size of the pictures in which the motion is looked for. ``lean`` is a place in ``LEAN``.
+    size of the pictures in which the motion is looked for. ``lean`` is a place in ``LEAN``. ``weights`` is the file of
+    a model that learned, and ``reweighted(file)`` the same method with others.
     """
 
     name: str
     make: Callable[[float], MotionModel]
     settings: Mapping[str, str] = field(default_factory=dict)
     lean: int = 0
+    weights: Path | None = None
+    reweighted: Callable[[Path], Method] | None = None
 
     def build(self) -> MotionModel:
         """The model, as lean as it has to be."""
@@ -86,6 +90,12 @@ def choose_method(
         if "precision" not in plain and options.precision != "fp32":
             raise UserError(f"model={name} computes in fp32 only.", "leave precision= out.")
         plain |= {"precision": options.precision} if "precision" in plain else {}
+    if options.refine:
+        if "refine" not in plain:
+            raise UserError(f"model={name} has nothing to refine.", f"model=flow refine={options.refine}.")
+        plain["refine"] = options.refine
+    if options.adapt and name != "flow":
+        raise UserError(f"model={name} has no weights to adapt.", "model=flow adapt=true, or leave adapt= out.")
     if options.scale != 1 and plain.get("guide_span"):
         plain["guide_span"] = max(32, round(plain["guide_span"] * options.scale))
     described = {key: str(value) for key, value in _flat(plain) if key != "weights"}
@@ -108,7 +118,10 @@ def choose_method(
                 raise UserError(f"model={name} refuses its settings: {cause}", "another value.") from error
             raise
 
-    return Method(name, make, described)
+    def reweighted(path: Path) -> Method:
+        return choose_method(name, settings, nested, replace(options, weights=str(path)), instantiate)
+
+    return Method(name, make, described, weights=weights, reweighted=reweighted if weights else None)
 
 
 def resolve_device(text: str) -> str:
