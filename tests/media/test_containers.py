@@ -107,6 +107,16 @@ def test_images_and_chapters_are_named_when_lost() -> None:
     assert plan(info, "o.mkv").chapters == 2
 
 
+def test_losses_are_those_lines_that_take_something_away() -> None:
+    info = source(("audio", "aac"), ("subtitle", "ass"), ("attachment", "ttf"), chapters=2)
+
+    assert plan(info, "o.mkv").losses() == []
+    styled, font = plan(info, "o.mp4").losses()
+    assert "subtitle" in styled and "styling is simplified" in styled and ".mkv" in styled
+    assert "attachment" in font and "LOST" in font
+    assert any("2 chapters: LOST" in line for line in plan(info, "o.ts").losses())
+
+
 def test_lines_read_like_sentences() -> None:
     info = source(("audio", "aac"), ("subtitle", "dvb_subtitle"))
 

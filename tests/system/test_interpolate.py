@@ -209,8 +209,19 @@ def test_sound_subtitles_chapters_and_tags_come_along(good, tmp_path):
 def test_what_a_container_cannot_hold_is_named_before_the_work(command, tmp_path):
     clips.make_clip(tmp_path / "film.mkv", frames=5, font=True)
     result = command("input=film.mkv", "multi=2", "output=film.mp4", "dry_run=true")
-    assert result.code == 0 and "attachment" in result.out
+    assert result.code == 0 and result.out.count("attachment 1") == 1
     assert not (tmp_path / "film.mp4").exists()
+
+
+def test_losses_are_told_before_the_work_and_chapters_that_are_kept_are_none(good, tmp_path, caplog):
+    clips.make_clip(tmp_path / "film.mkv", frames=5, font=True, chapters=2)
+    good("input=film.mkv", "multi=2", "output=film.mp4")
+    told = [record.getMessage() for record in caplog.records]
+    assert "LOST" in told[0] and "attachment" in told[0] and ".mkv" in told[0]
+    assert not any("chapters" in line for line in told)
+
+    shown = good("input=film.mkv", "multi=2", "output=b.mkv", "dry_run=true").out
+    assert shown.count("2 chapters") == 1
 
 
 def test_images_in_and_images_out(good, tmp_path):

@@ -89,12 +89,8 @@ def work(
     if options.benchmark:
         with _explained(plan, film):
             return _benchmark(plan, film, options, method, make)
-    for fate in plan.streams.lost:
-        log.warning(
-            "%s is left out: %s %s", fate.label or fate.kind, fate.why, f"({fate.remedy})" if fate.remedy else ""
-        )
-    for note in (*plan.encoding.notes, *plan.streams.notes):
-        log.warning("%s", note)
+    for line in (*plan.streams.losses(), *plan.encoding.notes):
+        log.warning("%s", line)
     names.make_folder(plan.target, options)
     folder = work_folder(plan.target)
     if not folder.exists() and not options.overwrite:

@@ -206,9 +206,11 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
     made = sum(1 for slot in timeline.slots() if slot.t and slot.source not in gaps)
     held = sum(1 for slot in timeline.slots() if slot.t and slot.source in gaps) if gaps else 0
     target = "none (benchmark)" if plan.encoding.finish == "nothing" else plan.target
+    shown = info.images[0] if len(info.images) == 1 else info.path
     lines = [
-        f"input     {info.path}: {video.codec} {video.width} x {video.height} {video.pixel_format}, "
-        f"{rate_text(video.rate)} fps, {len(source)} frames, {clock_text(float(source.span))}{turned}{trim}",
+        f"input     {shown}: {video.codec} {video.width} x {video.height} {video.pixel_format}, "
+        f"{rate_text(video.rate)} fps, {len(source)} frame{'s' * (len(source) > 1)}, "
+        f"{clock_text(float(source.span))}{turned}{trim}",
         f"output    {target}: {plan.encoding.encoder} {plan.encoding.pixel_format}{_settings(plan.encoding)}, "
         f"{rate_text(timeline.rate)} fps, {timeline.count} frames, {float(timeline.duration):.3f} s",
         f"frames    {timeline.count - made - held} copied from the source, {made} between two source frames"
@@ -217,7 +219,7 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f"cuts      {_cuts_text(plan, options)}",
     ]
     lines += [f"streams   {line}" for line in plan.streams.lines()]
-    lines += [f"note      {note}" for note in (*plan.encoding.notes, *plan.streams.notes)]
+    lines += [f"note      {note}" for note in plan.encoding.notes]
     if plan.encoding.finish != "nothing":
         have = "" if free is None else f"; {size_text(free)} free"
         lines.append(f"disk      about {size_text(plan.disk_bytes)} while working{have}")

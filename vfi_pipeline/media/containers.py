@@ -159,16 +159,18 @@ class StreamPlan:
 
     def lines(self) -> list[str]:
         """One line per stream, for the plan that is shown before the work starts."""
-        out = []
-        for fate in self.fates:
-            what = {"copy": "copied", "convert": f"converted to {fate.codec}", "lost": "LOST"}[fate.action]
-            line = f"{fate.label}: {what}"
-            if fate.why:
-                line += f" ({fate.why})"
-            if fate.remedy:
-                line += f". Try: {fate.remedy}"
-            out.append(line)
-        return out + list(self.notes)
+        return [*map(_told, self.fates), *self.notes]
+
+    def losses(self) -> list[str]:
+        """Those of ``lines`` that tell of something that does not arrive as it was."""
+        told = [_told(fate) for fate in self.fates if fate.why]
+        return told + [note for note in self.notes if "LOST" in note]
+
+
+def _told(fate: StreamFate) -> str:
+    what = {"copy": "copied", "convert": f"converted to {fate.codec}", "lost": "LOST"}[fate.action]
+    why = f" ({fate.why})" if fate.why else ""
+    return f"{fate.label}: {what}{why}" + (f". Try: {fate.remedy}" if fate.remedy else "")
 
 
 def stream_plan(
