@@ -66,7 +66,11 @@ class PairModel(Protocol):
 
 
 def animator(model: Any) -> PairModel:
-    """``model`` itself if it solves pairs, else the adapter that makes a ``MotionModel`` do so."""
+    """``model`` itself if it solves pairs, ``model=fit`` at full strength, else the adapter for a ``MotionModel``."""
+    if getattr(model, "name", None) == "fit" and not hasattr(model, "solve"):
+        from vfi_pipeline.models.far import picture_fit  # here: it imports this module
+
+        return picture_fit(model)
     return model if hasattr(model, "solve") else MotionAnimator(model)
 
 
@@ -321,7 +325,7 @@ def animate_one(model: Any, picture: Tensor, backward: bool = False) -> PictureA
 
 # --------------------------------------------------------------------------------------------------- state and file
 
-RESTORERS = ("vfi_pipeline.models.animation", "vfi_pipeline.models.fit", "vfi_pipeline.models.morph")
+RESTORERS = ("vfi_pipeline.models.animation", "vfi_pipeline.models.far", "vfi_pipeline.models.morph")
 """Modules whose ``restore`` a maps file may ask for: a file can name only these."""
 
 
