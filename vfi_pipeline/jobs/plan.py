@@ -94,7 +94,33 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
             f"after end={float(end - info.start):g}.",
             "a later end=.",
         )  # fmt: skip
-    return Timeline(times, rate, slowdown, begin, end)
+    timeline = Timeline(times, rate, slowdown, begin, end)
+    _refuse_stray_times(info, timeline)
+    return timeline
+
+
+LONGEST_STILL_S = 3600
+"""A picture that stays longer than this is put down to a broken time stamp: one such asks for days of film."""
+
+
+def _refuse_stray_times(info: SourceInfo, timeline: Timeline) -> None:
+    """UserError if a picture between the timeline's ends stays for longer than ``LONGEST_STILL_S``."""
+    times = timeline.times
+    if isinstance(times.pts, range):  # even times
+        return
+    most = LONGEST_STILL_S / times.time_base
+    for before, after in zip(times.pts, times.pts[1:]):
+        if after - before <= most:
+            continue
+        left, right = max(before * times.time_base, timeline.begin), min(after * times.time_base, timeline.end)
+        if right - left > LONGEST_STILL_S:
+            until, since = float(left + 1 / info.video.rate - info.start), float(after * times.time_base - info.start)
+            raise UserError(
+                f"{info.path.name} shows one picture from {float(left - info.start):.3f} s to {since:.3f} s "
+                f"({clock_text(float(right - left))}): a time stamp is broken.",
+                f"end={until:.3f} for what comes before, start={since:.3f} for the rest.",
+                BAD_INPUT,
+            )
 
 
 GAP_FRAMES = 3
