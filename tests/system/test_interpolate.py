@@ -266,7 +266,8 @@ def test_gif_stays_a_gif(good, tmp_path):
 NAMES = [
     "with space.mkv", "quote'd \"name\".mkv", "ünï 视频 ☃.mkv", "-dash.mkv", "a=b,c[1]{x}$HOME;`id`.mkv",
     "100%d%05d done.mkv",
-    "concat:a|b.mkv", "file:x.mkv", "line\nbreak.mkv", "~tilde.mkv", "#x.mkv", "*.mkv", "null", "${x}.mkv",
+    "concat:a|b.mkv", "file:x.mkv", "line\nbreak.mkv", "line\r\nbreak #1?'.mkv",
+    "~tilde.mkv", "#x.mkv", "*.mkv", "null", "${x}.mkv",
 ]  # fmt: skip
 
 

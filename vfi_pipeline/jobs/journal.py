@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,8 +26,13 @@ SUFFIX = ".vfi-work"
 
 
 def work_folder(target: Path) -> Path:
-    """The folder for the unfinished work on ``target``, beside it. A pattern's ``%`` is spelled out."""
+    """The folder for the unfinished work on ``target``, beside it. A pattern's ``%`` is spelled out.
+
+    ffmpeg joins no files below a name with both a line break and one of ``#`` and ``?``: they become ``_`` and a hash.
+    """
     name = target.name.replace("%", "pct")
+    if re.search(r"[#?\r\n]", name):
+        name = re.sub(r"[#?\r\n]", "_", name) + "-" + hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
     # 255 bytes is the usual limit of a name; a long one is told apart by its hash.
     if len(os.fsencode(name)) > 200:
         name = name[:40] + "-" + hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]

@@ -181,6 +181,12 @@ def _script(segments: Sequence[Segment], rate: Fraction) -> Path:
 def _script_name(path: Path) -> str:
     if not any(mark in str(path.parent) for mark in "#?"):
         return path.name
+    if any(mark in str(path.parent) for mark in "\r\n"):  # a script's line cannot hold them, whatever the quotes
+        raise UserError(
+            f"ffmpeg can join nothing in a folder whose name has a line break and one of # and ? ({path.parent!r}).",
+            "output= with a plainer name.",
+            ENVIRONMENT,
+        )
     return ffmpeg.file_url(path).replace("'", "'\\''")
 
 
