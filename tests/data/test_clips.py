@@ -9,7 +9,7 @@ from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.clips import MemoryClips, find_films, split_films
 from vfi_pipeline.data.draw import TripletDraw
 from vfi_pipeline.data.index import build
-from vfi_pipeline.data.modules import Clips
+from vfi_pipeline.data.modules import Clips, Films
 from vfi_pipeline.errors import UserError
 
 CROP = Augmentation.none(48)
@@ -143,3 +143,21 @@ def test_the_module_mixes_films_and_scenes_of_known_motion(folder):
     assert batch.first.shape == (16, 3, 48, 48) and 3 <= int(known.sum()) <= 13
     assert sum(len(part.first) for part in validation) == 5 and all(part.t.eq(0.5).all() for part in validation)
     assert set(module.films()[0]).isdisjoint(module.films()[1])
+
+
+@pytest.mark.parametrize("kind", [Clips, Films])
+@pytest.mark.parametrize("good", [2, 1])
+def test_a_title_card_held_out_by_chance_does_not_end_training(tmp_path, caplog, kind, good):
+    """Which film is held out depends on its name alone; here it is one with a single picture."""
+    paths = [tmp_path / f"{letter}.mkv" for letter in "abc"[: good + 1]]
+    train, held = split_films(paths)
+    for path in train:
+        write_film(path, panning(12, 3, height=56, width=64))
+    write_film(held[0], panning(1, height=56, width=64))
+
+    data = kind(str(tmp_path), crop=48, val_crop=48, val_samples=2, cache=str(tmp_path / "cache"))
+
+    taught, judged = data.films()
+    assert set(taught) | set(judged) == set(paths) and len(set(taught) & set(train)) == 1
+    assert not set(taught) & set(judged) and data.built("val")[0].first.shape == data.built("train")[0].first.shape
+    assert held[0].name in caplog.text if good == 2 else "the same films train and validate" in caplog.text

@@ -17,6 +17,8 @@ from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
 from vfi_pipeline.data.clips import FilmFolder, MemoryClips, find_films, split_films, usable_films
 from vfi_pipeline.data.digits import PARTS, DigitSplit, PairedDigits, UnpairedDigits, load_digits
+from vfi_pipeline.data.draw import TripletDraw
+from vfi_pipeline.data.index import film_index
 from vfi_pipeline.data.pairs import (
     ImagePairs,
     ImageSequences,
@@ -278,7 +280,7 @@ class Clips(Batches):
     """Films that fit in memory, decoded once; the quickest to train on.
 
     Args:
-        root: a folder of films, or several (searched to any depth). Split by file.
+        root: a folder of films, or several (searched to any depth). Split by file, so that either side holds a triplet.
         val_root: films of their own for validation. None keeps ``val_share`` of the films for it.
         crop, spans, middles, least_motion, longest, memory_gb: see ``MemoryClips`` and ``Augmentation``.
         synthetic: share of the training samples that are synthetic, with true velocity: the bundled photographs and
@@ -286,6 +288,8 @@ class Clips(Batches):
         recipe: what synthetic scenes are like; None is ``Recipe()``.
         val_crop, val_samples: size and number of the validation triplets: not augmented, middle frame at t = 1/2.
     """
+
+    _most_s: float | None = None  # of a film that is indexed: all of it
 
     def __init__(
         self,
@@ -333,8 +337,33 @@ class Clips(Batches):
                 held = usable_films(find_films(Path(self.val_root)), self._val_augmentation(), longest)
                 self._films = films, held
             else:
-                self._films = split_films(films, self.val_share)
+                self._films = self._both_usable(*split_films(films, self.val_share))
         return self._films
+
+    def _both_usable(self, train: list[Path], held: list[Path]) -> tuple[list[Path], list[Path]]:
+        """The split as it is if either side holds a triplet; else, say with a title card as the only film held out,
+        another film is held out, or all serve as both."""
+        if not held:
+            return train, held
+        taught = next((film for film in train if self._holds_triplet(film, self.spans)), None)
+        judged = any(self._holds_triplet(film, (2, 2)) for film in held)
+        if bool(taught) == judged:
+            return train, held  # where there is none at all the data set says why
+        spare = [film for film in train if film != taught] if taught else []
+        other = next((film for film in spare if self._holds_triplet(film, (2, 2))), None)
+        if other is None:
+            log.warning("Only one side of the split holds a triplet: the same films train and validate.")
+            return train + held, []
+        log.warning("No film held out (%s) holds a triplet; %s is held out, too.", held[0].name, other.name)
+        return [film for film in train if film != other], [*held, other]
+
+    def _holds_triplet(self, film: Path, spans: tuple[int, int]) -> bool:
+        try:
+            index = film_index(film, None, self.options["cache"], self._most_s)
+            TripletDraw([index], spans, min(1, self.middles), least_motion=self.options["least_motion"])
+        except UserError:
+            return False
+        return True
 
     def _val_augmentation(self) -> Augmentation:
         return Augmentation.none(min(self.val_crop, self.augmentation.crop))
@@ -383,6 +412,7 @@ class Films(Clips):
     ) -> None:
         super().__init__(root, **options)
         self.decoding = {"reuse": reuse, "window": window, "most_s": most_s}
+        self._most_s = most_s
         self.options.pop("memory_gb")
 
     def _set(self, films: list[Path], augmentation: Augmentation, seed: int, **which: Any) -> FilmFolder:
