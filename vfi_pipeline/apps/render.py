@@ -53,8 +53,8 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
     Raises:
         UserError: whatever is wrong.
     """
-    asked = read_picture_options(typed)
     film = sources.film_of(options.inputs)
+    asked = read_picture_options(typed)
     if options.name == DEFAULT_NAME:
         options = replace(options, name=sources.default_name(film.images, asked))
     _check_model(len(film.images), asked, method)
@@ -292,7 +292,7 @@ class Studio:
         def tell(share: float, animation: PairAnimation) -> None:
             nonlocal shown
             if progress is not None:
-                progress.passing(f"{self.plan.target.name}: solving {names_[0]} to {names_[1]}", share)
+                progress.passing(f"{names_[0]} to {names_[1]}: solving", share)
             if preview is not None and (time.monotonic() - shown >= PREVIEW_S or share >= 1):
                 self._preview(preview, animation)
                 shown = time.monotonic()
@@ -367,7 +367,7 @@ class Studio:
         lines = []
         for gap, told in sorted(self.told.items()):
             if told.shares:
-                parts = ", ".join(f"{name} {100 * share:.0f} %" for name, share in told.shares.items())
+                parts = ", ".join(f"{name} {round(100 * share)} %" for name, share in told.shares.items())
                 first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
                 lines.append(f"{first} to {last}: of the change, {parts}.")
         try:

@@ -130,7 +130,7 @@ def _velocity(
             arrows.ellipse((x + dx - 1.5, y + dy - 1.5, x + dx + 1.5, y + dy + 1.5), fill="#b00030")
     sheet.paste(tile, below)
     text = [f"fastest {longest * width / size[1]:.1f} px per t"]
-    text += [f"{name} {100 * share:.0f} %" for name, share in animation.shares().items()]
+    text += [f"{name} {round(100 * share)} %" for name, share in animation.shares().items()]
     for line, words in enumerate(text):
         draw.text((at[0], below[1] + size[0] + GAP + 10 + 18 * line), words, FAINT, _font(12), anchor="lm")
 
