@@ -1,0 +1,116 @@
+"""The frame that comes out is the same by every way of computing it: half precision, a batch, the cache, a GPU."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vfi_pipeline.media.frames import Colour, Frame, pixel_format
+from vfi_pipeline.models.flow import FlowModel, load_flow
+from vfi_pipeline.synthesis import compose
+from vfi_pipeline.synthesis.guide import guide
+
+LEAST_DB = 45.0
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Three frames of a textured picture that moves by 3 px a frame, with a patch that moves the other way."""
+    torch.manual_seed(3)
+    scene = F.interpolate(torch.rand(1, 3, 20, 30), (160, 240), mode="bicubic").clamp(0, 1)[0].numpy()
+    patch = F.interpolate(torch.rand(1, 3, 8, 8), (40, 40), mode="bicubic").clamp(0, 1)[0].numpy()
+    made = []
+    for k in range(3):
+        picture = scene[:, 16:144, 3 * k : 3 * k + 192].copy()
+        picture[:, 44:84, 90 - 4 * k : 130 - 4 * k] = patch
+        codes = (picture * 255).round().astype(np.uint8)
+        planes = tuple(np.ascontiguousarray(codes[c]) for c in (1, 2, 0))
+        made.append(Frame(planes, pixel_format("gbrp"), 192, 128, Fraction(k, 24), Colour(matrix="gbr", range="pc")))
+    return made
+
+
+def shipped(**options):
+    return load_flow("flow", **options)
+
+
+def shown(model, first, last, t=0.5, device="cpu"):
+    """The made frame as (3, H, W) in [0, 1], not rounded to codes."""
+    looks = [guide(frame, model.guide_span) for frame in (first, last)]
+    between = model.motion(*looks).at([t])[0]
+    layout = compose.layout_of(first)
+    with torch.inference_mode():
+        parts = [x.to(device, torch.float32) for x in (between.there, between.back, between.share)]
+        sources = compose.to_tensors(first, device), compose.to_tensors(last, device)
+        return compose.planes(*sources, *parts, layout)[0][0].cpu() / 255
+
+
+def decibels(a, b):
+    return -10 * math.log10(max(float((a - b).square().mean()), 1e-12))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_makes_the_same_frame(frames, precision):
+    full = shown(shipped(precision="fp32"), *frames[:2])
+    assert decibels(shown(shipped(precision=precision), *frames[:2]), full) > LEAST_DB
+
+
+def test_the_cache_changes_no_bit_of_the_frame(frames):
+    model = shipped()
+    looks = [guide(frame, model.guide_span) for frame in frames]
+    model.motion(looks[0], looks[1])
+    cached = model.motion(looks[1], looks[2]).at([0.25])[0]
+    model.reset()
+    fresh = model.motion(looks[1], looks[2]).at([0.25])[0]
+    for name in ("there", "back", "share"):
+        assert torch.equal(getattr(cached, name), getattr(fresh, name))
+
+
+def test_a_batch_of_pairs_and_times_makes_the_frames_of_each_alone(frames):
+    model, layout = shipped(), compose.layout_of(frames[0])
+    pairs = [frames[:2], frames[1:]]
+    between = [model.motion(*(guide(f, model.guide_span) for f in pair)).at([0.3])[0] for pair in pairs]
+    with torch.inference_mode():
+        first, last = (
+            [torch.cat(group) for group in zip(*(compose.to_tensors(pair[k]) for pair in pairs))] for k in (0, 1)
+        )
+        parts = [torch.cat([getattr(one, name) for one in between]) for name in ("there", "back", "share")]
+        batched = compose.planes(first, last, *parts, layout)[0] / 255
+    for row, pair in enumerate(pairs):
+        model.reset()
+        assert decibels(batched[row], shown(model, *pair, t=0.3)) > 100
+
+
+def test_two_pairs_through_the_network_at_once_are_each_alone(frames):
+    """The network itself, batched, as a GPU would be fed."""
+    model = shipped()
+    looks = [guide(frame, model.guide_span) for frame in frames]
+    with torch.inference_mode():
+        features = [model.net.encode(look) for look in looks]
+        both = model.net(
+            [torch.cat(level) for level in zip(features[0], features[1])],
+            [torch.cat(level) for level in zip(features[1], features[2])],
+        )[0]
+        for row, (a, b) in enumerate(((0, 1), (1, 2))):
+            alone = model.net(features[a], features[b])[0]
+            torch.testing.assert_close(both.first[row : row + 1], alone.first, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.gpu
+def test_a_gpu_makes_the_frame_of_the_cpu(frames):
+    here = shown(shipped(precision="fp32"), *frames[:2])
+    there = shown(shipped(precision="fp32", device="cuda"), *frames[:2], device="cuda")
+    assert (here - there).abs().max() < 1e-3
+    for precision in ("bf16", "fp16"):
+        assert decibels(shown(shipped(precision=precision, device="cuda"), *frames[:2], device="cuda"), here) > LEAST_DB
+
+
+def test_the_parity_above_can_fail(frames):
+    full = shown(shipped(), *frames[:2])
+    model = shipped()
+    with torch.no_grad():
+        for parameter in model.net.parameters():
+            parameter.mul_(1.05)
+    assert decibels(shown(FlowModel(model.net, start=model.start), *frames[:2]), full) < 60
