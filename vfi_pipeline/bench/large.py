@@ -40,7 +40,7 @@ class Measured:
 
     Attributes:
         seconds: wall time. processor_s: of all its processes.
-        resident_mb: of the process and its children together, sampled every second.
+        resident_mb: of the process and its children together, four looks a second.
     """
 
     command: str
@@ -110,7 +110,7 @@ def interpolate(*words: str) -> tuple[Measured, str]:
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
 
         def watch() -> None:
-            while not ended.wait(1 if time.perf_counter() - begin > 20 else 0.1):
+            while not ended.wait(0.25):
                 resident.append(_resident_mb(process.pid))
 
         watcher = threading.Thread(target=watch, daemon=True)
