@@ -161,9 +161,29 @@ def test_the_averaged_weights_are_exported(tmp_path):
     assert any(not torch.equal(v, raw[k]) for k, v in exported.state_dict().items())
 
 
-def test_tensorboard_is_named_where_it_is_missing(tmp_path):
-    try:
-        import tensorboard  # noqa: F401
-    except ModuleNotFoundError:
-        with pytest.raises(UserError, match="pip install tensorboard"):
-            loggers.tensorboard_logger(str(tmp_path))
+def test_tensorboard_holds_numbers_and_pictures(tmp_path):
+    """Its files are framed records: length, checksum of it, an Event, checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    fit(tmp_path, loggers.tensorboard_logger(str(tmp_path)))
+    tags = {}
+    for path in (tmp_path / "tensorboard").glob("events.out.*"):
+        content, place = path.read_bytes(), 0
+        while place < len(content):
+            (length,) = struct.unpack_from("<Q", content, place)
+            event = Event.FromString(content[place + 12 : place + 12 + length])
+            for value in event.summary.value:
+                tags.setdefault(value.tag, []).append(value.WhichOneof("value"))
+            place += 16 + length
+    assert len(tags["train/total"]) >= 3 and tags["test/psnr"] and tags["train/lr"]
+    assert tags["val/panel"][0] == "image"
+
+
+def test_tensorboard_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    def missing(*_, **__):
+        raise ModuleNotFoundError("Neither `tensorboard` nor `tensorboardX` is available.")
+
+    monkeypatch.setattr(loggers, "TensorBoardLogger", missing)
+    with pytest.raises(UserError, match="pip install tensorboardX"):
+        loggers.tensorboard_logger(str(tmp_path))
+

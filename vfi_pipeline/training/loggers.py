@@ -33,7 +33,7 @@ def tensorboard_logger(run_dir: str, run_id: str | None = None) -> Logger:
         return TensorBoardLogger(str(run_dir), name="tensorboard", version="")
     except ModuleNotFoundError as error:
         raise UserError(
-            "TensorBoard is not installed.", "pip install tensorboard, or logger=csv", ENVIRONMENT
+            "tensorboardX is not installed.", "pip install tensorboardX, or logger=csv", ENVIRONMENT
         ) from error
 
 
