@@ -14,6 +14,7 @@ from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Colour
 from vfi_pipeline.media.probe import probe
+from vfi_pipeline.media.tracks import jumps_back, tracks
 from vfi_pipeline.media.verify import ExpectedStream, count_frames, verify
 
 
@@ -197,3 +198,15 @@ def test_sound_with_a_pause_and_sound_longer_than_the_film_pass(tmp_path: Path) 
     for target in ("o.mp4", "o.mkv", "o.webm"):
         made = make_output(paused, tmp_path / target, (120,))
         verify(made.path, made.expectation)
+
+
+def test_a_clock_that_jumps_back_is_found(tmp_path: Path) -> None:
+    part = make_clip(tmp_path / "a.ts", frames=25, audio=("eng",))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(part.read_bytes() * 2)
+    (sound,) = (stream.index for stream in probe(part).others)
+
+    assert jumps_back(part, [sound]) is None
+    found = jumps_back(joined, [sound])
+    assert found is not None and abs(found - probe(part).start - 1) < Fraction(1, 10)
+    assert tracks(joined, [sound]) == {sound: None}

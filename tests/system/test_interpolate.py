@@ -11,7 +11,7 @@ import clips
 import numpy as np
 import pytest
 
-from vfi_pipeline.media import probe
+from vfi_pipeline.media import ffmpeg, probe
 from vfi_pipeline.media.index import source_times
 from vfi_pipeline.media.reader import read_frames
 
@@ -469,3 +469,17 @@ def test_sound_and_subtitles_are_left_out_when_asked(good, tmp_path):
     good("input=a.mkv", "multi=2", "output=c.mkv", "audio=drop")
     kinds = [[stream.kind for stream in facts(tmp_path / name)[0].others] for name in ("b.mkv", "c.mkv")]
     assert kinds == [["audio"], ["subtitle"]]
+
+
+def test_sound_of_joined_recordings_that_jumps_back_is_refused_and_the_remedy_works(command, good, tmp_path):
+    part = clips.make_clip(tmp_path / "part.ts", frames=25, audio=("eng",))
+    (tmp_path / "joined.ts").write_bytes(part.read_bytes() * 2)
+    result = command("input=joined.ts", "multi=2")
+    assert result.code == 3 and "jump back after" in result.err and "-c copy mended.mkv" in result.err
+
+    good("input=joined.ts", "multi=2", "audio=drop", "output=silent.mkv")
+    ffmpeg.run(["-i", "joined.ts", "-map", "0", "-c", "copy", "mended.mkv"], "mending")
+    good("input=mended.mkv", "multi=2", "output=whole.mkv")
+    for name, sound in (("silent.mkv", 0), ("whole.mkv", 1)):
+        info, times = facts(tmp_path / name)
+        assert abs(len(times) - 100) <= 2 and len(info.others) == sound  # the sound is a little longer than the pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from vfi_pipeline.jobs.options import Options, read_cuts
 from vfi_pipeline.jobs.plan import Plan, cuts_of, max_gap_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
-from vfi_pipeline.media import ffmpeg, images, index, probe
+from vfi_pipeline.media import ffmpeg, images, index, probe, tracks
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
@@ -59,6 +60,8 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         numbered = target.with_name(f"{target.stem}_%06d{target.suffix}")
         raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", f"output={numbered}")
     audio = options.audio or ("drop" if timeline.slowdown != 1 else "keep")
+    if found.counted and audio in ("keep", "stretch") and encoding.finish == "copy":
+        _refuse_joined_sound(film, info)
     entries = read_cuts(Path(options.cuts)) if options.cuts else (None if options.scene else ())
     return Plan(
         info=info,
@@ -86,6 +89,19 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
 def input_fingerprint(film: Film) -> dict[str, str]:
     """What tells the film's files from other or changed ones."""
     return files_fingerprint(film.images) if film.images else file_fingerprint(film.path)
+
+
+def _refuse_joined_sound(film: Film, info: SourceInfo) -> None:
+    """UserError if the sound's time stamps jump back: the pictures go on there, and the sound could not follow."""
+    sound = [stream.index for stream in info.others if stream.kind == "audio"]
+    back = None if info.images else tracks.jumps_back(info.path, sound)
+    if back is not None:
+        raise UserError(
+            f"{film.label}: the time stamps of its sound jump back after {float(back - info.start):.3f} s, as in "
+            "recordings that were joined; it would not stay with the pictures.",
+            f"ffmpeg -i {shlex.quote(film.path.name)} -map 0 -c copy mended.mkv and input=mended.mkv, or audio=drop.",
+            BAD_INPUT,
+        )
 
 
 def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dict[str, str]:

@@ -60,48 +60,75 @@ def tracks(
     nothing: they are missing, jump back by more than ``HOLE``, or the file is damaged. A stream without packets is
     left out.
     """
-    if not streams:
-        return {}
-    seen: dict[int, tuple[array[int], array[int]]] = {index: (array("q"), array("q")) for index in streams}
-    broken: set[int] = set()
-    bases: dict[int, Fraction] = {}
-    kinds: dict[int, str] = {}
     try:
-        with open_media(path) as container:
-            chosen = [container.streams[index] for index in streams]
-            for stream in chosen:
-                bases[stream.index] = stream.time_base or Fraction(1, 1000)
-                kinds[stream.index] = stream.type
-            names = {s.index: s.codec_context.name if s.codec_context is not None else "" for s in chosen}
-            for packet in container.demux(chosen):
-                index = packet.stream.index
-                if packet.size <= EMPTY.get(names[index], 0) or packet.is_discard:
-                    continue
-                if packet.pts is None:
-                    broken.add(index)
-                    continue
-                seen[index][0].append(packet.pts)
-                seen[index][1].append(packet.duration or 0)
+        seen = _packets(path, streams)
     except (av.error.FFmpegError, UserError, OSError, IndexError):
         return dict.fromkeys(streams)
     found: dict[int, Track | None] = {}
-    for index, (begins, lengths) in seen.items():
-        base = bases[index]
-        if kinds[index] == "audio" and any(b - a < -HOLE / base for a, b in zip(begins, begins[1:])):
-            broken.add(index)
-        if index in broken:
+    for index, held in seen.items():
+        if held.untimed or (held.kind == "audio" and held.jumps is not None):
             found[index] = None
             continue
-        late = kinds[index] == "subtitle"
-        least = None if low is None else ceil(low / base)
-        most = None if high is None else ceil(high / base)
+        late = held.kind == "subtitle"
+        least = None if low is None else ceil(low / held.base)
+        most = None if high is None else ceil(high / held.base)
         kept = [
             (begin, length)
-            for begin, length in zip(begins, lengths)
+            for begin, length in zip(held.begins, held.lengths)
             if (least is None or begin >= least or (late and begin + length > least)) and (most is None or begin < most)
         ]
         if kept:
-            found[index] = _track(kept, base)
+            found[index] = _track(kept, held.base)
+    return found
+
+
+def jumps_back(path: Path, streams: Collection[int]) -> Fraction | None:
+    """The time in seconds from which one of ``streams`` jumps back by more than ``HOLE``; None if none does.
+
+    Raises:
+        UserError: the file cannot be opened.
+    """
+    try:
+        jumps = [held.jumps for held in _packets(path, streams).values() if held.jumps is not None]
+    except av.error.FFmpegError:  # damaged: for others to tell
+        return None
+    return min(jumps, default=None)
+
+
+@dataclass
+class _Packets:
+    """Times of a stream's packets, in ticks of ``base`` seconds, as they come in the file."""
+
+    kind: str
+    base: Fraction
+    begins: array[int]
+    lengths: array[int]
+    untimed: bool = False
+
+    @property
+    def jumps(self) -> Fraction | None:
+        for before, after in zip(self.begins, self.begins[1:]):
+            if (before - after) * self.base > HOLE:
+                return before * self.base
+        return None
+
+
+def _packets(path: Path, streams: Collection[int]) -> dict[int, _Packets]:
+    if not streams:
+        return {}
+    with open_media(path) as container:
+        chosen = [container.streams[index] for index in streams]
+        found = {s.index: _Packets(s.type, s.time_base or Fraction(1, 1000), array("q"), array("q")) for s in chosen}
+        names = {s.index: s.codec_context.name if s.codec_context is not None else "" for s in chosen}
+        for packet in container.demux(chosen):
+            index = packet.stream.index
+            if packet.size <= EMPTY.get(names[index], 0) or packet.is_discard:
+                continue
+            if packet.pts is None:
+                found[index].untimed = True
+                continue
+            found[index].begins.append(packet.pts)
+            found[index].lengths.append(packet.duration or 0)
     return found
 
 
