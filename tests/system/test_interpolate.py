@@ -482,4 +482,4 @@ def test_sound_of_joined_recordings_that_jumps_back_is_refused_and_the_remedy_wo
     good("input=mended.mkv", "multi=2", "output=whole.mkv")
     for name, sound in (("silent.mkv", 0), ("whole.mkv", 1)):
         info, times = facts(tmp_path / name)
-        assert abs(len(times) - 100) <= 2 and len(info.others) == sound  # the sound is a little longer than the pictures
+        assert abs(len(times) - 100) <= 2 and len(info.others) == sound  # sound is longer
