@@ -29,6 +29,7 @@ from vfi_pipeline.models.morph import MorphModel
 log = logging.getLogger(__name__)
 
 SIDE = 160
+JPEG: dict[str, Any] = {"quality": 88, "subsampling": 0, "optimize": True}
 TIMES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -66,7 +67,7 @@ def row(animation: PairAnimation, name: str) -> list[Cell]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes ``pictures.png`` and ``pictures_sheet.png`` into the folder named (default: docs/figures)."""
+    """Writes ``pictures.jpg`` and ``pictures_sheet.jpg`` into the folder named (default: docs/figures)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder = Path(arguments[0] if arguments else "docs/figures")
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,8 +91,8 @@ def main(arguments: Sequence[str]) -> int:
         if name == "fit":
             sheet = block(animation, "a photograph, and the same turned, enlarged and moved   (model=fit)")
             smaller = sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4))
-            smaller.quantize(192).save(folder / "pictures_sheet.png", optimize=True)
-        filmstrip(rows, width=150, legend=LEGEND).quantize(224).save(folder / "pictures.png", optimize=True)
+            smaller.save(folder / "pictures_sheet.jpg", **JPEG)
+        filmstrip(rows, width=150, legend=LEGEND).save(folder / "pictures.jpg", **JPEG)
     return 0
 
 
