@@ -186,4 +186,3 @@ def test_tensorboard_is_named_where_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(loggers, "TensorBoardLogger", missing)
     with pytest.raises(UserError, match="pip install tensorboardX"):
         loggers.tensorboard_logger(str(tmp_path))
-

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 class Batches(pl.LightningDataModule):
     """What all data modules share. A subclass gives ``train_set``, ``val_set`` and, if it differs, ``test_set``.
 
+    Its options are those of every subclass, which hands them on as ``loader``.
+
     Args:
         batch_size: samples of one step over all devices; a multiple of their number.
         steps: batches that count as one epoch.
@@ -173,12 +175,9 @@ class Synthetic(Batches):
         pool: int | None = None,
         val_times: Sequence[float] = (0.25, 0.5, 0.75),
         val_samples: int = 64,
-        batch_size: int = 8,
-        steps: int = 1000,
-        workers: int = 0,
-        seed: int = 0,
+        **loader: int,
     ) -> None:
-        super().__init__(batch_size, steps, workers, seed)
+        super().__init__(**loader)
         self.crop, self.folder, self.recipe, self.augmentation = crop, textures, recipe or Recipe(), augmentation
         self.middles, self.val_times, self.val_samples, self.pool = middles, tuple(val_times), val_samples, pool
 
@@ -228,12 +227,9 @@ class Digits(Batches):
         paired: bool = False,
         mnist: str | None = None,
         channels: int = 1,
-        batch_size: int = 32,
-        steps: int = 1000,
-        workers: int = 0,
-        seed: int = 0,
+        **loader: int,
     ) -> None:
-        super().__init__(batch_size, steps, workers, seed)
+        super().__init__(**{"batch_size": 32, **loader})
         self.source, self.target, self.size, self.paired, self.mnist, self.channels = (
             source,
             target,
@@ -308,12 +304,9 @@ class Clips(Batches):
         cache: str | None = None,
         val_crop: int = 192,
         val_samples: int = 64,
-        batch_size: int = 8,
-        steps: int = 1000,
-        workers: int = 0,
-        seed: int = 0,
+        **loader: int,
     ) -> None:
-        super().__init__(batch_size, steps, workers, seed)
+        super().__init__(**loader)
         self.augmentation = augmentation or Augmentation(crop)
         self.options = {
             "longest": longest,
@@ -437,12 +430,9 @@ class Vimeo90k(Batches):
         spans: tuple[int, int] = (2, 6),
         middles: int = 1,
         val_samples: int = 128,
-        batch_size: int = 16,
-        steps: int = 1000,
-        workers: int = 2,
-        seed: int = 0,
+        **loader: int,
     ) -> None:
-        super().__init__(batch_size, steps, workers, seed)
+        super().__init__(**{"batch_size": 16, "workers": 2, **loader})
         self.root, self.augmentation = Path(root), augmentation or Augmentation(crop, scale=(0.8, 1.2))
         self.spans, self.middles, self.val_samples = tuple(spans), middles, val_samples
 
@@ -480,12 +470,9 @@ class Pairs(Batches):
         size: int | tuple[int, int] | None = 64,
         flip: float = 0.5,
         val_share: float = 0.1,
-        batch_size: int = 16,
-        steps: int = 1000,
-        workers: int = 0,
-        seed: int = 0,
+        **loader: int,
     ) -> None:
-        super().__init__(batch_size, steps, workers, seed)
+        super().__init__(**{"batch_size": 16, **loader})
         self.pairs, self.first, self.last = pairs, first, last
         self.size = size if size is None or isinstance(size, int) else (int(size[0]), int(size[1]))
         self.flip, self.val_share = flip, val_share
@@ -526,12 +513,9 @@ class Strangers(Batches):
         size: int | tuple[int, int] = 64,
         flip: float = 0.5,
         val_share: float = 0.1,
-        batch_size: int = 32,
-        steps: int = 1000,
-        workers: int = 0,
-        seed: int = 0,
+        **loader: int,
     ) -> None:
-        super().__init__(batch_size, steps, workers, seed)
+        super().__init__(**{"batch_size": 32, **loader})
         self.source, self.target, self.flip, self.val_share = source, target, flip, val_share
         self.size = size if isinstance(size, int) else (int(size[0]), int(size[1]))
 
