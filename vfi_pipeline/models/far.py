@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -44,6 +44,17 @@ TRIED = 48
 ORIENTATIONS, INNER, OUTER, CONTRAST = 6, 0.7, 3.0, 0.02
 """Of the shape: directions, softening of each (px), the region that contrast is measured in (px), and the contrast that
 counts as none."""
+
+ALIKE, STRANGE = 0.12, 0.3
+"""Share of the shapes that a coarse fit leaves apart: up to the first two pictures show one scene (views, moved
+photographs: 0.04 to 0.08), from the second on different things (a face and a cat, a cup and a rocket: 0.32 to 0.47)."""
+
+STIFF, SOFT_BEND = 8.0, 0.3
+"""Where pictures are strange to one another, so many times more smoothness, and no creases: what does not match cannot
+tell where it goes, and would be torn to pieces."""
+
+FEATHER = 0.06
+"""Share of the longer side over which a picture fades in from its border."""
 
 TINTS = 8
 """Nodes on the longer side of the grid that light and tint are given on."""
@@ -169,8 +180,7 @@ class FarAnimation:
 
     @torch.no_grad()
     def sides(self, t: float) -> tuple[Tensor, Tensor]:
-        maps = self.maps(t)
-        return pulled(self.first, maps.there), pulled(self.last, maps.back)
+        return carried(self.first, self.flow(-t)), carried(self.last, self.flow(1 - t))
 
     @torch.no_grad()
     def maps(self, t: float) -> Inbetween:
@@ -209,6 +219,11 @@ class FarAnimation:
         return {"far.velocity": self._velocity.detach().cpu().contiguous()}
 
 
+def carried(picture: Tensor, flow: Tensor) -> Tensor:
+    """``pulled``, and the picture itself, bit for bit, where nothing moves."""
+    return pulled(picture, flow) if bool(flow.any()) else picture
+
+
 def restore(state: Mapping[str, Tensor], first: Tensor, last: Tensor) -> FarAnimation:
     """The animation whose ``state`` this is, for pictures of any one size."""
     return FarAnimation(state["far.velocity"].to(first), first, last, PictureFit().solver)
@@ -224,9 +239,15 @@ def mixed(t: float, there: Tensor, back: Tensor) -> Tensor:
 
 
 def _dense(flow: Tensor) -> Tensor:
-    """In (0, 1]: 1 where a map keeps or shrinks areas, less where it stretches them, nothing outside the frame."""
-    inside = (1 - outside(flow).amax(dim=1, keepdim=True)).clamp(0, 1)
-    if min(flow.shape[-2:]) < 2:
+    """In (0, 1]: 1 where a map keeps or shrinks areas, less where it stretches them, hardly anything outside the frame.
+
+    Towards the frame's border it fades: a straight edge in the middle of a picture would be seen.
+    """
+    height, width = flow.shape[-2:]
+    at = pixel_grid(height, width, like=flow) + flow
+    room = torch.minimum(at, at.new_tensor([width - 1, height - 1]).view(1, 2, 1, 1) - at).amin(dim=1, keepdim=True)
+    inside = ((room + 1) / max(1.0, FEATHER * max(height, width))).clamp(0, 1)
+    if min(height, width) < 2:
         return inside + 1e-4
     area = jacobian_determinant(flow).clamp(0, 1)
     return inside * F.pad(area, (0, 1, 0, 1), mode="replicate").clamp(min=0.02) + 1e-4
@@ -304,18 +325,28 @@ def search(
     sizes = pyramid(*size)
     coarse = [s for s in sizes if max(s) <= TRIED] or sizes[:1]
     work = [h * w for h, w in sizes]
-    best, done = None, 0.0
     with torch.no_grad():
         seen = [resized(p, *coarse[-1]) for p in pictures]
         starts = starting_fields(*seen, effort, _scaled(points, size, coarse[-1])) if terms.moving else [still.field]
-    for start in starts:
-        found = Found(resize_flow(start, *coarse[0]), _no_tint(channels, *coarse[0]).to(first))
-        for level in coarse:
-            found = descend(*(resized(p, *level) for p in pictures), found, effort, terms, _scaled(points, size, level))
-        if best is None or found.loss < best.loss * (1 - 1e-3):
-            best = found
-    assert best is not None
-    done += sum(work[: len(coarse)])
+
+    def followed(terms: Terms) -> Found:
+        best = None
+        for start in starts:
+            found = Found(resize_flow(start, *coarse[0]), _no_tint(channels, *coarse[0]).to(first))
+            for level in coarse:
+                there = _scaled(points, size, level)
+                found = descend(*(resized(p, *level) for p in pictures), found, effort, terms, there)
+            if best is None or found.loss < best.loss * (1 - 1e-3):
+                best = found
+        assert best is not None
+        return best
+
+    best = followed(terms)
+    unlike = strangeness(*seen, best.field)
+    if unlike > 0 and terms.moving:
+        terms = replace(terms, smooth=terms.smooth * (1 + STIFF * unlike), bend=terms.bend + SOFT_BEND * unlike)
+        best = followed(terms)
+    done = float(sum(work[: len(coarse)]))
     for level in sizes[len(coarse) :]:
         tell(done / sum(work), Found(resize_flow(best.field, *size), best.tint))
         part = level[0] * level[1] / sum(work)
@@ -326,6 +357,15 @@ def search(
         best = descend(*(resized(p, *level) for p in pictures), best, effort, terms, _scaled(points, size, level), step)
         done += level[0] * level[1]
     return best
+
+
+@torch.no_grad()
+def strangeness(first: Tensor, last: Tensor, velocity: Tensor) -> float:
+    """0 for two views of one scene, 1 for pictures of different things: how much of both shapes a fit leaves apart."""
+    maps = scaling_and_squaring(torch.cat((-velocity, velocity)) / 2)
+    a, b = shape(warp(first, maps[:1])), shape(warp(last, maps[1:]))
+    apart = (a - b).abs().mean() / (a.abs().mean() + b.abs().mean()).clamp(min=1e-6)
+    return min(max((float(apart) - ALIKE) / (STRANGE - ALIKE), 0.0), 1.0)
 
 
 def descend(

@@ -22,13 +22,14 @@ from torch import Tensor, nn
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import compose, pixel_grid, resize_flow, warp
-from vfi_pipeline.models.animation import Points, Progress, pulled
+from vfi_pipeline.models.animation import Points, Progress
 from vfi_pipeline.models.far import (
     EFFORTS,
     Effort,
     FarAnimation,
     Found,
     Terms,
+    carried,
     resized,
     search,
     shares_of,
@@ -167,7 +168,7 @@ class MorphFlow(FarAnimation):
         """Shares of ``warp``, ``mult``, ``add`` and of what is left to ``fade``; see ``far.shares_of``."""
 
         def made(on: frozenset[str]) -> Tensor:
-            picture = pulled(self.first, self.flow(-1.0)) if "warp" in on else self.first
+            picture = carried(self.first, self.flow(-1.0)) if "warp" in on else self.first
             gain, offset = self.tint.chunk(2, dim=1)
             kept = torch.cat((gain * ("mult" in on), offset * ("add" in on)), dim=1)
             kept = F.interpolate(warp(kept, self.flow(-0.5)), picture.shape[-2:], mode="bilinear", align_corners=False)
