@@ -435,7 +435,7 @@ def _cost_table(figures: Figures, film: Film) -> str:
     lines = [
         f"### A made frame, {film.width}x{film.height}",
         "",
-        "Wall seconds (processor seconds) per made frame, frames in memory; in brackets behind it the multiple of "
+        "Wall seconds (processor seconds) per made frame, frames in memory; beside them the multiple of "
         "minterpolate's wall time at the same factor (`mci:aobmc:bidir:vsbmc=1:scd=none`, filter alone).",
         "",
         "| | 2x | of minterpolate | 8x | of minterpolate | 8x / 2x |",
