@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vfi_pipeline.geometry import jacobian_determinant, outside, pixel_grid, resize_flow, sample, warp
 from vfi_pipeline.losses.penalties import folding_penalty, out_of_grid_penalty
-from vfi_pipeline.models.animation import Points, Progress, pulled
+from vfi_pipeline.models.animation import PairAnimation, Points, Progress, pulled
 from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.motion import Inbetween
 from vfi_pipeline.models.splat import splat
@@ -199,7 +199,8 @@ class FarAnimation:
         """Solves at once for all ``times`` that come next (and ``durations`` of the flow)."""
         wanted = {round(d, 9) for t in times for d in (-t, 1 - t)} | set(durations)
         grid = pixel_grid(*self._velocity.shape[-2:], like=self._velocity)
-        kept = {d: u for d, u in self._ahead.items() if d in wanted} if times else {}
+        # A few that nobody announced are kept: a frame asks for each of its maps more than once.
+        kept = {d: u for d, u in self._ahead.items() if d in wanted or (not times and len(self._ahead) < 16)}
         kept.setdefault(0.0, torch.zeros_like(self._velocity))
         for side in (sorted(d for d in wanted if d > 0), sorted((d for d in wanted if d < 0), reverse=True)):
             side = [d for d in side if d not in kept]
@@ -281,7 +282,7 @@ def shares_of(names: Sequence[str], made: Callable[[frozenset[str]], Tensor], la
     return {**found, "fade": left[frozenset(names)] / before}
 
 
-def throttled(progress: Progress | None, look: Callable[[Found], object]) -> Callable[[float, Found], None]:
+def throttled(progress: Progress | None, look: Callable[[Found], PairAnimation]) -> Callable[[float, Found], None]:
     """``progress`` with a picture of what was found so far, at most a few times a second."""
     last = 0.0
 
@@ -289,7 +290,7 @@ def throttled(progress: Progress | None, look: Callable[[Found], object]) -> Cal
         nonlocal last
         if progress is not None and time.monotonic() - last >= STALE:
             last = time.monotonic()
-            progress(share, look(found))  # type: ignore[arg-type]
+            progress(share, look(found))
 
     return tell
 
@@ -326,7 +327,7 @@ def search(
     coarse = [s for s in sizes if max(s) <= TRIED] or sizes[:1]
     work = [h * w for h, w in sizes]
     with torch.no_grad():
-        seen = [resized(p, *coarse[-1]) for p in pictures]
+        seen = resized(pictures[0], *coarse[-1]), resized(pictures[1], *coarse[-1])
         starts = starting_fields(*seen, effort, _scaled(points, size, coarse[-1])) if terms.moving else [still.field]
 
     def followed(terms: Terms) -> Found:
@@ -335,7 +336,8 @@ def search(
             found = Found(resize_flow(start, *coarse[0]), _no_tint(channels, *coarse[0]).to(first))
             for level in coarse:
                 there = _scaled(points, size, level)
-                found = descend(*(resized(p, *level) for p in pictures), found, effort, terms, there)
+                a, b = resized(pictures[0], *level), resized(pictures[1], *level)
+                found = descend(a, b, found, effort, terms, there)
             if best is None or found.loss < best.loss * (1 - 1e-3):
                 best = found
         assert best is not None
@@ -354,7 +356,8 @@ def search(
         def step(share: float, now: Found, done: float = done, part: float = part) -> None:
             tell(done / sum(work) + share * part, Found(resize_flow(now.field, *size), now.tint))
 
-        best = descend(*(resized(p, *level) for p in pictures), best, effort, terms, _scaled(points, size, level), step)
+        a, b = resized(pictures[0], *level), resized(pictures[1], *level)
+        best = descend(a, b, best, effort, terms, _scaled(points, size, level), step)
         done += level[0] * level[1]
     return best
 
@@ -523,12 +526,12 @@ def starting_fields(first: Tensor, last: Tensor, effort: Effort, points: Points 
 
 def _searched(first: Tensor, last: Tensor) -> Tensor:
     """Optical flow of both directions, carried to the middle, softened."""
-    total, weight = 0.0, 1e-3
+    total, weight = torch.zeros_like(first[:, :1]), torch.full_like(first[:, :1], 1e-3)
     for a, b, sign in ((first, last, 1), (last, first, -1)):
         flow = dis_flow(a[:, :3] if a.shape[1] > 3 else a, b[:, :3] if b.shape[1] > 3 else b, finest=0).to(first)
         pushed, count = splat(sign * flow, flow / 2, torch.ones_like(flow[:, :1]))
         total, weight = total + pushed, weight + count
-    return blurred(total, 1.5) / blurred(weight, 1.5)  # type: ignore[arg-type]
+    return blurred(total, 1.5) / blurred(weight, 1.5)
 
 
 def similarities(first: Tensor, last: Tensor, count: int) -> list[Tensor]:

@@ -13,7 +13,7 @@ motion explain is faded. docs/morph.md has the equations and figures.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -102,10 +102,12 @@ class MorphModel:
         Raises:
             UserError: if ``variant=original`` is given points.
         """
-        made = self._flow(first, last, points, progress) if self.variant == "flow" else None
-        if made is None:
-            if points is not None:
-                raise UserError("model.variant=original takes no points.", "model.variant=flow, or no points=.")
+        if points is not None and self.variant == "original":
+            raise UserError("model.variant=original takes no points.", "model.variant=flow, or no points=.")
+        made: MorphFlow | OriginalMorph
+        if self.variant == "flow":
+            made = self._flow(first, last, points, progress)
+        else:
             made = self._original(first, last, progress)
         if progress is not None:
             progress(1.0, made)
@@ -159,9 +161,9 @@ class MorphFlow(FarAnimation):
         a, b = (tinted(side, here.to(side), s) for side, s in zip(moved, (t, t - 1)))
         return shown(a), shown(b)
 
-    def expect(self, times, durations=()) -> None:  # type: ignore[no-untyped-def]
+    def expect(self, times: Sequence[float], durations: Sequence[float] = ()) -> None:
         """See ``FarAnimation``; the tint is read at t = 1/2."""
-        super().expect(times, {*durations, *(round(0.5 - t, 9) for t in times)})
+        super().expect(times, [*durations, *(round(0.5 - t, 9) for t in times)])
 
     @torch.no_grad()
     def shares(self) -> dict[str, float]:
@@ -248,7 +250,13 @@ class MapNet(nn.Module):
         return x.view(2, -1, *seen.shape[-2:])
 
 
-def draw_maps(first: Tensor, last: Tensor, strengths: Tensor, steps: int, tell=lambda share, maps: None) -> Tensor:
+def draw_maps(
+    first: Tensor,
+    last: Tensor,
+    strengths: Tensor,
+    steps: int,
+    tell: Callable[[float, Tensor], None] = lambda share, maps: None,
+) -> Tensor:
     """The maps (2, 2 C + 2, h, w) of a pair in [-1, 1], by Adam on the network: the loss of the original,
 
     ``MSE(G, W(W(G, f_ab), f_ba)) + 0.3 MSE(T_ab(A), B) + 0.3 MSE(T_ba(B), A)``, ``G`` the coordinates and pictures.
