@@ -97,7 +97,7 @@ def test_segments_come_out_in_order_read_in_one_go():
 
 def test_overlapping_context_is_not_decoded_twice():
     rig = Rig()
-    segments = [part.within(6, 3, 100) for part in parts(0, 30, 60, 100)]
+    segments = [part.within(6, 3, 0, 99) for part in parts(0, 30, 60, 100)]
     rig.context = (6, 3)
     rig.run(segments)
     assert rig.opened == [0]
@@ -107,7 +107,7 @@ def test_overlapping_context_is_not_decoded_twice():
 def test_a_gap_of_finished_segments_is_skipped_by_seeking():
     rig = Rig()
     rig.context = (6, 3)
-    rig.run([part.within(6, 3, 100) for part in parts(0, 30, 60, 100) if part.number != 1])
+    rig.run([part.within(6, 3, 0, 99) for part in parts(0, 30, 60, 100) if part.number != 1])
     assert rig.opened == [0, 54]
     assert rig.written == {0: list(range(30)), 2: list(range(60, 100))}
 

@@ -53,7 +53,7 @@ def test_slow_motion_gets_shorter_segments():
 
 def test_context_stays_within_the_film():
     times = SourceTimes(range(240), F(1, 24), F(1, 24))
-    first, *_, last = (s.within(6, 3, 240) for s in segments_of(Timeline(times, F(48)), F(2), SMALL))
+    first, *_, last = (s.within(6, 3, 0, 239) for s in segments_of(Timeline(times, F(48)), F(2), SMALL))
     assert (first.first, first.last) == (0, 48 + 3)
     assert last.last == 239 and last.first == 192 - 6
 

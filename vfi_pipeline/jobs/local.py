@@ -263,7 +263,7 @@ def _run(
         finished,
         progress.add,
         most_frames=2 if method.lean else MOST_QUEUED,
-    ).run([part.within(stream.CONTEXT_BEFORE, stream.CONTEXT_AFTER, len(times)) for part in todo])
+    ).run([part.within(stream.CONTEXT_BEFORE, stream.CONTEXT_AFTER, *plan.timeline.sources_shown) for part in todo])
 
 
 def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Outcome:

@@ -38,9 +38,10 @@ class Segment:
     def frames(self) -> int:
         return self.stop - self.start
 
-    def within(self, before: int, after: int, frames: int) -> Segment:
-        """The same segment with source frames around it, as far as the film's ``frames`` reach."""
-        return replace(self, first=max(0, self.first - before), last=min(frames - 1, self.last + after))
+    def within(self, before: int, after: int, least: int, most: int) -> Segment:
+        """The same segment with source frames around it, from ``least`` to ``most`` (both included) at the most."""
+        first, last = max(least, self.first - before), min(most, self.last + after)
+        return replace(self, first=min(self.first, first), last=max(self.last, last))
 
 
 @dataclass(frozen=True)

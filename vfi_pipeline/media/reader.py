@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -176,7 +177,7 @@ class _FilmReader:
                 log.warning("%s: the frame at %.3f s cannot be decoded; the one before stays", self.info.path, time)
                 return replace(before, time=time)
         raise UserError(
-            f"{self.info.path} is damaged at {float(time):.3f} s: a frame cannot be decoded.",
+            f"{self.info.path} is damaged at {self._said(time):.3f} s: a frame cannot be decoded.",
             "allow_damaged=true to hold the frame before, or a sound copy of the file.",
             BAD_INPUT,
         )
@@ -204,13 +205,19 @@ class _FilmReader:
             except ValueError:
                 form = None
         if form is None or form.working != self.format:
+            # In-betweens lean on the frame behind them: the last that can be shown begins the part's last moment.
+            before = self.found.times.time(max(0, k - 1))
             raise UserError(
-                f"{self.info.path}: at {float(time):.3f} s the picture changes from {video.width}x{video.height} "
+                f"{self.info.path}: at {self._said(time):.3f} s the picture changes from {video.width}x{video.height} "
                 f"{video.pixel_format} to {picture.width}x{picture.height} {name}.",
-                f"end={float(time):.3f} for the part before, or convert the file to one size first.",
+                f"end={self._said(before):.3f} for the part before, or convert the file to one size first.",
                 BAD_INPUT,
             )
         return Frame(form.planes(picture), form.working, picture.width, picture.height, time, video.colour)
+
+    def _said(self, time: Fraction) -> float:
+        """``time`` as users count, from the film's start; cut to thousandths, so that it is not past the frame."""
+        return math.floor((time - self.info.start) * 1000) / 1000
 
     # ------------------------------------------------------------------------------------------------- seeking
 
@@ -270,7 +277,7 @@ class _FilmReader:
                 yield picture
         except av.error.FFmpegError as error:
             base = stream.time_base or Fraction(0)
-            where = f"after {float(last * base):.3f} s" if last is not None else "at its beginning"
+            where = f"after {self._said(last * base):.3f} s" if last is not None else "at its beginning"
             raise UserError(
                 f"{self.info.path} is damaged {where}: {error.strerror}.",
                 "allow_damaged=true to hold the frame before, or a sound copy of the file.",

@@ -177,6 +177,11 @@ class Timeline:
         """Output frame ``index``."""
         return next(self.slots(index, index + 1))
 
+    @property
+    def sources_shown(self) -> tuple[int, int]:
+        """(first, last) source frame of the whole timeline, both inclusive: what the trim leaves out is not read."""
+        return self.sources(0, self.count)
+
     def first_slot_at(self, k: int) -> int:
         """The first output frame that shows source time ``times.time(k)`` or later; at most ``count``."""
         if k >= len(self.times.pts):
