@@ -287,7 +287,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="file that gets the figures as a section, as BENCHMARKS.md")
     asked = parser.parse_args()
     asked.output.parent.mkdir(parents=True, exist_ok=True)
-    facts: dict[str, object] = {}
+    facts: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=asked.output.parent) as place:
         if asked.seconds:
             facts["long"] = long_film(Path(place), asked.seconds, asked.model)
