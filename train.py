@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vfi_pipeline.errors import UserError
+from vfi_pipeline.errors import USAGE, UserError
 
 log = logging.getLogger("train")
 
@@ -73,6 +75,19 @@ def main(cfg: DictConfig) -> float | None:
         sys.exit(error.code)
 
 
+def refuse(error: HydraException) -> None:
+    """Ends the program over a word of the command line that the configuration does not know."""
+    lines = [*str(error).splitlines(), *str(error.__cause__ or "").splitlines()]
+    problem = " ".join(line for line in lines[:1] + [line for line in lines[1:] if "not in" in line])
+    remedy = "python train.py --cfg job shows every value that can be set, --help the groups."
+    sys.stderr.write(f"{UserError(problem, remedy)}\n")
+    sys.exit(USAGE)
+
+
 if __name__ == "__main__":
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own mistakes come here instead of ending the program with code 1
     sys.argv[0] = str(Path(sys.argv[0]).resolve())  # DDP starts this file again, wherever it was called from
-    main()
+    try:
+        main()
+    except HydraException as mistake:
+        refuse(mistake)

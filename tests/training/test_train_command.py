@@ -50,8 +50,22 @@ def test_the_quick_check_trains_tests_and_exports(root, tmp_path, preset):
         (["debug=fdr", "field.conditioning=neither"], "No conditioning 'neither'", 2),
         (["debug=fdr", "scheduler.warmup=99"], "does not fit into 6", 2),
         (["debug=fdr", "ckpt_path={tmp}/none.ckpt"], "does not exist", 3),
+        (["data.rot=/films"], "Could not override 'data.rot'. Key 'rot' is not in struct", 2),
+        (["data=nothing"], "Could not find 'data/nothing'", 2),
+        (["debug=fdr", "validate_every=0"], "validate_every=0 is not a number of steps", 2),
+        (["debug=fdr", "experiment=digits_gan", "data.size=8"], "A critic of 2 strided layers needs pictures of 16", 2),
     ],
-    ids=["no data", "wrong folder", "wrong value", "wrong warm-up", "no checkpoint"],
+    ids=[
+        "no data",
+        "wrong folder",
+        "wrong value",
+        "wrong warm-up",
+        "no checkpoint",
+        "misspelt",
+        "no such choice",
+        "no steps",
+        "only in training",
+    ],  # fmt: skip
 )
 def test_mistakes_are_one_line_and_a_remedy(root, tmp_path, words, problem, code):
     got, said = train(root, tmp_path / "run", *(word.format(tmp=tmp_path) for word in words))
