@@ -243,7 +243,11 @@ def make_picture(
 
 
 def make_pictures(
-    folder: Path, frames: int = 5, pattern: str = "img{n}.png", size: tuple[int, int] = SIZE, pix_fmt: str = "gbrp",
+    folder: Path,
+    frames: int = 5,
+    pattern: str = "img{n}.png",
+    size: tuple[int, int] = SIZE,
+    pix_fmt: str = "gbrp",
     content: str = "motion",
 ) -> list[Path]:
     """An image sequence in ``folder`` (made if missing), numbered from 1; returns the paths in order."""

@@ -18,10 +18,10 @@ SMALL = speed.Film(160, 96, 18)
 def noise(count, size=(64, 48)):
     rng = np.random.default_rng(1)
     fmt = pixel_format("yuv420p")
+
     def planes():
-        return tuple(
-            rng.integers(0, 255, fmt.plane_size(k, *size), dtype=np.uint8) for k in range(len(fmt.planes))
-        )
+        return tuple(rng.integers(0, 255, fmt.plane_size(k, *size), dtype=np.uint8) for k in range(len(fmt.planes)))
+
     return [Frame(planes(), fmt, *size, Fraction(k, speed.RATE)) for k in range(count)]
 
 

@@ -68,9 +68,10 @@ def test_a_failure_says_what_ffmpeg_said(tmp_path):
 
 def test_a_pipe_that_breaks_ends_in_ffmpegs_own_words(tmp_path):
     spec = ffmpeg.raw_input("gray", 64, 48, 25).output(ffmpeg.file_url(tmp_path / "no" / "such.mkv"))
-    with pytest.raises(UserError, match="No such file or directory"), ffmpeg.open_process(
-        spec, doing="writing", pipe_stdin=True
-    ) as process:
+    with (
+        pytest.raises(UserError, match="No such file or directory"),
+        ffmpeg.open_process(spec, doing="writing", pipe_stdin=True) as process,
+    ):
         try:
             for _ in range(10000):
                 process.stdin.write(bytes(64 * 48))

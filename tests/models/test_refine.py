@@ -49,9 +49,11 @@ def test_no_steps_change_no_bit():
 def test_steps_bring_a_wrong_velocity_towards_the_true_one():
     first, last = moved(by=4)  # one cell per unit t
     model = Wrong([0.6, 0.2])
+
     def miss(motion):
         inside = motion.found.first[..., 4:-4, 4:-4] - torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
         return inside.norm(dim=1).mean()
+
     before, after = (miss(RefinedFlow(model, n).motion(first, last)) for n in (0, 60))
     assert before > 0.4
     assert after < 0.6 * before
@@ -60,11 +62,13 @@ def test_steps_bring_a_wrong_velocity_towards_the_true_one():
 def test_the_middle_gets_better_on_a_pair_that_the_network_sees_wrongly():
     first, last = moved(by=4)
     truth = picture(96, 132)[..., 2:130]
+
     def error(steps):
         between = RefinedFlow(Wrong([0.6, 0.0]), steps).motion(first, last).at([0.5])[0]
         there, back = (F.interpolate(4 * u, (96, 128), mode="bilinear") for u in (between.there, between.back))
         made = 0.5 * warp(first, there) + 0.5 * warp(last, back)
         return (made - truth)[..., 8:-8].abs().mean()
+
     assert error(24) < 0.6 * error(0)
 
 

@@ -34,15 +34,19 @@ def noise(name, width, height, seed):
 
 def uniform(there, back, share, t=0.5, cells=(9, 16)):
     """A motion that is the same everywhere; displacements in pixels of a frame of 160 x 90 per 16 x 9 cells."""
+
     def field(xy):
         return torch.tensor(xy, dtype=torch.float32).view(1, 2, 1, 1).expand(1, 2, *cells)
+
     return Inbetween(t, field(there), field(back), torch.full((1, 1, *cells), float(share)))
 
 
 def wavy(width, height, seed, amplitude=3.0, t=0.4):
     g = torch.Generator().manual_seed(seed)
+
     def smooth(c):
         return F.interpolate(torch.randn(1, c, 4, 5, generator=g), (height, width), mode="bilinear")
+
     return Inbetween(t, smooth(2) * amplitude, smooth(2) * amplitude, smooth(1).sigmoid())
 
 
@@ -98,6 +102,7 @@ def test_a_moving_ramp_has_the_mean_of_the_truth():
         return picture(
             "yuv420p10le", 640, 64, lambda kind, x, y: np.round(300 + 0.25 * (x - shift)) if kind == "y" else 512
         )
+
     motion = uniform((-3 * 16 / 640, 0), (3 * 16 / 640, 0), 0.5)
 
     made = compose.inbetween(scene(0), scene(6), motion, HALF)
@@ -114,8 +119,10 @@ def test_chroma_reads_the_motion_where_its_samples_lie(name, siting):
     place = {"left": (0, 0.5), "center": (0.5, 0.5), "topleft": (0, 0), None: (0, 0.5)}[siting]
     fmt = pixel_format(name)
     off_y = place[1] if fmt.planes[1].sub_y == 2 else 0
+
     def ramp(x, y):
         return 100 + slope * (x * 0.5 + y * 0.5)
+
     first = picture(
         name, width, height, lambda kind, x, y: ramp(x, y) if kind == "y" else ramp(x + place[0], y + off_y),
         Colour(chroma_location=siting),
@@ -138,9 +145,7 @@ def test_swapping_the_frames_and_the_time_gives_the_same_picture(name):
     first, last, motion = noise(name, 97, 61, 1), noise(name, 97, 61, 2), wavy(24, 15, 3)
     swapped = Inbetween(1 - motion.t, motion.back, motion.there, 1 - motion.share)
 
-    one, other = (
-        compose.inbetween(a, b, m, HALF) for a, b, m in ((first, last, motion), (last, first, swapped))
-    )
+    one, other = (compose.inbetween(a, b, m, HALF) for a, b, m in ((first, last, motion), (last, first, swapped)))
 
     for a, b in zip(one.planes, other.planes):
         tolerance = 1 if first.format.depth < 16 else 4
@@ -175,8 +180,10 @@ def test_what_enters_the_picture_comes_from_the_frame_that_sees_it():
     rng = np.random.default_rng(0)
     coarse = torch.tensor(rng.uniform(0, 255, (1, 1, 12, 40)))
     scene = F.interpolate(coarse, (96, 400), mode="bicubic")[0, 0].clamp(0, 255)
+
     def window(at):
         return picture("gray", 160, 96, lambda kind, x, y: scene.numpy().round()[:, at : at + 160])
+
     first, last, truth = window(100), window(112), window(106)
     pan = uniform((6 * 16 / 160, 0), (-6 * 16 / 160, 0), share=0.5)
 
@@ -204,9 +211,11 @@ def test_the_border_rule_is_the_same_in_bands_and_in_one_piece(monkeypatch):
 def test_opencvs_lookup_gives_the_pictures_of_grid_sample(name, monkeypatch):
     first, last, motion = noise(name, 131, 87, 1), noise(name, 131, 87, 2), wavy(33, 22, 3, amplitude=9)
     layout = compose.layout_of(first)
+
     def made():
         sources = compose.to_tensors(first), compose.to_tensors(last)
         return compose.planes(*sources, motion.there, motion.back, motion.share, layout)
+
     if not compose._remap_is_exact():
         pytest.skip("this OpenCV rounds positions: it is not used")
     fast = made()
@@ -219,8 +228,10 @@ def test_a_batch_of_times_and_pairs_equals_one_by_one():
     frames = [noise("yuv422p", 70, 40, seed) for seed in range(4)]
     motions = [wavy(18, 10, seed) for seed in (7, 8)]
     layout = compose.layout_of(frames[0])
+
     def stack(ids):
         return [torch.cat(group) for group in zip(*(compose.to_tensors(frames[i]) for i in ids))]
+
     parts = [torch.cat([getattr(m, name) for m in motions]) for name in ("there", "back", "share")]
 
     pairs = compose.planes(stack([0, 2]), stack([1, 3]), *parts, layout)
@@ -266,6 +277,7 @@ def test_a_soft_edge_over_transparency_gets_no_dark_fringe(name):
 def test_opacity_itself_blends_like_any_plane():
     def alpha(level):
         return picture("gbrap", 32, 24, lambda kind, x, y: level if kind == "a" else 90)
+
     made = compose.inbetween(alpha(40), alpha(200), Blend().motion(None, None).at([0.25])[0], HALF)
     assert (made.planes[3] == 80).all() and (made.planes[0] == 90).all()
 

@@ -164,8 +164,6 @@ def _mastering(data: bytes) -> str | None:
     if not numbers[20] or not numbers[21] or any(numbers[2 * k + 1] == 0 for k in range(10)):
         return None
     value = [Fraction(numbers[2 * k], numbers[2 * k + 1]) for k in range(10)]
-    r, g, b, white = (
-        f"({round(value[2 * k] * 50000)},{round(value[2 * k + 1] * 50000)})" for k in range(4)
-    )
+    r, g, b, white = (f"({round(value[2 * k] * 50000)},{round(value[2 * k + 1] * 50000)})" for k in range(4))
     least, largest = round(value[8] * 10000), round(value[9] * 10000)
     return f"G{g}B{b}R{r}WP{white}L({largest},{least})"

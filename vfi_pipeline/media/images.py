@@ -232,7 +232,7 @@ def open_picture(path: Path, max_pixels: int) -> av.container.InputContainer:
         )
     size = declared_size(path)
     if size:
-            facts.check_size(path, *size, max_pixels)
+        facts.check_size(path, *size, max_pixels)
     return open_media(path, max_pixels, format=name)
 
 

@@ -85,10 +85,7 @@ def read_numbered(
     stop = len(found.times) if stop is None else min(stop, len(found.times))
     first = max(0, first)
     if info.images:
-        yield (
-            (first + k, frame)
-            for k, frame in enumerate(images.read_images(info, first, stop, max_pixels))
-        )
+        yield ((first + k, frame) for k, frame in enumerate(images.read_images(info, first, stop, max_pixels)))
         return
     reader = _FilmReader(info, found, deinterlace, allow_damaged, threads or min(8, os.cpu_count() or 1), max_pixels)
     try:

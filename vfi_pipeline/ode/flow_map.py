@@ -89,7 +89,13 @@ def flow_maps(
     if solver.adjoint:
         field = _Field(velocity, parameters)
         states = odeint_adjoint(
-            field, grid, t, method=solver.method, rtol=solver.rtol, atol=solver.atol, options=options,
+            field,
+            grid,
+            t,
+            method=solver.method,
+            rtol=solver.rtol,
+            atol=solver.atol,
+            options=options,
             adjoint_params=tuple(parameters),
             adjoint_options=None if options is None else _reversed(nodes),
         )
