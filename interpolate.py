@@ -32,6 +32,8 @@ def run(line: CommandLine, command: str) -> int:
         from vfi_pipeline.models.shipped import model_of
 
         name = model_of(line.values["weights"])
+    if name is None and asks_for_pictures(line.values, None):
+        name = "fit"  # pictures may be far apart, and one pair is worth the time
     with initialize_config_dir(str(CONF), version_base=None):
         cfg = compose("interpolate", [f"model={name}"] if name else [], return_hydra_config=True)
     name = name or cfg.hydra.runtime.choices.model

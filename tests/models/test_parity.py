@@ -109,8 +109,8 @@ def test_a_gpu_makes_the_frame_of_the_cpu(frames):
 
 def test_the_parity_above_can_fail(frames):
     full = shown(shipped(), *frames[:2])
-    model = shipped()
+    model, chance = shipped(), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.net.parameters():
-            parameter.mul_(1.05)
+            parameter.add_(torch.randn(parameter.shape, generator=chance), alpha=0.3)
     assert decibels(shown(FlowModel(model.net, start=model.start), *frames[:2]), full) < 60

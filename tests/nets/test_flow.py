@@ -3,7 +3,7 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vfi_pipeline.nets.flow import FlowNet, SwapConv, correlation, pull
+from vfi_pipeline.nets.flow import FlowNet, SwapConv, _quietened, correlation, pull
 
 
 def small_net() -> FlowNet:
@@ -73,3 +73,18 @@ def test_the_default_network_keeps_its_budget():
 def test_coarsest_level_reaches_a_tenth_of_the_width():
     net = FlowNet()
     assert net.stride * net.levels[-1].radius >= 1280 / 10
+
+
+def test_small_corrections_count_for_little_and_large_ones_in_full():
+    correction = torch.zeros(1, 8, 3, 3)
+    correction[:, 0], correction[:, 3], correction[:, 4], correction[:, 7] = 0.1, 5.0, 30.0, -2.0
+    quiet = _quietened(correction, 2.0)[0, :, 1, 1]
+
+    assert quiet[0] < 0.1 * 0.003 and 29.8 < quiet[4] < 30.0
+    assert quiet[3] == 5 and quiet[7] == -2  # logits
+    assert torch.equal(_quietened(correction, 0.0), correction)
+
+
+def test_settings_hold_what_the_network_was_built_with():
+    net = FlowNet(**{**small_net().settings, "quiet": 1.5})
+    assert net.quiet == 1.5 and net.settings["quiet"] == 1.5

@@ -46,7 +46,8 @@ IN AND OUT
                     codec=h264 (default, near-lossless), hevc, av1, vp9, prores, ffv1, or an ffmpeg encoder's name
 
 PICTURES
-  model=fit         how motion is found: fit, flow (learned), blend (cross-fade), hold (repeat);
+  model=flow        how motion is found: flow (a search, mended by a network; quick), fit (fitted to
+                    each pair; slower, a little better at 2x), blend (cross-fade), hold (repeat);
                     model.KEY=VALUE sets an option of the model
   weights=FILE      other weights for a model that has some
   refine=8          model=flow: so many steps of the fit to each pair, after the network

@@ -165,6 +165,9 @@ class FlowNet(nn.Module):
         match: channels per half in which features are compared.
         stem: channels at 1/2.
         depth: residual convolutions per level.
+        quiet: corrections of the finest velocities that are small beside this many cells count for little:
+            ``c |c|^2 / (|c|^2 + quiet^2)``. What the search finds is finer than what a short training learns; only
+            where it is wrong by far is the network the better guess (docs/training.md).
     """
 
     def __init__(
@@ -176,11 +179,14 @@ class FlowNet(nn.Module):
         match: Sequence[int] = (16, 24, 32, 48),
         stem: int = 16,
         depth: Sequence[int] = (1, 1, 2, 3),
+        quiet: float = 0.0,
     ) -> None:
         super().__init__()
+        self.quiet = quiet
         self.settings = {
             "widths": list(widths), "hidden": list(hidden), "handed": list(handed), "radii": list(radii),
             "match": list(match), "stem": stem, "depth": list(depth),
+            "quiet": quiet,
         }  # fmt: skip
         self.encoder = Encoder(widths, stem)
         coarser = [*zip(hidden[1:], handed), (0, 0)]
@@ -213,7 +219,8 @@ class FlowNet(nn.Module):
             guess = torch.zeros_like(correction) if start is None else _resize_state(start, height, width)
             change, hidden = level(one, two, guess + correction, hidden)
             correction = correction + change
-            a, b = (guess + correction).chunk(2, dim=1)
+            finest = level is self.levels[0]
+            a, b = (guess + (_quietened(correction, self.quiet) if finest else correction)).chunk(2, dim=1)
             # Each half's velocity points away from its own frame: forward in time for the first, backward for the last.
             found.append(Velocities(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:] + b[:, 3:]))
         return found[::-1]
@@ -224,6 +231,17 @@ def start_state(first: Tensor, last: Tensor, sees_first: Tensor, sees_last: Tens
     pixels per unit t, and how well each frame sees the point there, (B, 1, h, w) in (0, 1]."""
     still = torch.zeros_like(sees_first)
     return torch.cat((first, sees_first.log(), still, -last, sees_last.log(), still), dim=1)
+
+
+def _quietened(correction: Tensor, cells: float) -> Tensor:
+    """The correction (B, 8, h, w) with its small velocities made smaller; logits as they are."""
+    if not cells:
+        return correction
+    parts = []
+    for half in correction.chunk(2, dim=1):
+        power = half[:, :2].square().sum(dim=1, keepdim=True)
+        parts += [half[:, :2] * (power / (power + cells**2)), half[:, 2:]]
+    return torch.cat(parts, dim=1)
 
 
 def _resize_state(state: Tensor, height: int, width: int) -> Tensor:
