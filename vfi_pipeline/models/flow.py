@@ -19,7 +19,7 @@ from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.search import Search
 from vfi_pipeline.models.shipped import locate
-from vfi_pipeline.models.start import pair_start, searched_start, small_picture
+from vfi_pipeline.models.start import CELLS, pair_start, searched_start, small_picture
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
 
@@ -133,7 +133,7 @@ class FlowModel:
     def __init__(
         self,
         net: FlowNet,
-        guide_span: int | None = 1280,
+        guide_span: int | None = 640,
         solver: Solver = SOLVER,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -143,7 +143,7 @@ class FlowModel:
         self.net = net.eval().to(device=self.device, memory_format=torch.channels_last)
         self.start = start
         self._seen: list[_Seen] = []
-        self._search = Search(warm_start=False)
+        self._search = Search(cells=CELLS)
         self._shrink = 1  # the network sees the guide at 1/shrink of its size
 
     def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> FlowMotion:
@@ -224,7 +224,7 @@ class FlowInterpolator(nn.Module):
 
     channels = 3
 
-    def __init__(self, guide_span: int = 1280, solver: Solver = SOLVER, start: bool = False, **network: Any) -> None:
+    def __init__(self, guide_span: int = 640, solver: Solver = SOLVER, start: bool = False, **network: Any) -> None:
         super().__init__()
         self.net = FlowNet(**network)
         self.guide_span, self.solver, self.start = guide_span, solver, start

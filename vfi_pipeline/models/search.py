@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.geometry import warp
+from vfi_pipeline.geometry import resize_flow, warp
 from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.motion import Context
 from vfi_pipeline.models.visibility import reliability
@@ -40,10 +40,11 @@ class Search:
         warm_start: let the search of a pair begin at the flow of the pair before where that explains the pair better
             than no motion does; until ``reset``.
         device: where the results live; the search runs on the CPU.
+        cells: of the results, see ``look``; a warm start needs cells of one pixel.
     """
 
-    def __init__(self, warm_start: bool = True, device: str | torch.device = "cpu") -> None:
-        self.warm_start, self.device = warm_start, device
+    def __init__(self, warm_start: bool = True, device: str | torch.device = "cpu", cells: int = 1) -> None:
+        self.warm_start, self.device, self.cells = warm_start and cells == 1, device, cells
         self._seen: list[tuple[Tensor, Tensor, Pair]] = []
 
     def around(self, first: Tensor, last: Tensor, context: Context) -> tuple[Pair | None, Pair, Pair | None]:
@@ -64,7 +65,7 @@ class Search:
                 return known
             if self.warm_start and b is first and known.first.shape == first.shape:
                 start = helpful(known.forward, first, last), helpful(known.backward, last, first)
-        pair = look(first, last, start, self.device)
+        pair = look(first, last, start, self.device, self.cells)
         self._seen = [*self._seen[-2:], (first, last, pair)]
         return pair
 
@@ -86,11 +87,23 @@ def look(
     last: Tensor,
     start: tuple[Tensor | None, Tensor | None] = (None, None),
     device: str | torch.device = "cpu",
+    cells: int = 1,
 ) -> Pair:
-    """Optical flow both ways, and how far each can be trusted. ``start``: first guesses of both flows."""
+    """Optical flow both ways, and how far each can be trusted.
+
+    Args:
+        first, last: (1, 3, H, W) in [0, 1].
+        start: first guesses of both flows.
+        device: where the result lives.
+        cells: side of the result's cells in pixels of the pictures; it is on a grid of H // cells x W // cells.
+    """
     forward = dis_flow(first, last, finest=0, start=start[0])
     backward = dis_flow(last, first, finest=0, start=start[1])
     first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
+    if cells > 1:
+        size = first.shape[-2] // cells, first.shape[-1] // cells
+        first, last = (F.interpolate(image, size, mode="area") for image in (first, last))
+        forward, backward = resize_flow(forward, *size), resize_flow(backward, *size)
     sure = reliability(forward, backward, SOFTNESS), reliability(backward, forward, SOFTNESS)
     return Pair(first, last, forward, backward, *sure)
 

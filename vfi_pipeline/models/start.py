@@ -1,6 +1,6 @@
-"""Where ``model=flow`` starts: optical flow at the network's own low resolution, pushed to t = 1/2.
+"""Where ``model=flow`` starts: optical flow of small pictures, pushed to t = 1/2 on the network's own grid.
 
-A search (OpenCV's DIS, 30 ms a pair of 854x480 on one core) finds most of the motion. Learning to find it as well would
+A search (OpenCV's DIS, 50 ms a pair on one core) finds most of the motion. Learning to find it as well would
 take the network most of its training; it spends that on what the search gets wrong and on visibility instead.
 docs/training.md has both figures.
 """
@@ -18,8 +18,8 @@ from vfi_pipeline.nets.flow import start_state
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_map
 
 HALFWAY = Solver("midpoint", steps=2)
-STRIDE = 4
-"""The network's finest grid is a quarter of the frame each way."""
+SHRINK, CELLS = 2, 2
+"""The search sees the frames at half their size; two of its pixels each way are a cell of the network's finest grid."""
 
 
 @torch.no_grad()
@@ -30,13 +30,13 @@ def searched_start(first: Tensor, last: Tensor) -> Tensor:
     to rounding.
     """
     small = small_picture(first), small_picture(last)
-    states = [pair_start(look(a, b)) for a, b in zip(small[0].split(1), small[1].split(1))]
+    states = [pair_start(look(a, b, cells=CELLS)) for a, b in zip(small[0].split(1), small[1].split(1))]
     return torch.cat(states).to(first.device)
 
 
 def small_picture(image: Tensor) -> Tensor:
-    """What the search looks at, on the CPU: one pixel a cell of the network's grid."""
-    size = image.shape[-2] // STRIDE, image.shape[-1] // STRIDE
+    """What the search looks at, on the CPU."""
+    size = image.shape[-2] // SHRINK, image.shape[-1] // SHRINK
     return F.interpolate(image.float().cpu(), size, mode="area")
 
 
