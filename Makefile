@@ -62,7 +62,7 @@ goldens: setup ## remake the small facts in tests/goldens
 
 bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.md: 15 min of a quiet machine
 	@$(PY) evaluate.py speed=true output=outputs/bench page=BENCHMARKS.md \
-	  methods=[flow,fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),input=$(BENCH_CLIPS) rates=[2,8])
+	  model=flow methods=[fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),input=$(BENCH_CLIPS) rates=[2,8])
 
 bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
 	@$(PY) -m vfi_pipeline.bench.large --page BENCHMARKS.md

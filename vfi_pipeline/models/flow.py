@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -144,6 +145,8 @@ class FlowModel:
         self.start = start
         self._seen: list[_Seen] = []
         self._search = Search(cells=CELLS)
+        # The next pair is searched on one core while the network, whose operations are small, keeps another busy.
+        self._pool = ThreadPoolExecutor(1, "search")
         self._shrink = 1  # the network sees the guide at 1/shrink of its size
 
     def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> FlowMotion:
@@ -169,11 +172,14 @@ class FlowModel:
             start, bent = None, None
             if self.start:
                 small = replace(context, before=around[0] and around[0].small, after=around[1] and around[1].small)
-                before, pair, after = self._search.around(one.small, two.small, small)
-                start = pair_start(pair).to(self.device)
-                velocity = (start[:, :2] - start[:, 4:6]).cpu() / 2
-                bent = bend(pair, before, after, (context.span_before, context.span_after), velocity, cells=1)
-            found = self.net(self._features(one), self._features(two), start)[0]
+                before, pair, after = self._search.begin(one.small, two.small, small, self._pool)
+                start = pair_start(pair)
+            found = self.net(
+                self._features(one), self._features(two), start if start is None else start.to(self.device)
+            )[0]
+            if start is not None:
+                velocity = (start[:, :2] - start[:, 4:6]) / 2
+                bent = bend(pair, before, after(), (context.span_before, context.span_after), velocity, cells=1)
         found = Velocities(found.first.float(), found.last.float(), found.visibility.float(), found.drift.float())
         return FlowMotion(found, (height / self._shrink / 4, width / self._shrink / 4), self.solver, bent)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -49,15 +52,30 @@ class Search:
 
     def around(self, first: Tensor, last: Tensor, context: Context) -> tuple[Pair | None, Pair, Pair | None]:
         """The pair before, the pair itself and the pair after it; None where the context has no frame."""
+        before, pair, after = self.begin(first, last, context)
+        return before, pair, after()
+
+    def begin(
+        self, first: Tensor, last: Tensor, context: Context, pool: Executor | None = None
+    ) -> tuple[Pair | None, Pair, Callable[[], Pair | None]]:
+        """The pair before, the pair, and a function that waits for the pair after it.
+
+        With a ``pool``, that one is looked at there, while the caller does something else with the pair. It has to be
+        waited for before anything else is asked.
+        """
         before = None if context.before is None else self._look(context.before, first)
         pair = self._look(first, last)
-        after = None if context.after is None else self._look(last, context.after)
-        return before, pair, after
+        if context.after is None:
+            return before, pair, lambda: None
+        if pool is None:
+            return before, pair, partial(self._look, last, context.after)
+        return before, pair, pool.submit(self._look, last, context.after).result
 
     def reset(self) -> None:
         """Forgets all pairs."""
         self._seen.clear()
 
+    @torch.no_grad()
     def _look(self, first: Tensor, last: Tensor) -> Pair:
         start: tuple[Tensor | None, Tensor | None] = None, None
         for a, b, known in self._seen:
