@@ -25,7 +25,7 @@ from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.motion import Context, MotionModel, MotionReport
 from vfi_pipeline.models.splat import splat
 from vfi_pipeline.synthesis import compose
-from vfi_pipeline.synthesis.guide import guide
+from vfi_pipeline.synthesis.guide import looked_at
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def by_model(model: MotionModel) -> Method:
         guides: dict[int, Tensor] = {}
         for index, (first, last) in enumerate(zip(gaps.frames, gaps.frames[1:])):
             near = range(max(index - 1, 0), min(index + 3, len(gaps.frames)))
-            guides = {k: guides[k] if k in guides else _looked_at(gaps.frames[k], model.guide_span) for k in near}
+            guides = {k: guides[k] if k in guides else looked_at(gaps.frames[k], model.guide_span) for k in near}
             around = Context(guides.get(index - 1), guides.get(index + 2))
             motion = model.motion(guides[index], guides[index + 1], around)
             for between in motion.at(gaps.times):
@@ -82,10 +82,6 @@ def by_model(model: MotionModel) -> Method:
         return Made(to_rgb(made), seconds, reports)
 
     return make
-
-
-def _looked_at(frame: Frame, span: int | None) -> Tensor:
-    return torch.zeros(1, 3, 1, 1) if span is None else guide(frame, span)
 
 
 # ----------------------------------------------------------------------------------------------------------- rivals

@@ -33,6 +33,11 @@ def guide_size(width: int, height: int, span: int) -> tuple[int, int]:
     return max(1, round(height * span / longest)), max(1, round(width * span / longest))
 
 
+def looked_at(frame: Frame, span: int | None) -> Tensor:
+    """What a motion model with this ``guide_span`` is shown of a frame: its guide, or a token if it never looks."""
+    return torch.zeros(1, 3, 1, 1) if span is None else guide(frame, span)
+
+
 def guide(frame: Frame, span: int) -> Tensor:
     """The frame as RGB for the motion estimate: (1, 3, h, w), float32 in [0, 1], of ``guide_size``.
 

@@ -26,7 +26,7 @@ from vfi_pipeline.media.timeline import Slot, SourceTimes
 from vfi_pipeline.models.blend import Blend
 from vfi_pipeline.models.motion import Context, MotionModel, MotionReport, PairMotion
 from vfi_pipeline.synthesis import compose, cuts, duplicates
-from vfi_pipeline.synthesis.guide import guide
+from vfi_pipeline.synthesis.guide import looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
 
 CONTEXT_BEFORE = 16
@@ -287,8 +287,7 @@ class _Maker:
             self.guides = {index: picture for index, picture in self.guides.items() if index in near}
             for index, k in near.items():
                 if index not in self.guides:
-                    small = torch.zeros(1, 3, 1, 1) if span is None else guide(k.frame, span)
-                    self.guides[index] = small.to(self.options.device)
+                    self.guides[index] = looked_at(k.frame, span).to(self.options.device)
         with facts.timed("motion"):
             length = after.time - key.time
             context = Context(
@@ -439,23 +438,15 @@ def _windows(keys: Iterator[_Key]) -> Iterator[tuple[_Key | None, _Key, _Key | N
 
     Where the film breaks, that is said when the pair that needs the broken frame is asked for, not one pair earlier.
     """
-    failure: UserError | None = None
-
-    def following() -> _Key | None:
-        nonlocal failure
+    before, key, after = None, next(keys, None), next(keys, None)
+    while key is not None:
+        beyond, failure = None, None
         try:
-            return next(keys, None) if failure is None else None
+            beyond = next(keys, None)
         except UserError as error:
             failure = error
-            return None
-
-    before, key, after = None, next(keys, None), None
-    if key is not None:
-        after = next(keys, None)
-    while key is not None:
-        beyond = None if after is None else following()
         yield before, key, after, beyond
-        if failure is not None and beyond is None and after is not None:
+        if failure is not None:
             raise failure
         before, key, after = key, after, beyond
 
