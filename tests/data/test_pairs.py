@@ -29,7 +29,7 @@ def test_vimeo_triplets_and_septuplets(tmp_path):
     three.mkdir(), seven.mkdir()
     triplets, septuplets = Vimeo90k(str(vimeo(three, "tri", 3)), 48), Vimeo90k(str(vimeo(seven, "sep", 7)), 48)
 
-    first, middle, last, t, _ = triplets.built("val")[0]
+    first, middle, last, t = triplets.built("val")[0][:4]
     whole = septuplets.built("test")[1]
 
     pan = panning(3, 3, 64, 80, seed=4)
@@ -46,7 +46,7 @@ def test_the_middle_of_a_septuplet_is_where_its_t_says(tmp_path):
     plain = ImageSequences(sequences, Augmentation.none(64), (2, 6))
 
     for seed in range(10):
-        first, middle, last, t, _ = plain.sample(seed % 4, np.random.default_rng(seed))
+        first, middle, last, t = plain.sample(seed % 4, np.random.default_rng(seed))[:4]
         shifts = [_shift(first, picture) for picture in (middle[0], last)]
         assert shifts[0] == pytest.approx(float(t) * shifts[1])
 

@@ -3,13 +3,15 @@
 import logging
 
 import clips
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 import interpolate
+from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.jobs import adapt
-from vfi_pipeline.jobs.adapt import fine_tune
+from vfi_pipeline.jobs.adapt import _crop, fine_tune
 from vfi_pipeline.models.checkpoint import load_model, save_model
 from vfi_pipeline.models.flow import FlowInterpolator
 
@@ -27,8 +29,26 @@ def pan(count, side=64, by=3):
     found = []
     for _ in range(count):
         wide = F.interpolate(torch.rand(1, 3, side // 4, side // 2), (side, 2 * side), mode="bicubic").clamp(0, 1)
-        found.append(torch.cat([wide[..., k * by : k * by + side] for k in range(3)]))
+        first, middle, last = (wide[..., k * by : k * by + side] for k in range(3))
+        found.append(Triplet(first[0], middle, last[0], torch.tensor([0.5])))
     return found
+
+
+def test_a_crop_takes_the_search_of_whole_frames_along():
+    (whole,) = pan(1, side=64, by=3)
+    backward = torch.full((3, 2, 16, 16), 1.5)
+    whole = whole._replace(searched=torch.cat((-backward, backward), dim=1))
+    seen = set()
+    for seed in range(12):
+        part = _crop(whole, np.random.default_rng(seed), small())
+        way = round(float(part.searched[1, 0].mean()), 3)
+        assert abs(way) == 1.5 and part.searched.shape == (3, 4, 16, 16)
+        assert torch.equal(part.searched[:, 0], -part.searched[:, 2])
+        # 6 px over the pair: pulled by them, the last frame lies on the first.
+        moved = torch.roll(part.last, round(-4 * way), dims=-1)
+        assert (moved - part.first)[..., 6:-6].abs().max() < 1e-6
+        seen.add(way)
+    assert seen == {-1.5, 1.5}
 
 
 def test_it_learns_what_the_film_does_and_says_so_by_frames_held_out():

@@ -87,8 +87,8 @@ def test_constant_velocity_moves_by_t_times_v():
     velocity[:, 0], velocity[:, 1] = 3.0, -2.0
     nothing = torch.zeros(1, 1, 20, 30)
 
-    made = FlowMotion(Velocities(velocity, velocity, nothing, nothing), (20, 30)).at([0.25])[0]
-    batch = maps_at(Velocities(velocity, velocity, nothing, nothing), torch.tensor([0.25]))
+    made = FlowMotion(Velocities(velocity, velocity, nothing, nothing, 0 * velocity), (20, 30)).at([0.25])[0]
+    batch = maps_at(Velocities(velocity, velocity, nothing, nothing, 0 * velocity), torch.tensor([0.25]))
 
     inner = (..., slice(4, -4), slice(4, -4))
     torch.testing.assert_close(made.there[inner], -0.25 * velocity[inner])
@@ -105,7 +105,7 @@ def test_a_moving_edge_meets_itself_in_the_middle():
     velocity[:, 0] = 4
     nothing = torch.zeros(1, 1, 16, 24)
 
-    made = FlowMotion(Velocities(velocity, velocity, nothing, nothing), (16, 24)).at([0.5])[0]
+    made = FlowMotion(Velocities(velocity, velocity, nothing, nothing, 0 * velocity), (16, 24)).at([0.5])[0]
 
     inner = (..., slice(4, -4))
     torch.testing.assert_close(warp(first, made.there)[inner], warp(last, made.back)[inner])

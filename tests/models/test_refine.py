@@ -30,7 +30,7 @@ class Wrong(FlowModel):
         height, width = first.shape[-2:]
         field = torch.tensor(self.velocity).view(1, 2, 1, 1).expand(1, 2, -(-height // 4), -(-width // 4)).contiguous()
         nothing = torch.zeros_like(field[:, :1])
-        return FlowMotion(Velocities(field, field.clone(), nothing, nothing), (height / 4, width / 4))
+        return FlowMotion(Velocities(field, field.clone(), nothing, nothing, 0 * field), (height / 4, width / 4))
 
 
 def moved(height=96, width=128, by=4):

@@ -6,9 +6,9 @@ import torch
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.models.checkpoint import save_model
-from vfi_pipeline.models.flow import FlowInterpolator, FlowModel, flow_interpolator
-from vfi_pipeline.models.start import searched_start
-from vfi_pipeline.nets.flow import FlowNet
+from vfi_pipeline.models.flow import FlowInterpolator, FlowModel, FlowMotion, flow_interpolator, maps_at
+from vfi_pipeline.models.start import searched_pair, searched_start
+from vfi_pipeline.nets.flow import STATE, FlowNet, velocities_of
 
 SMALL = {
     "widths": (8, 8, 8), "hidden": (6, 6, 6), "handed": (4, 4), "radii": (0, 1, 2), "match": (4, 4, 4), "stem": 4,
@@ -31,16 +31,19 @@ def shifted_pair() -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_shift_is_found_in_cells_of_a_quarter():
     state = searched_start(*shifted_pair())
 
-    assert state.shape == (1, 8, 64, 80)
+    assert state.shape == (1, 2 * STATE, 64, 80)
     inner = state[..., 8:-8, 8:-8]
-    for side, sign in ((inner[:, :2], 1), (inner[:, 4:6], -1)):  # each half's velocity points away from its frame
+    for side, sign in (
+        (inner[:, :2], 1),
+        (inner[:, STATE : STATE + 2], -1),
+    ):  # each half's velocity points away from its frame
         found = side.flatten(2).median(dim=2).values[0]
         torch.testing.assert_close(found, sign * torch.tensor([3.0, 2.0]), atol=0.1, rtol=0)
 
 
 def test_swapped_frames_swap_the_halves():
     a, b = shifted_pair()
-    torch.testing.assert_close(searched_start(b, a), searched_start(a, b).roll(4, dims=1), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(searched_start(b, a), searched_start(a, b).roll(STATE, dims=1), atol=1e-3, rtol=1e-3)
 
 
 def test_a_batch_is_searched_pair_by_pair():
@@ -52,8 +55,8 @@ def test_a_batch_is_searched_pair_by_pair():
 def test_identical_pictures_start_at_rest_with_equal_shares():
     a, _ = shifted_pair()
     state = searched_start(a, a)
-    assert state[:, (0, 1, 4, 5)].abs().max() == 0
-    assert torch.equal(state[:, 2], state[:, 6])
+    assert state[:, (0, 1, STATE, STATE + 1)].abs().max() == 0
+    assert torch.equal(state[:, 2], state[:, STATE + 2])
 
 
 def test_a_network_that_corrects_nothing_keeps_the_start():
@@ -67,8 +70,8 @@ def test_a_network_that_corrects_nothing_keeps_the_start():
 
     found = net(net.encode(a), net.encode(b), start)[0]
 
-    assert torch.equal(found.first, start[:, :2]) and torch.equal(found.last, -start[:, 4:6])
-    assert torch.equal(found.visibility, start[:, 2:3] - start[:, 6:7])
+    assert torch.equal(found.first, start[:, :2]) and torch.equal(found.last, -start[:, STATE : STATE + 2])
+    assert torch.equal(found.visibility, start[:, 2:3] - start[:, STATE + 2 : STATE + 3])
 
 
 def test_swapped_frames_give_the_same_motion_at_one_minus_t():
@@ -81,6 +84,35 @@ def test_swapped_frames_give_the_same_motion_at_one_minus_t():
 
     torch.testing.assert_close(one.there, other.back, atol=1e-2, rtol=1e-2)
     torch.testing.assert_close(one.share, 1 - other.share, atol=1e-2, rtol=1e-2)
+
+
+def test_what_was_searched_beforehand_starts_as_the_search_does():
+    a, b = shifted_pair()
+    pictures = [(image[0].permute(1, 2, 0) * 255).round().byte().numpy() for image in (a, b)]
+    flows = torch.from_numpy(searched_pair(*pictures))
+    alone = torch.full((1, 3, 4, 64, 80), float("nan"))
+    alone[0, 1] = flows
+    still = alone.clone()
+    still[0, 0], still[0, 2] = 0.0, 0.0
+
+    torch.testing.assert_close(searched_start(a, b, alone), searched_start(a, b))
+    torch.testing.assert_close(searched_start(a, b, torch.full_like(alone, float("nan"))), searched_start(a, b))
+    assert searched_start(a, b, alone)[:, STATE - 2 : STATE].abs().max() == 0
+    known = searched_start(a, b, alone.where(torch.isfinite(alone), flows))
+    assert known[:, STATE - 2 : STATE].abs().mean() < 0.1  # the same speed before and after: no acceleration
+    assert searched_start(a, b, alone.where(torch.isfinite(alone), 0.0)).isfinite().all()
+
+
+def test_paths_bend_by_the_accelerations_mean_of_both_halves():
+    a, b = shifted_pair()
+    start = searched_start(a, b).zero_()
+    start[:, STATE - 2], start[:, 2 * STATE - 1] = 4.0, 2.0
+    found = velocities_of(start)
+
+    maps = maps_at(found, torch.tensor([0.5]))
+
+    assert torch.allclose(maps.there[0, :, 9, 9], torch.tensor([2.0, 1.0]) / 8) and torch.equal(maps.there, maps.back)
+    torch.testing.assert_close(FlowMotion(found, (64, 80)).at([0.5])[0].there, maps.there)
 
 
 def test_training_goes_on_from_weights_and_a_new_start_resets_the_heads(tmp_path):

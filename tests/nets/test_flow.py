@@ -1,9 +1,11 @@
 """The flow network: swap symmetry by construction, its budget, and its cost volume against a direct sum."""
 
+import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vfi_pipeline.nets.flow import FlowNet, SwapConv, _quietened, correlation, pull
+from vfi_pipeline.nets.flow import FlowNet, SwapConv, _quietened, correlation, pull, seen_from_last
 
 
 def small_net() -> FlowNet:
@@ -25,6 +27,7 @@ def test_swapping_the_frames_swaps_and_reverses_the_velocities():
         torch.testing.assert_close(one.first, -other.last, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(one.visibility, -other.visibility, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(one.drift, other.drift, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(one.acceleration, other.acceleration, atol=1e-5, rtol=1e-4)
 
 
 def test_a_swap_convolution_mixes_both_halves():
@@ -47,6 +50,20 @@ def test_correlation_peaks_where_the_content_has_moved():
     cost = correlation(first, last, radius=2)[0, :, 4:-4, 4:-4]
 
     assert (cost.argmax(dim=0) == (1 + 2) * 5 + (-2 + 2)).all()
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3, 4])
+def test_correlation_is_what_its_definition_says_both_ways(radius):
+    torch.manual_seed(0)
+    first, last = torch.randn(2, 2, 5, 9, 11)
+    span = 2 * radius + 1
+    padded = F.pad(last, (radius,) * 4)
+    naive = [(first * padded[..., y : y + 9, x : x + 11]).mean(dim=1) for y in range(span) for x in range(span)]
+
+    costs = correlation(first, last, radius)
+
+    torch.testing.assert_close(costs, torch.stack(naive, dim=1))
+    torch.testing.assert_close(seen_from_last(costs, radius), correlation(last, first, radius))
 
 
 def test_pull_moves_content_with_the_velocity():

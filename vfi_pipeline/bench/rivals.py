@@ -70,9 +70,9 @@ def by_model(model: MotionModel) -> Method:
         begin = time.perf_counter()
         guides: dict[int, Tensor] = {}
         for index, (first, last) in enumerate(zip(gaps.frames, gaps.frames[1:])):
-            near = range(max(index - 1, 0), min(index + 3, len(gaps.frames)))
+            near = range(max(index - 1, 0), min(index + 4, len(gaps.frames)))
             guides = {k: guides[k] if k in guides else looked_at(gaps.frames[k], model.guide_span) for k in near}
-            around = Context(guides.get(index - 1), guides.get(index + 2))
+            around = Context(guides.get(index - 1), guides.get(index + 2), further=guides.get(index + 3))
             motion = model.motion(guides[index], guides[index + 1], around)
             for between in motion.at(gaps.times):
                 step = (last.time - first.time) * Fraction(between.t).limit_denominator(1000)

@@ -57,20 +57,28 @@ class Augmentation:
         """Whether a picture of this size can fill a crop, enlarged as far as ``scale`` allows."""
         return min(width, height) * self.scale[1] >= self.crop
 
-    def __call__(self, frames: np.ndarray, times: np.ndarray, random: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+    def __call__(
+        self, frames: np.ndarray, times: np.ndarray, random: np.random.Generator, flows: Tensor | None = None
+    ) -> tuple[Tensor, np.ndarray, Tensor | None]:
         """Crops and changes one motion's frames.
 
         Args:
             frames: (N, H, W, 3) uint8, N >= 2, in order of time.
             times: (N,) in [0, 1], 0 for the first and 1 for the last.
+            flows: (3, 4, rows, columns) of the whole frames, in cells of ``CELL`` px; see ``data.batch.Triplet``.
 
         Returns:
-            (N, 3, crop, crop) float32 in [0, 1], and the times; both reversed if the motion plays backwards.
+            (N, 3, crop, crop) float32 in [0, 1], the times and the flows (3, 4, crop / CELL, crop / CELL), None as
+            they came; all reversed if the motion plays backwards.
         """
-        if random.random() < self.reverse:
+        backwards = random.random() < self.reverse
+        if backwards:
             frames, times = frames[::-1], 1 - times[::-1]
-        pictures = self.photometric(self._geometry(frames, random), times, random)
-        return pictures, np.ascontiguousarray(times)
+        placed = self._placed(frames, random)
+        pictures = self.photometric(placed.pictures(frames), times, random)
+        if flows is not None:
+            flows = placed.flows(flows.flip(0).roll(2, dims=1) if backwards else flows)
+        return pictures, np.ascontiguousarray(times), flows
 
     def photometric(self, pictures: Tensor, times: np.ndarray, random: np.random.Generator) -> Tensor:
         """Only the changes of colour, light, sharpness, noise and compression, of (N, 3, H, W) in [0, 1]."""
@@ -79,7 +87,7 @@ class Augmentation:
             pictures[end] = self._degrade(pictures[end], random)
         return pictures.clamp_(0, 1).contiguous()
 
-    def _geometry(self, frames: np.ndarray, random: np.random.Generator) -> Tensor:
+    def _placed(self, frames: np.ndarray, random: np.random.Generator) -> Placed:
         height, width = frames.shape[1:3]
         scale = math.exp(random.uniform(math.log(self.scale[0]), math.log(self.scale[1])))
         angle = math.radians(random.uniform(-self.degrees, self.degrees)) if random.random() < self.rotate else 0.0
@@ -89,17 +97,8 @@ class Augmentation:
         scale = max(scale, inner / min(height, width))
         side = min(round(inner / scale), height, width)
         top, left = self._place(frames, side, random)
-        region = np.ascontiguousarray(frames[:, top : top + side, left : left + side])
-        pictures = torch.from_numpy(region).permute(0, 3, 1, 2)
-        if side != inner:
-            pictures = F.interpolate(pictures, (inner, inner), mode="bilinear", antialias=side > inner)
-        pictures = pictures.float() / 255
-        if angle:
-            pictures = _rotated(pictures, angle, self.crop)
-        for flip in (lambda p: p.flip(-1), lambda p: p.flip(-2), lambda p: p.transpose(-1, -2)):
-            if random.random() < self.flip:
-                pictures = flip(pictures)
-        return pictures.contiguous()
+        mirrored, upside_down, transposed = (bool(random.random() < self.flip) for _ in range(3))
+        return Placed(self.crop, top, left, side, inner, angle, mirrored, upside_down, transposed)
 
     def _place(self, frames: np.ndarray, side: int, random: np.random.Generator) -> tuple[int, int]:
         height, width = frames.shape[1:3]
@@ -150,6 +149,65 @@ class Augmentation:
                 / 255
             )
         return picture
+
+
+CELL = 4
+"""Pixels a side of the cells in which flows are given."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a crop lies in its frames: a square of ``side`` px, resized to ``inner``, turned, cut, flipped."""
+
+    crop: int
+    top: int
+    left: int
+    side: int
+    inner: int
+    angle: float
+    mirrored: bool
+    upside_down: bool
+    transposed: bool
+
+    def pictures(self, frames: np.ndarray) -> Tensor:
+        """(N, H, W, 3) uint8 -> (N, 3, crop, crop) float32 in [0, 1]."""
+        rows, columns = (slice(begin, begin + self.side) for begin in (self.top, self.left))
+        pictures = torch.from_numpy(np.ascontiguousarray(frames[:, rows, columns])).permute(0, 3, 1, 2)
+        if self.side != self.inner:
+            size = self.inner, self.inner
+            pictures = F.interpolate(pictures, size, mode="bilinear", antialias=self.side > self.inner)
+        pictures = pictures.float() / 255
+        if self.angle:
+            pictures = _rotated(pictures, self.angle, self.crop)
+        pictures = pictures.flip(-1) if self.mirrored else pictures
+        pictures = pictures.flip(-2) if self.upside_down else pictures
+        return (pictures.transpose(-1, -2) if self.transposed else pictures).contiguous()
+
+    def flows(self, flows: Tensor) -> Tensor:
+        """Flows (N, 2 k, rows, columns) on the cells of the frames -> the crop's, on its cells and in its units."""
+        matrix, offset = self._to_frame()
+        cells = self.crop // CELL
+        centres = (pixel_grid(cells, cells, like=flows) + 0.5) * CELL - 0.5
+        at = torch.einsum("ij,njhw->nihw", matrix, centres) + offset.view(1, 2, 1, 1)
+        vectors = flows.reshape(-1, 2, *flows.shape[-2:])
+        read = sample(vectors, ((at + 0.5) / CELL - 0.5).expand(len(vectors), -1, -1, -1))
+        turned = torch.einsum("ij,njhw->nihw", torch.linalg.inv(matrix), read)
+        return turned.reshape(*flows.shape[:2], cells, cells)
+
+    def _to_frame(self) -> tuple[Tensor, Tensor]:
+        """(2, 2) matrix and (2,) offset that take a pixel (x, y) of the crop to where it comes from in the frame."""
+        end = float(self.crop - 1)
+        matrix, offset = torch.eye(2), torch.zeros(2)
+        if self.transposed:
+            matrix = matrix.flip(0)
+        for axis, flipped in enumerate((self.mirrored, self.upside_down)):
+            if flipped:
+                matrix[axis], offset[axis] = -matrix[axis], end - offset[axis]
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        turn = torch.tensor([[cos, -sin], [sin, cos]])
+        offset = turn @ (offset - end / 2) + (self.inner - 1) / 2
+        scale = self.side / self.inner
+        return scale * (turn @ matrix), scale * (offset + 0.5) - 0.5 + torch.tensor([float(self.left), float(self.top)])
 
 
 def _rotated(pictures: Tensor, angle: float, crop: int) -> Tensor:

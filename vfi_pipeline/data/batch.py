@@ -20,6 +20,9 @@ class Triplet(NamedTuple):
         velocity: (B, 2, H, W) how the scene moves, pixels per unit t, (dx, dy): what is seen at x at t = 0.5 moves on
             to x + velocity dt. That is *minus* the velocity that a pull-back displacement follows (``geometry``:
             content moves by minus the displacement). NaN where the motion is not known; None if no sample knows it.
+        searched: (B, 3, 4, H / 4, W / 4) optical flow that was found on whole frames before they were cropped, of the
+            pair before, of (first, last) and of the pair after, each as long: forward (dx, dy) and backward (dx, dy) in
+            cells of 4 px. NaN where there is no such pair or nothing was searched; None if that holds for all samples.
     """
 
     first: Tensor
@@ -27,6 +30,7 @@ class Triplet(NamedTuple):
     last: Tensor
     t: Tensor
     velocity: Tensor | None = None
+    searched: Tensor | None = None
 
     def known_velocity(self) -> tuple[Tensor, Tensor]:
         """(velocity, zero where it is unknown; mask (B, 1, H, W), 1 where it is known): safe to multiply."""
@@ -47,7 +51,7 @@ class Unpaired(NamedTuple):
 def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpaired:
     """Stacks samples into a batch. Works as a DataLoader's ``collate_fn``.
 
-    Samples with and without a known velocity mix: the missing ones become NaN.
+    Samples with and without a known velocity (or search) mix: the missing ones become NaN.
 
     Raises:
         ValueError: if the samples differ in shape, say because one holds more middle frames.
@@ -63,8 +67,13 @@ def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpair
     if isinstance(samples[0], Unpaired):
         return Unpaired(*(torch.stack(parts) for parts in zip(*samples)))
     parts = [torch.stack(part) for part in list(zip(*samples))[:4]]
-    if all(sample.velocity is None for sample in samples):
-        return Triplet(*parts)
-    first = samples[0].first
-    missing = first.new_full((2, *first.shape[-2:]), float("nan"))
-    return Triplet(*parts, torch.stack([missing if s.velocity is None else s.velocity for s in samples]))
+    return Triplet(*parts, _stacked([s.velocity for s in samples]), _stacked([s.searched for s in samples]))
+
+
+def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """NaN for the missing ones; None if all are missing."""
+    like = next((part for part in parts if part is not None), None)
+    if like is None:
+        return None
+    missing = torch.full_like(like, float("nan"))
+    return torch.stack([missing if part is None else part for part in parts])

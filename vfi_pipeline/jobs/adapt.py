@@ -24,14 +24,14 @@ from vfi_pipeline.jobs.sources import Film
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
+    from vfi_pipeline.data.batch import Triplet
     from vfi_pipeline.models.flow import FlowInterpolator
 
 log = logging.getLogger(__name__)
 
 LOOK_AT = 60
-"""Triplets taken of a film, evenly spread; each 1280x720 one holds 33 MB while the weights are adapted."""
+"""Triplets taken of a film, evenly spread; each holds 9 MB while the weights are adapted."""
 
 HELD_OUT = 5
 """Every so-manieth triplet is not learned from but judged by."""
@@ -105,7 +105,7 @@ def _learn(plan: Plan, film: Film, options: Options, base: Path, path: Path, ask
     if not isinstance(model, FlowInterpolator):
         raise UserError(f"{base.name} holds weights of another model.", "adapt=true with model=flow.")
     span = max(CROP, min(model.guide_span, round(model.guide_span * options.scale)))
-    triplets = list(read_triplets(plan, options, span, model.net.stride))
+    triplets = list(read_triplets(plan, options, span, model.net.stride, model.start))
     if len(triplets) < 2 * HELD_OUT:
         log.warning("%s: too little moves in it to adapt to (%d triplets).", film.label, len(triplets))
         return False
@@ -128,37 +128,48 @@ def _learn(plan: Plan, film: Film, options: Options, base: Path, path: Path, ask
     return helps
 
 
-def read_triplets(plan: Plan, options: Options, span: int, stride: int) -> Iterator[Tensor]:
-    """Three frames in a row from evenly spread places, (3, 3, H, W) each, as the network sees them; moving ones only.
+def read_triplets(plan: Plan, options: Options, span: int, stride: int, search: bool) -> Iterator[Triplet]:
+    """Three frames in a row from evenly spread places, as the network sees them; moving ones only.
 
-    H and W are cut to multiples of ``stride``.
+    H and W are cut to multiples of ``stride``. With ``search``, what a search finds comes along: between the outer two,
+    and from them to the frames two before and two after, as when the film is made.
     """
     import torch
 
+    from vfi_pipeline.data.batch import Triplet
     from vfi_pipeline.media import reader
+    from vfi_pipeline.models.start import searched_around
     from vfi_pipeline.synthesis.guide import guide
 
     first, last = plan.timeline.sources(0, plan.timeline.count)
     places = max(0, last - first - 1)
     count = min(LOOK_AT, places)
     for k in (first + round(i * (places - 1) / max(1, count - 1)) for i in range(count)):
+        begin, end = (max(first, k - 2), min(last + 1, k + 5)) if search else (k, k + 3)
         with reader.read_numbered(
-            plan.info, k, k + 3, options.deinterlace,
+            plan.info, begin, end, options.deinterlace,
             allow_damaged=options.allow_damaged, max_pixels=options.max_pixels,
         ) as frames:  # fmt: skip
-            pictures = [guide(frame, span) for _, frame in frames]
-        if len(pictures) < 3:
+            seen = {index: guide(frame, span) for index, frame in frames}
+        if not {k, k + 1, k + 2} <= seen.keys():
             continue
-        three = torch.cat(pictures)
-        height, width = (n // stride * stride for n in three.shape[-2:])
-        changes = (three[1:] - three[:-1]).abs().mean(dim=(1, 2, 3))
-        if min(height, width) >= stride and STILL < float(changes.min()) and float(changes.max()) < CUT:
-            yield three[..., :height, :width].contiguous()
+        height, width = (n // stride * stride for n in seen[k].shape[-2:])
+        seen = {index: picture[..., :height, :width].contiguous() for index, picture in seen.items()}
+        one, middle, two = (seen[k + place] for place in range(3))
+        changes = [float((b - a).abs().mean()) for a, b in ((one, middle), (middle, two))]
+        if min(height, width) < stride or min(changes) <= STILL or max(changes) >= CUT:
+            continue
+        before, after = (
+            near if near is not None and float((near - known).abs().mean()) < CUT else None
+            for near, known in ((seen.get(k - 2), one), (seen.get(k + 4), two))
+        )
+        found = searched_around(before, one, two, after) if search else None
+        yield Triplet(one[0], middle, two[0], torch.tensor([0.5]), searched=found)
 
 
 def fine_tune(
     model: FlowInterpolator,
-    triplets: Sequence[Tensor],
+    triplets: Sequence[Triplet],
     steps: int,
     seconds: float,
     label: str = "film",
@@ -168,13 +179,14 @@ def fine_tune(
     """Adapts ``model`` in place; the same triplets, steps and seed give the same weights (unless time runs out).
 
     Args:
-        triplets: three frames in a row, (3, 3, H, W).
+        triplets: three frames in a row each.
         seconds: stop after so long.
         rate: AdamW's, at its highest: it warms up for a tenth of the steps and falls along a cosine.
     """
     import numpy as np
     import torch
 
+    from vfi_pipeline.data.batch import Triplet, collate
     from vfi_pipeline.losses import TripletObjective
     from vfi_pipeline.models.prediction import Motion
 
@@ -195,10 +207,11 @@ def fine_tune(
             break
         share = min(1.0, (step + 1) / max(1, steps // 10)) * (0.5 + 0.5 * np.cos(np.pi * step / steps))
         optimizer.param_groups[0]["lr"] = rate * share
-        batch = torch.stack([_crop(learned[random.integers(len(learned))], random, model) for _ in range(BATCH)])
-        batch = batch.to(device)
-        motion: Motion = model(batch[:, 0], batch[:, 2], torch.full((BATCH, 1), 0.5, device=device))
-        loss = objective(motion, batch[:, 1:2], batch[:, 0])["total"]
+        drawn = collate([_crop(learned[random.integers(len(learned))], random, model) for _ in range(BATCH)])
+        assert isinstance(drawn, Triplet)
+        first, middle, last, t = (part.to(device) for part in drawn[:4])
+        motion: Motion = model(first, last, t, drawn.searched)
+        loss = objective(motion, middle, first)["total"]
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -212,7 +225,7 @@ def fine_tune(
     return Gain(before, after, done, time.monotonic() - began, len(triplets))
 
 
-def _judged(model: FlowInterpolator, triplets: Sequence[Tensor]) -> float:
+def _judged(model: FlowInterpolator, triplets: Sequence[Triplet]) -> float:
     """Mean PSNR of the middle frames."""
     import torch
 
@@ -221,19 +234,29 @@ def _judged(model: FlowInterpolator, triplets: Sequence[Tensor]) -> float:
     device = next(model.parameters()).device
     values = []
     with torch.no_grad():
-        for three in triplets:
-            first, middle, last = three.to(device).split(1)
-            made = model(first, last, torch.full((1, 1), 0.5, device=device)).frame[:, 0]
-            values.append(float(psnr(made.clamp(0, 1), middle).clamp(max=100)))
+        for triplet in triplets:
+            first, middle, last, t = (part[None].to(device) for part in triplet[:4])
+            found = None if triplet.searched is None else triplet.searched[None]
+            made = model(first, last, t, found).frame[:, 0]
+            values.append(float(psnr(made.clamp(0, 1), middle[:, 0]).clamp(max=100)))
     return sum(values) / len(values)
 
 
-def _crop(three: Tensor, random: np.random.Generator, model: FlowInterpolator) -> Tensor:
+def _crop(whole: Triplet, random: np.random.Generator, model: FlowInterpolator) -> Triplet:
     """A random square of a triplet, turned over and played backwards at random."""
+    from vfi_pipeline.data.augment import CELL, Placed
+    from vfi_pipeline.data.batch import Triplet
+
     stride = model.net.stride
-    side = min(CROP, *(n // stride * stride for n in three.shape[-2:]))
-    top, left = (int(random.integers(n - side + 1)) for n in three.shape[-2:])
-    part = three[..., top : top + side, left : left + side]
-    mirrored, backwards = random.random(2) < 0.5
-    part = part.flip(-1) if mirrored else part
-    return part.flip(0) if backwards else part
+    height, width = whole.first.shape[-2:]
+    side = min(CROP, height // stride * stride, width // stride * stride)
+    top, left = (CELL * int(random.integers((n - side) // CELL + 1)) for n in (height, width))
+    mirrored, backwards = (bool(chance < 0.5) for chance in random.random(2))
+    part = (..., slice(top, top + side), slice(left, left + side))
+    first, middle, last = (x[part].flip(-1) if mirrored else x[part] for x in (whole.first, whole.middle, whole.last))
+    found = whole.searched
+    if found is not None:
+        found = Placed(side, top, left, side, side, 0.0, mirrored, False, False).flows(found)
+    if backwards:
+        first, last, found = last, first, None if found is None else found.flip(0).roll(2, dims=1)
+    return Triplet(first, middle, last, 1 - whole.t if backwards else whole.t, searched=found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Protocol
 
 import torch
@@ -360,7 +361,7 @@ def _state(motion: PairMotion) -> dict[str, Tensor]:
         found |= {"sure_first": pair.sure_first, "sure_last": pair.sure_last, "solver": _solver_code(motion.solver)}
         return {f"fit.{name}": value for name, value in found.items()}
     if isinstance(motion, FlowMotion):
-        named = {name: getattr(motion.found, name) for name in ("first", "last", "visibility", "drift")}
+        named = {part.name: getattr(motion.found, part.name) for part in fields(motion.found)}
         named |= {"size": torch.tensor(motion.size, dtype=torch.float64), "solver": _solver_code(motion.solver)}
         return {f"flow.{name}": value for name, value in named.items()}
     if isinstance(motion, NodeMotion) and motion.model.field.kind == "svf":
@@ -400,7 +401,8 @@ def _motion(state: Mapping[str, Tensor]) -> PairMotion:
         nothing = torch.zeros(1, 3, *flows[0].shape[-2:])  # the pictures themselves are not looked at again
         return FitMotion(Pair(nothing, nothing, *flows), found["fields"].float(), _solver(found["solver"]))
     if kind == "flow":
-        velocities = Velocities(*(found[name].float() for name in ("first", "last", "visibility", "drift")))
+        found.setdefault("acceleration", torch.zeros_like(found["first"]))  # files before version 0.3 hold none
+        velocities = Velocities(**{part.name: found[part.name].float() for part in fields(Velocities)})
         height, width = found["size"].tolist()
         return FlowMotion(velocities, (height, width), _solver(found["solver"]))
     if kind == "field":

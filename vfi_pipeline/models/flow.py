@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, USAGE, UserError
 from vfi_pipeline.geometry import folding, outside, pixel_grid, resize_flow, sample, warp
-from vfi_pipeline.models.acceleration import Bend, bend
 from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.search import Search
 from vfi_pipeline.models.shipped import locate
-from vfi_pipeline.models.start import CELLS, pair_start, searched_start, small_picture
+from vfi_pipeline.models.start import CELLS, PRESET, pair_start, searched_start, small_picture
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
 
@@ -48,27 +47,29 @@ def maps_at(found: Velocities, t: Tensor, solver: Solver = SOLVER) -> Maps:
     grid = pixel_grid(*found.first.shape[-2:], like=found.first).expand_as(found.first)
     there = flow_map(SampledVelocity(-t * found.first), grid, 0, 1, solver)
     back = flow_map(SampledVelocity((1 - t) * found.last), grid, 0, 1, solver)
-    return Maps(there, back, share_at(found, t, grid))
+    share, aside = carried(found, t, grid)
+    return Maps(there + aside, back + aside, share)
 
 
-def share_at(found: Velocities, t: Tensor, grid: Tensor) -> Tensor:
-    """Weight of the first frame's pixel at ``t`` (B, 1, 1, 1): ``1 - t`` tilted by the visibility carried from t = 1/2.
+def carried(found: Velocities, t: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """What is known at t = 1/2 and moves with the pixels, at ``t`` (B, 1, 1, 1): share and what bends the paths.
 
-    The logit is read where the pixel is at t = 1/2, one Euler step along the mean of both velocities.
+    The share is the weight of the first frame's pixel: ``1 - t`` tilted by the visibility. The bend is what both
+    displacements gain by the acceleration (``models.acceleration``). Both are read where the pixel is at t = 1/2, one
+    Euler step along the mean of both velocities.
     """
     middle = grid + (0.5 - t) * 0.5 * (found.first + found.last)
-    logit = sample(found.visibility + (t - 0.5) * found.drift, middle)
+    known = torch.cat((found.visibility + (t - 0.5) * found.drift, found.acceleration), dim=1)
+    logit, acceleration = sample(known, middle).split((1, 2), dim=1)
     first, last = (1 - t) * torch.sigmoid(logit), t * torch.sigmoid(-logit)
-    return first / (first + last)
+    return first / (first + last), t * (1 - t) / 2 * acceleration
 
 
 class FlowMotion:
     """A pair's velocities; see ``models.motion.PairMotion``. ``size`` is the part of the grid that covers the frame."""
 
-    def __init__(
-        self, found: Velocities, size: tuple[float, float], solver: Solver = SOLVER, bent: Bend | None = None
-    ) -> None:
-        self.found, self.size, self.solver, self.bent = found, size, solver, bent
+    def __init__(self, found: Velocities, size: tuple[float, float], solver: Solver = SOLVER) -> None:
+        self.found, self.size, self.solver = found, size, solver
         self._nfe = 0
         self._worst: list[tuple[float, float]] = []
 
@@ -80,11 +81,8 @@ class FlowMotion:
         self._nfe += first.nfe + last.nfe
         made = []
         for t in times:
-            share = share_at(self.found, grid.new_tensor(t).view(1, 1, 1, 1), grid)
-            maps = [there[t], back[1 - t], share]
-            if self.bent is not None:
-                aside = self.bent.at(t, *share.shape[-2:]).to(share)
-                maps[:2] = [u + aside for u in maps[:2]]
+            share, aside = carried(self.found, grid.new_tensor(t).view(1, 1, 1, 1), grid)
+            maps = [there[t] + aside, back[1 - t] + aside, share]
             for lowest, folded in map(folding, maps[:2]):
                 self._worst.append((float(lowest), float(folded)))
             made.append(Inbetween(t, *self._cover(maps)))
@@ -144,8 +142,9 @@ class FlowModel:
         self.net = net.eval().to(device=self.device, memory_format=torch.channels_last)
         self.start = start
         self._seen: list[_Seen] = []
-        self._search = Search(cells=CELLS)
-        # The next pair is searched on one core while the network, whose operations are small, keeps another busy.
+        self._search = Search(cells=CELLS, preset=PRESET)
+        # The pair after the next is searched on one core while the network, whose operations are small, and the
+        # composition keep another busy.
         self._pool = ThreadPoolExecutor(1, "search")
         self._shrink = 1  # the network sees the guide at 1/shrink of its size
 
@@ -168,20 +167,24 @@ class FlowModel:
         half = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
         with torch.inference_mode(), half:
             one, two = self._look(first), self._look(last)
-            around = [None if image is None else self._look(image) for image in (context.before, context.after)]
-            start, bent = None, None
-            if self.start:
-                small = replace(context, before=around[0] and around[0].small, after=around[1] and around[1].small)
-                before, pair, after = self._search.begin(one.small, two.small, small, self._pool)
-                start = pair_start(pair)
-            found = self.net(
-                self._features(one), self._features(two), start if start is None else start.to(self.device)
-            )[0]
-            if start is not None:
-                velocity = (start[:, :2] - start[:, 4:6]) / 2
-                bent = bend(pair, before, after(), (context.span_before, context.span_after), velocity, cells=1)
-        found = Velocities(found.first.float(), found.last.float(), found.visibility.float(), found.drift.float())
-        return FlowMotion(found, (height / self._shrink / 4, width / self._shrink / 4), self.solver, bent)
+            start = self._begin(one, two, context) if self.start else None
+            found = self.net(self._features(one), self._features(two), start)[0]
+        found = Velocities(*(getattr(found, part.name).float() for part in fields(found)))
+        return FlowMotion(found, (height / self._shrink / 4, width / self._shrink / 4), self.solver)
+
+    def _begin(self, one: _Seen, two: _Seen, context: Context) -> Tensor:
+        """The network's first guess, from this pair and those around it; the search of the next ones goes on."""
+        before, after, further = (
+            None if image is None else self._look(image) for image in (context.before, context.after, context.further)
+        )
+        around = replace(context, before=before and before.small, after=after and after.small)
+        pairs = self._search.around(one.small, two.small, around)
+        if after is not None and further is not None:
+            self._search.ahead(after.small, further.small, self._pool)
+        if self.device.type == "cpu" and after is not None and after.features is None:
+            after.features = self._pool.submit(self._encode, after.padded)
+        start = pair_start(pairs[1], pairs[0], pairs[2], (context.span_before, context.span_after))
+        return start.to(self.device)
 
     def reset(self) -> None:
         self._seen.clear()
@@ -199,13 +202,19 @@ class FlowModel:
         height, width = padded.shape[-2:]
         padded = F.pad(padded, (0, -width % stride, 0, -height % stride), mode="replicate")
         seen = _Seen(image, padded.contiguous(memory_format=torch.channels_last), small_picture(padded))
-        self._seen = [*self._seen[-3:], seen]
+        self._seen = [*self._seen[-4:], seen]
         return seen
 
     def _features(self, seen: _Seen) -> list[Tensor]:
-        if seen.features is None:
-            seen.features = self.net.encode(seen.padded)
+        if isinstance(seen.features, Future):
+            seen.features = seen.features.result()
+        elif seen.features is None:
+            seen.features = self._encode(seen.padded)
         return seen.features
+
+    def _encode(self, padded: Tensor) -> list[Tensor]:
+        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.net.encode(padded)
 
 
 @dataclass
@@ -215,7 +224,7 @@ class _Seen:
     image: Tensor
     padded: Tensor
     small: Tensor
-    features: list[Tensor] | None = None
+    features: list[Tensor] | Future[list[Tensor]] | None = None
 
 
 class FlowInterpolator(nn.Module):
@@ -252,8 +261,11 @@ class FlowInterpolator(nn.Module):
         options = {key: value for key, value in config.items() if key not in ("kind", "solver")}
         return cls(solver=Solver(**config["solver"]), **options)
 
-    def forward(self, first: Tensor, last: Tensor | None, t: Tensor) -> Motion:
+    def forward(self, first: Tensor, last: Tensor | None, t: Tensor, searched: Tensor | None = None) -> Motion:
         """Frames (B, 3, H, W), H and W multiples of the network's stride, times (B, T) in [0, 1].
+
+        ``searched``: (B, 3, 4, H/4, W/4), what a search of whole frames has found (``data.batch.Triplet``); None
+        searches these frames, if the model starts from a search at all.
 
         Raises:
             ValueError: if ``last`` is missing or the size does not fit.
@@ -267,7 +279,7 @@ class FlowInterpolator(nn.Module):
                 "Choose such a crop."
             )
         features = [level.chunk(2) for level in self.net.encode(torch.cat((first, last)))]
-        start = searched_start(first, last) if self.start else None
+        start = searched_start(first, last, searched) if self.start else None
         levels = self.net([a for a, _ in features], [b for _, b in features], start)
         batch, asked = t.shape
         times = t.flatten()
@@ -353,8 +365,7 @@ def _shrunk(image: Tensor, size: Sequence[int]) -> Tensor:
 def _repeated(found: Velocities, times: int) -> Velocities:
     if times == 1:
         return found
-    parts = (found.first, found.last, found.visibility, found.drift)
-    return Velocities(*(part.repeat_interleave(times, 0) for part in parts))
+    return Velocities(*(getattr(found, part.name).repeat_interleave(times, 0) for part in fields(found)))
 
 
 def load_flow(

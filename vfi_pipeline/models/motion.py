@@ -46,6 +46,7 @@ class Context:
     Attributes:
         before: the frame that leads to the pair's first one.
         after: the frame that follows its last one.
+        further: the frame after that one: nothing of this pair depends on it, but work for the next pair can begin.
         span_before, span_after: how long those intervals are, in units of the pair's own.
     """
 
@@ -53,6 +54,7 @@ class Context:
     after: Tensor | None = None
     span_before: float = 1.0
     span_after: float = 1.0
+    further: Tensor | None = None
 
 
 ALONE = Context()

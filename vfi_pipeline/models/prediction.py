@@ -40,7 +40,10 @@ class TrainableModel(Protocol):
     channels: int
 
     def __call__(self, first: Tensor, last: Tensor | None, t: Tensor) -> Motion:
-        """Frames (B, C, H, W) in [0, 1] and times (B, T), each sample its own, in any order -> the motion."""
+        """Frames (B, C, H, W) in [0, 1] and times (B, T), each sample its own, in any order -> the motion.
+
+        A batch that was searched for optical flow (``data.batch.Triplet``) gives that as ``searched=``, too.
+        """
 
     def config(self) -> dict:
         """JSON with ``kind``, from which ``models.checkpoint`` makes the same model again, weights aside."""

@@ -6,6 +6,8 @@ difference of the two sides at t = 1/2 on this one pair. docs/fit.md says what N
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,14 +40,14 @@ class RefinedFlow:
         begun = self.model.motion(first, last, context)
         if not self.iterations or bool((first == last).all()):
             return begun
-        return FlowMotion(self._improved(begun, first, last), begun.size, begun.solver, begun.bent)
+        return FlowMotion(self._improved(begun, first, last), begun.size, begun.solver)
 
     def reset(self) -> None:
         self.model.reset()
 
     def _improved(self, begun: FlowMotion, first: Tensor, last: Tensor) -> Velocities:
         # Out of the network's inference mode: the descent differentiates through them.
-        found = Velocities(*(part.clone() for part in _parts(begun.found)))
+        found = Velocities(*(getattr(begun.found, part.name).clone() for part in dataclasses.fields(Velocities)))
         rows, columns = found.first.shape[-2:]
         pictures = [_covering(image.to(found.first), begun.size, (rows, columns)) for image in (first, last)]
         fields = torch.cat((found.first, found.last))
@@ -54,11 +56,7 @@ class RefinedFlow:
         # 1 where both frames show the point, towards 0 where the network believes one of them alone.
         both = F.interpolate(4 * shown * (1 - shown), fields.shape[-2:], mode="bilinear", align_corners=False)
         cells = improvement(pictures[0], pictures[1], fields, both, self.iterations, self.weights) / CELL
-        return Velocities(found.first + cells[:1], found.last + cells[1:], found.visibility, found.drift)
-
-
-def _parts(found: Velocities) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return found.first, found.last, found.visibility, found.drift
+        return dataclasses.replace(found, first=found.first + cells[:1], last=found.last + cells[1:])
 
 
 def _covering(image: Tensor, size: tuple[float, float], grid: tuple[int, int]) -> Tensor:

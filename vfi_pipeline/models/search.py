@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +35,9 @@ class Pair:
     sure_last: Tensor
 
 
+Known = TypeVar("Known", Pair, Future[Pair])
+
+
 class Search:
     """Looks at pairs in a row. Each is looked at once, though it is the neighbour of two others.
 
@@ -44,47 +46,52 @@ class Search:
             than no motion does; until ``reset``.
         device: where the results live; the search runs on the CPU.
         cells: of the results, see ``look``; a warm start needs cells of one pixel.
+        preset: of the search, see ``models.dis``.
     """
 
-    def __init__(self, warm_start: bool = True, device: str | torch.device = "cpu", cells: int = 1) -> None:
-        self.warm_start, self.device, self.cells = warm_start and cells == 1, device, cells
-        self._seen: list[tuple[Tensor, Tensor, Pair]] = []
+    def __init__(
+        self,
+        warm_start: bool = True,
+        device: str | torch.device = "cpu",
+        cells: int = 1,
+        preset: str = "medium",
+    ) -> None:
+        self.warm_start, self.device, self.cells, self.preset = warm_start and cells == 1, device, cells, preset
+        self._seen: list[tuple[Tensor, Tensor, Pair | Future[Pair]]] = []
 
     def around(self, first: Tensor, last: Tensor, context: Context) -> tuple[Pair | None, Pair, Pair | None]:
         """The pair before, the pair itself and the pair after it; None where the context has no frame."""
-        before, pair, after = self.begin(first, last, context)
-        return before, pair, after()
-
-    def begin(
-        self, first: Tensor, last: Tensor, context: Context, pool: Executor | None = None
-    ) -> tuple[Pair | None, Pair, Callable[[], Pair | None]]:
-        """The pair before, the pair, and a function that waits for the pair after it.
-
-        With a ``pool``, that one is looked at there, while the caller does something else with the pair. It has to be
-        waited for before anything else is asked.
-        """
         before = None if context.before is None else self._look(context.before, first)
         pair = self._look(first, last)
-        if context.after is None:
-            return before, pair, lambda: None
-        if pool is None:
-            return before, pair, partial(self._look, last, context.after)
-        return before, pair, pool.submit(self._look, last, context.after).result
+        after = None if context.after is None else self._look(last, context.after)
+        return before, pair, after
+
+    def ahead(self, first: Tensor, last: Tensor, pool: Executor) -> None:
+        """Looks at a pair in the pool, while the caller does something else. It is waited for where it is needed.
+
+        Raises:
+            ValueError: if searches start warm: what this one would start from may not be known yet.
+        """
+        if self.warm_start:
+            raise ValueError("A search that starts warm cannot look ahead.")
+        if not any(a is first and b is last for a, b, _ in self._seen):
+            self._keep(first, last, pool.submit(look, first, last, (None, None), self.device, self.cells, self.preset))
 
     def reset(self) -> None:
         """Forgets all pairs."""
         self._seen.clear()
 
-    @torch.no_grad()
     def _look(self, first: Tensor, last: Tensor) -> Pair:
         start: tuple[Tensor | None, Tensor | None] = None, None
         for a, b, known in self._seen:
             if a is first and b is last:
-                return known
-            if self.warm_start and b is first and known.first.shape == first.shape:
+                return known.result() if isinstance(known, Future) else known
+            if self.warm_start and b is first and isinstance(known, Pair) and known.first.shape == first.shape:
                 start = helpful(known.forward, first, last), helpful(known.backward, last, first)
-        pair = look(first, last, start, self.device, self.cells)
-        self._seen = [*self._seen[-2:], (first, last, pair)]
+        return self._keep(first, last, look(first, last, start, self.device, self.cells, self.preset))
+
+    def _keep(self, first: Tensor, last: Tensor, pair: Known) -> Known:
+        self._seen = [*self._seen[-3:], (first, last, pair)]
         return pair
 
 
@@ -100,12 +107,14 @@ def helpful(guess: Tensor, source: Tensor, target: Tensor) -> Tensor | None:
     return guess if bool(left < HELPS * (source - target).abs().mean()) else None
 
 
+@torch.no_grad()
 def look(
     first: Tensor,
     last: Tensor,
     start: tuple[Tensor | None, Tensor | None] = (None, None),
     device: str | torch.device = "cpu",
     cells: int = 1,
+    preset: str = "medium",
 ) -> Pair:
     """Optical flow both ways, and how far each can be trusted.
 
@@ -114,14 +123,20 @@ def look(
         start: first guesses of both flows.
         device: where the result lives.
         cells: side of the result's cells in pixels of the pictures; it is on a grid of H // cells x W // cells.
+        preset: see ``models.dis``.
     """
-    forward = dis_flow(first, last, finest=0, start=start[0])
-    backward = dis_flow(last, first, finest=0, start=start[1])
+    forward = dis_flow(first, last, preset, finest=0, start=start[0])
+    backward = dis_flow(last, first, preset, finest=0, start=start[1])
     first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
-    if cells > 1:
-        size = first.shape[-2] // cells, first.shape[-1] // cells
+    size = first.shape[-2] // cells, first.shape[-1] // cells
+    return pair_of(first, last, resize_flow(forward, *size), resize_flow(backward, *size))
+
+
+def pair_of(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor) -> Pair:
+    """What is known of a pair whose flows were found; pictures of at least that size are shrunk to the flows' grid."""
+    size = forward.shape[-2:]
+    if first.shape[-2:] != size:
         first, last = (F.interpolate(image, size, mode="area") for image in (first, last))
-        forward, backward = resize_flow(forward, *size), resize_flow(backward, *size)
     sure = reliability(forward, backward, SOFTNESS), reliability(backward, forward, SOFTNESS)
     return Pair(first, last, forward, backward, *sure)
 

@@ -7,31 +7,75 @@ docs/training.md has both figures.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vfi_pipeline.geometry import pixel_grid
+from vfi_pipeline.models.acceleration import bend
 from vfi_pipeline.models.fit import middle_velocities, sees
-from vfi_pipeline.models.search import Pair, look
+from vfi_pipeline.models.search import Pair, look, pair_of
 from vfi_pipeline.nets.flow import start_state
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_map
 
 HALFWAY = Solver("midpoint", steps=2)
-SHRINK, CELLS = 2, 2
+SHRINK, CELLS, PRESET = 2, 2, "patient"
 """The search sees the frames at half their size; two of its pixels each way are a cell of the network's finest grid."""
 
 
 @torch.no_grad()
-def searched_start(first: Tensor, last: Tensor) -> Tensor:
+def searched_start(first: Tensor, last: Tensor, searched: Tensor | None = None) -> Tensor:
     """The network's first guess from two frames (B, 3, H, W), H and W multiples of 4: see ``nets.flow.start_state``.
 
-    The search runs on the CPU, pair by pair; the result is on the frames' device. Swapping the frames swaps its halves,
-    to rounding.
+    Runs on the CPU, pair by pair; the result is on the frames' device. Swapping the frames swaps its halves, to
+    rounding.
+
+    Args:
+        searched: (B, 3, 4, H/4, W/4): what was found on whole frames beforehand, see ``data.batch.Triplet``. None: the
+            frames themselves are searched, and there is no acceleration.
     """
-    small = small_picture(first), small_picture(last)
-    states = [pair_start(look(a, b, cells=CELLS)) for a, b in zip(small[0].split(1), small[1].split(1))]
+    ones, twos = (small_picture(image).split(1) for image in (first, last))
+    if searched is None:
+        states = [pair_start(look(a, b, cells=CELLS, preset=PRESET)) for a, b in zip(ones, twos)]
+    else:
+        states = [_known_start(a, b, flows) for a, b, flows in zip(ones, twos, searched.float().cpu())]
     return torch.cat(states).to(first.device)
+
+
+def _known_start(first: Tensor, last: Tensor, flows: Tensor) -> Tensor:
+    before, pair, after = (
+        None if bool(torch.isnan(both).any()) else pair_of(first, last, *both.split(2, dim=1))
+        for both in flows[:, None]
+    )
+    return pair_start(look(first, last, cells=CELLS, preset=PRESET) if pair is None else pair, before, after)
+
+
+def searched_pair(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """What ``searched_start`` looks for first, of two whole pictures (H, W, 3) uint8: flow forward and backward,
+    (4, H/4, W/4) rounded up, in cells of 4 px. ``data.batch.Triplet.searched`` is made of these."""
+    side = SHRINK * CELLS
+    images = torch.from_numpy(np.stack((first, last))).permute(0, 3, 1, 2).float() / 255
+    below, right = (-n % side for n in images.shape[-2:])
+    return _both_ways(*F.pad(images, (0, right, 0, below), mode="replicate").split(1)).numpy()
+
+
+def searched_around(before: Tensor | None, first: Tensor, last: Tensor, after: Tensor | None) -> Tensor:
+    """``data.batch.Triplet.searched`` of whole frames (1, 3, H, W), multiples of 4: (3, 4, H/4, W/4)."""
+    pair = _both_ways(first, last)
+    missing = torch.full_like(pair, float("nan"))
+    return torch.stack(
+        (
+            missing if before is None else _both_ways(before, first),
+            pair,
+            missing if after is None else _both_ways(last, after),
+        )
+    )
+
+
+def _both_ways(first: Tensor, last: Tensor) -> Tensor:
+    pair = look(small_picture(first), small_picture(last), cells=CELLS, preset=PRESET)
+    return torch.cat((pair.forward, pair.backward), dim=1)[0]
 
 
 def small_picture(image: Tensor) -> Tensor:
@@ -40,11 +84,14 @@ def small_picture(image: Tensor) -> Tensor:
     return F.interpolate(image.float().cpu(), size, mode="area")
 
 
-def pair_start(pair: Pair) -> Tensor:
-    """The first guess from a pair that was looked at on the network's grid."""
+def pair_start(
+    pair: Pair, before: Pair | None = None, after: Pair | None = None, spans: tuple[float, float] = (1.0, 1.0)
+) -> Tensor:
+    """The first guess from a pair that was looked at on the network's grid, and from its neighbours (see ``bend``)."""
     velocity = middle_velocities(pair)
     grid = pixel_grid(*velocity.shape[-2:], like=velocity).expand_as(velocity)
     signs = velocity.new_tensor([-0.5, 0.5]).view(2, 1, 1, 1)
     there, back = flow_map(SampledVelocity(signs * velocity), grid, 0, 1, HALFWAY).chunk(2)
     seen = sees(pair.forward, pair.sure_first, there, 0.5), sees(pair.backward, pair.sure_last, back, 0.5)
-    return start_state(velocity[:1], velocity[1:], *seen)
+    bent = bend(pair, before, after, spans, velocity.mean(0, keepdim=True), cells=1)
+    return start_state(velocity[:1], velocity[1:], *seen, None if bent is None else bent.acceleration)

@@ -3,7 +3,7 @@
 It is equivariant under swapping the frames by construction. Every feature lives in two halves, one a side, and every
 convolution has the form ``a' = W a + U b, b' = W b + U a`` (the regular representation of the two-element group; Cohen
 and Welling 2016), so that swapping the inputs swaps the halves. Hence the frame at t of (A, B) is the frame at 1 - t
-of (B, A), to rounding, whatever the weights.
+of (B, A), to rounding, whatever the weights. Sums and differences of the halves do not mix, which halves the work.
 
 The design follows PWC-Net (Sun et al. 2018: pyramid, warping, cost volume) and IFRNet (Kong et al. 2022: both frames
 are pulled to the middle at each level); the velocities are integrated as ODEs instead of being scaled linearly.
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfi_pipeline.geometry import pixel_grid, resize_flow, sample
+from vfi_pipeline.geometry import pixel_grid, sample
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class Velocities:
         last: (B, 2, h, w) velocity that carries the last frame's pixels, same units and same sense of time.
         visibility: (B, 1, h, w) logit at t = 1/2 that the first frame shows the point and the last does not.
         drift: (B, 1, h, w) change of that logit per unit t.
+        acceleration: (B, 2, h, w) of the pixels that are here at t = 1/2, pixels of this grid per unit t squared.
     """
 
     first: Tensor
     last: Tensor
     visibility: Tensor
     drift: Tensor
+    acceleration: Tensor
 
 
 class SwapConv(nn.Module):
@@ -57,9 +59,11 @@ class SwapConv(nn.Module):
         self.padding = kernel // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        same, other, bias = self.same.weight, self.other.weight, self.same.bias
-        weight = torch.cat((torch.cat((same, other), dim=1), torch.cat((other, same), dim=1)))
-        return F.conv2d(x, weight, torch.cat((bias, bias)), padding=self.padding)
+        a, b = x.chunk(2, dim=1)
+        same, other = self.same.weight, self.other.weight
+        even = F.conv2d(a + b, (same + other) / 2, self.same.bias, padding=self.padding)
+        odd = F.conv2d(a - b, (same - other) / 2, padding=self.padding)
+        return torch.cat((even + odd, even - odd), dim=1)
 
 
 def _join(*features: Tensor) -> Tensor:
@@ -94,12 +98,39 @@ def correlation(first: Tensor, last: Tensor, radius: int) -> Tensor:
 
     Both (B, C, H, W); returns (B, (2 * radius + 1)**2, H, W). Zero outside the frame.
     """
-    height, width = first.shape[-2:]
-    padded = F.pad(last, (radius,) * 4)
-    span = range(2 * radius + 1)
-    return torch.stack(
-        [(first * padded[..., y : y + height, x : x + width]).mean(dim=1) for y in span for x in span], dim=1
-    )
+    batch, channels, height, width = first.shape
+    span = 2 * radius + 1
+    first, padded = (first / channels).contiguous(), F.pad(last, (radius,) * 4).contiguous()
+    if radius <= 2:
+        shifts = [(y, x) for y in range(span) for x in range(span)]
+        return torch.stack([(first * padded[..., y : y + height, x : x + width]).sum(dim=1) for y, x in shifts], dim=1)
+    # A row of one frame times a row of the other is a matrix of which a band is wanted: beyond a few d, computing all
+    # of it takes less time than a product for each d.
+    rows = first.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
+    others = padded.permute(0, 2, 1, 3)  # (B, H + 2 r, C, W + 2 r)
+    reach = width + 2 * radius
+    bands = []
+    for dy in range(span):
+        products = rows @ others[:, dy : dy + height].reshape(batch * height, channels, reach)
+        bands.append(products.as_strided((batch * height, width, span), (width * reach, reach + 1, 1)))
+    return torch.stack(bands, dim=2).view(batch, height, width, span * span).permute(0, 3, 1, 2)
+
+
+def seen_from_last(costs: Tensor, radius: int) -> Tensor:
+    """``correlation(last, first)`` from ``costs = correlation(first, last)``: the same products at other places."""
+    height, width = costs.shape[-2:]
+    span = 2 * radius + 1
+    padded = F.pad(costs, (radius,) * 4)
+    parts = []
+    for index in range(span * span):
+        dy, dx = index // span, index % span  # by how far the place is moved, plus the radius
+        parts.append(padded[:, span * span - 1 - index, dy : dy + height, dx : dx + width])
+    return torch.stack(parts, dim=1)
+
+
+def _normalized(features: Tensor) -> Tensor:
+    """Features of mean square 1 over the channels."""
+    return features * (features.square().mean(dim=1, keepdim=True) + 1e-12).rsqrt()
 
 
 class Level(nn.Module):
@@ -111,26 +142,26 @@ class Level(nn.Module):
         self.radius = radius
         self.match = nn.Conv2d(width, match, 1)
         cost = (2 * radius + 1) ** 2 if radius else 0
-        # Per half: matched features, cost volume, velocity (2), visibility and drift, coarser hidden state.
+        # Per half: matched features, cost volume, the state's half, coarser hidden state.
         self.squeeze = SwapConv(coarser[0], coarser[1], kernel=1) if coarser[0] else None
-        self.enter = SwapConv(match + cost + 4 + coarser[1], hidden)
+        self.enter = SwapConv(match + cost + STATE + coarser[1], hidden)
         self.body = nn.ModuleList(SwapConv(hidden, hidden) for _ in range(depth))
-        self.head = SwapConv(hidden, 4)
+        self.head = SwapConv(hidden, STATE)
         for half in (self.head.same, self.head.other):
             half.weight.data.mul_(0.05)
 
     def forward(self, first: Tensor, last: Tensor, state: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Features of both frames (B, width, h, w), state (B, 8, h, w): per half velocity away from that half's frame
-        (2, pixels of this level), visibility and drift logits. Returns the state's change and the hidden features."""
+        """Features of both frames (B, width, h, w) and a state (B, 2 * STATE, h, w), see ``start_state``. Returns the
+        state's change and the hidden features."""
         a, b = state.chunk(2, dim=1)
         both = torch.cat((self.match(first), self.match(last)))
-        pulled = pull(both, torch.cat((a[:, :2], b[:, :2])), 0.5)
+        aside = (a[:, 4:] + b[:, 4:]) / 16  # t (1 - t) / 2 of the mean of both halves' accelerations, at t = 1/2
+        pulled = pull(both, torch.cat((a[:, :2], b[:, :2])), 0.5, aside=torch.cat((aside, aside)))
         one, two = pulled.chunk(2)
         parts = [torch.cat((one, two), dim=1)]
         if self.radius:
-            n1, n2 = F.normalize(one, dim=1) * one.shape[1] ** 0.5, F.normalize(two, dim=1) * one.shape[1] ** 0.5
-            costs = correlation(torch.cat((n1, n2)), torch.cat((n2, n1)), self.radius).chunk(2)
-            parts.append(torch.cat(costs, dim=1))
+            found = correlation(_normalized(one), _normalized(two), self.radius)
+            parts.append(torch.cat((found, seen_from_last(found, self.radius)), dim=1))
         parts.append(state)
         if self.squeeze is not None:
             handed = F.leaky_relu(self.squeeze(hidden), 0.1)
@@ -141,17 +172,17 @@ class Level(nn.Module):
         return self.head(x), x
 
 
-def pull(image: Tensor, velocity: Tensor, duration: float, steps: int = 2) -> Tensor:
+def pull(image: Tensor, velocity: Tensor, duration: float, steps: int = 2, aside: Tensor | float = 0.0) -> Tensor:
     """The image after its pixels have moved for ``duration`` with the stationary ``velocity``.
 
-    Integrates ``dx/ds = -v(x)`` from the identity by the midpoint rule and samples the image there.
+    Integrates ``dx/ds = -v(x)`` from the identity by the midpoint rule and samples the image there, or ``aside`` of it.
     """
     grid = pixel_grid(*velocity.shape[-2:], like=velocity)
     x, h = grid.expand_as(velocity), duration / steps
     for _ in range(steps):
         half = x - 0.5 * h * (velocity if x is grid else sample(velocity, x))
         x = x - h * sample(velocity, half)
-    return sample(image, x)
+    return sample(image, x + aside)
 
 
 class FlowNet(nn.Module):
@@ -175,10 +206,10 @@ class FlowNet(nn.Module):
         widths: Sequence[int] = (24, 48, 64, 96),
         hidden: Sequence[int] = (16, 32, 48, 64),
         handed: Sequence[int] = (16, 24, 32),
-        radii: Sequence[int] = (0, 2, 3, 4),
+        radii: Sequence[int] = (1, 2, 3, 4),
         match: Sequence[int] = (16, 24, 32, 48),
         stem: int = 16,
-        depth: Sequence[int] = (1, 1, 2, 3),
+        depth: Sequence[int] = (2, 1, 2, 3),
         quiet: float = 0.0,
     ) -> None:
         super().__init__()
@@ -206,12 +237,12 @@ class FlowNet(nn.Module):
     def forward(self, first: Sequence[Tensor], last: Sequence[Tensor], start: Tensor | None = None) -> list[Velocities]:
         """Features of both frames -> velocities at every level, finest first.
 
-        ``start``: a first guess, (B, 8, H/4, W/4), see ``start_state``. Every level then sees the guess, plus what the
-        coarser levels found that it lacks, and corrects that sum. None: the guess is no motion.
+        ``start``: a first guess, (B, 2 * STATE, H/4, W/4), see ``start_state``. Every level then sees the guess, plus
+        what the coarser levels found that it lacks, and corrects that sum. None: the guess is no motion.
         """
         found: list[Velocities] = []
         hidden = None
-        correction = first[-1].new_zeros(first[-1].shape[0], 8, *first[-1].shape[-2:])
+        correction = first[-1].new_zeros(first[-1].shape[0], 2 * STATE, *first[-1].shape[-2:])
         for one, two, level in zip(reversed(first), reversed(last), reversed(self.levels)):
             height, width = one.shape[-2:]
             if hidden is not None:
@@ -221,20 +252,34 @@ class FlowNet(nn.Module):
             correction = correction + change
             finest = level is self.levels[0]
             a, b = (guess + (_quietened(correction, self.quiet) if finest else correction)).chunk(2, dim=1)
-            # Each half's velocity points away from its own frame: forward in time for the first, backward for the last.
-            found.append(Velocities(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:] + b[:, 3:]))
+            found.append(velocities_of(torch.cat((a, b), dim=1)))
         return found[::-1]
 
 
-def start_state(first: Tensor, last: Tensor, sees_first: Tensor, sees_last: Tensor) -> Tensor:
+STATE = 6
+"""Channels of a half's state: velocity away from that half's frame (2, pixels of the level), visibility and drift
+logits, acceleration (2, pixels of the level)."""
+
+
+def velocities_of(state: Tensor) -> Velocities:
+    """What a state (B, 2 * STATE, h, w) means: first half's velocity is forward in time, the last half's backward."""
+    a, b = state.chunk(2, dim=1)
+    return Velocities(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:4] + b[:, 3:4], (a[:, 4:] + b[:, 4:]) / 2)
+
+
+def start_state(
+    first: Tensor, last: Tensor, sees_first: Tensor, sees_last: Tensor, acceleration: Tensor | None = None
+) -> Tensor:
     """A first guess for ``FlowNet``: velocities (B, 2, h, w) of both frames' pixels on the grid at t = 1/2, in its
-    pixels per unit t, and how well each frame sees the point there, (B, 1, h, w) in (0, 1]."""
+    pixels per unit t, how well each frame sees the point there, (B, 1, h, w) in (0, 1], and the acceleration
+    (B, 2, h, w) in pixels per unit t squared; None: there is none."""
     still = torch.zeros_like(sees_first)
-    return torch.cat((first, sees_first.log(), still, -last, sees_last.log(), still), dim=1)
+    bent = torch.zeros_like(first) if acceleration is None else acceleration
+    return torch.cat((first, sees_first.log(), still, bent, -last, sees_last.log(), still, bent), dim=1)
 
 
 def _quietened(correction: Tensor, cells: float) -> Tensor:
-    """The correction (B, 8, h, w) with its small velocities made smaller; logits as they are."""
+    """The correction (B, 2 * STATE, h, w) with its small velocities made smaller; logits as they are."""
     if not cells:
         return correction
     parts = []
@@ -245,12 +290,10 @@ def _quietened(correction: Tensor, cells: float) -> Tensor:
 
 
 def _resize_state(state: Tensor, height: int, width: int) -> Tensor:
-    if state.shape[-2:] == (height, width):
+    rows, columns = state.shape[-2:]
+    if (rows, columns) == (height, width):
         return state
-    a, b = state.chunk(2, dim=1)
-    parts = []
-    for half in (a, b):
-        parts.append(resize_flow(half[:, :2], height, width))
-        small = height < half.shape[-2]
-        parts.append(F.interpolate(half[:, 2:], (height, width), mode="bilinear", align_corners=False, antialias=small))
-    return torch.cat(parts, dim=1)
+    resized = F.interpolate(state, (height, width), mode="bilinear", align_corners=False, antialias=height < rows)
+    across, down = width / columns, height / rows
+    half = [across, down, 1.0, 1.0, across, down]  # vectors are in pixels of the level, logits are not
+    return resized * state.new_tensor(2 * half).view(1, -1, 1, 1)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import time as clock
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,10 @@ as the whole film is: a stretch of repeats (with ``dedup``), and the changes tha
 
 CONTEXT_AFTER = 32
 """The same behind the segment's last source frame."""
+
+AHEAD = 4
+"""Keys that are held from a pair's first one on: the pair, the one whose motion tells of the pair's acceleration, and
+one more, so that the model can begin on the next pair while this one is composed."""
 
 AT_CUT = ("hold", "blend")
 AT_ONCE = 8
@@ -143,7 +148,8 @@ def interpolate(
     if slot is None:
         return
     origin, last = slot.source, None
-    for before, key, after, beyond in _windows(keys):
+    for before, ahead in _windows(keys):
+        key, after = ahead[0], ahead[1] if len(ahead) > 1 else None
         last = key
         if after is not None and after.index <= origin:
             continue  # context
@@ -157,9 +163,9 @@ def interpolate(
             here.append(slot)
             slot = next(waiting, None)
             if len(here) == options.at_once:
-                yield from maker.between(key, after, here, before, beyond)
+                yield from maker.between(key, after, here, before, ahead[2:])
                 here = []
-        yield from maker.between(key, after, here, before, beyond)
+        yield from maker.between(key, after, here, before, ahead[2:])
         if slot is None:
             return
     raise UserError(
@@ -196,6 +202,7 @@ class _Maker:
         self.pair: tuple[int, PairMotion] | None = None  # of the pair that starts at this index
         self.seen: int | None = None  # index of the frame the model saw last
         self.counted = MotionReport(0, 1.0, 0.0)  # what of the pair's report is in the statistics
+        self.compared: dict[tuple[int, int], bool] = {}
         model.reset()
 
     def between(
@@ -204,14 +211,14 @@ class _Maker:
         after: _Key | None,
         slots: list[Slot],
         before: _Key | None = None,
-        beyond: _Key | None = None,
+        beyond: Sequence[_Key] = (),
     ) -> Iterator[Output]:
         """The outputs of ``slots``, all of which lie in [key, after). ``before`` and ``beyond`` are the keys around."""
         places = [_place(slot, key, after) for slot in slots]
         wanted = [t for t in places if t]
         cut = after is not None and after.starts_shot
         hold = after is None or after.repeats or (cut and self.options.at_cut == "hold") or self._gap(key, after)
-        if wanted and not hold and after is not None and _same(key.frame, after.frame):
+        if wanted and not hold and after is not None and self._same(key, after):
             hold = True
             if self.seen == key.index:  # the model loses nothing: it has seen this very picture
                 self.seen = after.index
@@ -246,7 +253,7 @@ class _Maker:
         slots: list[Slot],
         cut: bool,
         before: _Key | None,
-        beyond: _Key | None,
+        beyond: Sequence[_Key],
     ) -> Iterator[Frame]:
         facts, device = self.facts, self.options.device
         if cut:
@@ -273,7 +280,7 @@ class _Maker:
                     frame = keep(frame, key.frame if t <= Fraction(1, 2) else after.frame, self.options.mask)
             yield frame
 
-    def _motion(self, key: _Key, after: _Key, before: _Key | None, beyond: _Key | None) -> PairMotion:
+    def _motion(self, key: _Key, after: _Key, before: _Key | None, beyond: Sequence[_Key]) -> PairMotion:
         """The pair's motion, solved at most once."""
         if self.pair is not None and self.pair[0] == key.index:
             return self.pair[1]
@@ -281,9 +288,13 @@ class _Maker:
         if self.seen != key.index:
             self.model.reset()
         before = before if span is not None and self._continues(before, key) else None
-        beyond = beyond if span is not None and self._continues(after, beyond) else None
+        going = []  # what follows without a break
+        for one, next_one in pairwise([after, *beyond] if span is not None else []):
+            if not self._continues(one, next_one):
+                break
+            going.append(next_one)
         with facts.timed("guide"):
-            near = {k.index: k for k in (before, key, after, beyond) if k is not None}
+            near = {k.index: k for k in (before, key, after, *going) if k is not None}
             self.guides = {index: picture for index, picture in self.guides.items() if index in near}
             for index, k in near.items():
                 if index not in self.guides:
@@ -292,9 +303,10 @@ class _Maker:
             length = after.time - key.time
             context = Context(
                 self.guides[before.index] if before else None,
-                self.guides[beyond.index] if beyond else None,
+                self.guides[going[0].index] if going else None,
                 float((key.time - before.time) / length) if before else 1.0,
-                float((beyond.time - after.time) / length) if beyond else 1.0,
+                float((going[0].time - after.time) / length) if going else 1.0,
+                self.guides[going[1].index] if len(going) > 1 else None,
             )
             motion = self.model.motion(self.guides[key.index], self.guides[after.index], context)
         self.seen, self.pair = after.index, (key.index, motion)
@@ -307,7 +319,15 @@ class _Maker:
         """Whether the picture moves on from ``key`` to ``after``: no cut, no hole, no repeat between them."""
         if key is None or after is None or after.starts_shot or after.repeats or self._gap(key, after):
             return False
-        return not _same(key.frame, after.frame)
+        return not self._same(key, after)
+
+    def _same(self, key: _Key, after: _Key) -> bool:
+        """Whether two keys show the same picture, bit for bit."""
+        pair = key.index, after.index
+        if pair not in self.compared:
+            same = all(np.array_equal(p, q) for p, q in zip(key.frame.planes, after.frame.planes))
+            self.compared = {known: self.compared[known] for known in list(self.compared)[-AHEAD:]} | {pair: same}
+        return self.compared[pair]
 
     def _record(self, motion: PairMotion) -> None:
         """Brings the pair's share of the statistics up to date: its report covers all times asked so far."""
@@ -433,23 +453,23 @@ def _closed(run: list[_Key], held: bool, facts: Statistics) -> list[_Key]:
     return [replace(run[0], covers={key.index: key.time for key in run[1:]})]
 
 
-def _windows(keys: Iterator[_Key]) -> Iterator[tuple[_Key | None, _Key, _Key | None, _Key | None]]:
-    """Every key with the one before it and the two after it; None beyond the ends.
+def _windows(keys: Iterator[_Key]) -> Iterator[tuple[_Key | None, list[_Key]]]:
+    """Every key: the one before it, and itself with those that follow it, ``AHEAD`` in all; fewer at the ends.
 
-    Where the film breaks, that is said when the pair that needs the broken frame is asked for, not one pair earlier.
+    Where the film breaks, that is said when the pair that needs the broken frame is asked for, not earlier.
     """
-    before, key, after = None, next(keys, None), next(keys, None)
-    while key is not None:
-        beyond, failure = None, None
+    before: _Key | None = None
+    held: deque[_Key] = deque()
+    failure: UserError | None = None
+    while True:
         try:
-            beyond = next(keys, None)
+            while failure is None and len(held) < AHEAD and (key := next(keys, None)) is not None:
+                held.append(key)
         except UserError as error:
             failure = error
-        yield before, key, after, beyond
-        if failure is not None:
+        if failure is not None and len(held) < 2:
             raise failure
-        before, key, after = key, after, beyond
-
-
-def _same(a: Frame, b: Frame) -> bool:
-    return all(np.array_equal(p, q) for p, q in zip(a.planes, b.planes))
+        if not held:
+            return
+        yield before, list(held)
+        before = held.popleft()

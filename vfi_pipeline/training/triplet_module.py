@@ -91,14 +91,19 @@ class TripletModule(pl.LightningModule):
     def look(self, batch: Triplet) -> Look:
         """What the panels show of a batch: its first true middle frame, or the last frame where there is none."""
         times, true = self.asked(batch)
-        motion = self.model(batch.first, batch.last, times[:, :1])
+        motion = self._predict(batch, times[:, :1])
         return Look(batch.first, motion.frame[:, 0], true[:, 0], batch.last, times[:, 0], motion)
 
     def _terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
         times, true = self.asked(batch)
-        motion = self.model(batch.first, batch.last, times)
+        motion = self._predict(batch, times)
         velocity, known = batch.known_velocity() if batch.velocity is not None else (None, None)
         return motion, self.objective(motion, true, batch.first, velocity, known)
+
+    def _predict(self, batch: Triplet, times: Tensor) -> Motion:
+        if batch.searched is None:
+            return self.model(batch.first, batch.last, times)
+        return self.model(batch.first, batch.last, times, searched=batch.searched)
 
     def _measure(self, batch: Triplet, part: str) -> None:
         motion, terms = self._terms(batch)
