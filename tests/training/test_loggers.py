@@ -161,13 +161,12 @@ def test_the_averaged_weights_are_exported(tmp_path):
     assert any(not torch.equal(v, raw[k]) for k, v in exported.state_dict().items())
 
 
-def test_tensorboard_holds_numbers_and_pictures(tmp_path):
-    """Its files are framed records: length, checksum of it, an Event, checksum."""
+def tensorboard_tags(folder):
+    """Kinds of the values by tag. The files are framed records: length, checksum of it, an Event, checksum."""
     from tensorboardX.proto.event_pb2 import Event
 
-    fit(tmp_path, loggers.tensorboard_logger(str(tmp_path)))
     tags = {}
-    for path in (tmp_path / "tensorboard").glob("events.out.*"):
+    for path in folder.glob("events.out.*"):
         content, place = path.read_bytes(), 0
         while place < len(content):
             (length,) = struct.unpack_from("<Q", content, place)
@@ -175,8 +174,22 @@ def test_tensorboard_holds_numbers_and_pictures(tmp_path):
             for value in event.summary.value:
                 tags.setdefault(value.tag, []).append(value.WhichOneof("value"))
             place += 16 + length
+    return tags
+
+
+def test_tensorboard_holds_numbers_and_pictures(tmp_path):
+    fit(tmp_path, loggers.tensorboard_logger(str(tmp_path)))
+    tags = tensorboard_tags(tmp_path / "tensorboard")
     assert len(tags["train/total"]) >= 3 and tags["test/psnr"] and tags["train/lr"]
     assert tags["val/panel"][0] == "image"
+
+
+def test_a_test_right_after_a_short_training_replaces_none_of_its_numbers(tmp_path):
+    logger = loggers.tensorboard_logger(str(tmp_path))
+    for name in ("train/total", "test/psnr", "test/ssim"):
+        logger.log_metrics({name: 1.0}, step=1)
+        logger.finalize("success")
+    assert {"train/total", "test/psnr", "test/ssim"} <= tensorboard_tags(tmp_path / "tensorboard").keys()
 
 
 def test_tensorboard_is_named_where_it_is_missing(tmp_path, monkeypatch):

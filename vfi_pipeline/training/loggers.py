@@ -6,6 +6,7 @@ import json
 import logging
 import netrc
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,20 @@ def csv_logger(run_dir: str, run_id: str | None = None) -> Logger:
     return CSVLogger(str(run_dir), name="csv", version=version, flush_logs_every_n_steps=20)
 
 
+class _Tensorboard(TensorBoardLogger):
+    def finalize(self, status: str) -> None:
+        """Closes the file, and waits for the next second: files are named by the second in which they are opened, and
+        testing after training opens another one. In the same second it would replace what training has logged."""
+        opened = self._experiment is not None
+        super().finalize(status)
+        if opened:
+            time.sleep(1 - time.time() % 1)
+
+
 def tensorboard_logger(run_dir: str, run_id: str | None = None) -> Logger:
     """To ``run_dir/tensorboard``."""
     try:
-        return TensorBoardLogger(str(run_dir), name="tensorboard", version="")
+        return _Tensorboard(str(run_dir), name="tensorboard", version="")
     except ModuleNotFoundError as error:
         raise UserError(
             "tensorboardX is not installed.", "pip install tensorboardX, or logger=csv", ENVIRONMENT
