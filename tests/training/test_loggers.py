@@ -196,6 +196,6 @@ def test_tensorboard_is_named_where_it_is_missing(tmp_path, monkeypatch):
     def missing(*_, **__):
         raise ModuleNotFoundError("Neither `tensorboard` nor `tensorboardX` is available.")
 
-    monkeypatch.setattr(loggers, "TensorBoardLogger", missing)
+    monkeypatch.setattr(loggers, "_Tensorboard", missing)
     with pytest.raises(UserError, match="pip install tensorboardX"):
         loggers.tensorboard_logger(str(tmp_path))
