@@ -7,6 +7,7 @@ import torch
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.models.checkpoint import save_model
 from vfi_pipeline.models.flow import FlowInterpolator, FlowModel, FlowMotion, flow_interpolator, maps_at
+from vfi_pipeline.models.motion import Context
 from vfi_pipeline.models.start import searched_pair, searched_start
 from vfi_pipeline.nets.flow import STATE, FlowNet, velocities_of
 
@@ -113,6 +114,23 @@ def test_paths_bend_by_the_accelerations_mean_of_both_halves():
 
     assert torch.allclose(maps.there[0, :, 9, 9], torch.tensor([2.0, 1.0]) / 8) and torch.equal(maps.there, maps.back)
     torch.testing.assert_close(FlowMotion(found, (64, 80)).at([0.5])[0].there, maps.there)
+
+
+def test_looking_ahead_changes_no_bit():
+    torch.manual_seed(0)
+    net = FlowNet(**SMALL)
+    picture = photograph(160 + 40, 224 + 60)
+    frames = [picture[..., 8 * k : 160 + 8 * k, 10 * k : 224 + 10 * k].contiguous() for k in range(5)]
+    model = FlowModel(net, start=True)
+    threads = torch.get_num_threads()
+    for k in range(1, 3):
+        further = frames[k + 3] if k + 3 < len(frames) else None
+        around = frames[k - 1], frames[k + 2]
+        ahead = model.motion(frames[k], frames[k + 1], Context(*around, further=further)).at([0.4])[0]
+        alone = FlowModel(net, start=True).motion(frames[k], frames[k + 1], Context(*around)).at([0.4])[0]
+        for part in ("there", "back", "share"):
+            assert torch.equal(getattr(ahead, part), getattr(alone, part))
+    assert torch.get_num_threads() == threads
 
 
 def test_training_goes_on_from_weights_and_a_new_start_resets_the_heads(tmp_path):

@@ -231,8 +231,8 @@ def made_by(model: MotionModel, frames: Sequence[Frame], rate: int) -> tuple[dic
 def per_frame(path: Path, models: dict[str, MotionModel], figures: Figures, rounds: int = 3) -> Iterator[None]:
     """Fills ``costs`` and ``stages``: ours and the rivals in turn, ``rounds`` times, medians. Yields after each factor,
     as the other steps do after each of their rows."""
-    frames = read_film(path, 17)
-    for rate, kept in ((2, frames[:9:2]), (8, frames[:17:8])):
+    frames = read_film(path, 33)
+    for rate, kept in ((2, frames[::2]), (8, frames[::8])):
         gaps = Gaps(kept, to_rgb(kept), tuple(k / rate for k in range(1, rate)))
         made = (len(kept) - 1) * (rate - 1)
         found: dict[tuple[str, bool], list[tuple[Spent, dict[str, float] | None]]] = {}

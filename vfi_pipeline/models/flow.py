@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -143,9 +144,8 @@ class FlowModel:
         self.start = start
         self._seen: list[_Seen] = []
         self._search = Search(cells=CELLS, preset=PRESET)
-        # The pair after the next is searched on one core while the network, whose operations are small, and the
-        # composition keep another busy.
-        self._pool = ThreadPoolExecutor(1, "search")
+        # The pair after the next is searched on one core while the network and the composition keep the others busy.
+        self._pool = ThreadPoolExecutor(1, "search", initializer=torch.set_num_threads, initargs=(1,))
         self._shrink = 1  # the network sees the guide at 1/shrink of its size
 
     def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> FlowMotion:
@@ -165,7 +165,7 @@ class FlowModel:
     def _motion(self, first: Tensor, last: Tensor, context: Context) -> FlowMotion:
         height, width = first.shape[-2:]
         half = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-        with torch.inference_mode(), half:
+        with torch.inference_mode(), half, _core_left_free(self.start and self.device.type == "cpu"):
             one, two = self._look(first), self._look(last)
             start = self._begin(one, two, context) if self.start else None
             found = self.net(self._features(one), self._features(two), start)[0]
@@ -215,6 +215,20 @@ class FlowModel:
     def _encode(self, padded: Tensor) -> list[Tensor]:
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self.net.encode(padded)
+
+
+@contextmanager
+def _core_left_free(wanted: bool) -> Iterator[None]:
+    """One thread fewer for torch: with as many as cores, beside the search, each operation waits for the last one."""
+    threads = torch.get_num_threads()
+    if not wanted or threads == 1:
+        yield
+        return
+    torch.set_num_threads(threads - 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass
