@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.geometry import warp
 from vfi_pipeline.models.checkpoint import save_model
 from vfi_pipeline.models.flow import FlowInterpolator, FlowModel, FlowMotion, flow_interpolator, maps_at
 from vfi_pipeline.models.motion import Context
@@ -131,6 +132,28 @@ def test_looking_ahead_changes_no_bit():
         for part in ("there", "back", "share"):
             assert torch.equal(getattr(ahead, part), getattr(alone, part))
     assert torch.get_num_threads() == threads
+
+
+def test_a_finer_search_finds_the_shift_more_closely():
+    picture = photograph(256 + 16, 320 + 16)
+    shift = 2.75  # in quarters of what half the size shows
+    there = torch.full((1, 2, 272, 336), -shift)
+    a, b = picture[..., 8:264, 8:328].contiguous(), warp(picture, there)[..., 8:264, 8:328].contiguous()
+
+    def miss(share: float) -> float:
+        torch.manual_seed(0)
+        net = FlowNet(**SMALL)
+        for level in net.levels:
+            for parameter in level.head.parameters():
+                torch.nn.init.zeros_(parameter)
+        made = FlowModel(net, start=True, search=share).motion(a, b).at([0.5])[0]
+        assert made.there.shape[-2:] == (64, 80)
+        return float((made.there + shift / 2 / 4)[..., 6:-6, 6:-6].abs().mean())
+
+    assert miss(1.0) < miss(0.5) < 0.1
+    for share in (0.0, 2.0):
+        with pytest.raises(UserError, match="share"):
+            FlowModel(FlowNet(**SMALL), start=True, search=share)
 
 
 def test_training_goes_on_from_weights_and_a_new_start_resets_the_heads(tmp_path):

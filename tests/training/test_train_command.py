@@ -10,6 +10,9 @@ import time
 
 import pytest
 import torch
+from films import panning, write_film
+
+from vfi_pipeline.models.checkpoint import load_model
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +43,22 @@ def test_the_quick_check_trains_tests_and_exports(root, tmp_path, preset):
     assert code == 0, said
     assert "step 6/6" in said and list((tmp_path / "run" / "export").glob("*.safetensors"))
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["steps"] == 6
+
+
+def test_the_default_models_recipe_runs_on_any_films(root, tmp_path):
+    """Real triplets that were searched as whole frames, and synthetic ones that were not, in one batch."""
+    (tmp_path / "films").mkdir()
+    for name, speed in (("a.mkv", 2), ("b.mkv", 4)):
+        write_film(tmp_path / "films" / name, panning(14, speed, seed=speed))
+    words = [
+        "experiment=flow", f"data.root={tmp_path / 'films'}", f"data.cache={tmp_path / 'cache'}", "data.crop=64",
+        "data.val_crop=64", "data.val_samples=2", "data.batch_size=4", "data.synthetic=0.5", "data.val_share=0.3",
+        "steps=3", "scheduler.warmup=1", "validate_every=3", "logger=csv", "net.begin_with=flow", "trainer=cpu",
+    ]  # fmt: skip
+    code, said = train(root, tmp_path / "run", *words, cwd=tmp_path)
+    assert code == 0, said
+    model, _ = load_model(tmp_path / "run" / "export" / "flow.safetensors")
+    assert model.start and model.config()["kind"] == "flow"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.search import Search
 from vfi_pipeline.models.shipped import locate
-from vfi_pipeline.models.start import CELLS, PRESET, pair_start, searched_start, small_picture
+from vfi_pipeline.models.start import CELL, PRESET, SHARE, pair_start, searched_start, small_picture
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
 
@@ -126,6 +126,7 @@ class FlowModel:
         device: torch device of the estimate.
         dtype: of the convolutions; warps and the ODE always run in float32.
         start: whether the network corrects what a search on the CPU found (``models.start``), or begins from nothing.
+        search: what part of the picture's size the search sees, 1/4 to 1. It was taught with the default.
     """
 
     name = "flow"
@@ -138,12 +139,17 @@ class FlowModel:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         start: bool = False,
+        search: float = SHARE,
     ) -> None:
+        if not 0.25 <= search <= 1:
+            raise UserError(
+                f"model.search={search} is no share of the guide's size.", "0.5 (usual) to 1 (finer).", USAGE
+            )
         self.device, self.dtype, self.solver, self.guide_span = torch.device(device), dtype, solver, guide_span
         self.net = net.eval().to(device=self.device, memory_format=torch.channels_last)
-        self.start = start
+        self.start, self.search = start, search
         self._seen: list[_Seen] = []
-        self._search = Search(cells=CELLS, preset=PRESET)
+        self._search = Search(cells=CELL * search, preset=PRESET)
         # The pair after the next is searched on one core while the network and the composition keep the others busy.
         self._pool = ThreadPoolExecutor(1, "search", initializer=torch.set_num_threads, initargs=(1,))
         self._shrink = 1  # the network sees the guide at 1/shrink of its size
@@ -201,7 +207,7 @@ class FlowModel:
             padded = F.interpolate(padded, (round(height), round(width)), mode="area")
         height, width = padded.shape[-2:]
         padded = F.pad(padded, (0, -width % stride, 0, -height % stride), mode="replicate")
-        seen = _Seen(image, padded.contiguous(memory_format=torch.channels_last), small_picture(padded))
+        seen = _Seen(image, padded.contiguous(memory_format=torch.channels_last), small_picture(padded, self.search))
         self._seen = [*self._seen[-4:], seen]
         return seen
 
@@ -387,6 +393,7 @@ def load_flow(
     guide_span: int | None = None,
     precision: str = "auto",
     device: str = "cpu",
+    search: float = SHARE,
 ) -> FlowModel:
     """The motion model with weights by name (``flow``) or from a file that ``train.py`` exported.
 
@@ -394,6 +401,7 @@ def load_flow(
         weights: a name of ``models.shipped`` or a path.
         guide_span: longest side, px, of the picture that the network sees; None takes what it was trained for.
         precision: of the network: ``fp32``, ``bf16``, ``fp16``; ``auto`` is fp32 on a CPU and fp16 on a GPU.
+        search: see ``FlowModel``.
 
     Raises:
         UserError: if the weights are missing, damaged, or of another kind of model.
@@ -405,4 +413,4 @@ def load_flow(
     half = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     automatic = torch.float16 if torch.device(device).type == "cuda" else torch.float32
     dtype = half.get(precision, automatic)
-    return FlowModel(model.net, guide_span or model.guide_span, model.solver, device, dtype, model.start)
+    return FlowModel(model.net, guide_span or model.guide_span, model.solver, device, dtype, model.start, search)

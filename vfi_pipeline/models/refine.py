@@ -16,6 +16,7 @@ from vfi_pipeline.geometry import resize_flow
 from vfi_pipeline.models.fit import CELL, Weights, improvement
 from vfi_pipeline.models.flow import FlowModel, FlowMotion, load_flow
 from vfi_pipeline.models.motion import ALONE, Context, MotionModel
+from vfi_pipeline.models.start import SHARE
 from vfi_pipeline.nets.flow import Velocities
 
 
@@ -74,7 +75,8 @@ def load_refined(
     precision: str = "auto",
     device: str = "cpu",
     refine: int = 0,
+    search: float = SHARE,
 ) -> MotionModel:
     """The learned motion model, refined by ``refine`` steps on each pair; else as ``models.flow.load_flow``."""
-    model = load_flow(weights, guide_span, precision, device)
+    model = load_flow(weights, guide_span, precision, device, search)
     return RefinedFlow(model, refine) if refine else model

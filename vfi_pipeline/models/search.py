@@ -53,7 +53,7 @@ class Search:
         self,
         warm_start: bool = True,
         device: str | torch.device = "cpu",
-        cells: int = 1,
+        cells: float = 1,
         preset: str = "medium",
     ) -> None:
         self.warm_start, self.device, self.cells, self.preset = warm_start and cells == 1, device, cells, preset
@@ -113,7 +113,7 @@ def look(
     last: Tensor,
     start: tuple[Tensor | None, Tensor | None] = (None, None),
     device: str | torch.device = "cpu",
-    cells: int = 1,
+    cells: float = 1,
     preset: str = "medium",
 ) -> Pair:
     """Optical flow both ways, and how far each can be trusted.
@@ -122,14 +122,14 @@ def look(
         first, last: (1, 3, H, W) in [0, 1].
         start: first guesses of both flows.
         device: where the result lives.
-        cells: side of the result's cells in pixels of the pictures; it is on a grid of H // cells x W // cells.
+        cells: side of the result's cells in pixels of the pictures; it is on a grid of H / cells x W / cells, rounded.
         preset: see ``models.dis``.
     """
     forward = dis_flow(first, last, preset, finest=0, start=start[0])
     backward = dis_flow(last, first, preset, finest=0, start=start[1])
     first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
-    size = first.shape[-2] // cells, first.shape[-1] // cells
-    return pair_of(first, last, resize_flow(forward, *size), resize_flow(backward, *size))
+    rows, columns = (max(1, round(n / cells)) for n in first.shape[-2:])
+    return pair_of(first, last, resize_flow(forward, rows, columns), resize_flow(backward, rows, columns))
 
 
 def pair_of(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor) -> Pair:

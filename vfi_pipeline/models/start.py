@@ -20,8 +20,11 @@ from vfi_pipeline.nets.flow import start_state
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_map
 
 HALFWAY = Solver("midpoint", steps=2)
-SHRINK, CELLS, PRESET = 2, 2, "patient"
-"""The search sees the frames at half their size; two of its pixels each way are a cell of the network's finest grid."""
+SHARE, PRESET = 0.5, "patient"
+"""The search sees the frames at half their size."""
+
+CELL = 4
+"""Pixels of the frames a side of a cell of the network's finest grid, on which the search's results are given."""
 
 
 @torch.no_grad()
@@ -37,7 +40,7 @@ def searched_start(first: Tensor, last: Tensor, searched: Tensor | None = None) 
     """
     ones, twos = (small_picture(image).split(1) for image in (first, last))
     if searched is None:
-        states = [pair_start(look(a, b, cells=CELLS, preset=PRESET)) for a, b in zip(ones, twos)]
+        states = [pair_start(look(a, b, cells=CELL * SHARE, preset=PRESET)) for a, b in zip(ones, twos)]
     else:
         states = [_known_start(a, b, flows) for a, b, flows in zip(ones, twos, searched.float().cpu())]
     return torch.cat(states).to(first.device)
@@ -48,15 +51,14 @@ def _known_start(first: Tensor, last: Tensor, flows: Tensor) -> Tensor:
         None if bool(torch.isnan(both).any()) else pair_of(first, last, *both.split(2, dim=1))
         for both in flows[:, None]
     )
-    return pair_start(look(first, last, cells=CELLS, preset=PRESET) if pair is None else pair, before, after)
+    return pair_start(look(first, last, cells=CELL * SHARE, preset=PRESET) if pair is None else pair, before, after)
 
 
 def searched_pair(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     """What ``searched_start`` looks for first, of two whole pictures (H, W, 3) uint8: flow forward and backward,
     (4, H/4, W/4) rounded up, in cells of 4 px. ``data.batch.Triplet.searched`` is made of these."""
-    side = SHRINK * CELLS
     images = torch.from_numpy(np.stack((first, last))).permute(0, 3, 1, 2).float() / 255
-    below, right = (-n % side for n in images.shape[-2:])
+    below, right = (-n % CELL for n in images.shape[-2:])
     return _both_ways(*F.pad(images, (0, right, 0, below), mode="replicate").split(1)).numpy()
 
 
@@ -74,14 +76,15 @@ def searched_around(before: Tensor | None, first: Tensor, last: Tensor, after: T
 
 
 def _both_ways(first: Tensor, last: Tensor) -> Tensor:
-    pair = look(small_picture(first), small_picture(last), cells=CELLS, preset=PRESET)
+    pair = look(small_picture(first), small_picture(last), cells=CELL * SHARE, preset=PRESET)
     return torch.cat((pair.forward, pair.backward), dim=1)[0]
 
 
-def small_picture(image: Tensor) -> Tensor:
-    """What the search looks at, on the CPU."""
-    size = image.shape[-2] // SHRINK, image.shape[-1] // SHRINK
-    return F.interpolate(image.float().cpu(), size, mode="area")
+def small_picture(image: Tensor, share: float = SHARE) -> Tensor:
+    """What the search looks at, on the CPU: ``share`` of the size."""
+    image = image.float().cpu()
+    size = tuple(max(1, round(n * share)) for n in image.shape[-2:])
+    return image if share == 1 else F.interpolate(image, size, mode="area")
 
 
 def pair_start(
