@@ -20,8 +20,9 @@ from vfi_pipeline.nets.flow import start_state
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_map
 
 HALFWAY = Solver("midpoint", steps=2)
-SHARE, PRESET = 0.5, "patient"
-"""The search sees the frames at half their size."""
+SHARE, PRESET = 0.625, "patient"
+"""The search sees the frames at this share of their size: 400 px of 640. Beside half the size that is finer and, above
+all, one more level of the search's pyramid: 0.3 dB at 8x. Shares that give odd sizes make it find motion in grain."""
 
 CELL = 4
 """Pixels of the frames a side of a cell of the network's finest grid, on which the search's results are given."""
