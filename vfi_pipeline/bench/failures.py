@@ -1,0 +1,134 @@
+"""What the default model gets wrong, drawn so that the truth is known: the pictures of its model card.
+
+    python -m vfi_pipeline.bench.failures docs/figures/failures.jpg
+
+Four scenes over photographs, each from one frame to the next: a thin rod that swings fast, a ball that bounces between
+the frames, railings that move by more than half their distance, and a face that passes before a wall, far and close.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.bench.scene import ENLARGE, photograph
+from vfi_pipeline.metrics import psnr
+from vfi_pipeline.models.flow import Maps, load_flow, synthesise
+from vfi_pipeline.models.motion import Context, MotionModel
+
+HEIGHT, WIDTH = 256, 352
+FINE = 4  # drawn at so many times the size
+
+Scene = Callable[[float], np.ndarray]
+
+
+def main() -> None:
+    """The command; see the module's docstring."""
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/failures.jpg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    strip, told = figure(load_flow("flow"))
+    strip.convert("RGB").save(path, quality=88)
+    sys.stdout.write("\n".join(told) + "\n")
+
+
+def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
+    """A row for each scene (first, truth, ours, cross-fade, difference, last) and what was measured, line by line."""
+    rows, told = [], []
+    for name, scene in SCENES.items():
+        before, first, truth, last, after = (scene(t) for t in (-1.0, 0.0, 0.5, 1.0, 2.0))
+        pictures = [_tensor(picture) for picture in (before, first, last, after)]
+        model.reset()
+        made = model.motion(pictures[1], pictures[2], Context(pictures[0], pictures[3])).at([0.5])[0]
+        with torch.no_grad():
+            ours = synthesise(pictures[1], pictures[2], Maps(made.there, made.back, made.share))[0]
+        faded, true = (pictures[1] + pictures[2]) / 2, _tensor(truth)
+        known = {"ours": float(psnr(ours, true)), "cross-fade": float(psnr(faded, true))}
+        told.append(f"{name}: " + ", ".join(f"{who} {value:.1f} dB" for who, value in known.items()))
+        wrong = (ours - true).abs().amax(dim=1, keepdim=True).expand(-1, 3, -1, -1) * 2
+        rows.append([
+            Cell(first, SOURCE, name, "first"),
+            Cell(truth, NEUTRAL, "truth", ""),
+            Cell(_bytes(ours), MADE, "ours", f"{known['ours']:.1f} dB"),
+            Cell(_bytes(faded), NEUTRAL, "cross-fade", f"{known['cross-fade']:.1f} dB"),
+            Cell(_bytes(wrong), NEUTRAL, "ours, difference x 2", ""),
+            Cell(last, SOURCE, "last", ""),
+        ])  # fmt: skip
+    return filmstrip(rows), told
+
+
+def _wall(name: str) -> np.ndarray:
+    """A photograph at ``FINE`` times the size, RGB."""
+    picture = (photograph(name)[0].permute(1, 2, 0) * 255).byte().numpy()
+    side = min(picture.shape[0] / HEIGHT, picture.shape[1] / WIDTH)
+    part = picture[: int(side * HEIGHT), : int(side * WIDTH)]
+    return cv2.resize(part, (FINE * WIDTH, FINE * HEIGHT), interpolation=cv2.INTER_CUBIC)
+
+
+def _shrunk(fine: np.ndarray) -> np.ndarray:
+    return cv2.resize(fine, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+
+
+def _swinging_rod(t: float) -> np.ndarray:
+    fine = _wall("brick.png")
+    angle = np.radians(20 + 50 * t)
+    end = 150 + 170 * np.cos(angle), 30 + 190 * np.sin(angle)
+    cv2.line(fine, (150 * FINE, 30 * FINE), tuple(round(FINE * n) for n in end), (250, 240, 200), 4 * FINE)
+    return _shrunk(fine)
+
+
+def _bouncing_ball(t: float) -> np.ndarray:
+    fine = _wall("gravel.png")
+    height = 120 * abs(t - 0.5) ** 0.8
+    centre = round(FINE * (130 + 60 * t)), round(FINE * (200 - height))
+    cv2.circle(fine, centre, 26 * FINE, (40, 80, 220), -1)
+    cv2.circle(fine, (centre[0] - 8 * FINE, centre[1] - 8 * FINE), 7 * FINE, (200, 220, 255), -1)
+    return _shrunk(fine)
+
+
+def _railings(t: float) -> np.ndarray:
+    fine = _wall("grass.png")
+    for k in range(-4, 16):
+        left = round(FINE * (32 * k + 20 * t))
+        cv2.rectangle(fine, (left, 40 * FINE), (left + 8 * FINE, 230 * FINE), (60, 50, 45), -1)
+    return _shrunk(fine)
+
+
+def _passing_face(t: float) -> np.ndarray:
+    fine = _wall("coffee.png")
+    portrait = (photograph("astronaut.png")[0].permute(1, 2, 0) * 255).byte().numpy()
+    face = portrait[20 * ENLARGE : 220 * ENLARGE, 120 * ENLARGE : 320 * ENLARGE]
+    face = cv2.resize(face, (130 * FINE, 130 * FINE), interpolation=cv2.INTER_CUBIC)
+    left, top = round(FINE * (20 + 150 * t)) + 160 * FINE, 60 * FINE
+    disc = np.zeros(face.shape[:2], np.float32)
+    cv2.circle(disc, (65 * FINE, 65 * FINE), 62 * FINE, 1.0, -1)
+    canvas = np.pad(fine, ((0, 0), (160 * FINE, 400 * FINE), (0, 0)), mode="reflect").astype(np.float32)
+    spot = canvas[top : top + face.shape[0], left : left + face.shape[1]]
+    spot += disc[: spot.shape[0], : spot.shape[1], None] * (face[: spot.shape[0], : spot.shape[1]] - spot)
+    return _shrunk(canvas[:, 160 * FINE : 160 * FINE + fine.shape[1]].round().astype(np.uint8))
+
+
+SCENES: dict[str, Scene] = {
+    "a thin rod swings 50 degrees": _swinging_rod,
+    "a ball bounces in between": _bouncing_ball,
+    "railings move 20 of 32 px": _railings,
+    "a face passes, 150 px": _passing_face,
+}
+
+
+def _tensor(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def _bytes(picture: torch.Tensor) -> np.ndarray:
+    return (picture[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+
+
+if __name__ == "__main__":
+    main()
