@@ -12,10 +12,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
 from vfi_pipeline.bench.scene import ENLARGE, photograph
@@ -63,32 +62,39 @@ def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
     return filmstrip(rows, width=220), told
 
 
-def _wall(name: str) -> np.ndarray:
-    """A photograph at ``FINE`` times the size, RGB."""
-    picture = (photograph(name)[0].permute(1, 2, 0) * 255).byte().numpy()
-    side = min(picture.shape[0] / HEIGHT, picture.shape[1] / WIDTH)
-    part = picture[: int(side * HEIGHT), : int(side * WIDTH)]
-    return cv2.resize(part, (FINE * WIDTH, FINE * HEIGHT), interpolation=cv2.INTER_CUBIC)
+def _wall(name: str) -> Image.Image:
+    """A photograph at ``FINE`` times the size."""
+    picture = _photograph(name)
+    side = min(picture.height / HEIGHT, picture.width / WIDTH)
+    part = picture.crop((0, 0, int(side * WIDTH), int(side * HEIGHT)))
+    return part.resize((FINE * WIDTH, FINE * HEIGHT), Image.Resampling.BICUBIC)
 
 
-def _shrunk(fine: np.ndarray) -> np.ndarray:
-    return cv2.resize(fine, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+def _photograph(name: str) -> Image.Image:
+    return Image.fromarray(_bytes(photograph(name)))
+
+
+def _shrunk(fine: Image.Image) -> np.ndarray:
+    return np.array(fine.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+
+
+def _disc(x: float, y: float, radius: float) -> tuple[float, float, float, float]:
+    return FINE * (x - radius), FINE * (y - radius), FINE * (x + radius), FINE * (y + radius)
 
 
 def _swinging_rod(t: float) -> np.ndarray:
     fine = _wall("brick.png")
     angle = np.radians(20 + 50 * t)
-    end = 150 + 170 * np.cos(angle), 30 + 190 * np.sin(angle)
-    cv2.line(fine, (150 * FINE, 30 * FINE), tuple(round(FINE * n) for n in end), (250, 240, 200), 4 * FINE)
+    end = FINE * (150 + 170 * np.cos(angle)), FINE * (30 + 190 * np.sin(angle))
+    ImageDraw.Draw(fine).line([(150 * FINE, 30 * FINE), end], (250, 240, 200), 4 * FINE)
     return _shrunk(fine)
 
 
 def _bouncing_ball(t: float) -> np.ndarray:
     fine = _wall("gravel.png")
-    height = 120 * abs(t - 0.5) ** 0.8
-    centre = round(FINE * (130 + 60 * t)), round(FINE * (200 - height))
-    cv2.circle(fine, centre, 26 * FINE, (40, 80, 220), -1)
-    cv2.circle(fine, (centre[0] - 8 * FINE, centre[1] - 8 * FINE), 7 * FINE, (200, 220, 255), -1)
+    x, y = 130 + 60 * t, 200 - 120 * abs(t - 0.5) ** 0.8
+    ImageDraw.Draw(fine).ellipse(_disc(x, y, 26), (40, 80, 220))
+    ImageDraw.Draw(fine).ellipse(_disc(x - 8, y - 8, 7), (200, 220, 255))
     return _shrunk(fine)
 
 
@@ -96,22 +102,19 @@ def _railings(t: float) -> np.ndarray:
     fine = _wall("grass.png")
     for k in range(-4, 16):
         left = round(FINE * (32 * k + 20 * t))
-        cv2.rectangle(fine, (left, 40 * FINE), (left + 8 * FINE, 230 * FINE), (60, 50, 45), -1)
+        ImageDraw.Draw(fine).rectangle((left, 40 * FINE, left + 8 * FINE - 1, 230 * FINE), (60, 50, 45))
     return _shrunk(fine)
 
 
 def _passing_face(t: float) -> np.ndarray:
     fine = _wall("coffee.png")
-    portrait = (photograph("astronaut.png")[0].permute(1, 2, 0) * 255).byte().numpy()
-    face = portrait[20 * ENLARGE : 220 * ENLARGE, 120 * ENLARGE : 320 * ENLARGE]
-    face = cv2.resize(face, (130 * FINE, 130 * FINE), interpolation=cv2.INTER_CUBIC)
-    left, top = round(FINE * (20 + 150 * t)) + 160 * FINE, 60 * FINE
-    disc = np.zeros(face.shape[:2], np.float32)
-    cv2.circle(disc, (65 * FINE, 65 * FINE), 62 * FINE, 1.0, -1)
-    canvas = np.pad(fine, ((0, 0), (160 * FINE, 400 * FINE), (0, 0)), mode="reflect").astype(np.float32)
-    spot = canvas[top : top + face.shape[0], left : left + face.shape[1]]
-    spot += disc[: spot.shape[0], : spot.shape[1], None] * (face[: spot.shape[0], : spot.shape[1]] - spot)
-    return _shrunk(canvas[:, 160 * FINE : 160 * FINE + fine.shape[1]].round().astype(np.uint8))
+    corner, side = 20 * ENLARGE, 200 * ENLARGE
+    face = _photograph("astronaut.png").crop((6 * corner, corner, 6 * corner + side, corner + side))
+    face = face.resize((130 * FINE, 130 * FINE), Image.Resampling.BICUBIC)
+    mask = Image.new("L", face.size)
+    ImageDraw.Draw(mask).ellipse(_disc(65, 65, 62), 255)
+    fine.paste(face, (round(FINE * (20 + 150 * t)), 60 * FINE), mask)
+    return _shrunk(fine)
 
 
 SCENES: dict[str, Scene] = {
