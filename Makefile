@@ -60,9 +60,11 @@ fuzz: setup ## 2,000 broken files through the command (make test runs 200): FUZZ
 goldens: setup ## remake the small facts in tests/goldens
 	@VFI_REMAKE_GOLDENS=1 $(PY) -m pytest -q tests/test_goldens.py
 
+BENCH_RATES ?= [2,8]
+
 bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.md: 15 min of a quiet machine
 	@$(PY) evaluate.py speed=true output=outputs/bench page=BENCHMARKS.md \
-	  model=flow methods=[fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),input=$(BENCH_CLIPS) rates=[2,8])
+	  model=flow methods=[fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),'input=$(BENCH_CLIPS)' rates=$(BENCH_RATES))
 
 bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
 	@$(PY) -m vfi_pipeline.bench.large --page BENCHMARKS.md

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -144,6 +145,23 @@ def test_without_pytorchs_index_the_ordinary_build_is_taken(machine):
 
     assert "--torch-backend=cpu" in refused and "--torch-backend" not in taken
     assert make("setup") == []
+
+
+@pytest.mark.parametrize("clips", [[], ["BENCH_CLIPS=my clips"]])
+def test_the_words_of_make_bench_are_understood(clips):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if not shutil.which("make"):
+        pytest.skip("no make")
+    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL")}
+    shown = subprocess.run(
+        ["make", "-n", "bench", *clips], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    words = shlex.split(shown.split("evaluate.py", 1)[1].replace("\\\n", " "))
+    given = {override.key_or_group: override.value() for override in OverridesParser.create().parse_overrides(words)}
+
+    assert given["model"] == "flow" and given["methods"][0] == "fit"
+    assert (given.get("input"), given.get("rates")) == (("my clips", [2, 8]) if clips else (None, None))
 
 
 def test_help_names_every_target(machine):
