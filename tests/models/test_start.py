@@ -117,18 +117,19 @@ def test_paths_bend_by_the_accelerations_mean_of_both_halves():
     torch.testing.assert_close(FlowMotion(found, (64, 80)).at([0.5])[0].there, maps.there)
 
 
-def test_looking_ahead_changes_no_bit():
+@pytest.mark.parametrize("share", [0.25, 0.625])
+def test_looking_ahead_changes_no_bit(share):
     torch.manual_seed(0)
     net = FlowNet(**SMALL)
     picture = photograph(160 + 40, 224 + 60)
     frames = [picture[..., 8 * k : 160 + 8 * k, 10 * k : 224 + 10 * k].contiguous() for k in range(5)]
-    model = FlowModel(net, start=True)
+    model = FlowModel(net, start=True, search=share)
     threads = torch.get_num_threads()
     for k in range(1, 3):
         further = frames[k + 3] if k + 3 < len(frames) else None
         around = frames[k - 1], frames[k + 2]
         ahead = model.motion(frames[k], frames[k + 1], Context(*around, further=further)).at([0.4])[0]
-        alone = FlowModel(net, start=True).motion(frames[k], frames[k + 1], Context(*around)).at([0.4])[0]
+        alone = FlowModel(net, start=True, search=share).motion(frames[k], frames[k + 1], Context(*around)).at([0.4])[0]
         for part in ("there", "back", "share"):
             assert torch.equal(getattr(ahead, part), getattr(alone, part))
     assert torch.get_num_threads() == threads
