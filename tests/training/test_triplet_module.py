@@ -46,13 +46,14 @@ def test_what_was_searched_reaches_the_model_in_training_and_panels():
             asked.append(searched)
             return self.model(first, last, t)
 
-    module = tiny.paired()
-    module.model = Spy(module.model)
+    plain = tiny.paired()
+    module = TripletModule(Spy(plain.model), plain.objective, plain.optimizer, lpips=False)
     found = torch.zeros(3, 3, 4, 4, 4)
     module._terms(batch()._replace(searched=found))
     module.look(batch()._replace(searched=found))
     module._terms(batch())
     assert asked[0] is found and asked[1] is found and asked[2] is None
+    plain._terms(batch()._replace(searched=found))  # a model that has no use for it is not given it
 
 
 def test_a_pair_without_middle_frames_is_the_papers_l2():
