@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -175,8 +175,7 @@ class FlowModel:
             one, two = self._look(first), self._look(last)
             start = self._begin(one, two, context) if self.start else None
             found = self.net(self._features(one), self._features(two), start)[0]
-        found = Velocities(*(getattr(found, part.name).float() for part in fields(found)))
-        return FlowMotion(found, (height / self._shrink / 4, width / self._shrink / 4), self.solver)
+        return FlowMotion(found.each(Tensor.float), (height / self._shrink / 4, width / self._shrink / 4), self.solver)
 
     def _begin(self, one: _Seen, two: _Seen, context: Context) -> Tensor:
         """The network's first guess, from this pair and those around it; the search of the next ones goes on."""
@@ -385,7 +384,7 @@ def _shrunk(image: Tensor, size: Sequence[int]) -> Tensor:
 def _repeated(found: Velocities, times: int) -> Velocities:
     if times == 1:
         return found
-    return Velocities(*(getattr(found, part.name).repeat_interleave(times, 0) for part in fields(found)))
+    return found.each(lambda part: part.repeat_interleave(times, 0))
 
 
 def load_flow(

@@ -6,7 +6,7 @@ difference of the two sides at t = 1/2 on this one pair. docs/fit.md says what N
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ class RefinedFlow:
 
     def _improved(self, begun: FlowMotion, first: Tensor, last: Tensor) -> Velocities:
         # Out of the network's inference mode: the descent differentiates through them.
-        found = Velocities(*(getattr(begun.found, part.name).clone() for part in dataclasses.fields(Velocities)))
+        found = begun.found.each(Tensor.clone)
         rows, columns = found.first.shape[-2:]
         pictures = [_covering(image.to(found.first), begun.size, (rows, columns)) for image in (first, last)]
         fields = torch.cat((found.first, found.last))
@@ -57,7 +57,7 @@ class RefinedFlow:
         # 1 where both frames show the point, towards 0 where the network believes one of them alone.
         both = F.interpolate(4 * shown * (1 - shown), fields.shape[-2:], mode="bilinear", align_corners=False)
         cells = improvement(pictures[0], pictures[1], fields, both, self.iterations, self.weights) / CELL
-        return dataclasses.replace(found, first=found.first + cells[:1], last=found.last + cells[1:])
+        return replace(found, first=found.first + cells[:1], last=found.last + cells[1:])
 
 
 def _covering(image: Tensor, size: tuple[float, float], grid: tuple[int, int]) -> Tensor:

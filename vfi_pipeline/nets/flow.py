@@ -11,8 +11,8 @@ are pulled to the middle at each level); the velocities are integrated as ODEs i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,10 @@ class Velocities:
     visibility: Tensor
     drift: Tensor
     acceleration: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Velocities:
+        """The same after ``change`` of every part."""
+        return Velocities(*(change(getattr(self, part.name)) for part in fields(self)))
 
 
 class SwapConv(nn.Module):
@@ -251,8 +255,7 @@ class FlowNet(nn.Module):
             change, hidden = level(one, two, guess + correction, hidden)
             correction = correction + change
             finest = level is self.levels[0]
-            a, b = (guess + (_quietened(correction, self.quiet) if finest else correction)).chunk(2, dim=1)
-            found.append(velocities_of(torch.cat((a, b), dim=1)))
+            found.append(velocities_of(guess + (_quietened(correction, self.quiet) if finest else correction)))
         return found[::-1]
 
 
