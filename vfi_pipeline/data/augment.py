@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_pipeline.data.batch import played_backwards
 from vfi_pipeline.geometry import pixel_grid, sample
 
 
@@ -77,7 +78,7 @@ class Augmentation:
         placed = self._placed(frames, random)
         pictures = self.photometric(placed.pictures(frames), times, random)
         if flows is not None:
-            flows = placed.flows(flows.flip(0).roll(2, dims=1) if backwards else flows)
+            flows = placed.flows(played_backwards(flows) if backwards else flows)
         return pictures, np.ascontiguousarray(times), flows
 
     def photometric(self, pictures: Tensor, times: np.ndarray, random: np.random.Generator) -> Tensor:
@@ -164,10 +165,10 @@ class Placed:
     left: int
     side: int
     inner: int
-    angle: float
-    mirrored: bool
-    upside_down: bool
-    transposed: bool
+    angle: float = 0.0
+    mirrored: bool = False
+    upside_down: bool = False
+    transposed: bool = False
 
     def pictures(self, frames: np.ndarray) -> Tensor:
         """(N, H, W, 3) uint8 -> (N, 3, crop, crop) float32 in [0, 1]."""

@@ -41,6 +41,17 @@ class Triplet(NamedTuple):
         return torch.where(known, self.velocity, 0.0), known.to(self.velocity.dtype)
 
 
+def searched_around(before: Tensor | None, pair: Tensor, after: Tensor | None) -> Tensor:
+    """``Triplet.searched`` of one sample, from what was found for its three pairs: (4, h, w) each, None for none."""
+    missing = torch.full_like(pair, float("nan"))
+    return torch.stack([missing if found is None else found for found in (before, pair, after)])
+
+
+def played_backwards(searched: Tensor) -> Tensor:
+    """``Triplet.searched`` of one sample with its frames in reverse: the pair before is that after, forward is back."""
+    return searched.flip(0).roll(2, dims=1)
+
+
 class Unpaired(NamedTuple):
     """Independent draws from two sets: (B, C, H, W) each; ``source[i]`` and ``target[i]`` are not related."""
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
-from vfi_pipeline.data.batch import Triplet
+from vfi_pipeline.data.batch import Triplet, searched_around
 from vfi_pipeline.data.draw import Draw, TripletDraw
 from vfi_pipeline.data.index import EXTENSIONS, FilmIndex, film_index
 from vfi_pipeline.errors import BAD_INPUT, UserError
@@ -226,16 +226,13 @@ class MemoryClips(_Triplets):
         if self.search is None:
             return None
         (before, after), first, last = draw.around, int(draw.frames[0]), int(draw.frames[-1])
-        pair = self._searched(draw.film, first, last)
-        missing = np.full_like(pair, np.nan)
-        found = [
-            self._searched(draw.film, before, first) if before >= 0 else missing,
-            pair,
-            self._searched(draw.film, last, after) if after >= 0 else missing,
-        ]
-        return torch.from_numpy(np.stack(found).astype(np.float32))
+        return searched_around(
+            self._searched(draw.film, before, first) if before >= 0 else None,
+            self._searched(draw.film, first, last),
+            self._searched(draw.film, last, after) if after >= 0 else None,
+        )
 
-    def _searched(self, film: int, first: int, last: int) -> np.ndarray:
+    def _searched(self, film: int, first: int, last: int) -> Tensor:
         assert self.search is not None
         known = self._found.get((film, first, last))
         if known is None:
@@ -243,7 +240,7 @@ class MemoryClips(_Triplets):
             self._room -= known.nbytes
             if self._room > 0:
                 self._found[film, first, last] = known
-        return known
+        return torch.from_numpy(known).float()
 
     def __getitem__(self, counter: int) -> Triplet:
         random = np.random.default_rng([self.seed, counter])

@@ -136,9 +136,9 @@ def read_triplets(plan: Plan, options: Options, span: int, stride: int, search: 
     """
     import torch
 
-    from vfi_pipeline.data.batch import Triplet
+    from vfi_pipeline.data.batch import Triplet, searched_around
     from vfi_pipeline.media import reader
-    from vfi_pipeline.models.start import searched_around
+    from vfi_pipeline.models.start import both_ways
     from vfi_pipeline.synthesis.guide import guide
 
     first, last = plan.timeline.sources(0, plan.timeline.count)
@@ -163,7 +163,10 @@ def read_triplets(plan: Plan, options: Options, span: int, stride: int, search: 
             near if near is not None and float((near - known).abs().mean()) < CUT else None
             for near, known in ((seen.get(k - 2), one), (seen.get(k + 4), two))
         )
-        found = searched_around(before, one, two, after) if search else None
+        found = None
+        if search:
+            ways = [None if a is None or b is None else both_ways(a, b) for a, b in ((before, one), (two, after))]
+            found = searched_around(ways[0], both_ways(one, two), ways[1])
         yield Triplet(one[0], middle, two[0], torch.tensor([0.5]), searched=found)
 
 
@@ -245,7 +248,7 @@ def _judged(model: FlowInterpolator, triplets: Sequence[Triplet]) -> float:
 def _crop(whole: Triplet, random: np.random.Generator, model: FlowInterpolator) -> Triplet:
     """A random square of a triplet, turned over and played backwards at random."""
     from vfi_pipeline.data.augment import CELL, Placed
-    from vfi_pipeline.data.batch import Triplet
+    from vfi_pipeline.data.batch import Triplet, played_backwards
 
     stride = model.net.stride
     height, width = whole.first.shape[-2:]
@@ -256,7 +259,7 @@ def _crop(whole: Triplet, random: np.random.Generator, model: FlowInterpolator) 
     first, middle, last = (x[part].flip(-1) if mirrored else x[part] for x in (whole.first, whole.middle, whole.last))
     found = whole.searched
     if found is not None:
-        found = Placed(side, top, left, side, side, 0.0, mirrored, False, False).flows(found)
+        found = Placed(side, top, left, side, side, mirrored=mirrored).flows(found)
     if backwards:
-        first, last, found = last, first, None if found is None else found.flip(0).roll(2, dims=1)
+        first, last, found = last, first, None if found is None else played_backwards(found)
     return Triplet(first, middle, last, 1 - whole.t if backwards else whole.t, searched=found)

@@ -1,6 +1,6 @@
 """Where ``model=flow`` starts: optical flow of small pictures, pushed to t = 1/2 on the network's own grid.
 
-A search (OpenCV's DIS, 50 ms a pair on one core) finds most of the motion. Learning to find it as well would
+A search (OpenCV's DIS, 60 ms a pair on one core) finds most of the motion. Learning to find it as well would
 take the network most of its training; it spends that on what the search gets wrong and on visibility instead.
 docs/training.md has both figures.
 """
@@ -60,23 +60,11 @@ def searched_pair(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     (4, H/4, W/4) rounded up, in cells of 4 px. ``data.batch.Triplet.searched`` is made of these."""
     images = torch.from_numpy(np.stack((first, last))).permute(0, 3, 1, 2).float() / 255
     below, right = (-n % CELL for n in images.shape[-2:])
-    return _both_ways(*F.pad(images, (0, right, 0, below), mode="replicate").split(1)).numpy()
+    return both_ways(*F.pad(images, (0, right, 0, below), mode="replicate").split(1)).numpy()
 
 
-def searched_around(before: Tensor | None, first: Tensor, last: Tensor, after: Tensor | None) -> Tensor:
-    """``data.batch.Triplet.searched`` of whole frames (1, 3, H, W), multiples of 4: (3, 4, H/4, W/4)."""
-    pair = _both_ways(first, last)
-    missing = torch.full_like(pair, float("nan"))
-    return torch.stack(
-        (
-            missing if before is None else _both_ways(before, first),
-            pair,
-            missing if after is None else _both_ways(last, after),
-        )
-    )
-
-
-def _both_ways(first: Tensor, last: Tensor) -> Tensor:
+def both_ways(first: Tensor, last: Tensor) -> Tensor:
+    """The same of two whole frames (1, 3, H, W), multiples of 4."""
     pair = look(small_picture(first), small_picture(last), cells=CELL * SHARE, preset=PRESET)
     return torch.cat((pair.forward, pair.backward), dim=1)[0]
 
