@@ -60,6 +60,7 @@ fuzz: setup ## 2,000 broken files through the command (make test runs 200): FUZZ
 goldens: setup ## remake the small facts in tests/goldens
 	@VFI_REMAKE_GOLDENS=1 $(PY) -m pytest -q tests/test_goldens.py
 
+# By name: a comma inside $(if ...) would split its words.
 BENCH_RATES ?= [2,8]
 
 bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.md: 15 min of a quiet machine

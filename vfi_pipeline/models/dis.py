@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+
+@dataclass(frozen=True)
+class Preset:
+    """One of OpenCV's presets, and what differs from it: descent steps for a patch, variational refinements."""
+
+    base: int
+    descents: int | None = None
+    refinements: int | None = None
+
+
 PRESETS = {
-    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-    "patient": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "ultrafast": Preset(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST),
+    "fast": Preset(cv2.DISOPTICAL_FLOW_PRESET_FAST),
+    "medium": Preset(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
+    "patient": Preset(cv2.DISOPTICAL_FLOW_PRESET_FAST, descents=32, refinements=3),
 }
 """``patient``: ours for ``flow``. Sparse patches as ``fast``, more descent for each, less smoothing: as good as
 ``medium`` on the dev clips in little more than half its time (docs/training.md)."""
-
-PATIENCE, SMOOTHINGS = 32, 3
-"""Descent steps for a patch and iterations of the variational refinement, of ``patient``."""
 
 SMALLEST = 32
 """Smaller pictures are padded to this side: the search needs room for its 8 px patches at two scales."""
@@ -53,10 +62,12 @@ def dis_flow(
         return torch.zeros(1, 2, height, width)
     below, right = max(SMALLEST - height, 0), max(SMALLEST - width, 0)
     a, b = (F.pad(x[None, None].float(), (0, right, 0, below), mode="replicate")[0, 0].byte() for x in (a, b))
-    search = cv2.DISOpticalFlow_create(PRESETS[preset])
-    if preset == "patient":
-        search.setGradientDescentIterations(PATIENCE)
-        search.setVariationalRefinementIterations(SMOOTHINGS)
+    chosen = PRESETS[preset]
+    search = cv2.DISOpticalFlow_create(chosen.base)
+    if chosen.descents is not None:
+        search.setGradientDescentIterations(chosen.descents)
+    if chosen.refinements is not None:
+        search.setVariationalRefinementIterations(chosen.refinements)
     if finest is not None:
         search.setFinestScale(finest)
     guess = None
