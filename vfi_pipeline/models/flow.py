@@ -337,9 +337,9 @@ def flow_interpolator(begin_with: str | None = None, **settings: Any) -> FlowInt
         return model
     path, digest = locate(begin_with)
     known, _ = load_model(path, digest)
-    if not isinstance(known, FlowInterpolator) or {**known.net.settings, "quiet": 0} != {
-        **model.net.settings,
-        "quiet": 0,
+    # Weights of any ``quiet`` fit: it only says how their corrections are used.
+    if not isinstance(known, FlowInterpolator) or known.net.settings | {"quiet": 0} != model.net.settings | {
+        "quiet": 0
     }:
         raise UserError(
             f"{path} holds another network than the one to be trained.",
