@@ -16,8 +16,19 @@ Content *moves by minus the displacement*: to show a scene that has moved right 
 ``dx = -3``.
 """
 
+from vfi_pipeline.geometry.blur import blur
 from vfi_pipeline.geometry.grid import pixel_grid
 from vfi_pipeline.geometry.jacobian import folding, jacobian_determinant, outside
 from vfi_pipeline.geometry.warp import compose, resize_flow, sample, warp
 
-__all__ = ["compose", "folding", "jacobian_determinant", "outside", "pixel_grid", "resize_flow", "sample", "warp"]
+__all__ = [
+    "blur",
+    "compose",
+    "folding",
+    "jacobian_determinant",
+    "outside",
+    "pixel_grid",
+    "resize_flow",
+    "sample",
+    "warp",
+]

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.geometry import pixel_grid, resize_flow, sample, warp
-from vfi_pipeline.models.search import Pair, blur
+from vfi_pipeline.geometry import blur, pixel_grid, resize_flow, sample, warp
+from vfi_pipeline.models.search import Pair
 
 SPREAD = 0.1
 """Trust below which the acceleration falls to 0."""

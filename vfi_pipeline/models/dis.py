@@ -33,7 +33,12 @@ SMALLEST = 32
 
 
 def dis_flow(
-    source: Tensor, target: Tensor, preset: str = "medium", finest: int | None = None, start: Tensor | None = None
+    source: Tensor,
+    target: Tensor,
+    preset: str = "medium",
+    finest: int | None = None,
+    start: Tensor | None = None,
+    coarsest: int | None = None,
 ) -> Tensor:
     """Where the pixels of ``source`` are found in ``target``: ``source(x) ~ target(x + flow(x))``.
 
@@ -45,6 +50,8 @@ def dis_flow(
         finest: the search stops at pictures of ``1 / 2**finest`` of the size; None: as the preset says
             (fast and patient: 2, medium: 1).
         start: (1, 2, H, W) a first guess, e.g. the flow of the pair before.
+        coarsest: the search begins at pictures of ``1 / 2**coarsest`` of the size; None, or larger than their patches
+            allow: where few patches fill the picture.
 
     Returns:
         (1, 2, H, W), pixels, float32, on the CPU. Zero for identical pictures.
@@ -70,6 +77,8 @@ def dis_flow(
         search.setVariationalRefinementIterations(chosen.refinements)
     if finest is not None:
         search.setFinestScale(finest)
+    if coarsest is not None:
+        search.setCoarsestScale(coarsest)
     guess = None
     if start is not None:
         padded = F.pad(start.float().cpu(), (0, right, 0, below), mode="replicate")

@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.geometry import folding, pixel_grid, warp
+from vfi_pipeline.geometry import blur, folding, pixel_grid, warp
 from vfi_pipeline.losses.penalties import edge_aware_smoothness, folding_penalty, out_of_grid_penalty
 from vfi_pipeline.losses.photometric import charbonnier
 from vfi_pipeline.models.acceleration import Bend, bend
 from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
-from vfi_pipeline.models.search import Pair, Search, blur
+from vfi_pipeline.models.search import Pair, Search
 from vfi_pipeline.models.splat import splat
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_maps, scaling_and_squaring
 
@@ -102,7 +102,7 @@ class FitModel:
         self.guide_span, self.weights = guide_span, weights
         self.iterations = QUALITY[quality] if iterations is None else iterations
         self.solver, self.device = solver, device
-        self._search = Search(warm_start, device)
+        self._search = Search(warm_start, device, far=True)
 
     def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> FitMotion:
         with torch.no_grad():

@@ -149,7 +149,7 @@ class FlowModel:
         self.net = net.eval().to(device=self.device, memory_format=torch.channels_last)
         self.start, self.search = start, search
         self._seen: list[_Seen] = []
-        self._search = Search(warm_start=False, cells=CELL * search, preset=PRESET)
+        self._search = Search(warm_start=False, cells=CELL * search, preset=PRESET, far=True)
         # The pair after the next is searched on one core while the network and the composition keep the others busy.
         self._pool = ThreadPoolExecutor(1, "search", initializer=torch.set_num_threads, initargs=(1,))
         self._shrink = 1  # the network sees the guide at 1/shrink of its size

@@ -13,6 +13,7 @@ from torch import Tensor
 from vfi_pipeline.geometry import resize_flow, warp
 from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.motion import Context
+from vfi_pipeline.models.reach import far_flows
 from vfi_pipeline.models.visibility import reliability
 
 SOFTNESS = 1.0
@@ -47,6 +48,7 @@ class Search:
         device: where the results live; the search runs on the CPU.
         cells: of the results, see ``look``; a warm start needs cells of one pixel.
         preset: of the search, see ``models.dis``.
+        far: see ``look``.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class Search:
         device: str | torch.device = "cpu",
         cells: float = 1,
         preset: str = "medium",
+        far: bool = False,
     ) -> None:
-        self.warm_start, self.device, self.cells, self.preset = warm_start and cells == 1, device, cells, preset
+        self.warm_start = warm_start and cells == 1
+        self.settings = (device, cells, preset, far)
         self._seen: list[tuple[Tensor, Tensor, Pair | Future[Pair]]] = []
 
     def around(self, first: Tensor, last: Tensor, context: Context) -> tuple[Pair | None, Pair, Pair | None]:
@@ -75,7 +79,7 @@ class Search:
         if self.warm_start:
             raise ValueError("A search that starts warm cannot look ahead.")
         if not any(a is first and b is last for a, b, _ in self._seen):
-            self._keep(first, last, pool.submit(look, first, last, (None, None), self.device, self.cells, self.preset))
+            self._keep(first, last, pool.submit(look, first, last, (None, None), *self.settings))
 
     def reset(self) -> None:
         """Forgets all pairs."""
@@ -88,7 +92,7 @@ class Search:
                 return known.result() if isinstance(known, Future) else known
             if self.warm_start and b is first and isinstance(known, Pair) and known.first.shape == first.shape:
                 start = helpful(known.forward, first, last), helpful(known.backward, last, first)
-        return self._keep(first, last, look(first, last, start, self.device, self.cells, self.preset))
+        return self._keep(first, last, look(first, last, start, *self.settings))
 
     def _keep(self, first: Tensor, last: Tensor, pair: Known) -> Known:
         self._seen = [*self._seen[-3:], (first, last, pair)]
@@ -115,6 +119,7 @@ def look(
     device: str | torch.device = "cpu",
     cells: float = 1,
     preset: str = "medium",
+    far: bool = False,
 ) -> Pair:
     """Optical flow both ways, and how far each can be trusted.
 
@@ -124,9 +129,13 @@ def look(
         device: where the result lives.
         cells: side of the result's cells in pixels of the pictures; it is on a grid of H / cells x W / cells, rounded.
         preset: see ``models.dis``.
+        far: look further than descent reaches, see ``models.reach``.
     """
-    forward = dis_flow(first, last, preset, finest=0, start=start[0])
-    backward = dis_flow(last, first, preset, finest=0, start=start[1])
+    if far:
+        forward, backward = far_flows(first, last, preset, start)
+    else:
+        forward = dis_flow(first, last, preset, finest=0, start=start[0])
+        backward = dis_flow(last, first, preset, finest=0, start=start[1])
     first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
     rows, columns = (max(1, round(n / cells)) for n in first.shape[-2:])
     return pair_of(first, last, resize_flow(forward, rows, columns), resize_flow(backward, rows, columns))
@@ -139,14 +148,3 @@ def pair_of(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor) -> P
         first, last = (F.interpolate(image, size, mode="area") for image in (first, last))
     sure = reliability(forward, backward, SOFTNESS), reliability(backward, forward, SOFTNESS)
     return Pair(first, last, forward, backward, *sure)
-
-
-def blur(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian, border replicated; (B, C, H, W)."""
-    radius = int(2.5 * sigma + 0.5)
-    offset = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    taps = torch.exp(-0.5 * (offset / sigma) ** 2)
-    taps = taps / taps.sum()
-    batch, channels, height, width = image.shape
-    flat = F.pad(image.reshape(batch * channels, 1, height, width), (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(flat, taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1)).view_as(image)

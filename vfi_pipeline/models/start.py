@@ -41,7 +41,7 @@ def searched_start(first: Tensor, last: Tensor, searched: Tensor | None = None) 
     """
     ones, twos = (small_picture(image).split(1) for image in (first, last))
     if searched is None:
-        states = [pair_start(look(a, b, cells=CELL * SHARE, preset=PRESET)) for a, b in zip(ones, twos)]
+        states = [pair_start(_look(a, b)) for a, b in zip(ones, twos)]
     else:
         states = [_known_start(a, b, flows) for a, b, flows in zip(ones, twos, searched.float().cpu())]
     return torch.cat(states).to(first.device)
@@ -52,7 +52,9 @@ def _known_start(first: Tensor, last: Tensor, flows: Tensor) -> Tensor:
         None if bool(torch.isnan(both).any()) else pair_of(first, last, *both.split(2, dim=1))
         for both in flows[:, None]
     )
-    return pair_start(look(first, last, cells=CELL * SHARE, preset=PRESET) if pair is None else pair, before, after)
+    return pair_start(
+        look(first, last, cells=CELL * SHARE, preset=PRESET, far=True) if pair is None else pair, before, after
+    )
 
 
 def searched_pair(first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -65,8 +67,12 @@ def searched_pair(first: np.ndarray, last: np.ndarray) -> np.ndarray:
 
 def both_ways(first: Tensor, last: Tensor) -> Tensor:
     """The same of two whole frames (1, 3, H, W), multiples of 4."""
-    pair = look(small_picture(first), small_picture(last), cells=CELL * SHARE, preset=PRESET)
+    pair = _look(small_picture(first), small_picture(last))
     return torch.cat((pair.forward, pair.backward), dim=1)[0]
+
+
+def _look(first: Tensor, last: Tensor) -> Pair:
+    return look(first, last, cells=CELL * SHARE, preset=PRESET, far=True)
 
 
 def small_picture(image: Tensor, share: float = SHARE) -> Tensor:
