@@ -23,10 +23,10 @@ PRESETS = {
     "ultrafast": Preset(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST),
     "fast": Preset(cv2.DISOPTICAL_FLOW_PRESET_FAST),
     "medium": Preset(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
-    "patient": Preset(cv2.DISOPTICAL_FLOW_PRESET_FAST, descents=32, refinements=3),
+    "patient": Preset(cv2.DISOPTICAL_FLOW_PRESET_FAST, descents=16, refinements=2),
 }
 """``patient``: ours for ``flow``. Sparse patches as ``fast``, more descent for each, less smoothing: as good as
-``medium`` on the dev clips in little more than half its time (docs/training.md)."""
+``medium`` on the dev clips in less than half its time (docs/training.md)."""
 
 SMALLEST = 32
 """Smaller pictures are padded to this side: the search needs room for its 8 px patches at two scales."""

@@ -143,7 +143,7 @@ class FlowModel:
     ) -> None:
         if not 0.25 <= search <= 1:
             raise UserError(
-                f"model.search={search} is no share of the guide's size.", "0.625 (usual) to 1 (finer).", USAGE
+                f"model.search={search} is no share of the guide's size.", f"{SHARE} (usual) to 1 (finer).", USAGE
             )
         self.device, self.dtype, self.solver, self.guide_span = torch.device(device), dtype, solver, guide_span
         self.net = net.eval().to(device=self.device, memory_format=torch.channels_last)

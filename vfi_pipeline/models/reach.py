@@ -1,8 +1,8 @@
 """Motion further than descent finds: every small patch of a tiny picture compared with every one of the other's.
 
 A search from coarse to fine (``models.dis``) starts where the pictures are a few patches wide. What moves by more than
-a patch there, or is seen against something that moves otherwise, is lost. All pairs of patches of a picture 48 px wide
-are 1.7 million: one matrix product. It finds the way where a camera pans by a third of the picture (docs/training.md).
+a patch there, or is seen against something that moves otherwise, is lost. All pairs of patches of a picture 40 px wide
+are a million: one matrix product. It finds the way where a camera pans by a third of the picture (docs/training.md).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from vfi_pipeline.geometry import blur, pixel_grid, resize_flow, warp
 from vfi_pipeline.models.dis import dis_flow, luma_bytes
 
-SPAN = 48
+SPAN = 40
 """Longer side of the tiny picture, px. Pictures less than twice as large are not looked at in this way."""
 
 WINDOW, CONTRAST, STEPS = 7, 8.0, 32

@@ -71,8 +71,12 @@ class SwapConv(nn.Module):
 
 
 def _join(*features: Tensor) -> Tensor:
-    """Concatenates features of two halves each, keeping the halves together: all first halves, then all last ones."""
-    halves = [feature.chunk(2, dim=1) for feature in features]
+    """Concatenates features of two halves each, keeping the halves together: all first halves, then all last ones.
+
+    Channels last, as the convolutions want it: each part is turned by itself, as turning the whole takes four times as
+    long on a CPU.
+    """
+    halves = [feature.contiguous(memory_format=torch.channels_last).chunk(2, dim=1) for feature in features]
     return torch.cat([first for first, _ in halves] + [last for _, last in halves], dim=1)
 
 

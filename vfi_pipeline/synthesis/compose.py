@@ -17,6 +17,8 @@ Two things are decided here and nowhere else:
 
 from __future__ import annotations
 
+import math
+import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -169,7 +171,7 @@ def planes(
             top = rows.start // group.sub[1]
             at = slice(top, top + here.shape[-2])
             part = out[:, :, at]
-            one, other = (a[..., at, :], b[..., at, :]) if still else _pull(a, b, here, at, group)
+            one, other = (a[..., at, :], b[..., at, :]) if still else _pull(a, b, here, group)
             if clear:
                 part.copy_(_unweighted(torch.lerp(other, one, here[:, -1:]), group, layout))
             else:
@@ -186,25 +188,42 @@ def _bands(coarse: Tensor, layout: Layout) -> list[slice]:
     return [slice(top, min(top + rows, layout.height)) for top in range(0, layout.height, rows)]
 
 
-def _pull(first: Tensor, last: Tensor, field: Tensor, rows: slice, group: Group) -> tuple[Tensor, Tensor]:
-    """Both sources at the samples of ``rows``, moved by the field's channels 0, 1 and 2, 3: luma pixels."""
-    height, width = first.shape[-2:]
-    sub = field.new_tensor([1 / group.sub[0], 1 / group.sub[1]]).view(2, 1, 1)
-    grid = _grid(height, width, field.device)[:, None, :, rows]
-    position = torch.addcmul(grid, field[:, :4].unflatten(1, (2, 2)), sub)
-    read = _remapped if field.device.type == "cpu" and _remap_fits(height, width) else sample
-    return read(first, position[:, 0]), read(last, position[:, 1])
+def _pull(first: Tensor, last: Tensor, field: Tensor, group: Group) -> tuple[Tensor, Tensor]:
+    """Both sources where the field's channels 0, 1 and 2, 3 say: luma pixels, from the sample at the same place in the
+    field. The field may have fewer rows than the sources, see ``_upsample``."""
+    moves = field[:, :4].unflatten(1, (2, 2))
+    if group.sub != (1, 1):
+        moves = moves * moves.new_tensor([1 / group.sub[0], 1 / group.sub[1]]).view(2, 1, 1)
+    if field.device.type == "cpu" and _remap_fits(*first.shape[-2:]):
+        return _remapped(first, moves[:, 0], 0), _remapped(last, moves[:, 1], 1)
+    position = _grid(*field.shape[-2:], field.device) + moves
+    return sample(first, position[:, 0]), sample(last, position[:, 1])
 
 
-def _remapped(source: Tensor, position: Tensor) -> Tensor:
-    """``geometry.sample`` on a CPU, by OpenCV: on all cores, and without a pass to scale the positions."""
-    batch, channels = len(position), source.shape[1]
-    out = position.new_empty(batch, channels, *position.shape[-2:])
+def _remapped(source: Tensor, move: Tensor, place: int) -> Tensor:
+    """``geometry.sample`` at a move from each pixel, on a CPU, by OpenCV: on all cores, and without a pass to add up
+    positions. The result lives in the scratch memory of that ``place``."""
+    batch, channels = len(move), source.shape[1]
+    out = _scratch(f"pulled {place}", (batch, channels, *move.shape[-2:]))
     for k in range(batch):
-        x, y = position[k].numpy()
+        x, y = move[k].numpy()
         for plane, made in zip(source[k if len(source) > 1 else 0].numpy(), out[k].numpy()):
-            cv2.remap(plane, x, y, cv2.INTER_LINEAR, dst=made, borderMode=cv2.BORDER_REPLICATE)
+            cv2.remap(plane, x, y, cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP, dst=made, borderMode=cv2.BORDER_REPLICATE)
     return out
+
+
+_kept = threading.local()
+
+
+def _scratch(what: str, shape: tuple[int, ...]) -> Tensor:
+    """Memory for one band, kept from call to call in each thread: what is freed goes back to the system, and to get it
+    again page by page took longer than the work. Its content is whatever it was."""
+    kept: dict[str, Tensor] = _kept.__dict__
+    size = math.prod(shape)
+    if what not in kept or len(kept[what]) < size:
+        with torch.inference_mode(False):
+            kept[what] = torch.empty(size)
+    return kept[what][:size].view(shape)
 
 
 def _remap_fits(height: int, width: int) -> bool:
@@ -262,7 +281,7 @@ def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: La
     if top >= bottom:
         return
     part = field[:, :, top - rows.start : bottom - rows.start, edge[1]]
-    where = _grid(layout.height, layout.width, field.device)[:, :, top:bottom, edge[1]]
+    where = _grid(layout.height, layout.width, field.device)[:, :, top - rows.start : bottom - rows.start, edge[1]]
     in_first, in_last = (_inside(where + part[:, k : k + 2], layout) for k in (0, 2))
     only_first, only_last = in_first * (1 - in_last), in_last * (1 - in_first)
     part[:, 4:] += only_first - part[:, 4:] * (only_first + only_last)
@@ -311,9 +330,10 @@ def _edges(coarse: Tensor, layout: Layout) -> list[tuple[slice, slice]]:
 
 
 def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
-    """A new tensor: ``field`` on the luma pixels of ``rows``. Its grid and the frame cover the same area.
+    """``field`` on the luma pixels of ``rows``, to be written to. Its grid and the frame cover the same area.
 
-    Bilinear with half-pixel centres, first down the columns, while the rows are still short, then along the rows.
+    Moves are from the band's own pixels: the y parts (channels 1 and 3) have ``rows.start`` added to them. Bilinear
+    with half-pixel centres, first down the columns, while the rows are still short, then along the rows.
     """
     batch, channels, h, w = field.shape
     if h != layout.height:
@@ -321,15 +341,18 @@ def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
         field = torch.lerp(field[:, :, low[rows]], field[:, :, high[rows]], share[rows])
     else:
         field = field[:, :, rows].clone()
+    if rows.start and channels > 1:
+        field[:, 1:4:2] += rows.start
     if w == layout.width:
         return field
     count = rows.stop - rows.start
     if w == 1:
         return field.repeat(1, 1, 1, layout.width)
     if field.device.type == "cpu":
-        short = field.reshape(-1, w).numpy()
-        wide = cv2.resize(short, (layout.width, len(short)), interpolation=cv2.INTER_LINEAR)  # half-pixel centres too
-        return torch.from_numpy(wide).view(batch, channels, count, -1)
+        wide = _scratch("field", (batch, channels, count, layout.width))
+        short, size = field.reshape(-1, w).numpy(), (layout.width, batch * channels * count)
+        cv2.resize(short, size, dst=wide.view(size[::-1]).numpy(), interpolation=cv2.INTER_LINEAR)  # half-pixel centres
+        return wide
     lines = field.reshape(1, -1, w)
     return F.interpolate(lines, layout.width, mode="linear", align_corners=False).view(batch, channels, count, -1)
 
@@ -346,7 +369,7 @@ def _row_weights(cells: int, pixels: int, device: torch.device) -> tuple[Tensor,
 
 def _read(field: Tensor, group: Group) -> Tensor:
     """The luma field at the group's samples: between two luma pixels, their mean; beyond the last, the last."""
-    for dim, sub, offset in ((3, group.sub[0], group.offset[0]), (2, group.sub[1], group.offset[1])):
+    for dim, sub, offset in ((2, group.sub[1], group.offset[1]), (3, group.sub[0], group.offset[0])):
         if sub == 1:
             continue
         count, size = -(-field.shape[dim] // sub), field.shape[dim]
