@@ -122,16 +122,20 @@ def test_looking_ahead_changes_no_bit(share):
     torch.manual_seed(0)
     net = FlowNet(**SMALL)
     picture = photograph(160 + 40, 224 + 60)
-    frames = [picture[..., 8 * k : 160 + 8 * k, 10 * k : 224 + 10 * k].contiguous() for k in range(5)]
+    frames = [picture[..., 8 * k : 160 + 8 * k, 10 * k : 224 + 10 * k].contiguous() for k in range(6)]
     model = FlowModel(net, start=True, search=share)
     threads = torch.get_num_threads()
-    for k in range(1, 3):
-        further = frames[k + 3] if k + 3 < len(frames) else None
-        around = frames[k - 1], frames[k + 2]
-        ahead = model.motion(frames[k], frames[k + 1], Context(*around, further=further)).at([0.4])[0]
-        alone = FlowModel(net, start=True, search=share).motion(frames[k], frames[k + 1], Context(*around)).at([0.4])[0]
-        for part in ("there", "back", "share"):
-            assert torch.equal(getattr(ahead, part), getattr(alone, part))
+
+    def same(one: int, two: int, before: int, after: int, further: torch.Tensor | None) -> bool:
+        pair, around = (frames[one], frames[two]), (frames[before], frames[after])
+        ahead = model.motion(*pair, Context(*around, further=further)).at([0.4])[0]
+        alone = FlowModel(net, start=True, search=share).motion(*pair, Context(*around)).at([0.4])[0]
+        return all(torch.equal(getattr(ahead, part), getattr(alone, part)) for part in ("there", "back", "share"))
+
+    for k in range(1, 4):  # from the third on, a pair's start was made ahead as well
+        assert same(k, k + 1, k - 1, k + 2, frames[k + 3] if k + 3 < len(frames) else None)
+    assert same(1, 2, 0, 3, frames[4])
+    assert same(3, 5, 2, 4, None), "another pair than the one that was looked at ahead"
     assert torch.get_num_threads() == threads
 
 

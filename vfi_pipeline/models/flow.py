@@ -18,9 +18,9 @@ from vfi_pipeline.geometry import folding, outside, pixel_grid, resize_flow, sam
 from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
 from vfi_pipeline.models.prediction import Motion
-from vfi_pipeline.models.search import Search
+from vfi_pipeline.models.search import Pair, Search
 from vfi_pipeline.models.shipped import locate
-from vfi_pipeline.models.start import CELL, PRESET, SHARE, pair_start, searched_start, small_picture
+from vfi_pipeline.models.start import CELL, PRESET, SHARE, Begin, pair_begin, pair_start, searched_start, small_picture
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
 
@@ -185,10 +185,13 @@ class FlowModel:
         around = replace(context, before=before and before.small, after=after and after.small)
         pairs = self._search.around(one.small, two.small, around)
         if after is not None and further is not None:
-            self._search.ahead(after.small, further.small, self._pool)
+            searched = self._search.ahead(after.small, further.small, self._pool)
+            if searched is not None:
+                after.begin = further.small, self._pool.submit(_begin_of, searched)
         if self.device.type == "cpu" and after is not None and after.features is None:
             after.features = self._pool.submit(self._encode, after.padded)
-        start = pair_start(pairs[1], pairs[0], pairs[2], (context.span_before, context.span_after))
+        begin = one.begin[1].result() if one.begin is not None and one.begin[0] is two.small else None
+        start = pair_start(pairs[1], pairs[0], pairs[2], (context.span_before, context.span_after), begin)
         return start.to(self.device)
 
     def reset(self) -> None:
@@ -244,6 +247,13 @@ class _Seen:
     padded: Tensor
     small: Tensor
     features: list[Tensor] | Future[list[Tensor]] | None = None
+    begin: tuple[Tensor, Future[Begin]] | None = None
+    """Of the pair of this frame and the one with that small picture."""
+
+
+def _begin_of(searched: Future[Pair]) -> Begin:
+    """In the same pool of one thread as the search, so that has ended."""
+    return pair_begin(searched.result())
 
 
 class FlowInterpolator(nn.Module):

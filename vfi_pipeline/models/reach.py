@@ -40,6 +40,7 @@ QUARTER = 4
 
 
 @torch.no_grad()
+@torch.autocast("cpu", enabled=False)
 def far_flows(
     first: Tensor, last: Tensor, preset: str, starts: tuple[Tensor | None, Tensor | None] = (None, None)
 ) -> tuple[Tensor, Tensor]:
@@ -78,7 +79,6 @@ def _better_start(source: Tensor, target: Tensor, start: Tensor | None, far: Ten
     return torch.where(by_far * BETTER + BY < by_near, far, near)
 
 
-@torch.autocast("cpu", enabled=False)
 def distant_matches(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     """Flow forward and backward, (1, 2, h, w) px, of tiny lumas (1, 1, h, w) in codes, by comparing all patches.
 

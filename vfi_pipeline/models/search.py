@@ -70,16 +70,18 @@ class Search:
         after = None if context.after is None else self._look(last, context.after)
         return before, pair, after
 
-    def ahead(self, first: Tensor, last: Tensor, pool: Executor) -> None:
+    def ahead(self, first: Tensor, last: Tensor, pool: Executor) -> Future[Pair] | None:
         """Looks at a pair in the pool, while the caller does something else. It is waited for where it is needed.
+        None if it was looked at before.
 
         Raises:
             ValueError: if searches start warm: what this one would start from may not be known yet.
         """
         if self.warm_start:
             raise ValueError("A search that starts warm cannot look ahead.")
-        if not any(a is first and b is last for a, b, _ in self._seen):
-            self._keep(first, last, pool.submit(look, first, last, (None, None), *self.settings))
+        if any(a is first and b is last for a, b, _ in self._seen):
+            return None
+        return self._keep(first, last, pool.submit(look, first, last, (None, None), *self.settings))
 
     def reset(self) -> None:
         """Forgets all pairs."""
@@ -112,6 +114,7 @@ def helpful(guess: Tensor, source: Tensor, target: Tensor) -> Tensor | None:
 
 
 @torch.no_grad()
+@torch.autocast("cpu", enabled=False)
 def look(
     first: Tensor,
     last: Tensor,

@@ -7,6 +7,8 @@ docs/training.md has both figures.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -85,14 +87,42 @@ def small_picture(image: Tensor, share: float = SHARE) -> Tensor:
     return luma if share == 1 else F.interpolate(luma, size, mode="area")
 
 
-def pair_start(
-    pair: Pair, before: Pair | None = None, after: Pair | None = None, spans: tuple[float, float] = (1.0, 1.0)
-) -> Tensor:
-    """The first guess from a pair that was looked at on the network's grid, and from its neighbours (see ``bend``)."""
+@dataclass(frozen=True)
+class Begin:
+    """What a pair says of its own start: both velocities at t = 1/2, (2, 2, h, w), and how well each frame sees the
+    point there, (1, 1, h, w)."""
+
+    velocity: Tensor
+    sees_first: Tensor
+    sees_last: Tensor
+
+
+@torch.no_grad()
+@torch.autocast("cpu", enabled=False)
+def pair_begin(pair: Pair) -> Begin:
+    """The part of ``pair_start`` that needs no neighbours, so that it can be done ahead."""
     velocity = middle_velocities(pair)
     grid = pixel_grid(*velocity.shape[-2:], like=velocity).expand_as(velocity)
     signs = velocity.new_tensor([-0.5, 0.5]).view(2, 1, 1, 1)
     there, back = flow_map(SampledVelocity(signs * velocity), grid, 0, 1, HALFWAY).chunk(2)
-    seen = sees(pair.forward, pair.sure_first, there, 0.5), sees(pair.backward, pair.sure_last, back, 0.5)
+    sees_first, sees_last = (
+        sees(pair.forward, pair.sure_first, there, 0.5),
+        sees(pair.backward, pair.sure_last, back, 0.5),
+    )
+    return Begin(velocity, sees_first, sees_last)
+
+
+@torch.autocast("cpu", enabled=False)
+def pair_start(
+    pair: Pair,
+    before: Pair | None = None,
+    after: Pair | None = None,
+    spans: tuple[float, float] = (1.0, 1.0),
+    begin: Begin | None = None,
+) -> Tensor:
+    """The first guess from a pair that was looked at on the network's grid, and from its neighbours (see ``bend``)."""
+    begin = begin or pair_begin(pair)
+    velocity = begin.velocity
     bent = bend(pair, before, after, spans, velocity.mean(0, keepdim=True), cells=1)
-    return start_state(velocity[:1], velocity[1:], *seen, None if bent is None else bent.acceleration)
+    acceleration = None if bent is None else bent.acceleration
+    return start_state(velocity[:1], velocity[1:], begin.sees_first, begin.sees_last, acceleration)
