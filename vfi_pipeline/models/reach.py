@@ -32,8 +32,9 @@ RETURNS = 1.5
 BETTER, BY = 1.3, 0.5
 """How much smaller the difference must be for a distant match to be preferred: by this factor and so many codes."""
 
-AROUND, LARGEST = 8.0, 40.0
-"""That difference is averaged around a place (sigma, px), and no pixel counts for more than so many codes."""
+AROUND, LARGEST = 8 / 90, 40.0
+"""That difference is averaged around a place (sigma, of the longer side), and no pixel counts for more than so many
+codes."""
 
 QUARTER = 4
 """Which start is better is decided on pictures of this part of the size: the search goes on from its level 2."""
@@ -75,7 +76,7 @@ def _better_start(source: Tensor, target: Tensor, start: Tensor | None, far: Ten
     near = dis_flow(*pictures, preset, finest=0, start=None if start is None else resize_flow(start, *size))
     far = dis_flow(*pictures, preset, finest=0, start=resize_flow(far, *size), coarsest=1)
     differences = [(source - warp(target, flow)).abs().clamp(max=LARGEST) for flow in (near, far)]
-    by_near, by_far = (blur(difference, AROUND) for difference in differences)
+    by_near, by_far = (blur(difference, AROUND * max(size)) for difference in differences)
     return torch.where(by_far * BETTER + BY < by_near, far, near)
 
 
