@@ -91,5 +91,10 @@ def luma_bytes(image: Tensor) -> Tensor:
     """BT.601 luma of the first picture of a batch, (H, W) uint8 on the CPU."""
     picture = image[0].detach().float().cpu()
     if picture.shape[0] == 3:
-        picture = (picture * picture.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
+        picture = luma_of(picture[None])[0]
     return (picture[0] * 255).round().clamp(0, 255).byte().contiguous()
+
+
+def luma_of(image: Tensor) -> Tensor:
+    """BT.601 luma (B, 1, H, W) of RGB (B, 3, H, W)."""
+    return (image * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)

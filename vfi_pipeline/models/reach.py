@@ -49,7 +49,7 @@ def far_flows(
     its own, or the one given, and ``distant_matches``.
 
     Args:
-        first, last: (1, 3, H, W) in [0, 1].
+        first, last: (1, 3 or 1, H, W) in [0, 1].
         preset: see ``models.dis``.
         starts: first guesses of both flows, (1, 2, H, W).
     """

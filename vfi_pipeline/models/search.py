@@ -22,7 +22,8 @@ SOFTNESS = 1.0
 
 @dataclass(frozen=True)
 class Pair:
-    """What is known of a pair before the fit; pictures (1, 3, H, W), flows (1, 2, H, W), reliabilities (1, 1, H, W).
+    """What is known of a pair before the fit: pictures (1, 3 or 1, H, W), flows (1, 2, H, W), reliabilities
+    (1, 1, H, W).
 
     ``forward`` is the flow on the grid of ``first``, ``backward`` on that of ``last``; ``sure_first`` says how well a
     point of ``first`` is found again in ``last``, ``sure_last`` the reverse.
@@ -127,7 +128,7 @@ def look(
     """Optical flow both ways, and how far each can be trusted.
 
     Args:
-        first, last: (1, 3, H, W) in [0, 1].
+        first, last: (1, 3 or 1, H, W) in [0, 1].
         start: first guesses of both flows.
         device: where the result lives.
         cells: side of the result's cells in pixels of the pictures; it is on a grid of H / cells x W / cells, rounded.

@@ -1,6 +1,6 @@
 """Where ``model=flow`` starts: optical flow of small pictures, pushed to t = 1/2 on the network's own grid.
 
-A search (OpenCV's DIS, 60 ms a pair on one core) finds most of the motion. Learning to find it as well would
+A search (OpenCV's DIS, 40 ms a pair on one core) finds most of the motion. Learning to find it as well would
 take the network most of its training; it spends that on what the search gets wrong and on visibility instead.
 docs/training.md has both figures.
 """
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vfi_pipeline.geometry import pixel_grid
 from vfi_pipeline.models.acceleration import bend
+from vfi_pipeline.models.dis import luma_of
 from vfi_pipeline.models.fit import middle_velocities, sees
 from vfi_pipeline.models.search import Pair, look, pair_of
 from vfi_pipeline.nets.flow import start_state
@@ -26,8 +27,6 @@ SHARE, PRESET = 0.5625, "patient"
 """The search sees the frames at this share of their size: 360 px of 640. Half the size costs 0.02 dB and a quarter less
 time, the whole size brings 0.05 dB at 2x for three times the search (docs/training.md). Shares that give odd sizes make
 it find motion in grain."""
-
-LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 CELL = 4
 """Pixels of the frames a side of a cell of the network's finest grid, on which the search's results are given."""
@@ -57,9 +56,7 @@ def _known_start(first: Tensor, last: Tensor, flows: Tensor) -> Tensor:
         None if bool(torch.isnan(both).any()) else pair_of(first, last, *both.split(2, dim=1))
         for both in flows[:, None]
     )
-    return pair_start(
-        look(first, last, cells=CELL * SHARE, preset=PRESET, far=True) if pair is None else pair, before, after
-    )
+    return pair_start(_look(first, last) if pair is None else pair, before, after)
 
 
 def searched_pair(first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -82,7 +79,7 @@ def _look(first: Tensor, last: Tensor) -> Pair:
 
 def small_picture(image: Tensor, share: float = SHARE) -> Tensor:
     """What the search looks at, on the CPU: BT.601 luma (B, 1, h, w) at ``share`` of the size."""
-    luma = (image.float().cpu() * LUMA).sum(1, keepdim=True)
+    luma = luma_of(image.float().cpu())
     size = tuple(max(1, round(n * share)) for n in image.shape[-2:])
     return luma if share == 1 else F.interpolate(luma, size, mode="area")
 
