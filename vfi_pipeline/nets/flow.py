@@ -67,7 +67,8 @@ class SwapConv(nn.Module):
         same, other = self.same.weight, self.other.weight
         even = F.conv2d(a + b, (same + other) / 2, self.same.bias, padding=self.padding)
         odd = F.conv2d(a - b, (same - other) / 2, padding=self.padding)
-        return torch.cat((even + odd, even - odd), dim=1)
+        difference = even - odd
+        return torch.cat((even.add_(odd), difference), dim=1)
 
 
 def _join(*features: Tensor) -> Tensor:
@@ -92,11 +93,12 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1], H and W multiples of the coarsest stride -> features, finest first."""
-        x = F.leaky_relu(self.stem((image - 0.45) * 4), 0.1)
+        # In place where gradients allow it: fresh memory for a large tensor costs as much as the arithmetic.
+        x = F.leaky_relu_(self.stem(torch.add(image.new_tensor(-1.8), image, alpha=4)), 0.1)  # 4 (image - 0.45)
         levels = []
         for down, keep in zip(self.down, self.keep):
-            x = F.leaky_relu(down(x), 0.1)
-            x = F.leaky_relu(keep(x) + x, 0.1)
+            x = F.leaky_relu_(down(x), 0.1)
+            x = F.leaky_relu_(keep(x).add_(x), 0.1)
             levels.append(x)
         return levels
 
@@ -172,11 +174,11 @@ class Level(nn.Module):
             parts.append(torch.cat((found, seen_from_last(found, self.radius)), dim=1))
         parts.append(state)
         if self.squeeze is not None:
-            handed = F.leaky_relu(self.squeeze(hidden), 0.1)
+            handed = F.leaky_relu_(self.squeeze(hidden), 0.1)
             parts.append(F.interpolate(handed, state.shape[-2:], mode="bilinear", align_corners=False))
-        x = F.leaky_relu(self.enter(_join(*parts)), 0.1)
+        x = F.leaky_relu_(self.enter(_join(*parts)), 0.1)
         for conv in self.body:
-            x = F.leaky_relu(conv(x) + x, 0.1)
+            x = F.leaky_relu_(conv(x).add_(x), 0.1)
         return self.head(x), x
 
 
