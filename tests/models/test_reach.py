@@ -7,13 +7,18 @@ import torch.nn.functional as F
 from skimage import data
 
 from vfi_pipeline.models.dis import dis_flow
-from vfi_pipeline.models.reach import distant_matches, far_flows
+from vfi_pipeline.models.reach import distant_matches
+from vfi_pipeline.models.search import look
+
+
+def far_flows(first: torch.Tensor, last: torch.Tensor, preset: str) -> tuple[torch.Tensor, torch.Tensor]:
+    found = look(first, last, preset=preset, far=True)
+    return found.forward, found.backward
 
 
 def rocks(height: int, width: int, x: int = 0, y: int = 0) -> torch.Tensor:
     """Many things that look alike: nothing coarse to hold on to."""
-    whole = torch.from_numpy(np.array(data.gravel()))[None, None].float() / 255
-    whole = F.avg_pool2d(whole.expand(1, 3, -1, -1), 1)
+    whole = torch.from_numpy(np.array(data.gravel())).expand(1, 3, -1, -1).float() / 255
     return whole[..., 100 + y : 100 + y + height, 150 + x : 150 + x + width]
 
 

@@ -19,7 +19,7 @@ Content *moves by minus the displacement*: to show a scene that has moved right 
 from vfi_pipeline.geometry.blur import blur
 from vfi_pipeline.geometry.grid import pixel_grid
 from vfi_pipeline.geometry.jacobian import folding, jacobian_determinant, outside
-from vfi_pipeline.geometry.warp import compose, resize_flow, sample, warp
+from vfi_pipeline.geometry.warp import compose, resize_flow, sample, shrunk, warp
 
 __all__ = [
     "blur",
@@ -30,5 +30,6 @@ __all__ = [
     "pixel_grid",
     "resize_flow",
     "sample",
+    "shrunk",
     "warp",
 ]

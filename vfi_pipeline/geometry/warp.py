@@ -73,3 +73,9 @@ def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
     shrinks = height < h or width < w
     resized = F.interpolate(flow, (height, width), mode="bilinear", align_corners=False, antialias=shrinks)
     return resized * flow.new_tensor([width / w, height / h]).view(1, 2, 1, 1)
+
+
+def shrunk(image: Tensor, share: float) -> Tensor:
+    """The image (B, C, H, W) at ``share`` of its size, 1 or less, at least a pixel: averaged over areas."""
+    size = tuple(max(1, round(n * share)) for n in image.shape[-2:])
+    return image if size == image.shape[-2:] else F.interpolate(image, size, mode="area")

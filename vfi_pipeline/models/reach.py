@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.geometry import blur, pixel_grid, resize_flow, warp
+from vfi_pipeline.geometry import blur, pixel_grid, resize_flow, shrunk, warp
 from vfi_pipeline.models.dis import dis_flow, luma_bytes
 
 SPAN = 40
@@ -36,38 +36,32 @@ AROUND, LARGEST = 8 / 90, 40.0
 """That difference is averaged around a place (sigma, of the longer side), and no pixel counts for more than so many
 codes."""
 
-QUARTER = 4
-"""Which start is better is decided on pictures of this part of the size: the search goes on from its level 2."""
+QUARTER, LEVEL = 4, 2
+"""Which start is better is decided on pictures of this part of the size: the search goes on from that level."""
 
 
-@torch.no_grad()
-@torch.autocast("cpu", enabled=False)
-def far_flows(
-    first: Tensor, last: Tensor, preset: str, starts: tuple[Tensor | None, Tensor | None] = (None, None)
-) -> tuple[Tensor, Tensor]:
-    """Optical flow both ways, ``models.dis.dis_flow`` at full resolution, begun at the better of two starts everywhere:
-    its own, or the one given, and ``distant_matches``.
+Starts = tuple[Tensor | None, Tensor | None]
+
+
+def far_starts(first: Tensor, last: Tensor, preset: str, starts: Starts = (None, None)) -> tuple[Starts, int | None]:
+    """Where ``models.dis.dis_flow`` had better begin, both ways, and at which level (``coarsest``).
+
+    Everywhere the better of two starts: its own or the one given, and ``distant_matches``.
 
     Args:
-        first, last: (1, 3 or 1, H, W) in [0, 1].
+        first, last: (1, 3 or 1, H, W) in [0, 1]. Small ones keep the starts given: descent reaches far enough there.
         preset: see ``models.dis``.
         starts: first guesses of both flows, (1, 2, H, W).
     """
     height, width = first.shape[-2:]
     if max(height, width) < 2 * SPAN:
-        return (
-            dis_flow(first, last, preset, finest=0, start=starts[0]),
-            dis_flow(last, first, preset, finest=0, start=starts[1]),
-        )
+        return starts, None
     lumas = [luma_bytes(image).float()[None, None] for image in (first, last)]
-    small = [_shrunk(luma, 1 / QUARTER) for luma in lumas]
-    tiny = [_shrunk(luma, SPAN / max(height, width)) for luma in lumas]
-    found = []
-    for source, target, far in zip((0, 1), (1, 0), distant_matches(*tiny)):
-        begin = _better_start(small[source], small[target], starts[source], far, preset)
-        guess = resize_flow(begin, height, width)
-        found.append(dis_flow(lumas[source] / 255, lumas[target] / 255, preset, finest=0, start=guess, coarsest=2))
-    return found[0], found[1]
+    small = [shrunk(luma, 1 / QUARTER) for luma in lumas]
+    there, back = distant_matches(*(shrunk(luma, SPAN / max(height, width)) for luma in lumas))
+    forward = _better_start(small[0], small[1], starts[0], there, preset)
+    backward = _better_start(small[1], small[0], starts[1], back, preset)
+    return (resize_flow(forward, height, width), resize_flow(backward, height, width)), LEVEL
 
 
 def _better_start(source: Tensor, target: Tensor, start: Tensor | None, far: Tensor, preset: str) -> Tensor:
@@ -122,7 +116,3 @@ def _flow(matched: Tensor, back: Tensor, height: int, width: int) -> Tensor:
     flow = torch.where(sure > 0, flow, around[:, :2] / (around[:, 2:] + 1e-3))
     windows = F.unfold(F.pad(flow, (2,) * 4, mode="replicate"), 5).view(2, 25, -1)
     return windows.median(dim=1).values.view_as(flow)
-
-
-def _shrunk(image: Tensor, scale: float) -> Tensor:
-    return F.interpolate(image, tuple(max(1, round(n * scale)) for n in image.shape[-2:]), mode="area")

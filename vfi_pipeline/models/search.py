@@ -13,7 +13,7 @@ from torch import Tensor
 from vfi_pipeline.geometry import resize_flow, warp
 from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.motion import Context
-from vfi_pipeline.models.reach import far_flows
+from vfi_pipeline.models.reach import far_starts
 from vfi_pipeline.models.visibility import reliability
 
 SOFTNESS = 1.0
@@ -61,7 +61,7 @@ class Search:
         far: bool = False,
     ) -> None:
         self.warm_start = warm_start and cells == 1
-        self.settings = (device, cells, preset, far)
+        self._settings = (device, cells, preset, far)
         self._seen: list[tuple[Tensor, Tensor, Pair | Future[Pair]]] = []
 
     def around(self, first: Tensor, last: Tensor, context: Context) -> tuple[Pair | None, Pair, Pair | None]:
@@ -82,7 +82,7 @@ class Search:
             raise ValueError("A search that starts warm cannot look ahead.")
         if any(a is first and b is last for a, b, _ in self._seen):
             return None
-        return self._keep(first, last, pool.submit(look, first, last, (None, None), *self.settings))
+        return self._keep(first, last, pool.submit(look, first, last, (None, None), *self._settings))
 
     def reset(self) -> None:
         """Forgets all pairs."""
@@ -95,7 +95,7 @@ class Search:
                 return known.result() if isinstance(known, Future) else known
             if self.warm_start and b is first and isinstance(known, Pair) and known.first.shape == first.shape:
                 start = helpful(known.forward, first, last), helpful(known.backward, last, first)
-        return self._keep(first, last, look(first, last, start, *self.settings))
+        return self._keep(first, last, look(first, last, start, *self._settings))
 
     def _keep(self, first: Tensor, last: Tensor, pair: Known) -> Known:
         self._seen = [*self._seen[-3:], (first, last, pair)]
@@ -135,11 +135,11 @@ def look(
         preset: see ``models.dis``.
         far: look further than descent reaches, see ``models.reach``.
     """
+    coarsest = None
     if far:
-        forward, backward = far_flows(first, last, preset, start)
-    else:
-        forward = dis_flow(first, last, preset, finest=0, start=start[0])
-        backward = dis_flow(last, first, preset, finest=0, start=start[1])
+        start, coarsest = far_starts(first, last, preset, start)
+    forward = dis_flow(first, last, preset, finest=0, start=start[0], coarsest=coarsest)
+    backward = dis_flow(last, first, preset, finest=0, start=start[1], coarsest=coarsest)
     first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
     rows, columns = (max(1, round(n / cells)) for n in first.shape[-2:])
     return pair_of(first, last, resize_flow(forward, rows, columns), resize_flow(backward, rows, columns))

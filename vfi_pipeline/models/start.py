@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.geometry import pixel_grid
+from vfi_pipeline.geometry import pixel_grid, shrunk
 from vfi_pipeline.models.acceleration import bend
 from vfi_pipeline.models.dis import luma_of
 from vfi_pipeline.models.fit import middle_velocities, sees
@@ -79,9 +79,7 @@ def _look(first: Tensor, last: Tensor) -> Pair:
 
 def small_picture(image: Tensor, share: float = SHARE) -> Tensor:
     """What the search looks at, on the CPU: BT.601 luma (B, 1, h, w) at ``share`` of the size."""
-    luma = luma_of(image.float().cpu())
-    size = tuple(max(1, round(n * share)) for n in image.shape[-2:])
-    return luma if share == 1 else F.interpolate(luma, size, mode="area")
+    return shrunk(luma_of(image.float().cpu()), share)
 
 
 @dataclass(frozen=True)
