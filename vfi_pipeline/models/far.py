@@ -23,10 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.geometry import jacobian_determinant, outside, pixel_grid, resize_flow, sample, warp
+from vfi_pipeline.geometry import blur, jacobian_determinant, outside, pixel_grid, resize_flow, sample, warp
 from vfi_pipeline.losses.penalties import folding_penalty, out_of_grid_penalty
 from vfi_pipeline.models.animation import PairAnimation, Points, Progress, pulled
-from vfi_pipeline.models.dis import dis_flow
+from vfi_pipeline.models.dis import dis_flow, luma_of
 from vfi_pipeline.models.motion import Inbetween
 from vfi_pipeline.models.splat import splat
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_maps, scaling_and_squaring
@@ -495,7 +495,7 @@ def shape(image: Tensor) -> Tensor:
     """
     grey = image[:, :1]
     if image.shape[1] >= 3:
-        grey = (image[:, :3] * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+        grey = luma_of(image[:, :3])
         if image.shape[1] == 4:  # premultiplied: an edge of the cover is an edge, whatever the colour
             grey = (grey + image[:, 3:]) / 2
     padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
@@ -503,9 +503,9 @@ def shape(image: Tensor) -> Tensor:
     along_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     angles = [2 * math.pi * k / ORIENTATIONS for k in range(ORIENTATIONS)]
     parts = torch.cat([(math.cos(a) * along_x + math.sin(a) * along_y).clamp(min=0) for a in angles], dim=1)
-    parts = blurred(parts, INNER)
+    parts = blur(parts, INNER)
     # The small number keeps the root's slope finite where a picture is flat.
-    around = (blurred(parts.square().sum(dim=1, keepdim=True), OUTER) + 1e-8).sqrt()
+    around = (blur(parts.square().sum(dim=1, keepdim=True), OUTER) + 1e-8).sqrt()
     return parts / (around + CONTRAST)
 
 
@@ -531,7 +531,7 @@ def _searched(first: Tensor, last: Tensor) -> Tensor:
         flow = dis_flow(a[:, :3] if a.shape[1] > 3 else a, b[:, :3] if b.shape[1] > 3 else b, finest=0).to(first)
         pushed, count = splat(sign * flow, flow / 2, torch.ones_like(flow[:, :1]))
         total, weight = total + pushed, weight + count
-    return blurred(total, 1.5) / blurred(weight, 1.5)
+    return blur(total, 1.5) / blur(weight, 1.5)
 
 
 def similarities(first: Tensor, last: Tensor, count: int) -> list[Tensor]:
@@ -624,17 +624,6 @@ def resized(image: Tensor, height: int, width: int) -> Tensor:
     if image.shape[-2:] == (height, width):
         return image
     return F.interpolate(image, (height, width), mode="bilinear", align_corners=False, antialias=True)
-
-
-def blurred(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian, border replicated; (1, C, H, W)."""
-    radius = int(2.5 * sigma + 0.5)
-    offset = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    taps = torch.exp(-0.5 * (offset / sigma) ** 2)
-    taps = (taps / taps.sum()).view(1, 1, 1, -1)
-    channels = image.transpose(0, 1)
-    padded = F.pad(channels, (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, taps), taps.transpose(-1, -2)).transpose(0, 1)
 
 
 def _summed(grids: Sequence[Tensor], height: int, width: int) -> Tensor:
