@@ -23,9 +23,8 @@ def test_motion_that_is_not_even_is_the_paths_error():
 
 
 def test_even_motion_leaves_little_to_the_path():
-    psnr = {
-        name: figures[0] for name, figures in parts(load_flow("flow"), [shifted(x) for x in (0, 4, 8)], 0, 1).items()
-    }
+    found = parts(load_flow("flow"), [shifted(x) for x in (0, 4, 8)], 0, 1)
+    psnr = {name: figures[0] for name, figures in found.items()}
     assert psnr["path put right"] == pytest.approx(psnr["as found"], abs=2)
 
 

@@ -57,7 +57,6 @@ def parts(model: FlowModel, frames: Sequence[Tensor], at: int, step: int) -> Fig
     for name, to_match, to_path in zip(PARTS, (nothing, match, nothing, match), (nothing, nothing, path, path)):
         maps = Maps(found.there + to_match + to_path, found.back - to_match + to_path, found.share)
         made = synthesise(frames[at], frames[at + span], maps)[0]
-        made = (made.clamp(0, 1) * 255).round() / 255
         figures[name] = float(psnr(made, frames[at + step])), float(ssim(made, frames[at + step]))
     return figures
 

@@ -94,7 +94,7 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1], H and W multiples of the coarsest stride -> features, finest first."""
         # In place where gradients allow it: fresh memory for a large tensor costs as much as the arithmetic.
-        x = F.leaky_relu_(self.stem(torch.add(image.new_tensor(-1.8), image, alpha=4)), 0.1)  # 4 (image - 0.45)
+        x = F.leaky_relu_(self.stem(image.sub(0.45).mul_(4)), 0.1)
         levels = []
         for down, keep in zip(self.down, self.keep):
             x = F.leaky_relu_(down(x), 0.1)
