@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vfi_pipeline.nets.flow import FlowNet, SwapConv, _quietened, correlation, pull, seen_from_last
+from vfi_pipeline.nets.flow import STATE, FlowNet, SwapConv, _quietened, correlation, pull, seen_from_last
 
 
 def small_net() -> FlowNet:
@@ -30,16 +30,17 @@ def test_swapping_the_frames_swaps_and_reverses_the_velocities():
         torch.testing.assert_close(one.acceleration, other.acceleration, atol=1e-5, rtol=1e-4)
 
 
-def test_a_swap_convolution_mixes_both_halves():
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_swap_convolution_mixes_both_halves(learns):
     conv = SwapConv(2, 3)
-    x = torch.rand(1, 4, 5, 7)
-    y = conv(x)
+    firsts, lasts = torch.rand(2, 4, 2, 5, 7)  # four pairs
 
-    a = torch.nn.functional.pad(x[:, :2], (1,) * 4)
-    b = torch.nn.functional.pad(x[:, 2:], (1,) * 4)
+    with torch.set_grad_enabled(learns):
+        y = conv(torch.cat((firsts, lasts)))
 
-    torch.testing.assert_close(y[:, :3], conv.same(a) + conv.other(b))
-    torch.testing.assert_close(y[:, 3:], conv.same(b) + conv.other(a))
+    a, b = (torch.nn.functional.pad(x, (1,) * 4) for x in (firsts, lasts))
+    torch.testing.assert_close(y[:4], conv.same(a) + conv.other(b))
+    torch.testing.assert_close(y[4:], conv.same(b) + conv.other(a))
 
 
 def test_correlation_peaks_where_the_content_has_moved():
@@ -93,12 +94,12 @@ def test_coarsest_level_reaches_a_tenth_of_the_width():
 
 
 def test_small_corrections_count_for_little_and_large_ones_in_full():
-    correction = torch.zeros(1, 8, 3, 3)
-    correction[:, 0], correction[:, 3], correction[:, 4], correction[:, 7] = 0.1, 5.0, 30.0, -2.0
-    quiet = _quietened(correction, 2.0)[0, :, 1, 1]
+    correction = torch.zeros(2, STATE, 3, 3)
+    correction[0, 0], correction[0, 3], correction[1, 0], correction[1, 3] = 0.1, 5.0, 30.0, -2.0
+    small, large = _quietened(correction, 2.0)[:, :, 1, 1]
 
-    assert quiet[0] < 0.1 * 0.003 and 29.8 < quiet[4] < 30.0
-    assert quiet[3] == 5 and quiet[7] == -2  # logits
+    assert small[0] < 0.1 * 0.003 and 29.8 < large[0] < 30.0
+    assert small[3] == 5 and large[3] == -2  # logits
     assert torch.equal(_quietened(correction, 0.0), correction)
 
 
