@@ -1,8 +1,10 @@
 """From source frames to output frames: one solve a pair, nothing mixed at cuts, repeats re-timed, bounded reading."""
 
 import weakref
+from dataclasses import replace
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from vfi_pipeline.media.frames import Frame, pixel_format
 from vfi_pipeline.media.timeline import Slot, SourceTimes, Timeline
 from vfi_pipeline.models.blend import Blend, CrossFade
 from vfi_pipeline.models.hold import Hold
-from vfi_pipeline.models.motion import MotionReport
+from vfi_pipeline.models.motion import Inbetween, MotionReport
 from vfi_pipeline.synthesis import stream
 from vfi_pipeline.synthesis.mask import Mask
 
@@ -269,6 +271,53 @@ def test_a_segment_with_context_equals_the_whole_film():
             inside = [f for f in frames if low - stream.CONTEXT_BEFORE <= f[0] <= high + stream.CONTEXT_AFTER]
             parts += [level(o) for o in stream.interpolate(inside, line.slots(start, stop), Blend(), options, times)]
         assert parts == whole
+
+
+@pytest.mark.parametrize("begun", [0, 1, 30])
+def test_what_was_begun_before_the_film_breaks_still_comes(begun):
+    frames, slots, facts = film([0, 300, 600]), timeline(6, target=72)[1].slots(), stream.Statistics()
+    taken = []
+    with pytest.raises(UserError, match="breaks off after frame 2"):
+        options = replace(PLAIN, begun=begun)
+        for output in stream.interpolate(enumerate(frames), slots, Blend(), options, statistics=facts):
+            taken.append(level(output))
+            assert facts.made + facts.copied == len(taken)
+    assert taken == [0, 100, 200, 300, 400, 500, 600] and (facts.made, facts.copied) == (4, 3)
+
+
+class Tilted(Blend):
+    """Moves the pixels by a way that differs from place to place and from t to t."""
+
+    def motion(self, first, last, context=None):
+        return self
+
+    def at(self, times):
+        way = torch.linspace(-3, 3, 2 * 5 * 7).view(1, 2, 5, 7)
+        return [Inbetween(t, t * way, (t - 1) * way, torch.full((1, 1, 5, 7), 1 - t)) for t in times]
+
+    def report(self):
+        return MotionReport(1, 1.0, 0.0)
+
+
+def test_beginning_ahead_changes_no_bit_and_gives_the_threads_back():
+    rng, fmt = np.random.default_rng(0), pixel_format("yuv420p")
+    planes = [[rng.integers(0, 256, fmt.plane_size(k, 64, 48), np.uint8) for k in range(3)] for _ in range(6)]
+    frames = [Frame(tuple(p), fmt, 64, 48, Fraction(k, 24)) for k, p in enumerate(planes)]
+    threads = cv2.getNumThreads()
+
+    made = [
+        run(frames, timeline(6, target=180)[1].slots(), Tilted(), replace(PLAIN, begun=begun)) for begun in (0, 1, 8)
+    ]
+
+    for other in made[1:]:
+        assert [o.slot for o in other] == [o.slot for o in made[0]]
+        for one, two in zip(made[0], other):
+            assert all(np.array_equal(p, q) for p, q in zip(one.frame.planes, two.frame.planes))
+    assert cv2.getNumThreads() == threads
+    half = stream.interpolate(enumerate(frames), timeline(6)[1].slots(), Blend(), PLAIN)
+    next(half)
+    half.close()
+    assert cv2.getNumThreads() == threads
 
 
 def test_a_film_that_breaks_off_says_so():

@@ -29,8 +29,8 @@ PRESETS = {
     "medium": Preset(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
     "patient": Preset(cv2.DISOPTICAL_FLOW_PRESET_FAST, descents=16, refinements=0, stride=6, median=5),
 }
-"""``patient``: ours for ``flow``. Sparser patches than ``fast``, as much descent for each, and the median of their votes
-in place of the variational refinement: as good as ``medium`` on the dev clips in a sixth of its time
+"""``patient``: ours for ``flow``. Sparser patches than ``fast``, as much descent for each, and the median of their
+votes in place of the variational refinement: as good as ``medium`` on the dev clips in a sixth of its time
 (docs/training.md)."""
 
 SMALLEST = 32

@@ -183,6 +183,8 @@ class FlowModel:
             None if image is None else self._look(image) for image in (context.before, context.after, context.further)
         )
         around = replace(context, before=before and before.small, after=after and after.small)
+        if after is not None:  # at the start of a shot, two pairs are searched side by side
+            self._search.ahead(two.small, after.small, self._pool)
         pairs = self._search.around(one.small, two.small, around)
         if after is not None and further is not None:
             searched = self._search.ahead(after.small, further.small, self._pool)

@@ -1,10 +1,10 @@
 """The network of ``model=flow``: two stationary velocity fields and a visibility logit from two frames, coarse to fine.
 
-It is equivariant under swapping the frames by construction. Every feature lives in two halves, one a side, stacked along
-the batch, and every
-convolution has the form ``a' = W a + U b, b' = W b + U a`` (the regular representation of the two-element group; Cohen
-and Welling 2016), so that swapping the inputs swaps the halves. Hence the frame at t of (A, B) is the frame at 1 - t
-of (B, A), to rounding, whatever the weights. Sums and differences of the halves do not mix, which halves the work.
+It is equivariant under swapping the frames by construction. Every feature lives in two halves, one a side, stacked
+along the batch, and every convolution has the form ``a' = W a + U b, b' = W b + U a`` (the regular representation of
+the two-element group; Cohen and Welling 2016), so that swapping the inputs swaps the halves. Hence the frame at t of
+(A, B) is the frame at 1 - t of (B, A), to rounding, whatever the weights. Sums and differences of the halves do not
+mix, which halves the work.
 
 The design follows PWC-Net (Sun et al. 2018: pyramid, warping, cost volume) and IFRNet (Kong et al. 2022: both frames
 are pulled to the middle at each level); the velocities are integrated as ODEs instead of being scaled linearly.
@@ -164,7 +164,8 @@ class Level(nn.Module):
         pulled = pull(torch.cat((first, last)), state[:, :2], 0.5, aside=torch.cat((aside, aside)))
         parts = [pulled]
         if self.radius:
-            found = correlation(*_normalized(pulled).chunk(2), self.radius)
+            one, two = _normalized(pulled).chunk(2)
+            found = correlation(one, two, self.radius)
             parts.append(torch.cat((found, seen_from_last(found, self.radius))))
         parts.append(state)
         if self.squeeze is not None:

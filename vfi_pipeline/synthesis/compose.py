@@ -46,7 +46,7 @@ SITING = {
 }
 
 
-BAND = 96 * 1280
+BAND = 240 * 1280
 """Luma pixels worked on at a time on a CPU: about 20 floats for each have to fit its second-level caches."""
 
 

@@ -2,21 +2,27 @@
 
     frames ──► shots (cuts found, a few frames behind) ──► keys (repeats folded, with dedup) ──► pairs ──► slots
 
-Everything is a generator, so nothing is read before it is asked for, and no more is held than the detectors' lookahead
-and one pair.
+Everything is a generator, so nothing is read long before it is asked for, and no more is held than the detectors'
+lookahead, two pairs and a few outputs: on a CPU, frames are composed in threads of their own while the motion of the
+next pair is solved.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time as clock
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,7 +31,7 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot, SourceTimes
 from vfi_pipeline.models.blend import Blend
-from vfi_pipeline.models.motion import Context, MotionModel, MotionReport, PairMotion
+from vfi_pipeline.models.motion import Context, Inbetween, MotionModel, MotionReport, PairMotion
 from vfi_pipeline.synthesis import compose, cuts, duplicates
 from vfi_pipeline.synthesis.guide import looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
@@ -41,9 +47,16 @@ AHEAD = 4
 """Keys that are held from a pair's first one on: the pair, the one whose motion tells of the pair's acceleration, and
 one more, so that the model can begin on the next pair while this one is composed."""
 
+COMPOSERS = min(4, os.cpu_count() or 1)
+"""Threads that compose on a CPU, each a frame of its own: as two threads share one frame by its rows, they wait for
+each other longer than they work."""
+
 AT_CUT = ("hold", "blend")
 AT_ONCE = 8
 """Times of one pair asked from the model in one call: bounds the memory of a thousandfold slow motion."""
+
+BEGUN = 8
+"""See ``Options.begun``: as many as a pair has at 8x."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,8 @@ class Options:
         max_gap_s: a frame whose next one comes later than this, in seconds, is held; None holds none.
         device: torch device for the guide and the composition.
         at_once: times of one pair asked from the model in one call.
+        begun: outputs that are begun before they are asked for, so that the composers have work while the next pair is
+            solved. 0 does one thing after another.
     """
 
     scene: bool = True
@@ -75,6 +90,7 @@ class Options:
     max_gap_s: Fraction | None = None
     device: str = "cpu"
     at_once: int = AT_ONCE
+    begun: int = BEGUN
 
     def __post_init__(self) -> None:
         if self.at_cut not in AT_CUT:
@@ -140,9 +156,19 @@ def interpolate(
         UserError: if the frames end before the slots do (a damaged file), or change size or format on the way.
     """
     facts = Statistics() if statistics is None else statistics
+    with _composers(options.device) as pool:
+        due = _due(frames, slots, _Maker(model, options, facts, pool), times)
+        for output in _ahead(due, 0 if pool is None else options.begun):
+            yield output.ended(facts)
+
+
+def _due(
+    frames: Iterable[tuple[int, Frame]], slots: Iterable[Slot], maker: _Maker, times: SourceTimes | None
+) -> Iterator[_Due]:
+    """``interpolate``'s outputs, each as soon as it is begun."""
+    options, facts = maker.options, maker.facts
     when = _clock(times)
     keys = _keys(_shots(_checked(frames, facts), options, facts), options, when, facts)
-    maker = _Maker(model, options, facts)
     waiting = iter(slots)
     slot = next(waiting, None)
     if slot is None:
@@ -176,6 +202,82 @@ def interpolate(
     )
 
 
+class _Due(NamedTuple):
+    """An output that may not be finished: a source frame, or what is being composed, with the seconds that it took."""
+
+    slot: Slot
+    frame: Frame | Future[tuple[Frame, float]]
+    held: bool = False
+
+    def ended(self, facts: Statistics) -> Output:
+        """The output, waited for and counted."""
+        if isinstance(self.frame, Frame):
+            if self.held:
+                facts.held += 1
+            else:
+                facts.copied += 1
+            return Output(self.slot, self.frame, False)
+        frame, seconds = self.frame.result()
+        facts.made += 1
+        facts.seconds["compose"] = facts.seconds.get("compose", 0.0) + seconds
+        return Output(self.slot, frame, True)
+
+
+class _FewerThreads:
+    """While streams run, OpenCV leaves two cores to those who call it: their own threads keep them busy."""
+
+    def __init__(self) -> None:
+        self.lock, self.streams, self.usual = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.streams:
+                self.usual = cv2.getNumThreads()
+                cv2.setNumThreads(max(1, self.usual - 2))
+            self.streams += 1
+
+    def __exit__(self, *failure: object) -> None:
+        with self.lock:
+            self.streams -= 1
+            if not self.streams:
+                cv2.setNumThreads(self.usual)
+
+
+_fewer_threads = _FewerThreads()
+
+
+@contextmanager
+def _composers(device: str) -> Iterator[ThreadPoolExecutor | None]:
+    """Threads that compose on a CPU; None where a device does it."""
+    if torch.device(device).type != "cpu":
+        yield None
+        return
+    pool = ThreadPoolExecutor(COMPOSERS, "compose", initializer=torch.set_num_threads, initargs=(1,))
+    with _fewer_threads:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _ahead(outputs: Iterator[_Due], count: int) -> Iterator[_Due]:
+    """The outputs, ``count`` of them begun ahead. What was begun before a failure still comes."""
+    waiting: deque[_Due] = deque()
+    failure: Exception | None = None
+    while True:
+        try:
+            while failure is None and len(waiting) <= count and (due := next(outputs, None)) is not None:
+                waiting.append(due)
+        except Exception as error:
+            failure = error
+        if waiting:
+            yield waiting.popleft()
+        elif failure is not None:
+            raise failure
+        else:
+            return
+
+
 @dataclass(frozen=True)
 class _Key:
     """A source frame that in-betweens start from and lead to.
@@ -195,8 +297,10 @@ class _Key:
 class _Maker:
     """Makes the output frames of a pair; keeps what the next pair can use: loaded planes, guides, the model's state."""
 
-    def __init__(self, model: MotionModel, options: Options, facts: Statistics) -> None:
-        self.model, self.options, self.facts = model, options, facts
+    def __init__(
+        self, model: MotionModel, options: Options, facts: Statistics, pool: ThreadPoolExecutor | None = None
+    ) -> None:
+        self.model, self.options, self.facts, self.pool = model, options, facts, pool
         self.loaded: dict[int, list[Tensor]] = {}
         self.guides: dict[int, Tensor] = {}
         self.pair: tuple[int, PairMotion] | None = None  # of the pair that starts at this index
@@ -212,7 +316,7 @@ class _Maker:
         slots: list[Slot],
         before: _Key | None = None,
         beyond: Sequence[_Key] = (),
-    ) -> Iterator[Output]:
+    ) -> Iterator[_Due]:
         """The outputs of ``slots``, all of which lie in [key, after). ``before`` and ``beyond`` are the keys around."""
         places = [_place(slot, key, after) for slot in slots]
         wanted = [t for t in places if t]
@@ -224,21 +328,16 @@ class _Maker:
                 self.seen = after.index
                 if key.index in self.guides:
                     self.guides[after.index] = self.guides[key.index]
-        made: Iterator[Frame] = iter(())
+        made: Iterator[Future[tuple[Frame, float]]] = iter(())
         if wanted and not hold:
             assert after is not None
             inner = [s for s, t in zip(slots, places) if t]
             made = self._made(key, after, [t for t in places if t], inner, cut, before, beyond)
         for slot, t in zip(slots, places):
             if t and not hold:
-                self.facts.made += 1
-                yield Output(slot, next(made), True)
-                continue
-            if t:
-                self.facts.held += 1
+                yield _Due(slot, next(made))
             else:
-                self.facts.copied += 1
-            yield Output(slot, replace(key.frame, time=slot.time), False)
+                yield _Due(slot, replace(key.frame, time=slot.time), held=bool(t))
 
     def _gap(self, key: _Key, after: _Key) -> bool:
         """Whether the time stamps leave a hole between the two: nothing is known of the motion in it."""
@@ -254,8 +353,8 @@ class _Maker:
         cut: bool,
         before: _Key | None,
         beyond: Sequence[_Key],
-    ) -> Iterator[Frame]:
-        facts, device = self.facts, self.options.device
+    ) -> Iterator[Future[tuple[Frame, float]]]:
+        facts = self.facts
         if cut:
             motion: PairMotion = Blend().motion(torch.empty(0), torch.empty(0))
         else:
@@ -267,18 +366,16 @@ class _Maker:
         with facts.timed("compose"):
             for index in [k for k in self.loaded if k not in (key.index, after.index)]:
                 del self.loaded[index]
-            first, last = (self._planes(k) for k in (key, after))
-            layout = compose.layout_of(key.frame)
+            loaded = self._planes(key), self._planes(after)
         for slot, t, inbetween in zip(slots, places, inbetweens):
-            with facts.timed("compose"), torch.inference_mode():
-                there, back, share = (
-                    part.to(device, torch.float32) for part in (inbetween.there, inbetween.back, inbetween.share)
-                )
-                made = compose.planes(first, last, there, back, share, layout)
-                frame = compose.to_frame(made, layout, key.frame, slot.time)
-                if self.options.mask is not None:
-                    frame = keep(frame, key.frame if t <= Fraction(1, 2) else after.frame, self.options.mask)
-            yield frame
+            nearer = key.frame if t <= Fraction(1, 2) else after.frame
+            work = partial(_composed, inbetween, loaded, key.frame, nearer, slot.time, self.options)
+            if self.pool is not None:
+                yield self.pool.submit(work)
+                continue
+            done: Future[tuple[Frame, float]] = Future()
+            done.set_result(work())
+            yield done
 
     def _motion(self, key: _Key, after: _Key, before: _Key | None, beyond: Sequence[_Key]) -> PairMotion:
         """The pair's motion, solved at most once."""
@@ -342,6 +439,25 @@ class _Maker:
             with torch.inference_mode():
                 self.loaded[key.index] = compose.to_tensors(key.frame, self.options.device)
         return self.loaded[key.index]
+
+
+@torch.inference_mode()
+def _composed(
+    motion: Inbetween,
+    loaded: tuple[list[Tensor], list[Tensor]],
+    first: Frame,
+    nearer: Frame,
+    time: Fraction,
+    options: Options,
+) -> tuple[Frame, float]:
+    """The frame that ``motion`` shows between two frames whose planes are loaded, and the seconds that it took."""
+    begin = clock.perf_counter()
+    there, back, share = (part.to(options.device, torch.float32) for part in (motion.there, motion.back, motion.share))
+    layout = compose.layout_of(first)
+    frame = compose.to_frame(compose.planes(*loaded, there, back, share, layout), layout, first, time)
+    if options.mask is not None:
+        frame = keep(frame, nearer, options.mask)
+    return frame, clock.perf_counter() - begin
 
 
 def _place(slot: Slot, key: _Key, after: _Key | None) -> Fraction:
