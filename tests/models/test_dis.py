@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage import data
 
-from vfi_pipeline.models.dis import dis_flow, luma_bytes
+from vfi_pipeline.models.dis import PRESETS, dis_flow, luma_bytes
 
 
 def photograph(height: int, width: int, x: int = 0, y: int = 0) -> torch.Tensor:
@@ -13,12 +13,24 @@ def photograph(height: int, width: int, x: int = 0, y: int = 0) -> torch.Tensor:
     return whole[..., 60 + y : 60 + y + height, 120 + x : 120 + x + width]
 
 
-@pytest.mark.parametrize("preset", ["fast", "medium"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_content_that_moves_right_and_up_has_positive_dx_and_negative_dy(preset):
     source, target = photograph(120, 150), photograph(120, 150, x=-5, y=3)
     flow = dis_flow(source, target, preset, finest=0)
     inner = flow[..., 20:-20, 20:-20].flatten(2).median(dim=2).values
     assert inner[0].tolist() == pytest.approx([5, -3], abs=0.1)
+
+
+def test_the_median_leaves_edges_of_the_motion_and_takes_single_errors_away():
+    """The upper half moves by 4 px, the lower one stays."""
+    source, target = photograph(160, 200).clone(), photograph(160, 200).clone()
+    target[..., :80, :] = photograph(160, 200, x=-4)[..., :80, :]
+    flow = dis_flow(source, target, "sparse", finest=0)[0, 0, :, 20:-20]
+
+    upper, lower = flow[:76].median(), flow[84:].median()
+    assert upper == pytest.approx(4, abs=0.1) and lower == pytest.approx(0, abs=0.1)
+    assert ((flow[10:70] - 4).abs() < 1).float().mean() > 0.97
+    assert (flow[90:150].abs() < 1).float().mean() > 0.97
 
 
 def test_identical_pictures_do_not_move():

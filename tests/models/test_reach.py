@@ -31,24 +31,24 @@ def missed(flow: torch.Tensor, x: float, y: float, margin: tuple[int, int]) -> f
 @pytest.mark.parametrize("move", [(70, 0), (-66, 14), (0, 50)])
 def test_motion_by_a_quarter_of_the_picture_is_found(move):
     first, last = rocks(180, 240), rocks(180, 240, -move[0], -move[1])
-    forward, backward = far_flows(first, last, "patient")
+    forward, backward = far_flows(first, last, "sparse")
     margin = abs(move[0]) + 10, abs(move[1]) + 10
-    assert missed(dis_flow(first, last, "patient", finest=0), *move, margin) > 0.9, "descent alone would have done"
+    assert missed(dis_flow(first, last, "sparse", finest=0), *move, margin) > 0.9, "descent alone would have done"
     assert missed(forward, *move, margin) < 0.02
     assert missed(backward, -move[0], -move[1], margin) < 0.02
 
 
 def test_swapping_the_pictures_swaps_the_flows_bit_for_bit():
     first, last = rocks(120, 200), rocks(120, 200, 23, -9).flip(-1) * 0.9
-    forward, backward = far_flows(first, last, "patient")
-    assert all(torch.equal(a, b) for a, b in zip(far_flows(last, first, "patient"), (backward, forward)))
+    forward, backward = far_flows(first, last, "sparse")
+    assert all(torch.equal(a, b) for a, b in zip(far_flows(last, first, "sparse"), (backward, forward)))
 
 
 def test_small_motion_is_what_descent_finds_and_no_motion_is_none():
     first, last = rocks(120, 200), rocks(120, 200, 2, 1)
-    near = dis_flow(first, last, "patient", finest=0)
-    assert (far_flows(first, last, "patient")[0] - near)[..., 5:-5, 5:-5].abs().max() < 0.1
-    assert all(not flow.any() for flow in far_flows(first, first, "patient"))
+    near = dis_flow(first, last, "sparse", finest=0)
+    assert (far_flows(first, last, "sparse")[0] - near)[..., 5:-5, 5:-5].abs().max() < 0.1
+    assert all(not flow.any() for flow in far_flows(first, first, "sparse"))
 
 
 def test_pictures_without_anything_in_them_do_not_move():
@@ -66,6 +66,6 @@ def test_light_and_contrast_do_not_matter():
 @pytest.mark.parametrize("size", [(3, 100), (100, 3), (97, 131), (1, 400)])
 def test_any_size_gives_finite_flows_of_that_size(size):
     first = F.interpolate(rocks(200, 300), size, mode="area")
-    for flow in far_flows(first, first.flip(-1), "patient"):
+    for flow in far_flows(first, first.flip(-1), "sparse"):
         assert flow.shape == (1, 2, *size)
         assert torch.isfinite(flow).all()

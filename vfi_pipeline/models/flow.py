@@ -20,7 +20,16 @@ from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.search import Pair, Search
 from vfi_pipeline.models.shipped import locate
-from vfi_pipeline.models.start import CELL, PRESET, SHARE, Begin, pair_begin, pair_start, searched_start, small_picture
+from vfi_pipeline.models.start import (
+    CELL,
+    SHARE,
+    Begin,
+    pair_begin,
+    pair_start,
+    preset_at,
+    searched_start,
+    small_picture,
+)
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_map, flow_maps
 
@@ -149,7 +158,7 @@ class FlowModel:
         self.net = net.eval().to(device=self.device, memory_format=torch.channels_last)
         self.start, self.search = start, search
         self._seen: list[_Seen] = []
-        self._search = Search(warm_start=False, cells=CELL * search, preset=PRESET, far=True)
+        self._search = Search(warm_start=False, cells=CELL * search, preset=preset_at(search), far=True)
         # The pair after the next is searched on one core while the network and the composition keep the others busy.
         self._pool = ThreadPoolExecutor(1, "search", initializer=torch.set_num_threads, initargs=(1,))
         self._shrink = 1  # the network sees the guide at 1/shrink of its size

@@ -1,6 +1,6 @@
 """Where ``model=flow`` starts: optical flow of small pictures, pushed to t = 1/2 on the network's own grid.
 
-A search (OpenCV's DIS, 40 ms a pair on one core) finds most of the motion. Learning to find it as well would
+A search (OpenCV's DIS, 30 ms a pair on one core) finds most of the motion. Learning to find it as well would
 take the network most of its training; it spends that on what the search gets wrong and on visibility instead.
 docs/training.md has both figures.
 """
@@ -23,10 +23,9 @@ from vfi_pipeline.nets.flow import start_state
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_map
 
 HALFWAY = Solver("midpoint", steps=2)
-SHARE, PRESET = 0.625, "patient"
-"""The search sees the frames at this share of their size: 360 px of 640. Half the size costs 0.02 dB and a quarter less
-time, the whole size brings 0.05 dB at 2x for three times the search (docs/training.md). Shares that give odd sizes make
-it find motion in grain."""
+SHARE = 0.625
+"""The search sees the frames at this share of their size: 400 px of 640. Shares that give odd sizes make it find motion
+in grain."""
 
 CELL = 4
 """Pixels of the frames a side of a cell of the network's finest grid, on which the search's results are given."""
@@ -74,7 +73,12 @@ def both_ways(first: Tensor, last: Tensor) -> Tensor:
 
 
 def _look(first: Tensor, last: Tensor) -> Pair:
-    return look(first, last, cells=CELL * SHARE, preset=PRESET, far=True)
+    return look(first, last, cells=CELL * SHARE, preset=preset_at(SHARE), far=True)
+
+
+def preset_at(share: float) -> str:
+    """The preset (``models.dis``) that finds most at this share of the size, for its time (docs/training.md)."""
+    return "patient" if share > SHARE else "sparse"
 
 
 def small_picture(image: Tensor, share: float = SHARE) -> Tensor:
