@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.geometry import resize_flow, warp
+from vfi_pipeline.geometry import blur, resize_flow, warp
 from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.motion import Context
 from vfi_pipeline.models.reach import far_starts
+from vfi_pipeline.models.strays import mended
 from vfi_pipeline.models.visibility import reliability
 
 SOFTNESS = 1.0
@@ -36,6 +37,9 @@ class Pair:
     sure_first: Tensor
     sure_last: Tensor
 
+
+SMALL, AROUND, SLACK = 2.0, 2.0, 0.3 / 255
+"""Motion that may be noise (px), around how far it is judged (sigma, px), and the difference that does not count."""
 
 Known = TypeVar("Known", Pair, Future[Pair])
 
@@ -140,9 +144,31 @@ def look(
         start, coarsest = far_starts(first, last, preset, start)
     forward = dis_flow(first, last, preset, finest=0, start=start[0], coarsest=coarsest)
     backward = dis_flow(last, first, preset, finest=0, start=start[1], coarsest=coarsest)
+    if far:
+        forward, backward = mended(first, last, forward, backward, preset)
+        forward, backward = stilled(first, last, forward, backward)
     first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
     rows, columns = (max(1, round(n / cells)) for n in first.shape[-2:])
     return pair_of(first, last, resize_flow(forward, rows, columns), resize_flow(backward, rows, columns))
+
+
+def stilled(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor) -> tuple[Tensor, Tensor]:
+    """Both flows without the small motion that a search finds in noise: none where none explains the picture as well.
+
+    What stands still is then the exact mean of both frames, not of one and of a copy moved by a tenth of a pixel.
+    """
+    unmoved = _difference(first, last)
+    without = []
+    for source, target, flow in ((first, last, forward), (last, first, backward)):
+        none_needed = (unmoved <= _difference(source, warp(target, flow)) + SLACK).to(flow.dtype)
+        still = (F.interpolate(none_needed, flow.shape[-2:]) > 0) & (flow.square().sum(1, keepdim=True) < SMALL**2)
+        without.append(flow.masked_fill(still, 0.0))
+    return without[0], without[1]
+
+
+def _difference(one: Tensor, other: Tensor) -> Tensor:
+    """The pictures' mean difference around each block of 2 x 2 px."""
+    return blur(F.avg_pool2d((one - other).abs().mean(dim=1, keepdim=True), 2, ceil_mode=True), AROUND / 2)
 
 
 def pair_of(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor) -> Pair:
