@@ -47,7 +47,8 @@ SITING = {
 
 
 BAND = 240 * 1280
-"""Luma pixels worked on at a time on a CPU: about 20 floats for each have to fit its second-level caches."""
+"""Luma pixels worked on at a time on a CPU, by each thread that composes: about 20 floats for each are held. Smaller
+bands are no faster in a thread of one core."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def planes(
 
 
 def _bands(coarse: Tensor, layout: Layout) -> list[slice]:
-    """Luma rows worked on at a time: on a CPU few enough that the band's tensors stay in its cache (a third faster)."""
+    """Luma rows worked on at a time: on a CPU few enough that large frames take little memory beside themselves."""
     if coarse.device.type != "cpu":
         return [slice(0, layout.height)]
     block = max(group.sub[1] for group in layout.groups)
@@ -201,8 +202,7 @@ def _pull(first: Tensor, last: Tensor, field: Tensor, group: Group) -> tuple[Ten
 
 
 def _remapped(source: Tensor, move: Tensor, place: int) -> Tensor:
-    """``geometry.sample`` at a move from each pixel, on a CPU, by OpenCV: on all cores, and without a pass to add up
-    positions. The result lives in the scratch memory of that ``place``."""
+    """``geometry.sample`` at a move from each pixel, on a CPU, by OpenCV, without a pass to add up positions. The result lives in the scratch memory of that ``place``."""
     batch, channels = len(move), source.shape[1]
     out = _scratch(f"pulled {place}", (batch, channels, *move.shape[-2:]))
     for k in range(batch):
