@@ -202,7 +202,10 @@ def _pull(first: Tensor, last: Tensor, field: Tensor, group: Group) -> tuple[Ten
 
 
 def _remapped(source: Tensor, move: Tensor, place: int) -> Tensor:
-    """``geometry.sample`` at a move from each pixel, on a CPU, by OpenCV, without a pass to add up positions. The result lives in the scratch memory of that ``place``."""
+    """``geometry.sample`` at a move from each pixel, on a CPU, by OpenCV, without a pass to add up positions.
+
+    The result lives in the scratch memory of that ``place``.
+    """
     batch, channels = len(move), source.shape[1]
     out = _scratch(f"pulled {place}", (batch, channels, *move.shape[-2:]))
     for k in range(batch):
