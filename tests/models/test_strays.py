@@ -56,9 +56,7 @@ def test_what_appears_without_a_likeness_is_matched_with_nothing():
     pair = look(first, last)
     forward, backward = mended(first, last, pair.forward, pair.backward, "sparse")
     assert torch.equal(forward, pair.forward) and torch.equal(backward, pair.backward)
-    still = torch.zeros(1, 2, 30, 50)
-    grey = torch.full((1, 1, 30, 50), 90.0)
-    assert all(not len(part) for part in matches(grey, grey, still, still))
+    assert all(not len(part) for part in matches(torch.full((2, 1, 30, 50), 90.0), torch.zeros(2, 2, 30, 50)))
 
 
 def test_what_stands_still_in_noise_has_no_motion_and_what_moves_slowly_keeps_it():

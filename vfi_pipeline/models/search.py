@@ -157,18 +157,17 @@ def stilled(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor) -> t
 
     What stands still is then the exact mean of both frames, not of one and of a copy moved by a tenth of a pixel.
     """
-    unmoved = _difference(first, last)
-    without = []
-    for source, target, flow in ((first, last, forward), (last, first, backward)):
-        none_needed = (unmoved <= _difference(source, warp(target, flow)) + SLACK).to(flow.dtype)
-        still = (F.interpolate(none_needed, flow.shape[-2:]) > 0) & (flow.square().sum(1, keepdim=True) < SMALL**2)
-        without.append(flow.masked_fill(still, 0.0))
-    return without[0], without[1]
-
-
-def _difference(one: Tensor, other: Tensor) -> Tensor:
-    """The pictures' mean difference around each block of 2 x 2 px."""
-    return blur(F.avg_pool2d((one - other).abs().mean(dim=1, keepdim=True), 2, ceil_mode=True), AROUND / 2)
+    # Both directions at once: half as many operations, of which each takes as long to start as to run.
+    flows = torch.cat((forward, backward))
+    warped = warp(torch.cat((last, first)), flows)
+    differences = (torch.cat((first, last, first)) - torch.cat((warped, last))).abs()
+    if differences.shape[1] > 1:
+        differences = differences.mean(dim=1, keepdim=True)
+    around = blur(F.avg_pool2d(differences, 2, ceil_mode=True), AROUND / 2)  # of blocks of 2 x 2 px
+    none_needed = (around[2:] <= around[:2] + SLACK).to(flows.dtype)
+    still = (F.interpolate(none_needed, flows.shape[-2:]) > 0) & (flows.square().sum(1, keepdim=True) < SMALL**2)
+    forward, backward = flows.masked_fill(still, 0.0).split(1)
+    return forward, backward
 
 
 def pair_of(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor) -> Pair:

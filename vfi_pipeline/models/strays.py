@@ -53,27 +53,30 @@ def mended(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor, prese
     if min(height, width) < PART * 2 * WINDOW:
         return forward, backward
     lumas = [luma_bytes(image).float()[None, None] for image in (first, last)]
-    small = [shrunk(luma, 1 / PART).round() for luma in lumas]
-    flows = [resize_flow(flow, *small[0].shape[-2:]) for flow in (forward, backward)]
-    here, there = matches(*small, *flows)
+    small = shrunk(torch.cat(lumas), 1 / PART).round()
+    flows = resize_flow(torch.cat((forward, backward)), *small.shape[-2:])
+    here, there = matches(small, flows)
     if not len(here):
         return forward, backward
     forward = _with(here, there, forward, first, last, lumas, preset)
     return forward, _with(there, here, backward, last, first, lumas[::-1], preset)
 
 
-def matches(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor) -> tuple[Tensor, Tensor]:
+def matches(pictures: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
     """Places of the first picture that the flow does not explain, and where each is found in the last one, (n, 2) x, y.
 
     Args:
-        first, last: (1, 1, h, w) in whole codes: sums are exact, so that swapping the pictures swaps the results.
-        forward, backward: (1, 2, h, w) px.
+        pictures: (2, 1, h, w) the first and the last one in whole codes: sums are exact, so that swapping the pictures
+            swaps the results.
+        flows: (2, 2, h, w) px, forward and backward.
     """
-    at = pixel_grid(*first.shape[-2:], like=first)[0].flatten(1).T
-    one, two = _unexplained(first, last, forward), _unexplained(last, first, backward)
+    left = pictures - warp(pictures.flip(0), flows)
+    around = blur(left.abs(), 0.8).flatten(1)
+    if not bool((around.amax(1) > UNEXPLAINED).all()):
+        return flows.new_zeros(0, 2), flows.new_zeros(0, 2)
+    at = pixel_grid(*pictures.shape[-2:], like=pictures)[0].flatten(1).T
+    one, two = (_unexplained(pictures[k : k + 1], left[k : k + 1], around[k]) for k in (0, 1))
     here, there = at[one.number], at[two.number]
-    if not len(here) or not len(there):
-        return here[:0], there[:0]
     apart = one.patches.square().sum(1)[:, None] + two.patches.square().sum(1) - 2 * one.patches @ two.patches.T
     # A px of way costs as much as a code of difference in one pixel of the patch.
     cost = apart + (here[:, None] - there).square().sum(-1)
@@ -96,12 +99,10 @@ class _Unexplained(NamedTuple):
     left: Tensor
 
 
-def _unexplained(source: Tensor, target: Tensor, flow: Tensor) -> _Unexplained:
-    difference = source - warp(target, flow)
-    left = blur(difference.abs(), 0.8).flatten()
-    worst = left.topk(min(MOST, len(left)))
+def _unexplained(picture: Tensor, left: Tensor, around: Tensor) -> _Unexplained:
+    worst = around.topk(min(MOST, len(around)))
     index = worst.indices[worst.values > UNEXPLAINED]
-    return _Unexplained(index, _patches(source, index), _patches(difference, index).square().mean(1).sqrt())
+    return _Unexplained(index, _patches(picture, index), _patches(left, index).square().mean(1).sqrt())
 
 
 def _patches(image: Tensor, index: Tensor) -> Tensor:
