@@ -299,6 +299,24 @@ class Tilted(Blend):
         return MotionReport(1, 1.0, 0.0)
 
 
+@pytest.mark.parametrize("held, ahead", [(1 << 27, 8), (250, 2), (50, 0)])
+def test_no_more_is_begun_ahead_than_may_be_held(held, ahead, monkeypatch):
+    monkeypatch.setattr(stream, "BEGUN_BYTES", held)
+    read = []
+
+    def frames():
+        for frame in enumerate(film([0] * 40)):  # 96 bytes each
+            read.append(frame[0])
+            yield frame
+
+    outputs = stream.interpolate(frames(), timeline(40, target=24)[1].slots(), Blend(), PLAIN)
+    for number in range(20):
+        next(outputs)
+        assert read[-1] <= number + ahead + stream.AHEAD
+    assert read[-1] >= 19 + ahead
+    outputs.close()
+
+
 def test_beginning_ahead_changes_no_bit_and_gives_the_threads_back():
     rng, fmt = np.random.default_rng(0), pixel_format("yuv420p")
     planes = [[rng.integers(0, 256, fmt.plane_size(k, 64, 48), np.uint8) for k in range(3)] for _ in range(6)]

@@ -58,6 +58,9 @@ AT_ONCE = 8
 BEGUN = 8
 """See ``Options.begun``: as many as a pair has at 8x."""
 
+BEGUN_BYTES = 1 << 27
+"""Those hold no more than this: all eight in 4K, two in 8K, of 8 bits."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -157,8 +160,8 @@ def interpolate(
     """
     facts = Statistics() if statistics is None else statistics
     with _composers(options.device) as pool:
-        due = _due(frames, slots, _Maker(model, options, facts, pool), times)
-        for output in _ahead(due, 0 if pool is None else options.begun):
+        maker = _Maker(model, options, facts, pool)
+        for output in _ahead(_due(frames, slots, maker, times), maker):
             yield output.ended(facts)
 
 
@@ -260,13 +263,13 @@ def _composers(device: str) -> Iterator[ThreadPoolExecutor | None]:
             pool.shutdown(cancel_futures=True)
 
 
-def _ahead(outputs: Iterator[_Due], count: int) -> Iterator[_Due]:
-    """The outputs, ``count`` of them begun ahead. What was begun before a failure still comes."""
+def _ahead(outputs: Iterator[_Due], maker: _Maker) -> Iterator[_Due]:
+    """The outputs, ``maker.begun`` of them begun ahead. What was begun before a failure still comes."""
     waiting: deque[_Due] = deque()
     failure: Exception | None = None
     while True:
         try:
-            while failure is None and len(waiting) <= count and (due := next(outputs, None)) is not None:
+            while failure is None and len(waiting) <= maker.begun and (due := next(outputs, None)) is not None:
                 waiting.append(due)
         except Exception as error:
             failure = error
@@ -307,6 +310,7 @@ class _Maker:
         self.seen: int | None = None  # index of the frame the model saw last
         self.counted = MotionReport(0, 1.0, 0.0)  # what of the pair's report is in the statistics
         self.compared: dict[tuple[int, int], bool] = {}
+        self.begun = 0  # outputs to be begun ahead
         model.reset()
 
     def between(
@@ -318,6 +322,8 @@ class _Maker:
         beyond: Sequence[_Key] = (),
     ) -> Iterator[_Due]:
         """The outputs of ``slots``, all of which lie in [key, after). ``before`` and ``beyond`` are the keys around."""
+        if self.pool is not None:
+            self.begun = min(self.options.begun, BEGUN_BYTES // sum(plane.nbytes for plane in key.frame.planes))
         places = [_place(slot, key, after) for slot in slots]
         wanted = [t for t in places if t]
         cut = after is not None and after.starts_shot
