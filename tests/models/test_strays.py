@@ -29,7 +29,8 @@ def at(flow: torch.Tensor, x: int, y: int, radius: int = 6) -> list[float]:
 @pytest.mark.parametrize("way", [(33, 33), (-48, -30), (70, 4)])
 def test_a_ball_that_moves_by_more_than_its_size_is_found_both_ways(way):
     first, last = scene(200, 110), scene(200 + way[0], 110 + way[1])
-    near, near_back = look(first, last).forward, look(first, last).backward
+    pair = look(first, last)
+    near, near_back = pair.forward, pair.backward
     assert abs(at(near, 200, 110)[0] - way[0]) + abs(at(near, 200, 110)[1] - way[1]) > 10, (
         "the search alone would have done"
     )
@@ -44,11 +45,12 @@ def test_a_ball_that_moves_by_more_than_its_size_is_found_both_ways(way):
 
 
 def test_swapping_the_pictures_swaps_the_flows():
-    first, last = scene(200, 110), scene(205, 172)
+    first, last = scene(200, 110), scene(233, 143)
     pair = look(first, last)
     there = mended(first, last, pair.forward, pair.backward, "sparse")
     back = mended(last, first, pair.backward, pair.forward, "sparse")
     assert torch.equal(there[0], back[1]) and torch.equal(there[1], back[0])
+    assert not torch.equal(there[0], pair.forward) and not torch.equal(there[1], pair.backward)
 
 
 def test_what_appears_without_a_likeness_is_matched_with_nothing():

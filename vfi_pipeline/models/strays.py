@@ -30,9 +30,9 @@ patches, hands that open and shadows that come were matched with whatever looked
 CLOSER, BY = 2.0, 2.0
 """How much nearer a match must be than what the search found there: by this factor and so many codes (RMS)."""
 
-RETURNS, ALIKE, AROUND, VOTES = 1.5, 1.5, 5.0, 8
-"""A match is believed if the other direction's leads back to within so many px, and if so many matches around it, it
-among them, within so many px, move alike to within so many px."""
+ALIKE, AROUND, VOTES = 1.5, 5.0, 8
+"""A match is believed if each is the other's nearest, and if so many matches around it in both pictures, it among them,
+move alike to within so many px. Swapping the pictures swaps these conditions, too."""
 
 WIDER = 4.0
 """So far around believed matches, px, pixels may belong to the same thing."""
@@ -83,12 +83,17 @@ def matches(pictures: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
     to, fro = cost.argmin(1), cost.argmin(0)
     rms = (apart.gather(1, to[:, None])[:, 0] / WINDOW**2).sqrt()
     least = torch.minimum(one.left, two.left[to])
-    believed = ((here[fro[to]] - here).norm(dim=1) <= RETURNS) & (rms * CLOSER + BY < least)
+    believed = (fro[to] == torch.arange(len(to))) & (rms * CLOSER + BY < least)
     here, there = here[believed], there[to[believed]]
     way = there - here
-    agree = (torch.cdist(here, here) <= AROUND) & (torch.cdist(way, way) <= ALIKE)
-    voted = agree.sum(1) >= VOTES
+    near = (_squares(here) <= AROUND**2) & (_squares(there) <= AROUND**2)
+    voted = (near & (_squares(way) <= ALIKE**2)).sum(1) >= VOTES
     return here[voted], there[voted]
+
+
+def _squares(places: Tensor) -> Tensor:
+    """Squared distances between any two of (n, 2), exact for whole pixels."""
+    return (places[:, None] - places).square().sum(-1)
 
 
 class _Unexplained(NamedTuple):
@@ -118,6 +123,8 @@ def _with(
     """The flow with the matches in it, refined, where that explains the source better."""
     height, width = flow.shape[-2:]
     rows, columns = (max(1, round(n / PART)) for n in (height, width))
+    order = (here[:, 1] * columns + here[:, 0]).argsort()  # which of two equally near is taken must not hang on chance
+    here, there = here[order], there[order]
     at = pixel_grid(rows, columns, like=flow)[0].flatten(1).T
     distance, nearest = torch.cdist(at, here).min(1)
     near = (distance <= WIDER).to(flow.dtype).view(1, 1, rows, columns)

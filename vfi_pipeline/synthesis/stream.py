@@ -301,7 +301,7 @@ class _Maker:
     """Makes the output frames of a pair; keeps what the next pair can use: loaded planes, guides, the model's state."""
 
     def __init__(
-        self, model: MotionModel, options: Options, facts: Statistics, pool: ThreadPoolExecutor | None = None
+        self, model: MotionModel, options: Options, facts: Statistics, pool: ThreadPoolExecutor | None
     ) -> None:
         self.model, self.options, self.facts, self.pool = model, options, facts, pool
         self.loaded: dict[int, list[Tensor]] = {}
