@@ -16,6 +16,24 @@ def test_the_grid_holds_x_then_y():
     assert grid.shape == (1, 2, 3, 5) and grid[0, :, 2, 4].tolist() == [4, 2] and grid[0, :, 0, 1].tolist() == [1, 0]
 
 
+def test_what_is_made_once_serves_inference_learning_and_other_types():
+    """Sizes that no other test uses, so that the first to ask is this one, in inference mode."""
+    with torch.inference_mode():
+        warp(torch.ones(1, 1, 17, 3), torch.zeros(1, 2, 17, 3))
+    image = torch.rand(1, 1, 17, 3, requires_grad=True)
+    flow = torch.zeros(1, 2, 17, 3, requires_grad=True)
+    warp(image, flow).sum().backward()
+    assert image.grad is not None and image.grad.sum() == pytest.approx(51) and flow.grad is not None
+
+    assert pixel_grid(17, 3, like=torch.empty(0, dtype=torch.float64)).dtype == torch.float64
+    assert pixel_grid(3, 17, like=image)[0, :, 2, 16].tolist() == [16, 2]
+
+
+def test_large_grids_are_not_kept():
+    large = [pixel_grid(400, 400, like=torch.empty(0)) for _ in range(2)]
+    assert large[0].data_ptr() != large[1].data_ptr() and torch.equal(*large)
+
+
 def test_zero_flow_returns_the_picture():
     image = torch.rand(2, 3, HEIGHT, WIDTH, dtype=torch.float64)
     assert torch.allclose(warp(image, shift(0, 0).expand(2, -1, -1, -1)), image, atol=1e-12)

@@ -60,7 +60,20 @@ def test_the_answer_does_not_depend_on_threads_and_leaves_the_start_alone():
 
 def test_luma_is_rounded_bt601():
     colours = torch.eye(3).view(1, 3, 1, 3)
-    assert luma_bytes(colours).tolist() == [[76, 150, 29]]
+    assert luma_bytes(colours).tolist() == [[[[76, 150, 29]]]]
+
+
+@pytest.mark.parametrize("size", [(120, 150), (9, 13)])
+def test_pictures_may_be_given_as_bytes(size):
+    source, target = photograph(*size), photograph(*size, x=2)
+    start = torch.full((1, 2, *size), 1.5)
+    for of in (lambda x: luma_bytes(x), lambda x: x.mean(1, keepdim=True)):
+        flows = [
+            dis_flow(a, b, start=start)
+            for a, b in ((of(source), of(target)), (luma_bytes(of(source)), luma_bytes(of(target))))
+        ]
+        assert torch.equal(*flows)
+    assert luma_bytes(luma_bytes(source)).equal(luma_bytes(source))
 
 
 def test_wrong_calls_say_what_is_right():

@@ -43,6 +43,21 @@ def test_a_swap_convolution_mixes_both_halves(learns):
     torch.testing.assert_close(y[4:], conv.same(b) + conv.other(a))
 
 
+def test_a_swap_convolution_sees_that_its_weights_have_changed():
+    conv, x = SwapConv(3, 4), torch.rand(2, 3, 6, 5)
+    with torch.no_grad():
+        before = conv(x)
+        assert torch.equal(conv(x), before)
+        conv.other.weight.add_(0.1)  # as an optimizer or a moving average does
+        changed = conv(x)
+        assert not torch.allclose(changed, before)
+        conv.load_state_dict(SwapConv(3, 4).state_dict())
+        loaded = conv(x)
+        assert not torch.allclose(loaded, changed)
+    assert torch.allclose(conv(x), loaded, atol=1e-6)  # what learns is computed anew each time
+    assert torch.allclose(conv.double()(x.double()).float(), loaded, atol=1e-5)
+
+
 def test_correlation_peaks_where_the_content_has_moved():
     torch.manual_seed(0)
     first = torch.randn(1, 16, 12, 15)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
+
+KEPT = 2**17
+"""Grids of up to so many pixels are made once: as many operations as a warp of a small picture itself."""
 
 
 def pixel_grid(height: int, width: int, *, like: Tensor) -> Tensor:
     """Coordinates of the pixel centres, ``(1, 2, height, width)``, channels (x, y), dtype and device of ``like``.
 
-    ``grid[0, :, r, c] == (c, r)``.
+    ``grid[0, :, r, c] == (c, r)``. Small ones are shared: not to be changed in place.
     """
+    make = _kept if height * width <= KEPT else _made
+    return make(height, width, like.dtype, like.device)
+
+
+def _made(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     y, x = torch.meshgrid(
-        torch.arange(height, dtype=like.dtype, device=like.device),
-        torch.arange(width, dtype=like.dtype, device=like.device),
+        torch.arange(height, dtype=dtype, device=device),
+        torch.arange(width, dtype=dtype, device=device),
         indexing="ij",
     )
     return torch.stack((x, y))[None]
+
+
+@lru_cache(maxsize=32)
+def _kept(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # whoever asks first, others may need gradients
+        return _made(height, width, dtype, device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,13 +21,17 @@ def sample(field: Tensor, position: Tensor) -> Tensor:
     Returns:
         (B, C, h, w), differentiable in both. A batch of one field is shared by all positions.
     """
-    height, width = field.shape[-2:]
-    # A one-pixel axis has no span: every position reads that pixel.
-    span = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=position.dtype, device=position.device)
-    unit = position.permute(0, 2, 3, 1) * (2 / span) - 1
+    unit = position.permute(0, 2, 3, 1) * _per_pixel(*field.shape[-2:], position.dtype, position.device) - 1
     if field.shape[0] == 1 and unit.shape[0] > 1:
         field = field.expand(unit.shape[0], -1, -1, -1)
     return F.grid_sample(field, unit, padding_mode="border", align_corners=True)
+
+
+@lru_cache(maxsize=32)
+def _per_pixel(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """How much of ``grid_sample``'s [-1, 1] a pixel is, (x, y). A one-pixel axis has no span: any position reads it."""
+    with torch.inference_mode(False):  # whoever asks first, others may need gradients
+        return 2 / torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=dtype, device=device)
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -52,7 +51,7 @@ def dis_flow(
     The result does not depend on OpenCV's number of threads.
 
     Args:
-        source, target: (1, 3 or 1, H, W), float in [0, 1]. Flow is found on luma, rounded to bytes.
+        source, target: (1, 3 or 1, H, W), float in [0, 1], or ``luma_bytes`` of these.
         preset: one of ``PRESETS``.
         finest: the search stops at pictures of ``1 / 2**finest`` of the size; None: as the preset says
             (medium: 1, else 2).
@@ -71,11 +70,11 @@ def dis_flow(
     if source.shape != target.shape:
         raise ValueError(f"Flow needs pictures of one size, got {tuple(source.shape)} and {tuple(target.shape)}.")
     height, width = source.shape[-2:]
-    a, b = luma_bytes(source), luma_bytes(target)
+    a, b = luma_bytes(source)[0, 0], luma_bytes(target)[0, 0]
     if torch.equal(a, b):
         return torch.zeros(1, 2, height, width)
     below, right = max(SMALLEST - height, 0), max(SMALLEST - width, 0)
-    a, b = (F.pad(x[None, None].float(), (0, right, 0, below), mode="replicate")[0, 0].byte() for x in (a, b))
+    a, b = (_padded(x, below, right) for x in (a, b))
     chosen = PRESETS[preset]
     search = cv2.DISOpticalFlow_create(chosen.base)
     if chosen.descents is not None:
@@ -90,22 +89,35 @@ def dis_flow(
         search.setCoarsestScale(coarsest)
     guess = None
     if start is not None:
-        padded = F.pad(start.float().cpu(), (0, right, 0, below), mode="replicate")
-        guess = padded[0].permute(1, 2, 0).contiguous().numpy().copy()  # calc may write into it
+        padded = _padded(start[0].float().cpu(), below, right)
+        guess = padded.permute(1, 2, 0).contiguous().numpy().copy()  # calc may write into it
     found = search.calc(a.numpy(), b.numpy(), guess).transpose(2, 0, 1)
     if chosen.median:
         found = np.stack([cv2.medianBlur(np.ascontiguousarray(part), chosen.median) for part in found])
     return torch.from_numpy(found)[None, :, :height, :width].contiguous()
 
 
+def _padded(picture: Tensor, below: int, right: int) -> Tensor:
+    """(..., H, W), its last row and column drawn out; the picture itself if nothing is to be added."""
+    if below:
+        picture = torch.cat((picture, picture[..., -1:, :].expand(*picture.shape[:-2], below, -1)), dim=-2)
+    if right:
+        picture = torch.cat((picture, picture[..., -1:].expand(*picture.shape[:-1], right)), dim=-1)
+    return picture
+
+
 def luma_bytes(image: Tensor) -> Tensor:
-    """BT.601 luma of the first picture of a batch, (H, W) uint8 on the CPU."""
-    picture = image[0].detach().float().cpu()
-    if picture.shape[0] == 3:
-        picture = luma_of(picture[None])[0]
-    return (picture[0] * 255).round().clamp(0, 255).byte().contiguous()
+    """BT.601 luma of the first picture of a batch, (1, 1, H, W) uint8 on the CPU. What is that already stays so."""
+    picture = image[:1].detach().cpu()
+    if picture.dtype == torch.uint8 and picture.shape[1] == 1:
+        return picture.contiguous()
+    picture = picture.float()
+    if picture.shape[1] == 3:
+        picture = luma_of(picture)
+    return (picture * 255).round().clamp(0, 255).byte().contiguous()
 
 
 def luma_of(image: Tensor) -> Tensor:
     """BT.601 luma (B, 1, H, W) of RGB (B, 3, H, W)."""
-    return (image * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    red, green, blue = image.split(1, dim=1)
+    return (red * 0.299).add_(green * 0.587).add_(blue * 0.114)

@@ -26,7 +26,7 @@ from vfi_pipeline.losses.photometric import charbonnier
 from vfi_pipeline.models.acceleration import Bend, bend
 from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
 from vfi_pipeline.models.search import Pair, Search
-from vfi_pipeline.models.splat import splat
+from vfi_pipeline.models.splat import pushed
 from vfi_pipeline.ode import Counted, SampledVelocity, Solver, flow_maps, scaling_and_squaring
 
 QUALITY = {"draft": 0, "balanced": 4, "best": 40}
@@ -174,9 +174,9 @@ def middle_velocities(pair: Pair) -> Tensor:
     ):
         difference = blur((image - warp(other, flow)).abs().mean(dim=1, keepdim=True), 0.8)
         weight = torch.exp(-NEEDLE * difference) * (sure + 1e-3)
-        pushed, total = splat(torch.cat((flow, sure), dim=1), flow / 2, weight)
-        covered = splat(ones, flow / 2, ones)[1].clamp(max=1)
-        mean = pushed / (total + 1e-8)
+        there = pushed(torch.cat((flow * weight, sure * weight, weight, ones), dim=1), flow / 2)
+        mean = there[:, :3] / (there[:, 3:4] + 1e-8)
+        covered = there[:, 4:].clamp(max=1)
         sides.append((mean[:, :2], covered * (covered * mean[:, 2:] + 1e-4)))
     (v, trust_v), (w, trust_w) = sides
     w = -w  # the backward flow of a point is minus its velocity

@@ -49,26 +49,31 @@ def far_starts(first: Tensor, last: Tensor, preset: str, starts: Starts = (None,
     Everywhere the better of two starts: its own or the one given, and ``distant_matches``.
 
     Args:
-        first, last: (1, 3 or 1, H, W) in [0, 1]. Small ones keep the starts given: descent reaches far enough there.
+        first, last: (1, 3 or 1, H, W) in [0, 1], or ``models.dis.luma_bytes`` of these. Small ones keep the starts
+            given: descent reaches far enough there.
         preset: see ``models.dis``.
         starts: first guesses of both flows, (1, 2, H, W).
     """
     height, width = first.shape[-2:]
     if max(height, width) < 2 * SPAN:
         return starts, None
-    lumas = [luma_bytes(image).float()[None, None] for image in (first, last)]
+    lumas = [luma_bytes(image).float() for image in (first, last)]
     small = [shrunk(luma, 1 / QUARTER) for luma in lumas]
     there, back = distant_matches(*(shrunk(luma, SPAN / max(height, width)) for luma in lumas))
-    forward = _better_start(small[0], small[1], starts[0], there, preset)
-    backward = _better_start(small[1], small[0], starts[1], back, preset)
+    searched = [luma_bytes(luma / 255) for luma in small]
+    forward = _better_start(small, searched, starts[0], there, preset)
+    backward = _better_start(small[::-1], searched[::-1], starts[1], back, preset)
     return (resize_flow(forward, height, width), resize_flow(backward, height, width)), LEVEL
 
 
-def _better_start(source: Tensor, target: Tensor, start: Tensor | None, far: Tensor, preset: str) -> Tensor:
-    """Flow of two lumas (1, 1, h, w) in codes: of a search from ``start``, or of one from ``far``, place by place."""
-    pictures, size = (source / 255, target / 255), source.shape[-2:]
-    near = dis_flow(*pictures, preset, finest=0, start=None if start is None else resize_flow(start, *size))
-    far = dis_flow(*pictures, preset, finest=0, start=resize_flow(far, *size), coarsest=1)
+def _better_start(
+    lumas: list[Tensor], searched: list[Tensor], start: Tensor | None, far: Tensor, preset: str
+) -> Tensor:
+    """Flow of two lumas (1, 1, h, w) in codes: of a search from ``start``, or of one from ``far``, place by place.
+    ``searched`` are the same as bytes."""
+    (source, target), (one, two), size = lumas, searched, lumas[0].shape[-2:]
+    near = dis_flow(one, two, preset, finest=0, start=None if start is None else resize_flow(start, *size))
+    far = dis_flow(one, two, preset, finest=0, start=resize_flow(far, *size), coarsest=1)
     differences = [(source - warp(target, flow)).abs().clamp(max=LARGEST) for flow in (near, far)]
     by_near, by_far = (blur(difference, AROUND * max(size)) for difference in differences)
     return torch.where(by_far * BETTER + BY < by_near, far, near)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vfi_pipeline.geometry import blur, resize_flow, warp
-from vfi_pipeline.models.dis import dis_flow
+from vfi_pipeline.models.dis import dis_flow, luma_bytes
 from vfi_pipeline.models.motion import Context
 from vfi_pipeline.models.reach import far_starts
 from vfi_pipeline.models.strays import mended
@@ -139,13 +139,13 @@ def look(
         preset: see ``models.dis``.
         far: look further than descent reaches, see ``models.reach``.
     """
-    coarsest = None
+    coarsest, one, two = None, luma_bytes(first), luma_bytes(last)
     if far:
-        start, coarsest = far_starts(first, last, preset, start)
-    forward = dis_flow(first, last, preset, finest=0, start=start[0], coarsest=coarsest)
-    backward = dis_flow(last, first, preset, finest=0, start=start[1], coarsest=coarsest)
+        start, coarsest = far_starts(one, two, preset, start)
+    forward = dis_flow(one, two, preset, finest=0, start=start[0], coarsest=coarsest)
+    backward = dis_flow(two, one, preset, finest=0, start=start[1], coarsest=coarsest)
     if far:
-        forward, backward = mended(first, last, forward, backward, preset)
+        forward, backward = mended(one, two, forward, backward, preset)
         forward, backward = stilled(first, last, forward, backward)
     first, last, forward, backward = (x.to(device, torch.float32) for x in (first, last, forward, backward))
     rows, columns = (max(1, round(n / cells)) for n in first.shape[-2:])
@@ -166,7 +166,7 @@ def stilled(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor) -> t
     around = blur(F.avg_pool2d(differences, 2, ceil_mode=True), AROUND / 2)  # of blocks of 2 x 2 px
     none_needed = (around[2:] <= around[:2] + SLACK).to(flows.dtype)
     still = (F.interpolate(none_needed, flows.shape[-2:]) > 0) & (flows.square().sum(1, keepdim=True) < SMALL**2)
-    forward, backward = flows.masked_fill(still, 0.0).split(1)
+    forward, backward = (flows * ~still).split(1)
     return forward, backward
 
 

@@ -45,21 +45,22 @@ def mended(first: Tensor, last: Tensor, forward: Tensor, backward: Tensor, prese
     """The flows of a pair after what was left unexplained has been matched, both ways.
 
     Args:
-        first, last: (1, 3 or 1, H, W) in [0, 1].
+        first, last: (1, 3 or 1, H, W) in [0, 1], or ``models.dis.luma_bytes`` of these.
         forward, backward: (1, 2, H, W) as found by a search; pixels.
         preset: of the search that refines the matches, see ``models.dis``.
     """
     height, width = first.shape[-2:]
     if min(height, width) < PART * 2 * WINDOW:
         return forward, backward
-    lumas = [luma_bytes(image).float()[None, None] for image in (first, last)]
+    searched = [luma_bytes(image) for image in (first, last)]
+    lumas = [luma.float() for luma in searched]
     small = shrunk(torch.cat(lumas), 1 / PART).round()
     flows = resize_flow(torch.cat((forward, backward)), *small.shape[-2:])
     here, there = matches(small, flows)
     if not len(here):
         return forward, backward
-    forward = _with(here, there, forward, first, last, lumas, preset)
-    return forward, _with(there, here, backward, last, first, lumas[::-1], preset)
+    forward = _with(here, there, forward, lumas, searched, preset)
+    return forward, _with(there, here, backward, lumas[::-1], searched[::-1], preset)
 
 
 def matches(pictures: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +119,7 @@ def _patches(image: Tensor, index: Tensor) -> Tensor:
 
 
 def _with(
-    here: Tensor, there: Tensor, flow: Tensor, source: Tensor, target: Tensor, lumas: list[Tensor], preset: str
+    here: Tensor, there: Tensor, flow: Tensor, lumas: list[Tensor], searched: list[Tensor], preset: str
 ) -> Tensor:
     """The flow with the matches in it, refined, where that explains the source better."""
     height, width = flow.shape[-2:]
@@ -132,6 +133,6 @@ def _with(
     scale = flow.new_tensor([width / columns, height / rows]).view(1, 2, 1, 1)
     near, way = F.interpolate(near, (height, width)), F.interpolate(way * scale, (height, width))
     start = torch.where(near > 0, way, flow)
-    refined = dis_flow(source, target, preset, finest=0, start=start, coarsest=1)
+    refined = dis_flow(searched[0], searched[1], preset, finest=0, start=start, coarsest=1)
     by_flow, by_refined = (blur((lumas[0] - warp(lumas[1], f)).abs(), 2.0) for f in (flow, refined))
     return torch.where((near > 0) & (by_refined * BETTER + MARGIN < by_flow), refined, flow)

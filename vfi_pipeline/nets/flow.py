@@ -62,12 +62,24 @@ class SwapConv(nn.Module):
         self.other.weight.data.mul_(0.5**0.5)
         nn.init.zeros_(self.same.bias)
         self.padding = kernel // 2
+        self._known: tuple[tuple[object, ...], tuple[Tensor, Tensor]] | None = None
+
+    def _kernels(self) -> tuple[Tensor, Tensor]:
+        """Of the sum and of the difference of the halves. Kept as long as the weights stay and nobody learns."""
+        same, other = self.same.weight, self.other.weight
+        if torch.is_grad_enabled():
+            return (same + other) / 2, (same - other) / 2
+        state = (same.data_ptr(), same._version, other.data_ptr(), other._version, same.dtype)
+        if self._known is None or self._known[0] != state:
+            with torch.inference_mode(False), torch.no_grad():
+                self._known = state, ((same + other) / 2, (same - other) / 2)
+        return self._known[1]
 
     def forward(self, x: Tensor) -> Tensor:
         a, b = x.chunk(2)
-        same, other = self.same.weight, self.other.weight
-        even = F.conv2d(a + b, (same + other) / 2, self.same.bias, padding=self.padding)
-        odd = F.conv2d(a - b, (same - other) / 2, padding=self.padding)
+        of_sum, of_difference = self._kernels()
+        even = F.conv2d(a + b, of_sum, self.same.bias, padding=self.padding)
+        odd = F.conv2d(a - b, of_difference, padding=self.padding)
         if torch.is_grad_enabled():
             return torch.cat((even + odd, even - odd))
         both = torch.empty(
