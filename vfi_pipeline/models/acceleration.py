@@ -21,7 +21,7 @@ from torch import Tensor
 from vfi_pipeline.geometry import blur, pixel_grid, resize_flow, sample, warp
 from vfi_pipeline.models.search import Pair
 
-SPREAD = 0.1
+SPREAD = 0.03
 """Trust below which the acceleration falls to 0."""
 
 LONE = 0.6
@@ -30,7 +30,7 @@ LONE = 0.6
 RANGE, FLOOR = 3.0, 0.02
 """Pixels (sigma) over which the two estimates are compared, and the power, px^2, below which they count as equal."""
 
-DOUBT = 0.5
+DOUBT = 0.1
 """How much of the power of the two estimates' difference is taken off that of their mean."""
 
 FARTHEST = 3.0

@@ -78,7 +78,7 @@ def _look(first: Tensor, last: Tensor) -> Pair:
 
 def preset_at(share: float) -> str:
     """The preset (``models.dis``) that finds most at this share of the size, for its time (docs/training.md)."""
-    return "patient" if share > SHARE else "sparse"
+    return "denser" if share > SHARE else "sparse"
 
 
 def small_picture(image: Tensor, share: float = SHARE) -> Tensor:
