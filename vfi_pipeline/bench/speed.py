@@ -322,6 +322,11 @@ def _share(whole: Spent, wall: float) -> Spent:
 # -------------------------------------------------------------------------------------------------------- end to end
 
 
+ENDS, LONG = 3, 20.0
+"""From file to file the fastest of so many runs counts: a busy moment at the start, which is told apart, is otherwise
+taken for speed afterwards. What takes longer than so many seconds is run once."""
+
+
 def end_to_end(path: Path, models: Sequence[str], work: Path, figures: Figures, film: Film) -> Iterator[None]:
     """Fills ``ends``: files to files at twice the rate; the floor repeats frames.
 
@@ -330,30 +335,35 @@ def end_to_end(path: Path, models: Sequence[str], work: Path, figures: Figures, 
     count, url = 2 * film.frames, ffmpeg.file_url(path)
 
     def filtered(name: str, video_filter: str, frames: int) -> None:
-        spent = Spent()
         command = ["-nostdin", "-loglevel", "error", "-y", "-i", url, "-frames:v", str(frames)]
         command += ["-vf", video_filter, *X264, ffmpeg.file_url(work / "rival.mp4")]
-        with spent():
-            ffmpeg.run(command, f"measuring {name}")
-        figures.ends.append({"name": name, "frames": frames, "wall": spent.wall, "cpu": spent.cpu, "start": None})
+        runs = []
+        for _ in range(ENDS):
+            spent = Spent()
+            with spent():
+                ffmpeg.run(command, f"measuring {name}")
+            runs.append((spent.wall, spent.cpu))
+        wall, cpu = min(runs)
+        figures.ends.append({"name": name, "frames": frames, "wall": wall, "cpu": cpu, "start": None})
 
     filtered("floor: decode, repeat, encode", f"fps={2 * RATE}", count)
     yield
     short = Fraction(film.frames // 4, RATE)
     for name in models:
-        times = []
-        for words, frames in (([f"end={float(short):.4f}"], 2 * (film.frames // 4)), ([], count)):
-            target = work / f"{name}_{frames}.mp4"
-            run, _ = interpolate(
-                f"input={path}", f"output={target}", "multi=2", f"model={name}", "scene=off", *ENCODING, *words
-            )
-            times.append((frames, run))
-        (few, begin), (many, whole) = times
-        rate = (many - few) / max(whole.seconds - begin.seconds, 1e-9)
-        start = max(0.0, whole.seconds - many / rate)
-        figures.ends.append(
-            {"name": name, "frames": many, "wall": whole.seconds, "cpu": whole.processor_s, "start": start}
-        )
+        taken: dict[int, list[tuple[float, float]]] = {}
+        for turn in range(ENDS):
+            for words, frames in (([f"end={float(short):.4f}"], 2 * (film.frames // 4)), ([], count)):
+                target = work / f"{name}_{turn}_{frames}.mp4"
+                run, _ = interpolate(
+                    f"input={path}", f"output={target}", "multi=2", f"model={name}", "scene=off", *ENCODING, *words
+                )
+                taken.setdefault(frames, []).append((run.seconds, run.processor_s))
+            if run.seconds > LONG:
+                break
+        (few, (begin, _)), (many, (whole, cpu)) = ((frames, min(runs)) for frames, runs in taken.items())
+        rate = (many - few) / max(whole - begin, 1e-9)
+        start = max(0.0, whole - many / rate)
+        figures.ends.append({"name": name, "frames": many, "wall": whole, "cpu": cpu, "start": start})
         yield
     _dis_end_to_end(path, work, figures)
     yield
@@ -486,7 +496,7 @@ def _end_table(figures: Figures, film: Film) -> str:
         f"### File to file, {film.width}x{film.height}, {RATE} to {2 * RATE} fps, x264 veryfast",
         "",
         "Output frames per second of wall time once it runs; start-up, planning, joining and verification are told "
-        "apart (from a second run on a quarter of the film).",
+        "apart (from runs on a quarter of the film). The fastest of three runs each; of one, where it takes long.",
         "",
         "| | output frames/s | of the floor | start and end, s | whole run, s | frames | processor s per frame |",
         "|--|--:|--:|--:|--:|--:|--:|",

@@ -30,8 +30,8 @@ PRESETS = {
     "denser": Preset(cv2.DISOPTICAL_FLOW_PRESET_FAST, descents=16, refinements=0, stride=5, median=5),
 }
 """Ours for ``flow``: few patches, descended on for longer than in ``fast``, and the median of their votes in place of
-the variational refinement. ``sparse`` at 5/8 of the size and ``denser`` at the whole are as good there as ``medium``, in
-a third of its time (docs/training.md)."""
+the variational refinement. ``sparse`` at 5/8 of the size and ``denser`` at the whole are nearly as good there as
+``medium``, in a third of its time (docs/training.md)."""
 
 SMALLEST = 32
 """Smaller pictures are padded to this side: the search needs room for its 8 px patches at two scales."""
