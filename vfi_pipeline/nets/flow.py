@@ -65,7 +65,8 @@ class SwapConv(nn.Module):
         self._known: tuple[tuple[object, ...], tuple[Tensor, Tensor]] | None = None
 
     def _kernels(self) -> tuple[Tensor, Tensor]:
-        """Of the sum and of the difference of the halves. Kept as long as the weights stay and nobody learns."""
+        """Of the sum and of the difference of the halves. Kept as long as the weights stay and nobody learns. (What is
+        written through a weight's ``.data`` is not seen; nobody here does that.)"""
         same, other = self.same.weight, self.other.weight
         if torch.is_grad_enabled():
             return (same + other) / 2, (same - other) / 2
