@@ -8,7 +8,8 @@
 | warp | backward: ``warp(I, u)(x) = I(x + u(x))``, border replicated |
 | resize | a picture of another size covers the same area (half-pixel centres, ``align_corners=False``) |
 | velocity field ``v(t, x)`` | pixels per unit t; ``t`` in [0, 1] from the first frame to the last |
-| flow map | the displacement got by solving the ODE; ``there`` and ``back``, not ``flow1``, ``flow2`` |
+| flow map | the displacement got by solving the ODE; ``flow_to_first`` and ``flow_to_last`` pull the frame at t |
+| blend weight, confidence | weight of the first frame; weight of the moved frames beside the unmoved (``blending``) |
 | Jacobian, JVP, NFE | of ``x + u(x)``, never of ``u`` alone; Jacobian-vector product; velocity calls per solve |
 | time in files | ``Fraction`` seconds or pts x time_base; never fps times a counter |
 
@@ -16,20 +17,26 @@ Content *moves by minus the displacement*: to show a scene that has moved right 
 ``dx = -3``.
 """
 
+from vfi_pipeline.geometry.blending import Blended, inside, synthesise, visible_weight
 from vfi_pipeline.geometry.blur import blur
-from vfi_pipeline.geometry.grid import pixel_grid
+from vfi_pipeline.geometry.grid import constant, pixel_grid
 from vfi_pipeline.geometry.jacobian import folding, jacobian_determinant, outside
 from vfi_pipeline.geometry.warp import compose, resize_flow, sample, shrunk, warp
 
 __all__ = [
+    "Blended",
     "blur",
     "compose",
+    "constant",
     "folding",
+    "inside",
     "jacobian_determinant",
     "outside",
     "pixel_grid",
     "resize_flow",
     "sample",
     "shrunk",
+    "synthesise",
+    "visible_weight",
     "warp",
 ]

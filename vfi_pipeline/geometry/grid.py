@@ -1,4 +1,4 @@
-"""Pixel grids."""
+"""Pixel grids, and small constants that are made once per device."""
 
 from __future__ import annotations
 
@@ -33,3 +33,17 @@ def _made(height: int, width: int, dtype: torch.dtype, device: torch.device) -> 
 def _kept(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # whoever asks first, others may need gradients
         return _made(height, width, dtype, device)
+
+
+@lru_cache(maxsize=256)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device).view(1, -1, 1, 1)
+
+
+def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """One value per channel, ``(1, C, 1, 1)``, dtype and device of ``like``. Shared: not to be changed in place.
+
+    ``Tensor.new_tensor`` copies from the host at every call, which stalls a GPU and cannot be captured in a CUDA graph.
+    """
+    return _constant(values, like.dtype, like.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vfi_pipeline.geometry.grid import pixel_grid
+from vfi_pipeline.geometry.grid import constant, pixel_grid
 
 
 def jacobian_determinant(flow: Tensor) -> Tensor:
@@ -31,5 +31,5 @@ def outside(flow: Tensor) -> Tensor:
     """How far each target ``x + u(x)`` lies outside the frame, in pixels: (B, 2, H, W), zero inside."""
     height, width = flow.shape[-2:]
     target = pixel_grid(height, width, like=flow) + flow
-    last = flow.new_tensor([width - 1, height - 1]).view(1, 2, 1, 1)
+    last = constant((width - 1, height - 1), flow)
     return (target - last).clamp(min=0) + (-target).clamp(min=0)

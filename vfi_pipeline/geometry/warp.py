@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.geometry.grid import pixel_grid
+from vfi_pipeline.geometry.grid import constant, pixel_grid
 
 
 def sample(field: Tensor, position: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
         return flow
     shrinks = height < h or width < w
     resized = F.interpolate(flow, (height, width), mode="bilinear", align_corners=False, antialias=shrinks)
-    return resized * flow.new_tensor([width / w, height / h]).view(1, 2, 1, 1)
+    return resized * constant((width / w, height / h), resized)
 
 
 def shrunk(image: Tensor, share: float) -> Tensor:

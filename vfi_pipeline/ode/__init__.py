@@ -1,10 +1,14 @@
 """Velocity fields and their flow maps."""
 
-from vfi_pipeline.ode.flow_map import Solver, flow_map, flow_maps, scaling_and_squaring
+from vfi_pipeline.ode.flow_map import flow_map, flow_maps, scaling_and_squaring
+from vfi_pipeline.ode.solver import ADAPTIVE, FIXED, Solver
+from vfi_pipeline.ode.stationary import stationary_flow, stationary_flows, stationary_nfe
 from vfi_pipeline.ode.trajectory import flow_maps_at
 from vfi_pipeline.ode.velocity import Counted, SampledVelocity, Velocity
 
 __all__ = [
+    "ADAPTIVE",
+    "FIXED",
     "Counted",
     "SampledVelocity",
     "Solver",
@@ -13,4 +17,7 @@ __all__ = [
     "flow_maps",
     "flow_maps_at",
     "scaling_and_squaring",
+    "stationary_flow",
+    "stationary_flows",
+    "stationary_nfe",
 ]

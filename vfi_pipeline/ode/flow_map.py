@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchdiffeq import odeint, odeint_adjoint
 
 from vfi_pipeline.geometry import compose
+from vfi_pipeline.ode.solver import FIXED, Solver
+from vfi_pipeline.ode.stationary import steps_between
 from vfi_pipeline.ode.velocity import Velocity
-
-FIXED = ("euler", "midpoint", "rk4")
-ADAPTIVE = ("dopri5", "bosh3", "fehlberg2", "adaptive_heun", "dopri8")
-
-
-@dataclass(frozen=True)
-class Solver:
-    """How the ODE is solved.
-
-    Attributes:
-        method: ``euler``, ``midpoint`` or ``rk4`` (fixed steps), or an adaptive one such as ``dopri5``.
-        steps: steps per unit t of the fixed-step methods.
-        rtol, atol: tolerances of the adaptive ones; atol in pixels.
-        adjoint: gradients by the adjoint ODE: memory does not grow with the steps, time about doubles.
-            Only tensors named in ``parameters`` of the call and the start receive gradients.
-    """
-
-    method: str = "rk4"
-    steps: int = 8
-    rtol: float = 1e-3
-    atol: float = 1e-3
-    adjoint: bool = False
-
-    def __post_init__(self) -> None:
-        if self.method not in FIXED + ADAPTIVE:
-            raise ValueError(f"No solver {self.method!r}. Use one of {', '.join(FIXED + ADAPTIVE)}.")
-        if self.steps < 1:
-            raise ValueError(f"A solver needs at least one step per unit t, got steps={self.steps}.")
-
 
 def flow_maps(
     velocity: Velocity,
@@ -76,16 +47,19 @@ def flow_maps(
         raise ValueError(f"Times must move away from the start {start} in one direction, got {stops}.")
     t = torch.tensor(path, dtype=torch.promote_types(grid.dtype, torch.float32), device=grid.device)
     if solver.method in FIXED:
-        # Steps of equal length between the asked times, none longer than 1/steps: the asked times are on the
-        # solver's grid, so nothing is interpolated. The 1e-6 absorbs the rounding of times such as 1/3.
+        # Steps of equal length between the asked times: the asked times are on the solver's grid, so nothing is
+        # interpolated.
         knots = [path[0]]
         for a, b in zip(path, path[1:]):
-            pieces = max(1, _ceil(abs(b - a) * solver.steps))
+            pieces = steps_between(a, b, solver)
             knots += [a + (b - a) * k / pieces for k in range(1, pieces)] + [b]
         nodes = torch.tensor(knots, dtype=t.dtype, device=t.device)
         options = {"grid_constructor": lambda func, y0, t: nodes}
     else:
         options = None
+    # Imported here: torchdiffeq takes scipy along, a third of a second, and films are solved without it.
+    from torchdiffeq import odeint, odeint_adjoint
+
     if solver.adjoint:
         field = _Field(velocity, parameters)
         states = odeint_adjoint(
@@ -129,10 +103,6 @@ def scaling_and_squaring(field: Tensor, duration: float = 1.0, squarings: int = 
     for _ in range(squarings):
         flow = compose(flow, flow)
     return flow
-
-
-def _ceil(x: float) -> int:
-    return -int(-(x - 1e-6) // 1)
 
 
 class _Field(nn.Module):

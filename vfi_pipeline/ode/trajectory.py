@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vfi_pipeline.ode.flow_map import Solver, flow_map, flow_maps
+from vfi_pipeline.ode.flow_map import flow_map, flow_maps
+from vfi_pipeline.ode.solver import Solver
 from vfi_pipeline.ode.velocity import Velocity
 
 
