@@ -4,8 +4,9 @@ How subsampled chroma becomes RGB changes figures by some hundredths of a dB, up
 
 - ``nearest``: each chroma sample is repeated. ffmpeg's default for 8 bit (``ffmpeg -i film.mp4 %05d.png``), PyAV's and
   OpenCV's; the figures of this project unless it is said otherwise.
-- ``bicubic``: chroma is interpolated, siting respected (``-sws_flags bicubic+accurate_rnd+full_chroma_int``), as
-  players and careful extractions of pictures do.
+- ``bicubic``: chroma is interpolated and its siting respected, as players do; ffmpeg's
+  ``-vf scale=flags=bicubic+accurate_rnd+full_chroma_int:in_h_chr_pos=0:in_v_chr_pos=128`` for chroma sited left.
+  (With ``-sws_flags`` alone ffmpeg takes all chroma for sited in the middle.)
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 
@@ -36,10 +36,11 @@ def to_rgb(frames: Sequence[Frame], chroma: str = "nearest") -> np.ndarray:
         chroma: one of ``CHROMA``; means nothing to RGB and grey.
 
     Raises:
-        UserError: if there is no such ``chroma``, or ffmpeg fails.
+        ValueError: if there is no such ``chroma``.
+        UserError: if ffmpeg fails.
     """
     if chroma not in CHROMA:
-        raise UserError(f"chroma={chroma} is not known.", f"chroma= one of {', '.join(CHROMA)}.", USAGE)
+        raise ValueError(f"chroma is one of {', '.join(CHROMA)}, got {chroma!r}.")
     if not frames:
         return np.empty((0, 0, 0, 3), np.uint8)
     first = frames[0]
@@ -64,13 +65,16 @@ def has_full_rgb(frame: Frame) -> bool:
 
 
 def unrounded_rgb(frames: Sequence[Frame]) -> np.ndarray:
-    """Frames of RGB or full-range grey as (N, H, W, 3) float32 in [0, 1], with all their bits."""
-    scale = np.float32(1 / frames[0].format.peak)
-    return np.stack([np.stack([plane.astype(np.float32) * scale for plane in _rgb(f)], -1) for f in frames])
+    """Frames of RGB or full-range grey as (N, H, W, 3) float32 in codes 0..255, with all their bits.
+
+    Bytes come back exact from 16 bits: they are divided by 257.
+    """
+    scale = np.float32(frames[0].format.peak / 255)
+    return np.stack([np.stack([plane.astype(np.float32) / scale for plane in _rgb(f)], -1) for f in frames])
 
 
 def rgb_frame(picture: np.ndarray) -> Frame:
-    """A picture (H, W, 3) as a frame: uint8 as ``gbrp``, float in [0, 1] as ``gbrp16le``.
+    """A picture (H, W, 3) as a frame: uint8 as ``gbrp``, float codes 0..255 as ``gbrp16le``.
 
     255 divides 65535, so a picture of bytes is exact in both. 16 bits are for predictions that must not be rounded to
     8: the frames that are made of such frames keep 1/257 of a code.
@@ -78,7 +82,7 @@ def rgb_frame(picture: np.ndarray) -> Frame:
     if picture.dtype == np.uint8:
         form = pixel_format("gbrp")
     else:
-        form, picture = pixel_format("gbrp16le"), np.rint(picture.astype(np.float64) * 65535).astype("<u2")
+        form, picture = pixel_format("gbrp16le"), np.rint(picture.astype(np.float64) * 257).astype("<u2")
     height, width = picture.shape[:2]
     planes = tuple(np.ascontiguousarray(picture[..., k]) for k in (1, 2, 0))
     return Frame(planes, form, width, height, colour=Colour(matrix="gbr", range="pc"))

@@ -37,8 +37,8 @@ class Gaps:
         frames: the kept frames, K of them, in the file's own planes.
         rgb: the same as (K, H, W, 3) uint8.
         times: where the missing ones lie between two kept ones, e.g. (0.5,) at 2x.
-        unrounded: the same as (K, H, W, 3) float32 in [0, 1], if the made frames are wanted unrounded too. The frames
-            are then of 16 bits (``rgb.rgb_frame``), so that the product's path does not round to 8.
+        unrounded: the same as (K, H, W, 3) float32 in codes 0..255, if the made frames are wanted unrounded too. The
+            frames are then of 16 bits (``rgb.rgb_frame``), so that the product's path does not round to 8.
         chroma: how subsampled chroma becomes RGB, see ``rgb``.
     """
 
@@ -53,7 +53,7 @@ class Gaps:
 class Made:
     """What a method made: ((K - 1) * len(times), H, W, 3) uint8 in order, seconds of wall time, one report per pair.
 
-    ``unrounded`` is the same as float32 in [0, 1] where it was asked for and the method can; None: it rounds.
+    ``unrounded`` is the same as float32 in codes 0..255 where it was asked for and the method can; None: it rounds.
     """
 
     rgb: np.ndarray
@@ -104,14 +104,14 @@ def by_pair(rebuild: Callable[[Tensor, Tensor, tuple[float, ...]], list[Tensor]]
     def make(gaps: Gaps) -> Made:
         made, unrounded = [], []
         begin = time.perf_counter()
-        kept = gaps.rgb if gaps.unrounded is None else gaps.unrounded * np.float32(255)
+        kept = gaps.rgb if gaps.unrounded is None else gaps.unrounded
         with torch.inference_mode():
             for a, b in zip(kept, kept[1:]):
                 for picture in rebuild(_tensor(a), _tensor(b), gaps.times):
                     picture = picture[0].permute(1, 2, 0).clamp(0, 255)
                     made.append(picture.round().byte().numpy())
                     if gaps.unrounded is not None:
-                        unrounded.append((picture / 255).numpy())
+                        unrounded.append(picture.numpy())
         seconds = time.perf_counter() - begin
         return Made(np.stack(made), seconds, unrounded=np.stack(unrounded) if unrounded else None)
 
