@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_pipeline.errors import USAGE, UserError
-from vfi_pipeline.jobs.overrides import split_paths
+from vfi_pipeline.jobs.overrides import explain, split_paths
 
 CONF = Path(__file__).resolve().parent / "conf"
+
+
+def models() -> list[str]:
+    """The names that ``model=`` knows."""
+    return sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 
 
 def say(text: str) -> None:
@@ -37,36 +45,32 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str) -> None:
     """
     from vfi_pipeline.bench import speed
     from vfi_pipeline.bench.page import write_section
-    from vfi_pipeline.bench.quality import evaluate
+    from vfi_pipeline.bench.quality import evaluate, read_rates
     from vfi_pipeline.bench.report import Keeper, markdown, quality_section, save
     from vfi_pipeline.bench.rivals import RIVALS, by_model, rival
-    from vfi_pipeline.bench.samples import named, samples
+    from vfi_pipeline.bench.samples import distinct, named, samples
     from vfi_pipeline.nets.perceptual import perceptual_or_none
 
     chosen = HydraConfig.get().runtime.choices["model"]
-    models = {path.stem for path in (CONF / "model").glob("*.yaml")}
     ours = {chosen: model(chosen, cfg.model, paths)}
     methods = {chosen: by_model(ours[chosen])}
     for name in cfg.methods:
         if name not in methods and name in RIVALS:
             methods[name] = rival(name)
-        elif name not in methods and name in models:
+        elif name not in methods and name in models():
             ours[name] = hydra.utils.instantiate(OmegaConf.load(CONF / "model" / f"{name}.yaml"))
             methods[name] = by_model(ours[name])
         elif name not in methods:
-            known = ", ".join(sorted({*RIVALS, *models}))
+            known = ", ".join(sorted({*RIVALS, *models()}))
             raise UserError(f"No method is called {name!r}.", f"methods= some of {known}.", USAGE)
-    rates = None if cfg.rates is None else [int(rate) for rate in cfg.rates]
-    if rates is not None and (not rates or min(rates) < 2 or (cfg.frames is not None and cfg.frames <= min(rates))):
-        problem = f"rates={rates} and frames={cfg.frames} leave no frame to make."
-        raise UserError(problem, "rates=[2,8] frames=33.", USAGE)
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(settings, dict)
+    rates = read_rates(settings["rates"], settings["frames"])
     folder = Path(paths.get("output") or cfg.output).expanduser()
     text = paths.get("input", cfg.input)
     sources = named(text) if text else [speed.demo_film(folder)]
-    found = [sample for source in sources for sample in samples(source, cfg.layout, cfg.frames)]
+    found = distinct(sample for source in sources for sample in samples(source, cfg.layout, cfg.frames))
     lpips = perceptual_or_none() if cfg.lpips else None
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(settings, dict)
     settings |= {key: value for key, value in paths.items() if key in settings}
     results = evaluate(
         found, methods, rates, lpips, cfg.temporal, cfg.pictures, say,
@@ -105,12 +109,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         logging.getLogger().setLevel(logging.WARNING)
         try:
             run(cfg, paths, command)
-        except UserError as error:
-            sys.stderr.write(f"error: {error}\n")
-            sys.exit(error.code)
+        except (UserError, HydraException) as mistake:
+            end(mistake)
 
     sys.argv[1:] = rest
-    task()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own mistakes come here instead of ending the program with code 1
+    try:
+        task()
+    except HydraException as mistake:
+        end(mistake)
+
+
+def end(mistake: UserError | HydraException) -> NoReturn:
+    """Prints the problem and the remedy, and ends the program."""
+    error = mistake
+    if not isinstance(error, UserError):
+        written = yaml.safe_load((CONF / "evaluate.yaml").read_text(encoding="utf-8"))
+        options = {*written, "model"} - {"defaults", "hydra"}
+        error = explain(str(mistake), mistake.__cause__, "evaluate.py", options, models())
+    sys.stderr.write(f"error: {error}\n")
+    sys.exit(error.code)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from clips import make_clip, planes
 from PIL import Image
 
 from vfi_pipeline.bench import report
-from vfi_pipeline.bench.quality import evaluate
+from vfi_pipeline.bench.quality import evaluate, read_rates
 from vfi_pipeline.bench.rivals import Gaps, by_model, rival, to_rgb
-from vfi_pipeline.bench.samples import read_film, samples
+from vfi_pipeline.bench.samples import distinct, named, read_film, samples
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.media.ffmpeg import ffmpeg_path
 from vfi_pipeline.media.pictures import read_pictures
@@ -257,3 +257,29 @@ def test_the_command_measures_lpips_where_its_backbone_is_and_tells_where_it_is_
     found = next(clip["lpips"] for clip in with_it["clips"] if clip["method"] == "hold")
     assert found == pytest.approx(np.mean(held), rel=1e-4) and found > 0 and "| LPIPS |" in said
     weights.unlink()
+
+
+def test_films_of_one_name_keep_their_own_figures(folder, tmp_path):
+    for place, film in (("one", "a grey.mkv"), ("two", "b moving.mkv")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "x.mkv").write_bytes((folder / film).read_bytes())
+    paths = named(f"[{tmp_path / 'one/x.mkv'}, {tmp_path / 'two/x.mkv'}]")
+    found = distinct(sample for path in paths for sample in samples(path))
+    rows = evaluate(found, {"hold": rival("hold")}, temporal=False).rows
+    assert [row.clip for row in rows] == ["x", "x (2)"] and rows[0].psnr == 100 > rows[1].psnr
+
+
+@pytest.mark.parametrize(
+    ("rates", "frames", "expected"),
+    [(None, 33, None), (None, None, None), ([2, 8], 33, [2, 8]), (4, 5, [4]), ([2, 8], 5, [2, 8])],
+)
+def test_rates_are_read(rates, frames, expected):
+    assert read_rates(rates, frames) == expected
+
+
+@pytest.mark.parametrize(
+    ("rates", "frames"), [([], 33), ([1], 33), (["x"], 33), ([2], 2), ([2], "x"), ("2,8", 33), (2.5, 9)]
+)
+def test_rates_that_leave_nothing_to_make_are_refused(rates, frames):
+    with pytest.raises(UserError, match="leave no frame to make"):
+        read_rates(rates, frames)

@@ -267,6 +267,21 @@ def label(group: str, clip: str) -> str:
     return clip if group == "films" else f"{group} {clip}"
 
 
+def read_rates(rates: object, frames: object) -> list[int] | None:
+    """``rates=`` as a list, None where the layout decides.
+
+    Raises:
+        UserError: if they or ``frames=`` are no numbers, or leave no frame to make.
+    """
+    given = rates if isinstance(rates, list) else [rates]
+    asked = [rate for rate in given if isinstance(rate, int) and rate > 1]
+    right = rates is None or (asked == given and len(asked) > 0)
+    if not right or not (frames is None or (isinstance(frames, int) and frames > min(asked or [1]))):
+        problem = f"rates={rates} and frames={frames} leave no frame to make."
+        raise UserError(problem, "whole numbers above 1: rates=[2,8] frames=33.", USAGE)
+    return None if rates is None else asked
+
+
 def _rates(sample: Sample, rates: Sequence[int] | None) -> Sequence[int]:
     """The factors to measure a sample at."""
     if rates is None or sample.rates is None:

@@ -60,8 +60,8 @@ def _note(results: Results) -> str:
             "rgb": "Films become RGB pictures of 8 bits first, which the methods are given, as in papers",
         }[results.planes]
         chroma = {
-            "nearest": "chroma repeated, ffmpeg's default (chroma=bicubic interpolates it: up to 0.4 dB more or less)",
-            "bicubic": "chroma interpolated (chroma=nearest repeats it, ffmpeg's default: up to 0.4 dB more or less)",
+            "nearest": "chroma repeated, ffmpeg's default (chroma=bicubic interpolates it; docs/evaluation.md)",
+            "bicubic": "chroma interpolated (chroma=nearest repeats it, ffmpeg's default; docs/evaluation.md)",
         }[results.chroma]
         notes.append(
             "Means of per-frame values over a clip's made frames, then over clips. PSNR over RGB rounded to bytes, "

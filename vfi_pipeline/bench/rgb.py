@@ -1,6 +1,6 @@
 """What every figure is computed on: frames as RGB, in bytes or unrounded, and back.
 
-How subsampled chroma becomes RGB changes figures by some hundredths of a dB, up to 0.4 on pictures of high quality:
+How subsampled chroma becomes RGB changes figures by hundredths of a dB, by tenths above 40 dB (docs/evaluation.md):
 
 - ``nearest``: each chroma sample is repeated. ffmpeg's default for 8 bit (``ffmpeg -i film.mp4 %05d.png``), PyAV's and
   OpenCV's; the figures of this project unless it is said otherwise.

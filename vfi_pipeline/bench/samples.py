@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -97,6 +98,17 @@ def named(text: str) -> list[Path]:
                 del parts[:count]
                 break
     return found
+
+
+def distinct(found: Iterable[Sample]) -> list[Sample]:
+    """The samples with a name each: of two films ``a`` the second is called ``a (2)``."""
+    seen: Counter[tuple[str, str]] = Counter()
+    renamed = []
+    for sample in found:
+        seen[sample.group, sample.name] += 1
+        count = seen[sample.group, sample.name]
+        renamed.append(sample if count == 1 else replace(sample, name=f"{sample.name} ({count})"))
+    return renamed
 
 
 def films(path: Path, frames: int | None) -> Iterator[Sample]:
