@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_pipeline.errors import USAGE, UserError
-from vfi_pipeline.jobs.overrides import explain, split_paths
+from vfi_pipeline.jobs.hydra_line import explain, split_paths
 
 CONF = Path(__file__).resolve().parent / "conf"
 

@@ -174,6 +174,17 @@ def test_snu_film_is_unrounded_as_ema_and_upr_and_rounded_as_cain_by_difficulty(
         agrees(found[f"snu-film {level}"], expected, 2)
 
 
+def test_an_exact_picture_has_80_dB_as_cain_rounds_and_counts_as_100_elsewhere(tmp_path):
+    for k in range(3):
+        write(tmp_path / f"test/G/{k}.png", picture(0))
+    (tmp_path / "test-easy.txt").write_text("test/G/0.png test/G/1.png test/G/2.png\n")
+    results = evaluate(samples(tmp_path, "snu-film"), {"hold": rival("hold")}, temporal=False)
+    figures = published.set_means(results)[0]["published"]
+    assert figures == pytest.approx(
+        {"PSNR unrounded": 100, "SSIM unrounded": 1, "PSNR rounded": 80, "SSIM rounded": 1}, abs=1e-9
+    )
+
+
 def test_xiph_is_halved_by_area_and_cropped_and_compared_as_scikit_image_does_by_default(tmp_path):
     for scene, name in enumerate(("BoxingPractice", "FoodMarket", "FoodMarket2")):
         for k in range(1, 6):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
-from vfi_pipeline.jobs.overrides import explain, split_paths
+from vfi_pipeline.jobs.hydra_line import explain, split_paths
 
 OPTIONS, MODELS = {"rates", "frames", "input", "model"}, ["flow", "fit"]
 
