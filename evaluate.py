@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_pipeline.errors import USAGE, UserError
+from vfi_pipeline.jobs.hydra_line import explain, split_paths
 
 CONF = Path(__file__).resolve().parent / "conf"
+
+
+def models() -> list[str]:
+    """The names that ``model=`` knows."""
+    return sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 
 
 def say(text: str) -> None:
@@ -22,64 +33,102 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def run(cfg: DictConfig) -> None:
-    """Builds the methods that the configuration names, measures them, and writes the tables."""
+PATHS = ("input", "output", "page", "model.weights")
+"""Options that name files: taken as typed, whatever letters they hold."""
+
+
+def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str) -> None:
+    """Builds the methods that the configuration names, measures them, and writes the tables.
+
+    Args:
+        paths: what was typed for ``PATHS``.
+    """
     from vfi_pipeline.bench import speed
     from vfi_pipeline.bench.page import write_section
-    from vfi_pipeline.bench.quality import evaluate
-    from vfi_pipeline.bench.report import markdown, quality_section, save
+    from vfi_pipeline.bench.quality import evaluate, read_rates
+    from vfi_pipeline.bench.report import Keeper, markdown, quality_section, save
     from vfi_pipeline.bench.rivals import RIVALS, by_model, rival
-    from vfi_pipeline.bench.samples import samples
+    from vfi_pipeline.bench.samples import distinct, named, samples
     from vfi_pipeline.nets.perceptual import perceptual_or_none
 
     chosen = HydraConfig.get().runtime.choices["model"]
-    models = {path.stem for path in (CONF / "model").glob("*.yaml")}
-    ours = {chosen: hydra.utils.instantiate(cfg.model)}
+    ours = {chosen: model(chosen, cfg.model, paths)}
     methods = {chosen: by_model(ours[chosen])}
     for name in cfg.methods:
         if name not in methods and name in RIVALS:
             methods[name] = rival(name)
-        elif name not in methods and name in models:
+        elif name not in methods and name in models():
             ours[name] = hydra.utils.instantiate(OmegaConf.load(CONF / "model" / f"{name}.yaml"))
             methods[name] = by_model(ours[name])
         elif name not in methods:
-            known = ", ".join(sorted({*RIVALS, *models}))
+            known = ", ".join(sorted({*RIVALS, *models()}))
             raise UserError(f"No method is called {name!r}.", f"methods= some of {known}.", USAGE)
-    rates = [int(rate) for rate in cfg.rates]
-    if not rates or min(rates) < 2 or (cfg.frames is not None and cfg.frames <= min(rates)):
-        problem = f"rates={rates} and frames={cfg.frames} leave no frame to make."
-        raise UserError(problem, "rates=[2,8] frames=33.", USAGE)
-    command = shlex.join(["python", "evaluate.py", *sys.argv[1:]])
-    folder = Path(cfg.output).expanduser()
-    source = Path(cfg.input).expanduser() if cfg.input else speed.demo_film(folder)
-    found = samples(source, cfg.layout, cfg.frames)
-    lpips = perceptual_or_none() if cfg.lpips else None
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
+    rates = read_rates(settings["rates"], settings["frames"])
+    folder = Path(paths.get("output") or cfg.output).expanduser()
+    text = paths.get("input", cfg.input)
+    sources = named(text) if text else [speed.demo_film(folder)]
+    found = distinct(sample for source in sources for sample in samples(source, cfg.layout, cfg.frames))
+    lpips = perceptual_or_none() if cfg.lpips else None
+    settings |= {key: value for key, value in paths.items() if key in settings}
     results = evaluate(
         found, methods, rates, lpips, cfg.temporal, cfg.pictures, say,
-        after=lambda so_far: None if len(found) == 1 else save(so_far, folder, command, settings, unfinished=True),
+        after=Keeper(folder, command, settings) if len(found) > 1 else lambda so_far: None,
+        planes=cfg.planes, chroma=cfg.chroma,
     )  # fmt: skip
-    text = markdown(results, command)
-    say("\n" + text)
+    tables = markdown(results, command)
+    say("\n" + tables)
     for path in save(results, folder, command, settings)[:3]:
         say(f"  {path}")
-    page = Path(cfg.page).expanduser() if cfg.page else None
+    page = Path(typed).expanduser() if (typed := paths.get("page", cfg.page)) else None
     if page:
-        write_section(page, f"quality {source.stem}", f"Quality: {source.stem}", quality_section(results, command))
+        name = sources[0].stem if len(sources) == 1 else f"{len(sources)} films"
+        write_section(page, f"quality {name}", f"Quality: {name}", quality_section(results, command))
     if cfg.speed:
         say("\n" + speed.report(folder, ours, command, say, page, cfg.minutes))
 
 
-@hydra.main(config_path="conf", config_name="evaluate", version_base="1.3")
-def main(cfg: DictConfig) -> None:
+def model(name: str, settings: DictConfig, paths: Mapping[str, str | None]) -> Any:
+    """The model ``name``, with weights from the file that was typed."""
+    if "model.weights" not in paths:
+        return hydra.utils.instantiate(settings)
+    if "weights" not in settings:
+        raise UserError(f"model={name} takes no weights.", "leave model.weights= out, or choose another model=.", USAGE)
+    return hydra.utils.instantiate(settings, _partial_=True)(weights=paths["model.weights"])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """The command; a failure that the user can act on ends it with its own exit code, without a traceback."""
-    logging.getLogger().setLevel(logging.WARNING)
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = shlex.join(["python", "evaluate.py", *words])
+    rest, paths = split_paths(words, PATHS)
+
+    @hydra.main(config_path="conf", config_name="evaluate", version_base="1.3")
+    def task(cfg: DictConfig) -> None:
+        logging.getLogger().setLevel(logging.WARNING)
+        try:
+            run(cfg, paths, command)
+        except (UserError, HydraException) as mistake:
+            end(mistake)
+
+    sys.argv[1:] = rest
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own mistakes come here instead of ending the program with code 1
     try:
-        run(cfg)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.code)
+        task()
+    except HydraException as mistake:
+        end(mistake)
+
+
+def end(mistake: UserError | HydraException) -> NoReturn:
+    """Prints the problem and the remedy, and ends the program."""
+    error = mistake
+    if not isinstance(error, UserError):
+        written = yaml.safe_load((CONF / "evaluate.yaml").read_text(encoding="utf-8"))
+        options = {*written, "model"} - {"defaults", "hydra"}
+        error = explain(str(mistake), mistake.__cause__, "evaluate.py", options, models())
+    sys.stderr.write(f"error: {error}\n")
+    sys.exit(error.code)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,17 @@ from clips import make_clip, planes
 from PIL import Image
 
 from vfi_pipeline.bench import report
-from vfi_pipeline.bench.quality import evaluate
+from vfi_pipeline.bench.quality import evaluate, read_rates
 from vfi_pipeline.bench.rivals import Gaps, by_model, rival, to_rgb
-from vfi_pipeline.bench.samples import read_film, samples
+from vfi_pipeline.bench.samples import distinct, named, read_film, samples
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
+from vfi_pipeline.media.ffmpeg import ffmpeg_path
 from vfi_pipeline.media.pictures import read_pictures
 from vfi_pipeline.models.blend import Blend
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (80, 56)
+BICUBIC = "scale=flags=bicubic+accurate_rnd+full_chroma_int:in_h_chr_pos=0:in_v_chr_pos=128"  # sited left, as H.264 is
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,31 @@ def test_the_products_path_gives_planes_blended_and_rounded(folder):
     mixed = tuple(((a.astype(int) + b + 1) // 2).astype(np.uint8) for a, b in zip(first, last))
     expected = to_rgb([type(film[0])(mixed, film[0].format, *SIZE, film[0].time, film[0].colour)])
     assert np.array_equal(made.rgb, expected)
+
+
+@pytest.mark.parametrize(("chroma", "flags"), [("nearest", []), ("bicubic", ["-vf", BICUBIC])])
+def test_a_film_is_compared_as_papers_do_it_from_extracted_pictures(folder, tmp_path, chroma, flags):
+    """planes=rgb gives the figures of the pictures that ffmpeg writes of the film."""
+    place = tmp_path / "extracted"
+    place.mkdir()
+    film = folder / "b moving.mkv"
+    command = [ffmpeg_path(), "-v", "error", "-i", str(film), *flags, "-pix_fmt", "rgb24", str(place / "%03d.png")]
+    subprocess.run(command, check=True)
+    methods = {"blend": by_model(Blend()), "dis-fast": rival("dis-fast")}
+    of_pictures = evaluate(samples(place), methods, [2], temporal=False)
+    of_film = evaluate(samples(film), methods, [2], temporal=False, planes="rgb", chroma=chroma)
+    assert [row.frames for row in of_film.rows] == [row.frames for row in of_pictures.rows]
+    own = evaluate(samples(film), methods, [2], temporal=False, chroma=chroma)
+    assert own.rows[0].frames != of_film.rows[0].frames  # planes of 4:2:0 are blended before they become RGB
+    text = report.markdown(of_film, "command")
+    assert "RGB pictures" in text and {"nearest": "repeated", "bicubic": "interpolated"}[chroma] in text
+    assert "the film's own planes" in report.markdown(own, "command")
+
+
+def test_unknown_ways_to_compare_are_refused(folder):
+    for options, said in (({"planes": "yuv"}, "film, rgb"), ({"chroma": "cubic"}, "nearest, bicubic")):
+        with pytest.raises(UserError, match=said):
+            evaluate(samples(folder), {"hold": rival("hold")}, **options)
 
 
 def test_repeated_frames_jump_more_than_the_true_film_and_than_splatted_ones(folder):
@@ -230,3 +257,29 @@ def test_the_command_measures_lpips_where_its_backbone_is_and_tells_where_it_is_
     found = next(clip["lpips"] for clip in with_it["clips"] if clip["method"] == "hold")
     assert found == pytest.approx(np.mean(held), rel=1e-4) and found > 0 and "| LPIPS |" in said
     weights.unlink()
+
+
+def test_films_of_one_name_keep_their_own_figures(folder, tmp_path):
+    for place, film in (("one", "a grey.mkv"), ("two", "b moving.mkv")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "x.mkv").write_bytes((folder / film).read_bytes())
+    paths = named(f"[{tmp_path / 'one/x.mkv'}, {tmp_path / 'two/x.mkv'}]")
+    found = distinct(sample for path in paths for sample in samples(path))
+    rows = evaluate(found, {"hold": rival("hold")}, temporal=False).rows
+    assert [row.clip for row in rows] == ["x", "x (2)"] and rows[0].psnr == 100 > rows[1].psnr
+
+
+@pytest.mark.parametrize(
+    ("rates", "frames", "expected"),
+    [(None, 33, None), (None, None, None), ([2, 8], 33, [2, 8]), (4, 5, [4]), ([2, 8], 5, [2, 8])],
+)
+def test_rates_are_read(rates, frames, expected):
+    assert read_rates(rates, frames) == expected
+
+
+@pytest.mark.parametrize(
+    ("rates", "frames"), [([], 33), ([1], 33), (["x"], 33), ([2], 2), ([2], "x"), ("2,8", 33), (2.5, 9)]
+)
+def test_rates_that_leave_nothing_to_make_are_refused(rates, frames):
+    with pytest.raises(UserError, match="leave no frame to make"):
+        read_rates(rates, frames)

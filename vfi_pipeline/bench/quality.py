@@ -2,6 +2,7 @@
 
 At factor n every n-th frame is kept and the n - 1 between are made. PSNR over RGB bytes, SSIM on luma, LPIPS where its
 weights are on this machine; a clip's figure is the mean of its made frames' values, a group's the mean of its clips'.
+On a standard set the figures of its published convention are measured beside them (``conventions``).
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vfi_pipeline.bench.rivals import Gaps, Made, Method, to_rgb
+from vfi_pipeline.bench.conventions import CEILING, Column, Convention
+from vfi_pipeline.bench.rgb import CHROMA, rgb_frame, to_rgb, unrounded_rgb
+from vfi_pipeline.bench.rivals import Gaps, Made, Method
 from vfi_pipeline.bench.samples import Sample
-from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.metrics import psnr, ssim, warp_error
 from vfi_pipeline.models.dis import dis_flow
@@ -26,8 +29,8 @@ from vfi_pipeline.nets.perceptual import LEAST, Perceptual
 
 log = logging.getLogger(__name__)
 
-CEILING = 100.0
-"""dB that an exact frame counts as, so that a mean with one stays a number."""
+PLANES = ("film", "rgb")
+"""Whose planes are interpolated: the film's own, as the product does it, or RGB pictures made of them first."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Row:
 
     ``warp_error`` is that of the whole rebuilt film against the true film's motion (``metrics.warp_error``); ``nfe`` is
     the mean per pair, ``min_det`` the smallest Jacobian determinant and ``folded`` the mean share of folded area, None
-    for methods without an ODE. ``seconds`` is wall time per made frame.
+    for methods without an ODE. ``seconds`` is wall time per made frame. ``published`` maps the titles of the group's
+    convention to the values of the made frames; ``scene`` is what a table of the group has a row for.
     """
 
     clip: str
@@ -52,6 +56,8 @@ class Row:
     min_det: float | None
     folded: float | None
     frames: tuple[tuple[float, float], ...] = field(repr=False, default=())
+    published: Mapping[str, tuple[float, ...]] = field(repr=False, default_factory=dict)
+    scene: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,50 +73,74 @@ class Picture:
 
 @dataclass
 class Results:
-    """Everything measured. ``truth`` maps clip to the warp error of the true film itself: what is to be met; a
-    blurred film can be below it."""
+    """Everything measured.
+
+    Attributes:
+        truth: clip -> the warp error of the true film itself: what is to be met; a blurred film can be below it.
+        skipped: names of what could not be read.
+        conventions: group -> the convention of a standard set.
+        sizes: group -> the (width, height) of its pictures.
+        rounding: methods that gave no unrounded frames where a convention asks for them.
+        planes, chroma: how films were interpolated and converted (``PLANES``, ``rgb.CHROMA``).
+    """
 
     rows: list[Row] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     truth: dict[str, float] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    conventions: dict[str, Convention] = field(default_factory=dict)
+    sizes: dict[str, set[tuple[int, int]]] = field(default_factory=dict)
+    rounding: dict[str, None] = field(default_factory=dict)
+    planes: str = "film"
+    chroma: str = "nearest"
 
 
 def evaluate(
     samples: Iterable[Sample],
     methods: Mapping[str, Method],
-    rates: Sequence[int],
+    rates: Sequence[int] | None = None,
     perceptual: Perceptual | None = None,
     temporal: bool = True,
     keep_pictures: int = 20,
     say: Callable[[str], None] = log.info,
     after: Callable[[Results], object] = lambda results: None,
+    planes: str = "film",
+    chroma: str = "nearest",
 ) -> Results:
     """Rebuilds the dropped frames of every sample at every factor by every method.
 
     Args:
         samples: clips or triplets; one that cannot be read is left out with a warning.
         methods: name -> method, in the table's order.
-        rates: factors; those that a sample is too short for are left out.
+        rates: factors; those that a sample is too short or not for are left out. None: a standard set's own; 2 for
+            films.
         perceptual: LPIPS, or None to leave it out.
-        temporal: whether to measure temporal consistency (the true film's flow is found once per clip).
+        temporal: whether to measure temporal consistency of films (the true film's flow is found once per clip).
         keep_pictures: how many clips get a picture in the report.
         say: takes one line per finished clip and factor.
         after: is called with all that is known after each clip, to keep it.
+        planes: one of ``PLANES``. ``rgb``: films become RGB pictures first, as in papers.
+        chroma: how chroma becomes RGB, one of ``rgb.CHROMA``.
 
     Raises:
-        UserError: if nothing could be measured.
+        UserError: if nothing could be measured, or a standard set is not for any of ``rates``.
     """
-    results = Results()
+    for option, given, known in (("planes", planes, PLANES), ("chroma", chroma, CHROMA)):
+        if given not in known:
+            raise UserError(f"{option}={given} is not known.", f"{option}= one of {', '.join(known)}.", USAGE)
+    results = Results(planes=planes, chroma=chroma)
     for sample in samples:
+        asked = _rates(sample, rates)
         try:
             frames = sample.load()
-            _check(sample, frames, rates)
+            _check(sample, frames, asked)
+            if planes == "rgb" and not sample.convention:
+                frames = [replace(rgb_frame(p), time=f.time) for p, f in zip(to_rgb(frames, chroma), frames)]
         except UserError as error:
-            log.warning("%s is left out: %s", sample.name, error.args[0])
-            results.skipped.append(sample.name)
+            log.warning("%s is left out: %s", label(sample.group, sample.name), error.args[0])
+            results.skipped.append(label(sample.group, sample.name))
             continue
-        _evaluate_one(sample, frames, methods, rates, perceptual, temporal, keep_pictures, say, results)
+        _evaluate_one(sample, frames, methods, asked, perceptual, temporal, keep_pictures, say, results)
         after(results)
     if not results.rows:
         raise UserError(
@@ -130,30 +160,44 @@ def _evaluate_one(
     say: Callable[[str], None],
     results: Results,
 ) -> None:
-    rgb = to_rgb(frames)
-    motion = _true_motion(rgb) if temporal else None
+    rgb = to_rgb(frames, results.chroma)
+    deep = None
+    if sample.convention:
+        results.conventions[sample.group] = sample.convention
+        if sample.convention.unrounded or frames[0].format.depth > 8:
+            deep = unrounded_rgb(frames)
+            frames = [rgb_frame(picture) for picture in deep]
+    results.sizes.setdefault(sample.group, set()).add((frames[0].width, frames[0].height))
+    motion = _true_motion(rgb) if temporal and not sample.convention else None
     if motion:
         results.truth[sample.name] = _flicker(rgb, motion)
     for rate in rates:
         whole = (len(frames) - 1) // rate * rate
-        if not whole or rate not in (sample.rates or rates):
+        if not whole:
             continue
-        gaps = Gaps(frames[: whole + 1 : rate], rgb[: whole + 1 : rate], tuple(k / rate for k in range(1, rate)))
+        kept = slice(0, whole + 1, rate)
+        times = tuple(k / rate for k in range(1, rate))
+        gaps = Gaps(frames[kept], rgb[kept], times, None if deep is None else deep[kept], results.chroma)
         missing = [i for i in range(whole) if i % rate]
         films: dict[str, np.ndarray] = {}
         for name, method in methods.items():
             made = method(gaps)
             row, film = _score(sample, name, rate, made, rgb[: whole + 1], missing, motion, perceptual)
+            if sample.convention:
+                if sample.convention.unrounded and made.unrounded is None:
+                    results.rounding[name] = None
+                truth = (rgb if deep is None else deep)[missing]
+                row = replace(row, published={c.title: _column(c, made, truth) for c in sample.convention.columns})
             results.rows.append(row)
             films[name] = film
         rows = results.rows[-len(methods) :]
-        say(f"{sample.name} {rate}x: " + ", ".join(f"{r.method} {r.psnr:.2f} / {r.ssim:.4f}" for r in rows))
+        say(f"{label(sample.group, sample.name)} {rate}x{_told(rows, sample.convention)}")
         if len(results.pictures) < keep_pictures:
             spread = np.std([[value for value, _ in row.frames] for row in rows], axis=0)
             k = int(np.argmax(spread))
             results.pictures.append(
                 Picture(
-                    sample.name,
+                    label(sample.group, sample.name),
                     rate,
                     rgb[missing[k]].copy(),
                     {name: film[missing[k]].copy() for name, film in films.items()},
@@ -198,12 +242,59 @@ def _score(
         min(report.min_det for report in reports) if moving else None,
         float(np.mean([report.folded for report in reports])) if moving else None,
         tuple(values),
+        scene=sample.scene or sample.name,
     )
     return row, film
 
 
+def _column(column: Column, made: Made, truth: np.ndarray) -> tuple[float, ...]:
+    """One figure of a convention for every made frame."""
+    pictures = made.rgb if column.rounded or made.unrounded is None else made.unrounded
+    return tuple(column.of(_image(picture), _image(true)) for picture, true in zip(pictures, truth))
+
+
+def _told(rows: Sequence[Row], convention: Convention | None) -> str:
+    """A line on one clip: every method's PSNR and SSIM, or the first two figures of the convention."""
+    if convention is None:
+        return ": " + ", ".join(f"{row.method} {row.psnr:.2f} / {row.ssim:.4f}" for row in rows)
+    columns = convention.columns[:2]
+    told = [(row.method, [c.text(float(np.mean(row.published[c.title]))) for c in columns]) for row in rows]
+    return f", {' / '.join(c.title for c in columns)}: " + ", ".join(f"{name} {' / '.join(x)}" for name, x in told)
+
+
+def label(group: str, clip: str) -> str:
+    """A clip's name among all groups: parts of a standard set hold pictures of the same name."""
+    return clip if group == "films" else f"{group} {clip}"
+
+
+def read_rates(rates: object, frames: object) -> list[int] | None:
+    """``rates=`` as a list, None where the layout decides.
+
+    Raises:
+        UserError: if they or ``frames=`` are no numbers, or leave no frame to make.
+    """
+    given = rates if isinstance(rates, list) else [rates]
+    asked = [rate for rate in given if isinstance(rate, int) and rate > 1]
+    right = rates is None or (asked == given and len(asked) > 0)
+    if not right or not (frames is None or (isinstance(frames, int) and frames > min(asked or [1]))):
+        problem = f"rates={rates} and frames={frames} leave no frame to make."
+        raise UserError(problem, "whole numbers above 1: rates=[2,8] frames=33.", USAGE)
+    return None if rates is None else asked
+
+
+def _rates(sample: Sample, rates: Sequence[int] | None) -> Sequence[int]:
+    """The factors to measure a sample at."""
+    if rates is None or sample.rates is None:
+        return rates or sample.rates or (2,)
+    both = [rate for rate in sample.rates if rate in rates]
+    if not both:
+        own = ", ".join(map(str, sample.rates))
+        raise UserError(f"{sample.group} is for factor {own}, not {', '.join(map(str, rates))}.", "leave rates= out.")
+    return both
+
+
 def _check(sample: Sample, frames: list[Frame], rates: Sequence[int]) -> None:
-    if len(frames) <= min(sample.rates or rates):
+    if len(frames) <= min(rates):
         raise UserError(f"it has only {len(frames)} frames.", "give longer clips or a smaller factor.", BAD_INPUT)
     if min(frames[0].width, frames[0].height) < 11:
         raise UserError("it is smaller than 11 px, the window of SSIM.", "give larger clips.", BAD_INPUT)
@@ -234,3 +325,8 @@ def _flicker(film: np.ndarray, motion: list[tuple[Tensor, Tensor]]) -> float:
 
 def _tensor(picture: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(picture).copy()).permute(2, 0, 1)[None]
+
+
+def _image(picture: np.ndarray) -> Tensor:
+    """(1, 3, H, W): uint8, or float codes 0..255 as float64 in [0, 1]."""
+    return _tensor(picture) if picture.dtype == np.uint8 else _tensor(picture).double() / 255

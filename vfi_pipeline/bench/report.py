@@ -7,6 +7,7 @@ import html
 import io
 import json
 import platform
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -18,56 +19,60 @@ from PIL import Image
 
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, Cell, crop, filmstrip
 from vfi_pipeline.bench.page import circumstances
-from vfi_pipeline.bench.quality import Picture, Results, Row
-
-
-def means(rows: Sequence[Row]) -> list[dict]:
-    """Per group, factor and method: means of the clips' figures (smallest determinant: the smallest), table order."""
-    keys = list(dict.fromkeys((row.group, row.rate, row.method) for row in rows))
-    found = []
-    for group, rate, method in keys:
-        chosen = [row for row in rows if (row.group, row.rate, row.method) == (group, rate, method)]
-        mean = {name: _mean([getattr(row, name) for row in chosen]) for name in FIGURES if name != "min_det"}
-        dets = [row.min_det for row in chosen if row.min_det is not None]
-        mean["min_det"] = min(dets) if dets else None
-        found.append({"group": group, "rate": rate, "method": method, "clips": len(chosen), **mean})
-    return found
-
-
-FIGURES = ("psnr", "ssim", "lpips", "warp_error", "seconds", "nfe", "min_det", "folded")
+from vfi_pipeline.bench.published import LEGEND, scenes, section, set_means, set_of
+from vfi_pipeline.bench.quality import Picture, Results, label
+from vfi_pipeline.bench.tables import facts, quality, table
+from vfi_pipeline.bench.tables import means as means  # beside ``markdown`` and ``save``, for callers
 
 
 def markdown(results: Results, command: str) -> str:
-    """The tables: PSNR / SSIM per clip, then the means of everything."""
+    """The tables: a standard set's published figures; PSNR / SSIM per clip of films; then the means of everything."""
     lines = [f"`{command}`", ""]
+    for name in dict.fromkeys(set_of(group) for group in results.conventions):
+        lines += section(results, name)
     for group, rate in dict.fromkeys((row.group, row.rate) for row in results.rows):
         chosen = [row for row in results.rows if (row.group, row.rate) == (group, rate)]
         methods = list(dict.fromkeys(row.method for row in chosen))
+        total = {m["method"]: m for m in means(chosen)}
+        if group in results.conventions:
+            lines += [f"## {group}, {rate}x", "", *scenes(chosen, results.conventions[group], methods)]
+            lines += facts(total, methods)
+            continue
         clips = list(dict.fromkeys(row.clip for row in chosen))
         lines += [f"## {group}, {rate}x: PSNR dB / SSIM", ""]
-        lines += ["| clip | " + " | ".join(methods) + " |", "|--|" + "--:|" * len(methods)]
-        at = {(row.clip, row.method): row for row in chosen}
-        for clip in clips[:MOST_ROWS]:
-            cells = [_quality(at[clip, m].psnr, at[clip, m].ssim) for m in methods]
-            lines.append(f"| {clip} | " + " | ".join(cells) + " |")
-        if len(clips) > MOST_ROWS:
-            lines.append(f"| ... {len(clips) - MOST_ROWS} more in results.json |" + " |" * len(methods))
-        total = {m["method"]: m for m in means(chosen)}
-        cells = [f"**{_quality(total[m]['psnr'], total[m]['ssim'])}**" for m in methods]
+        at = {(row.clip, row.method): quality(row.psnr, row.ssim) for row in chosen}
+        lines += table("clip", clips, methods, lambda *cell, at=at: at[cell])
+        cells = [f"**{quality(total[m]['psnr'], total[m]['ssim'])}**" for m in methods]
         lines += ["| **mean** | " + " | ".join(cells) + " |", ""]
-        lines += _facts(total, methods)
-    note = "Means of per-frame values over a clip's made frames, then over clips. PSNR over RGB bytes, SSIM Gaussian "
-    note += "(sigma 1.5) on BT.601 luma."
-    if results.truth:
-        floor = 1e3 * float(np.nanmean(list(results.truth.values())))
-        note += f" Warp error: masked, along the true motion, in 1e-3; the true films have {floor:.3f}."
-    lines.append(note)
+        lines += facts(total, methods)
+    lines.append(_note(results))
     if results.skipped:
         lines += ["", f"Left out, not readable or too short: {', '.join(results.skipped)}."]
     return "\n".join(lines) + "\n"
 
 
-MOST_ROWS = 50
+def _note(results: Results) -> str:
+    """What the figures are: averaging, rounding, colours."""
+    notes = []
+    if any(row.group not in results.conventions for row in results.rows):
+        how = {
+            "film": "Frames are made in the film's own planes; then made and true ones become RGB",
+            "rgb": "Films become RGB pictures of 8 bits first, which the methods are given, as in papers",
+        }[results.planes]
+        chroma = {
+            "nearest": "chroma repeated, ffmpeg's default (chroma=bicubic interpolates it; docs/evaluation.md)",
+            "bicubic": "chroma interpolated (chroma=nearest repeats it, ffmpeg's default; docs/evaluation.md)",
+        }[results.chroma]
+        notes.append(
+            "Means of per-frame values over a clip's made frames, then over clips. PSNR over RGB rounded to bytes, "
+            f"SSIM Gaussian (sigma 1.5) on BT.601 luma. {how}: {chroma}."
+        )
+    if results.conventions:
+        notes.append(LEGEND)
+    if results.truth:
+        floor = 1e3 * float(np.nanmean(list(results.truth.values())))
+        notes.append(f"Warp error: masked, along the true motion, in 1e-3; the true films have {floor:.3f}.")
+    return " ".join(notes)
 
 
 def quality_section(results: Results, command: str) -> str:
@@ -89,7 +94,8 @@ def save(results: Results, folder: Path, command: str, settings: dict, unfinishe
         "settings": settings,
         "means": means(results.rows),
         "clips": [{k: v for k, v in asdict(row).items() if k != "frames"} for row in results.rows],
-        "frames": {f"{row.clip} {row.rate}x {row.method}": row.frames for row in results.rows},
+        "sets": set_means(results),
+        "frames": {f"{label(row.group, row.clip)} {row.rate}x {row.method}": row.frames for row in results.rows},
         "truth_warp_error": results.truth,
         "skipped": results.skipped,
         **({"unfinished": True} if unfinished else {}),
@@ -115,30 +121,24 @@ def save(results: Results, folder: Path, command: str, settings: dict, unfinishe
     return [folder / name for name in written] + pictures
 
 
+class Keeper:
+    """Keeps what a long run has measured so far, at most every ``every_s`` seconds: a call after each clip."""
+
+    def __init__(self, folder: Path, command: str, settings: dict, every_s: float = 30) -> None:
+        self.folder, self.command, self.settings, self.every_s = folder, command, settings, every_s
+        self._due = 0.0
+
+    def __call__(self, results: Results) -> None:
+        if time.monotonic() >= self._due:
+            save(results, self.folder, self.command, self.settings, unfinished=True)
+            self._due = time.monotonic() + self.every_s
+
+
 def machine() -> str:
     """What it ran on."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     threads = f"{torch.get_num_threads()} threads{gpu}"
     return f"{platform.system()} {platform.machine()}, {threads}, torch {torch.__version__}"
-
-
-def _facts(total: dict[str, dict], methods: Sequence[str]) -> list[str]:
-    """The second table: everything that is not PSNR or SSIM, methods as rows."""
-    columns = [
-        ("LPIPS", "lpips", lambda x: f"{x:.4f}"),
-        ("warp error, 1e-3", "warp_error", lambda x: f"{1e3 * x:.3f}"),
-        ("s per made frame", "seconds", lambda x: f"{x:.3f}"),
-        ("NFE per pair", "nfe", lambda x: f"{x:.0f}"),
-        ("smallest det", "min_det", lambda x: f"{x:.3f}"),
-        ("folded area", "folded", lambda x: f"{100 * x:.3f} %"),
-    ]
-    columns = [c for c in columns if any(total[m][c[1]] is not None for m in methods)]
-    lines = ["| mean | " + " | ".join(c[0] for c in columns) + " |", "|--|" + "--:|" * len(columns)]
-    for method in methods:
-        values = [total[method][name] for _, name, _ in columns]
-        cells = ["-" if value is None else form(value) for value, (_, _, form) in zip(values, columns)]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return [*lines, ""]
 
 
 def _strip(picture: Picture, width: int = 320, height: int = 180) -> Image.Image:
@@ -191,15 +191,6 @@ def _page(text: str, strips: Sequence[tuple[str, Image.Image]], command: str) ->
 def _bold(cell: str) -> str:
     text = html.escape(cell)
     return f"<b>{text[2:-2]}</b>" if text.startswith("**") and text.endswith("**") else text
-
-
-def _quality(decibel: float, similarity: float) -> str:
-    return f"{decibel:.2f} / {similarity:.4f}"
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _json(record: dict) -> str:

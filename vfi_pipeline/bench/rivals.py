@@ -1,7 +1,7 @@
 """Ways to rebuild dropped frames: ours, through the product's own path, and the rivals that it is measured against.
 
-Every method gets the frames that were kept and gives the ones between, as RGB bytes. Only the making is timed; decoding
-and the conversion to RGB are not.
+Every method gets the frames that were kept and gives the ones between, as RGB bytes, and unrounded where a published
+convention asks for that. Only the making is timed; decoding and the conversion to RGB are not.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vfi_pipeline.bench.rgb import from_bytes, plane_bytes, raw_rgb, tagged, unrounded_rgb
+from vfi_pipeline.bench.rgb import to_rgb as to_rgb  # the other programs of this folder take it from here
 from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.geometry import compose as joined
 from vfi_pipeline.geometry import warp
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.frames import Colour, Frame
+from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.motion import Context, MotionModel, MotionReport
 from vfi_pipeline.models.splat import splat
@@ -36,20 +37,29 @@ class Gaps:
         frames: the kept frames, K of them, in the file's own planes.
         rgb: the same as (K, H, W, 3) uint8.
         times: where the missing ones lie between two kept ones, e.g. (0.5,) at 2x.
+        unrounded: the same as (K, H, W, 3) float32 in codes 0..255, if the made frames are wanted unrounded too. The
+            frames are then of 16 bits (``rgb.rgb_frame``), so that the product's path does not round to 8.
+        chroma: how subsampled chroma becomes RGB, see ``rgb``.
     """
 
     frames: Sequence[Frame]
     rgb: np.ndarray
     times: tuple[float, ...]
+    unrounded: np.ndarray | None = None
+    chroma: str = "nearest"
 
 
 @dataclass
 class Made:
-    """What a method made: ((K - 1) * len(times), H, W, 3) uint8 in order, seconds of wall time, one report per pair."""
+    """What a method made: ((K - 1) * len(times), H, W, 3) uint8 in order, seconds of wall time, one report per pair.
+
+    ``unrounded`` is the same as float32 in codes 0..255 where it was asked for and the method can; None: it rounds.
+    """
 
     rgb: np.ndarray
     seconds: float
     reports: list[MotionReport] = field(default_factory=list)
+    unrounded: np.ndarray | None = None
 
 
 Method = Callable[[Gaps], Made]
@@ -79,7 +89,8 @@ def by_model(model: MotionModel) -> Method:
                 made.append(compose.inbetween(first, last, between, first.time + step))
             reports.append(motion.report())
         seconds = time.perf_counter() - begin
-        return Made(to_rgb(made), seconds, reports)
+        unrounded = None if gaps.unrounded is None else unrounded_rgb(made)
+        return Made(to_rgb(made, gaps.chroma), seconds, reports, unrounded)
 
     return make
 
@@ -91,13 +102,18 @@ def by_pair(rebuild: Callable[[Tensor, Tensor, tuple[float, ...]], list[Tensor]]
     """A method that looks at one pair at a time: two (1, 3, H, W) pictures in [0, 255] and times to such pictures."""
 
     def make(gaps: Gaps) -> Made:
-        made = []
+        made, unrounded = [], []
         begin = time.perf_counter()
+        kept = gaps.rgb if gaps.unrounded is None else gaps.unrounded
         with torch.inference_mode():
-            for a, b in zip(gaps.rgb, gaps.rgb[1:]):
+            for a, b in zip(kept, kept[1:]):
                 for picture in rebuild(_tensor(a), _tensor(b), gaps.times):
-                    made.append(picture[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy())
-        return Made(np.stack(made), time.perf_counter() - begin)
+                    picture = picture[0].permute(1, 2, 0).clamp(0, 255)
+                    made.append(picture.round().byte().numpy())
+                    if gaps.unrounded is not None:
+                        unrounded.append(picture.numpy())
+        seconds = time.perf_counter() - begin
+        return Made(np.stack(made), seconds, unrounded=np.stack(unrounded) if unrounded else None)
 
     return make
 
@@ -152,24 +168,26 @@ def minterpolate(rgb_input: bool = False) -> Method:
 
     Args:
         rgb_input: hand it RGB, which it converts to YUV and back (as our reference figures were made), in place of the
-            file's own planes, which is what a user gets and a little better.
+            file's own planes, which is what a user gets and a little better. RGB of 16 bits is handed over so, too: the
+            filter works in 8.
     """
 
     def make(gaps: Gaps) -> Made:
         frames, factor = gaps.frames, len(gaps.times) + 1
+        as_rgb = rgb_input or (frames[0].format.is_rgb and frames[0].format.depth > 8)
         # It holds back two frames: repeats of the last one push them out.
-        if rgb_input:
+        if as_rgb:
             name, data = "rgb24", np.concatenate((gaps.rgb, gaps.rgb[-1:], gaps.rgb[-1:])).tobytes()
         else:
-            name, data = frames[0].format.name, _bytes([*frames, frames[-1], frames[-1]])
+            name, data = frames[0].format.name, plane_bytes([*frames, frames[-1], frames[-1]])
         size = frames[0].width, frames[0].height
         source = ffmpeg.raw_input(name, *size, 25).video
-        if not rgb_input:
-            source = _tagged(source, frames[0].colour)
+        if not as_rgb:
+            source = tagged(source, frames[0].colour)
         made = source.filter("minterpolate", fps=25 * factor, **MINTERPOLATE)
-        spec = made.output("pipe:1", f="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
+        spec = raw_rgb(made, frames[0].colour, gaps.chroma)
         begin = time.perf_counter()
-        pictures = _pictures(ffmpeg.run(spec, "running minterpolate", stdin=data).stdout, size)
+        pictures = from_bytes(ffmpeg.run(spec, "running minterpolate", stdin=data).stdout, size)
         seconds = time.perf_counter() - begin
         wanted = [i for i in range(factor * (len(frames) - 1)) if i % factor]
         if len(pictures) <= wanted[-1]:
@@ -188,7 +206,7 @@ def minterpolate_filter(frames: Sequence[Frame], factor: int, filtered: bool = T
     stream = ffmpeg.raw_input(first.format.name, first.width, first.height, 25).video
     if filtered:
         stream = stream.filter("minterpolate", fps=25 * factor, **MINTERPOLATE)
-    data = _bytes([*frames, frames[-1], frames[-1]])  # it holds back two frames
+    data = plane_bytes([*frames, frames[-1], frames[-1]])  # it holds back two frames
     ffmpeg.run(stream.output("-", f="null"), "running minterpolate", stdin=data)
 
 
@@ -210,45 +228,6 @@ def rival(name: str) -> Method:
     if name not in RIVALS:
         raise UserError(f"No rival is called {name!r}.", f"choose from {', '.join(RIVALS)}.", USAGE)
     return RIVALS[name]()
-
-
-# ---------------------------------------------------------------------------------------------------------- pictures
-
-
-def to_rgb(frames: Sequence[Frame]) -> np.ndarray:
-    """Frames of one format as (N, H, W, 3) uint8, converted by ffmpeg as a player would; alpha is dropped."""
-    if not frames:
-        return np.empty((0, 0, 0, 3), np.uint8)
-    first = frames[0]
-    source = _tagged(ffmpeg.raw_input(first.format.name, first.width, first.height, 25).video, first.colour)
-    spec = source.output("pipe:1", f="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
-    # In portions, so that the bytes handed over do not double a long clip's memory.
-    portions = [
-        _pictures(
-            ffmpeg.run(spec, "converting frames to RGB", stdin=_bytes(frames[k : k + PORTION])).stdout,
-            (first.width, first.height),
-        )
-        for k in range(0, len(frames), PORTION)
-    ]
-    return np.concatenate(portions)
-
-
-PORTION = 64
-
-
-def _tagged(stream: Any, colour: Colour) -> Any:
-    """Raw frames carry no tags: without these, every matrix would be taken for BT.601 and every range for limited."""
-    tags = {"colorspace": colour.matrix, "range": colour.range}
-    tags = {key: value for key, value in tags.items() if value}
-    return stream.filter("setparams", **tags) if tags else stream
-
-
-def _bytes(frames: Sequence[Frame]) -> bytes:
-    return b"".join(plane.tobytes() for frame in frames for plane in frame.planes)
-
-
-def _pictures(data: bytes, size: tuple[int, int]) -> np.ndarray:
-    return np.frombuffer(data, np.uint8).reshape(-1, size[1], size[0], 3)
 
 
 def _tensor(picture: np.ndarray) -> Tensor:

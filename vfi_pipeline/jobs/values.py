@@ -98,13 +98,13 @@ def whole(option: str, text: str, low: int, high: int) -> int:
     return value
 
 
-def unknown(name: str, known: Iterable[str], kind: str = "option") -> UserError:
+def unknown(name: str, known: Iterable[str], kind: str = "option", program: str = "interpolate.py") -> UserError:
     """The error for a name nobody knows: says which known one is nearest."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     near = near or [other for other in known if name and (other.startswith(name) or name.startswith(other))][:1]
     if near:
-        return UserError(f"There is no {kind} {name!r}.", f"{near[0]} (python interpolate.py --help lists them all).")
+        return UserError(f"There is no {kind} {name!r}.", f"{near[0]} (python {program} --help lists them all).")
     return UserError(f"There is no {kind} {name!r}.", f"one of {', '.join(known)}.")
 
 

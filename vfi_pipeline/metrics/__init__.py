@@ -5,8 +5,11 @@ mean of its clips' figures. PSNR is averaged in dB, never computed from a pooled
 """
 
 from vfi_pipeline.metrics.folds import Folds, fold_statistics
-from vfi_pipeline.metrics.psnr import psnr, to_bytes
-from vfi_pipeline.metrics.ssim import luma, ssim
+from vfi_pipeline.metrics.psnr import interpolation_error, psnr, to_bytes
+from vfi_pipeline.metrics.ssim import luma, ssim, ssim_matlab, ssim_uniform
 from vfi_pipeline.metrics.temporal import warp_error
 
-__all__ = ["Folds", "fold_statistics", "luma", "psnr", "ssim", "to_bytes", "warp_error"]
+__all__ = [
+    "Folds", "fold_statistics", "interpolation_error", "luma", "psnr", "ssim", "ssim_matlab", "ssim_uniform",
+    "to_bytes", "warp_error",
+]  # fmt: skip
