@@ -17,7 +17,7 @@ def motion(**changed):
         "velocity": flow,
         "there": flow,
         "back": -flow,
-        "extras": {"one_sided/first": torch.rand(2, 3, 3, 12, 16), "coarse/4": torch.rand(2, 3, 3, 3, 4)},
+        "auxiliary": {"one_sided/first": torch.rand(2, 3, 3, 12, 16), "coarse/4": torch.rand(2, 3, 3, 3, 4)},
     }
     return SimpleNamespace(**{**made, **changed})
 
@@ -52,17 +52,17 @@ def test_every_term_reaches_the_total():
         assert terms["total"].item() == pytest.approx(3 * terms[name].item()) and terms[name].item() > 0
 
 
-def test_extras_are_weighted_by_name_or_by_their_family_and_compared_at_their_size():
-    terms = TripletObjective(extras={"one_sided": 0.5, "coarse/4": 2.0})(motion(), TRUE, FIRST)
+def test_auxiliary_frames_are_weighted_by_name_or_by_their_family_and_compared_at_their_size():
+    terms = TripletObjective(auxiliary={"one_sided": 0.5, "coarse/4": 2.0})(motion(), TRUE, FIRST)
     assert set(terms) == {"one_sided/first", "coarse/4", "total"}
     expected = 0.5 * terms["one_sided/first"] + 2 * terms["coarse/4"]
     assert terms["total"].item() == pytest.approx(expected.item())
-    assert "coarse/4" not in TripletObjective(extras={"one_sided": 0.5})(motion(), TRUE, FIRST)
+    assert "coarse/4" not in TripletObjective(auxiliary={"one_sided": 0.5})(motion(), TRUE, FIRST)
 
 
 def test_a_constant_frame_stays_constant_when_compared_at_a_coarser_size():
-    made = motion(extras={"coarse/4": torch.full((2, 3, 3, 3, 4), 0.5)})
-    terms = TripletObjective(extras={"coarse": 1.0})(made, torch.full_like(TRUE, 0.5), FIRST)
+    made = motion(auxiliary={"coarse/4": torch.full((2, 3, 3, 3, 4), 0.5)})
+    terms = TripletObjective(auxiliary={"coarse": 1.0})(made, torch.full_like(TRUE, 0.5), FIRST)
     assert terms["coarse/4"].item() == pytest.approx(0, abs=1e-6)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vfi_pipeline.losses import census, charbonnier, laplacian_pyramid, mean_squared
-from vfi_pipeline.losses.photometric import minus_psnr
+from vfi_pipeline.losses.photometric import negative_psnr
 
 LOSSES = [mean_squared, charbonnier, laplacian_pyramid, census]
 
@@ -103,8 +103,8 @@ def test_charbonnier_has_a_finite_slope_at_zero():
     assert a.grad.abs().max().item() == 0 and math.isfinite(a.grad.sum().item())
 
 
-def test_minus_psnr_is_the_mean_of_decibels_up_to_the_floor():
+def test_negative_psnr_is_the_mean_of_negative_psnr_up_to_the_floor():
     true = torch.zeros(2, 3, 8, 8)
     made = torch.stack((torch.full((3, 8, 8), 0.1), torch.full((3, 8, 8), 0.01)))
-    assert minus_psnr(made, true, floor=0).item() == pytest.approx((-20 - 40) / 2)
-    assert minus_psnr(true, true).item() == pytest.approx(-50)
+    assert negative_psnr(made, true, floor=0).item() == pytest.approx((-20 - 40) / 2)
+    assert negative_psnr(true, true).item() == pytest.approx(-50)

@@ -162,7 +162,7 @@ def test_the_trainable_whole_makes_the_same_maps_as_the_film_model(model):
     assert motion.frame.shape == (1, 2, 3, 64, 96) and motion.path.shape == (4, 1, 2, 16, 24)
     for index, inbetween in enumerate(made):
         torch.testing.assert_close(motion.flow[:, index], inbetween.there, atol=2e-3, rtol=1e-3)
-    assert {"one_sided/first", "coarse/1"} <= set(motion.extras)
+    assert {"one_sided/first", "coarse/1"} <= set(motion.auxiliary)
 
 
 def test_weights_go_through_a_file(model, tmp_path):

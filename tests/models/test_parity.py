@@ -47,14 +47,14 @@ def shown(model, first, last, t=0.5, device="cpu"):
         return compose.planes(*sources, *parts, layout)[0][0].cpu() / 255
 
 
-def decibels(a, b):
+def negative_psnr(a, b):
     return -10 * math.log10(max(float((a - b).square().mean()), 1e-12))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_makes_the_same_frame(frames, precision):
     full = shown(shipped(precision="fp32"), *frames[:2])
-    assert decibels(shown(shipped(precision=precision), *frames[:2]), full) > LEAST_DB
+    assert negative_psnr(shown(shipped(precision=precision), *frames[:2]), full) > LEAST_DB
 
 
 def test_the_cache_changes_no_bit_of_the_frame(frames):
@@ -80,7 +80,7 @@ def test_a_batch_of_pairs_and_times_makes_the_frames_of_each_alone(frames):
         batched = compose.planes(first, last, *parts, layout)[0] / 255
     for row, pair in enumerate(pairs):
         model.reset()
-        assert decibels(batched[row], shown(model, *pair, t=0.3)) > 100
+        assert negative_psnr(batched[row], shown(model, *pair, t=0.3)) > 100
 
 
 def test_two_pairs_through_the_network_at_once_are_each_alone(frames):
@@ -104,7 +104,7 @@ def test_a_gpu_makes_the_frame_of_the_cpu(frames):
     there = shown(shipped(precision="fp32", device="cuda"), *frames[:2], device="cuda")
     assert (here - there).abs().max() < 1e-3
     for precision in ("bf16", "fp16"):
-        assert decibels(shown(shipped(precision=precision, device="cuda"), *frames[:2], device="cuda"), here) > LEAST_DB
+        assert negative_psnr(shown(shipped(precision=precision, device="cuda"), *frames[:2], device="cuda"), here) > LEAST_DB
 
 
 def test_the_parity_above_can_fail(frames):
@@ -113,4 +113,4 @@ def test_the_parity_above_can_fail(frames):
     with torch.no_grad():
         for parameter in model.net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=chance), alpha=0.3)
-    assert decibels(shown(FlowModel(model.net, start=model.start), *frames[:2]), full) < 60
+    assert negative_psnr(shown(FlowModel(model.net, start=model.start), *frames[:2]), full) < 60

@@ -51,7 +51,7 @@ def test_every_field_and_side_answers_all_it_is_asked(kind, sides):
     assert motion.path.shape[1:] == (2, 2, 20, 28) and motion.path.shape[0] >= 4
     assert motion.velocity.shape == motion.there.shape == motion.back.shape == (2, 2, 20, 28)
     assert motion.nfe > 0 and motion.there.abs().max() > 0.05
-    assert set(motion.extras) == (set() if sides == "first" else {"one_sided/first", "one_sided/last"})
+    assert set(motion.auxiliary) == (set() if sides == "first" else {"one_sided/first", "one_sided/last"})
     assert torch.equal(motion.flow[1, 2], torch.zeros(2, 20, 28))  # t = 0
     assert torch.allclose(motion.flow[0, 1], motion.there[0], atol=1e-5)  # t = 1
 
@@ -69,7 +69,7 @@ def test_a_constant_velocity_shifts_by_t_times_it():
 def test_group_pulls_the_last_frame_backwards_along_the_same_field():
     first, last = frames()
     motion = WarpingODE(Constant(4.0, 0.0), "group")(first, last, torch.tensor([[0.25], [1.0]]))
-    assert torch.allclose(motion.extras["one_sided/last"][0, 0, :, :, 3:], last[0, :, :, :-3], atol=1e-5)
+    assert torch.allclose(motion.auxiliary["one_sided/last"][0, 0, :, :, 3:], last[0, :, :, :-3], atol=1e-5)
     assert torch.allclose(motion.frame[1, 0], last[1], atol=1e-5)  # at t = 1 it is the last frame
 
 
@@ -80,7 +80,7 @@ def test_group_on_a_field_that_changes_with_time_meets_itself():
     model.solver = Solver("rk4", 16)
     whole = model(first, first, torch.ones(2, 1))
     motion = model(first, warp(first, whole.there), torch.tensor([[0.3], [0.7]]))
-    one, two = motion.extras["one_sided/first"], motion.extras["one_sided/last"]
+    one, two = motion.auxiliary["one_sided/first"], motion.auxiliary["one_sided/last"]
     change = (one - first[:, None])[..., 8:-8, 8:-8].abs().mean()
     assert (one - two)[..., 8:-8, 8:-8].abs().mean() < 0.15 * change
 

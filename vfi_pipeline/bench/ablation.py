@@ -85,9 +85,9 @@ def row(name: str, model: nn.Module, batch: Triplet, true: Tensor, exact: Tensor
     motion = model(batch.first, batch.last, times)
     seconds = time.monotonic() - began
     made = motion.frame
-    if "one_sided/first" in motion.extras:
+    if "one_sided/first" in motion.auxiliary:
         # At t = 1 the last frame is the truth itself; only the first frame's pixels are scored there.
-        made = torch.cat((made[:, :-1], motion.extras["one_sided/first"][:, -1:]), dim=1)
+        made = torch.cat((made[:, :-1], motion.auxiliary["one_sided/first"][:, -1:]), dim=1)
     model.there_and_back = True
     back = model(batch.first, batch.last, torch.ones(len(batch.first), 1)).back
     model.path_times, model.there_and_back = kept

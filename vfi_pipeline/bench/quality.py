@@ -24,7 +24,7 @@ from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.metrics import psnr, ssim, warp_error
 from vfi_pipeline.models.dis import dis_flow
-from vfi_pipeline.models.visibility import seen
+from vfi_pipeline.estimation.visibility import seen
 from vfi_pipeline.nets.perceptual import LEAST, Perceptual
 
 log = logging.getLogger(__name__)

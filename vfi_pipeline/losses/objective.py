@@ -18,7 +18,7 @@ from vfi_pipeline.losses.penalties import (
     round_trip_penalty,
     smoothness,
 )
-from vfi_pipeline.losses.photometric import census, charbonnier, laplacian_pyramid, mean_squared, minus_psnr
+from vfi_pipeline.losses.photometric import census, charbonnier, laplacian_pyramid, mean_squared, negative_psnr
 
 
 class MotionLike(Protocol):
@@ -27,9 +27,9 @@ class MotionLike(Protocol):
     frame: Tensor
     path: Tensor
     velocity: Tensor | None
-    there: Tensor | None
-    back: Tensor | None
-    extras: Mapping[str, Tensor]
+    forward: Tensor | None
+    backward: Tensor | None
+    auxiliary: Mapping[str, Tensor]
 
 
 def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
@@ -47,14 +47,14 @@ class TripletObjective(nn.Module):
 
     Args:
         l2, charbonnier, laplacian, census, perceptual: weights of the photometric terms between made and true frames.
-        decibels: weight of the mean over frames of -PSNR: a frame that is nearly right counts as much as a bad one.
+        negative_psnr: weight of the mean over frames of -PSNR: a frame that is nearly right counts as much as a bad one.
         census_shrink: census compares pictures at this fraction of the size; at 1 it costs more than all else together.
         velocity: weight of the distance, px, between the model's velocity and a known one.
         folding, margin: JD weight and margin; out_of_grid: OG weight.
         smooth, edge_smooth: weights of the velocity's smoothness; sharpness: of the edge-aware one.
         round_trip: weight of the picture that is warped there and back; inverse: of the maps' own round trip, px^2.
-        extras: weights of the model's further frames by name, or by the part of the name before ``/``: coarser
-            levels, one-sided warps. They are compared by ``extra_loss`` (Charbonnier) at their own size.
+        auxiliary: weights of the model's further frames by name, or by the part of the name before ``/``: coarser
+            levels, one-sided warps. They are compared by Charbonnier at their own size.
         network: (made, true) -> scalar, the perceptual distance (``nets.perceptual``); needed if ``perceptual`` > 0.
     """
 
@@ -65,7 +65,7 @@ class TripletObjective(nn.Module):
         laplacian: float = 0.0,
         census: float = 0.0,
         census_shrink: int = 1,
-        decibels: float = 0.0,
+        negative_psnr: float = 0.0,
         perceptual: float = 0.0,
         velocity: float = 0.0,
         folding: float = 0.0,
@@ -76,7 +76,7 @@ class TripletObjective(nn.Module):
         sharpness: float = 10.0,
         round_trip: float = 0.0,
         inverse: float = 0.0,
-        extras: Mapping[str, float] | None = None,
+        auxiliary: Mapping[str, float] | None = None,
         network: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
@@ -84,11 +84,11 @@ class TripletObjective(nn.Module):
             raise ValueError("A perceptual weight needs a network: give objective.network (see nets.perceptual).")
         self.weights = {
             "l2": l2, "charbonnier": charbonnier, "laplacian": laplacian, "census": census,
-            "decibels": decibels, "perceptual": perceptual,
+            "negative_psnr": negative_psnr, "perceptual": perceptual,
             "velocity": velocity, "folding": folding, "out_of_grid": out_of_grid, "smooth": smooth,
             "edge_smooth": edge_smooth, "round_trip": round_trip, "inverse": inverse,
         }  # fmt: skip
-        self.extras = dict(extras or {})
+        self.auxiliary = dict(auxiliary or {})
         self.margin, self.sharpness, self.census_shrink = margin, sharpness, census_shrink
         self.network = network
 
@@ -113,18 +113,18 @@ class TripletObjective(nn.Module):
         if true.shape[1]:
             for name, loss in self._photometric().items():
                 terms[name] = loss(motion.frame.flatten(0, 1), true.flatten(0, 1))
-            terms |= self._extra_terms(motion, true)
+            terms |= self._auxiliary_terms(motion, true)
         terms |= self._penalties(motion, first)
         if self.weights["velocity"] and velocity is not None and motion.velocity is not None:
             made = resize_flow(motion.velocity, *velocity.shape[-2:])
             terms["velocity"] = charbonnier(made, -velocity, weight=known)
-        weights = {**self.weights, **{name: self._extra_weight(name) for name in motion.extras}}
+        weights = {**self.weights, **{name: self._auxiliary_weight(name) for name in motion.auxiliary}}
         return weighted(terms, weights)
 
     def _photometric(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
         losses = {
             "l2": mean_squared, "charbonnier": charbonnier, "laplacian": laplacian_pyramid, "census": self._census,
-            "decibels": minus_psnr, "perceptual": self.network,
+            "negative_psnr": negative_psnr, "perceptual": self.network,
         }  # fmt: skip
         return {name: loss for name, loss in losses.items() if self.weights[name] and loss is not None}
 
@@ -133,13 +133,13 @@ class TripletObjective(nn.Module):
             made, true = (F.avg_pool2d(image, self.census_shrink) for image in (made, true))
         return census(made, true)
 
-    def _extra_weight(self, name: str) -> float:
-        return self.extras.get(name, self.extras.get(name.split("/")[0], 0.0))
+    def _auxiliary_weight(self, name: str) -> float:
+        return self.auxiliary.get(name, self.auxiliary.get(name.split("/")[0], 0.0))
 
-    def _extra_terms(self, motion: MotionLike, true: Tensor) -> dict[str, Tensor]:
+    def _auxiliary_terms(self, motion: MotionLike, true: Tensor) -> dict[str, Tensor]:
         terms = {}
-        for name, frames in motion.extras.items():
-            if self._extra_weight(name):
+        for name, frames in motion.auxiliary.items():
+            if self._auxiliary_weight(name):
                 target = _resized(true.flatten(0, 1), *frames.shape[-2:])
                 terms[name] = charbonnier(frames.flatten(0, 1), target)
         return terms
@@ -156,11 +156,11 @@ class TripletObjective(nn.Module):
             if on["edge_smooth"]:
                 picture = _resized(first, *motion.velocity.shape[-2:])
                 terms["edge_smooth"] = edge_aware_smoothness(motion.velocity, picture, self.sharpness)
-        if motion.there is not None and motion.back is not None:
+        if motion.forward is not None and motion.backward is not None:
             if on["round_trip"]:
-                terms["round_trip"] = picture_round_trip(first, motion.there, motion.back)
+                terms["round_trip"] = picture_round_trip(first, motion.forward, motion.backward)
             if on["inverse"]:
-                terms["inverse"] = round_trip_penalty(motion.there, motion.back)
+                terms["inverse"] = round_trip_penalty(motion.forward, motion.backward)
         return terms
 
 

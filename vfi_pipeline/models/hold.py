@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport, PairMotion
+from vfi_pipeline.estimation.window import Window
+from vfi_pipeline.models.motion import IntermediateMotion, MotionReport, PairMotion
 
 
 class Held:
     """Zero displacement on a grid of one cell, the first frame's pixels for every t < 1."""
 
-    def at(self, times: Sequence[float]) -> list[Inbetween]:
+    def at(self, times: Sequence[float]) -> list[IntermediateMotion]:
         still = torch.zeros(1, 2, 1, 1)
-        return [Inbetween(t, still, still, torch.full((1, 1, 1, 1), float(t < 1))) for t in times]
+        return [IntermediateMotion(t, still, still, torch.full((1, 1, 1, 1), float(t < 1))) for t in times]
 
     def report(self) -> MotionReport:
         return MotionReport(nfe=0, min_det=1.0, folded=0.0)
@@ -27,8 +27,5 @@ class Hold:
     name = "hold"
     guide_span: int | None = None
 
-    def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> PairMotion:
+    def motion(self, window: Window) -> PairMotion:
         return Held()
-
-    def reset(self) -> None:
-        """Nothing is remembered."""

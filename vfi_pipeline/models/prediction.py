@@ -19,8 +19,8 @@ class Motion:
         path: (S, B, 2, h, w) maps along the solve, evenly spaced in time, both sides if two: what the penalties see.
         nfe: velocity calls that all of this took.
         velocity: (B, 2, h, w) velocity of the first frame's path at t = 0, px per unit t; content moves by minus it.
-        there, back: (B, 2, h, w) the whole way from t = 0 to 1, and the model's way back from 1 to 0.
-        extras: further frames (B, T, C, h', w') at the asked times, by name, that a loss may compare with the true
+        forward, backward: (B, 2, h, w) the displacement over all of t = 0 to 1, and the model's own from 1 to 0.
+        auxiliary: further frames (B, T, C, h', w') at the asked times, by name, that a loss may compare with the true
             ones: coarser levels (``coarse/4``), one-sided warps (``one_sided/last``).
     """
 
@@ -29,9 +29,9 @@ class Motion:
     path: Tensor
     nfe: int
     velocity: Tensor | None = None
-    there: Tensor | None = None
-    back: Tensor | None = None
-    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    forward: Tensor | None = None
+    backward: Tensor | None = None
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class TrainableModel(Protocol):
@@ -40,10 +40,7 @@ class TrainableModel(Protocol):
     channels: int
 
     def __call__(self, first: Tensor, last: Tensor | None, t: Tensor) -> Motion:
-        """Frames (B, C, H, W) in [0, 1] and times (B, T), each sample its own, in any order -> the motion.
-
-        A batch that was searched for optical flow (``data.batch.Triplet``) gives that as ``searched=``, too.
-        """
+        """Frames (B, C, H, W) in [0, 1] and times (B, T), each sample its own, in any order -> the motion."""
 
     def config(self) -> dict:
         """JSON with ``kind``, from which ``models.checkpoint`` makes the same model again, weights aside."""

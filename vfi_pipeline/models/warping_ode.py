@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
-from vfi_pipeline.geometry import compose, folding, pixel_grid, warp
+from vfi_pipeline.estimation.window import Window
+from vfi_pipeline.geometry import compose, constant, folding, pixel_grid, warp
 from vfi_pipeline.models.checkpoint import load_model
-from vfi_pipeline.models.motion import ALONE, Context, Inbetween, MotionReport
+from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.fields import Conditioned, Field, field_from_config
@@ -97,14 +98,14 @@ class WarpingODE(nn.Module):
             back = returning.maps(torch.ones_like(t[:, :1]))[0]
             nfe += returning.nfe
         from_first = _warped(first, flow)
-        frame, extras = from_first, {}
+        frame, auxiliary = from_first, {}
         if self.sides != "first":
             assert last is not None
             pulled, more, calls = self._from_last(first, last, t, even, forward, flow)
             from_last = _warped(last, pulled)
             share = (1 - t).view(batch, asked, 1, 1, 1)
             frame = share * from_first + (1 - share) * from_last
-            extras = {"one_sided/first": from_first, "one_sided/last": from_last}
+            auxiliary = {"one_sided/first": from_first, "one_sided/last": from_last}
             path, nfe = torch.cat((path, more)), nfe + calls
         return Motion(
             frame,
@@ -114,7 +115,7 @@ class WarpingODE(nn.Module):
             forward.velocity.picture(0.0),
             path[self.path_times - 1],
             back,
-            extras,
+            auxiliary,
         )
 
     def _solved(self, first: Tensor, last: Tensor | None) -> _Solved:
@@ -139,18 +140,16 @@ class WarpingODE(nn.Module):
 
     # ------------------------------------------------------------------------ films: models.motion.MotionModel
 
-    def motion(self, first: Tensor, last: Tensor, context: Context = ALONE) -> NodeMotion:
-        """See ``MotionModel``: two pictures (1, 3, h, w) -> their motion."""
-        return NodeMotion(self, self._fitted(first), self._fitted(last))
-
-    def reset(self) -> None:
-        """Nothing is kept between pairs."""
+    def motion(self, window: Window) -> NodeMotion:
+        """See ``MotionModel``."""
+        first, last = (self._fitted(frame.guide(self.guide_span)) for frame in (window.first, window.last))
+        return NodeMotion(self, first, last)
 
     def _fitted(self, image: Tensor) -> Tensor:
         """RGB as the channels that the model was trained on: luma, RGB, or RGB with an opaque alpha."""
         image = image.to(next(self.parameters()))
         if self.channels == 1 and image.shape[1] == 3:
-            return (image * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+            return (image * constant((0.299, 0.587, 0.114), image)).sum(dim=1, keepdim=True)
         if self.channels == 4 and image.shape[1] == 3:
             return F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0)
         return image
@@ -187,30 +186,30 @@ class NodeMotion:
         self._folds: list[tuple[float, float]] = []
 
     @torch.no_grad()
-    def at(self, times: Sequence[float]) -> list[Inbetween]:
-        """The in-betweens; t outside [0, 1] goes on along the field, past the last frame or before the first."""
+    def at(self, times: Sequence[float]) -> list[IntermediateMotion]:
+        """The motions; t outside [0, 1] goes on along the field, past the last frame or before the first."""
         if not times:
             return []
         model, height, width = self.model, *self.first.shape[-2:]
         # float64 times: a t of 1/3 shall be the same number on both sides of a pair.
         t = torch.tensor([list(times)], dtype=torch.float64, device=self.first.device)
         forward = model._solved(self.first, self.last)
-        there = forward.maps(t)
+        to_first = forward.maps(t)
         self._nfe += forward.nfe
         if model.sides == "first":
             # Only the first frame's pixels are shown: what the last would give is not asked for.
-            back = torch.zeros_like(there)
+            to_last = torch.zeros_like(to_first)
         else:
-            back, _, calls = model._from_last(self.first, self.last, t, t[:, :0], forward, there)
+            to_last, _, calls = model._from_last(self.first, self.last, t, t[:, :0], forward, to_first)
             self._nfe += calls
-        made = []
+        motions = []
         for index, time in enumerate(times):
-            low, share = folding(there[index])
+            low, share = folding(to_first[index])
             self._folds.append((float(low), float(share)))
             weight = 1.0 if model.sides == "first" else min(max(1.0 - time, 0.0), 1.0)
             shown = self.first.new_full((1, 1, height, width), weight)
-            made.append(Inbetween(float(time), there[index], back[index], shown))
-        return made
+            motions.append(IntermediateMotion(float(time), to_first[index], to_last[index], shown))
+        return motions
 
     def report(self) -> MotionReport:
         """NFE, smallest determinant and folded share of what was asked so far."""

@@ -1,4 +1,4 @@
-"""The network of ``model=flow``: two stationary velocity fields and a visibility logit from two frames, coarse to fine.
+"""The network of ``model=flow``: velocities and visibility of a pair, coarse to fine.
 
 It is equivariant under swapping the frames by construction. Every feature lives in two halves, one a side, stacked
 along the batch, and every convolution has the form ``a' = W a + U b, b' = W b + U a`` (the regular representation of
@@ -19,30 +19,44 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfi_pipeline.geometry import pixel_grid, sample
+from vfi_pipeline.geometry import constant, pixel_grid, sample
+from vfi_pipeline.ode import Solver, stationary_flow
+
+STATE = 6
+"""Channels of a half's state: velocity away from that half's frame (2, cells of the level per unit t), visibility and
+visibility rate (logits), acceleration (2, cells per unit t squared)."""
+
+HALFWAY = Solver("midpoint", steps=2)
+"""Of the pull to t = 1/2 inside the network."""
 
 
 @dataclass(frozen=True)
 class Velocities:
-    """What the network says of a pair, on a grid of 1/stride of the frame.
+    """What the network estimates of a pair, on a grid that covers the frame.
 
     Attributes:
-        first: (B, 2, h, w) velocity that carries the first frame's pixels, in pixels of this grid per unit t.
+        first: (B, 2, h, w) velocity that carries the first frame's pixels, in cells of this grid per unit t.
         last: (B, 2, h, w) velocity that carries the last frame's pixels, same units and same sense of time.
         visibility: (B, 1, h, w) logit at t = 1/2 that the first frame shows the point and the last does not.
-        drift: (B, 1, h, w) change of that logit per unit t.
-        acceleration: (B, 2, h, w) of the pixels that are here at t = 1/2, pixels of this grid per unit t squared.
+        visibility_rate: (B, 1, h, w) change of that logit per unit t.
+        acceleration: (B, 2, h, w) of the pixels that are here at t = 1/2, cells of this grid per unit t squared.
     """
 
     first: Tensor
     last: Tensor
     visibility: Tensor
-    drift: Tensor
+    visibility_rate: Tensor
     acceleration: Tensor
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Velocities:
         """The same after ``change`` of every part."""
         return Velocities(*(change(getattr(self, part.name)) for part in fields(self)))
+
+    @classmethod
+    def of_state(cls, state: Tensor) -> Velocities:
+        """What a state (2 * B, STATE, h, w) means: the first half's velocity is forward in time, the other's back."""
+        a, b = state.chunk(2)
+        return cls(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:4] + b[:, 3:4], (a[:, 4:] + b[:, 4:]) / 2)
 
 
 class SwapConv(nn.Module):
@@ -128,15 +142,15 @@ def correlation(first: Tensor, last: Tensor, radius: int) -> Tensor:
     # of it takes less time than a product for each d.
     rows = first.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
     others = padded.permute(0, 2, 1, 3)  # (B, H + 2 r, C, W + 2 r)
-    reach = width + 2 * radius
+    padded_width = width + 2 * radius
     bands = []
     for dy in range(span):
-        products = rows @ others[:, dy : dy + height].reshape(batch * height, channels, reach)
-        bands.append(products.as_strided((batch * height, width, span), (width * reach, reach + 1, 1)))
+        products = rows @ others[:, dy : dy + height].reshape(batch * height, channels, padded_width)
+        bands.append(products.as_strided((batch * height, width, span), (width * padded_width, padded_width + 1, 1)))
     return torch.stack(bands, dim=2).view(batch, height, width, span * span).permute(0, 3, 1, 2)
 
 
-def seen_from_last(costs: Tensor, radius: int) -> Tensor:
+def reverse_correlation(costs: Tensor, radius: int) -> Tensor:
     """``correlation(last, first)`` from ``costs = correlation(first, last)``: the same products at other places."""
     batch, channels, height, width = costs.shape
     span = 2 * radius + 1
@@ -147,7 +161,7 @@ def seen_from_last(costs: Tensor, radius: int) -> Tensor:
     return padded.as_strided((batch, span, span, height, width), steps).reshape(batch, channels, height, width)
 
 
-def _normalized(features: Tensor) -> Tensor:
+def normalized(features: Tensor) -> Tensor:
     """Features of mean square 1 over the channels."""
     return features * (features.square().mean(dim=1, keepdim=True) + 1e-12).rsqrt()
 
@@ -156,12 +170,12 @@ class Level(nn.Module):
     """One step from coarse to fine: sees both frames pulled to the middle and corrects velocities and visibility."""
 
     def __init__(self, width: int, hidden: int, coarser: tuple[int, int], match: int, radius: int, depth: int) -> None:
-        """``coarser``: channels per half of the coarser level's hidden state, and how many of them are handed on."""
+        """``coarser``: channels per half of the coarser level's hidden features, and how many of them are passed on."""
         super().__init__()
         self.radius = radius
         self.match = nn.Conv2d(width, match, 1)
         cost = (2 * radius + 1) ** 2 if radius else 0
-        # Per half: matched features, cost volume, the state's half, coarser hidden state.
+        # Per half: matched features, cost volume, the half's state, context of the coarser level.
         self.squeeze = SwapConv(coarser[0], coarser[1], kernel=1) if coarser[0] else None
         self.enter = SwapConv(match + cost + STATE + coarser[1], hidden)
         self.body = nn.ModuleList(SwapConv(hidden, hidden) for _ in range(depth))
@@ -170,20 +184,20 @@ class Level(nn.Module):
             half.weight.data.mul_(0.05)
 
     def forward(self, first: Tensor, last: Tensor, state: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Matched features of both frames (B, match, h, w) and a state (2 * B, STATE, h, w), the halves of
-        ``start_state`` one after the other. Returns the state's change and the hidden features."""
+        """Matched features of both frames (B, match, h, w) and a state (2 * B, STATE, h, w). Returns the state's change
+        and the hidden features."""
         a, b = state.chunk(2)
-        aside = (a[:, 4:] + b[:, 4:]) / 16  # t (1 - t) / 2 of the mean of both halves' accelerations, at t = 1/2
-        pulled = pull(torch.cat((first, last)), state[:, :2], 0.5, aside=torch.cat((aside, aside)))
+        offset = (a[:, 4:] + b[:, 4:]) / 16  # t (1 - t) / 2 of the mean of both halves' accelerations, at t = 1/2
+        pulled = warp_by_velocity(torch.cat((first, last)), state[:, :2], 0.5, torch.cat((offset, offset)))
         parts = [pulled]
         if self.radius:
-            one, two = _normalized(pulled).chunk(2)
-            found = correlation(one, two, self.radius)
-            parts.append(torch.cat((found, seen_from_last(found, self.radius))))
+            one, two = normalized(pulled).chunk(2)
+            costs = correlation(one, two, self.radius)
+            parts.append(torch.cat((costs, reverse_correlation(costs, self.radius))))
         parts.append(state)
         if self.squeeze is not None:
-            handed = F.leaky_relu_(self.squeeze(hidden), 0.1)
-            parts.append(F.interpolate(handed, state.shape[-2:], mode="bilinear", align_corners=False))
+            context = F.leaky_relu_(self.squeeze(hidden), 0.1)
+            parts.append(F.interpolate(context, state.shape[-2:], mode="bilinear", align_corners=False))
         # Channels last, as the convolutions want it: turning each part takes a quarter of the time of turning them all.
         joined = torch.cat([part.contiguous(memory_format=torch.channels_last) for part in parts], dim=1)
         x = F.leaky_relu_(self.enter(joined), 0.1)
@@ -192,55 +206,43 @@ class Level(nn.Module):
         return self.head(x), x
 
 
-def pull(image: Tensor, velocity: Tensor, duration: float, steps: int = 2, aside: Tensor | float = 0.0) -> Tensor:
-    """The image after its pixels have moved for ``duration`` with the stationary ``velocity``.
-
-    Integrates ``dx/ds = -v(x)`` from the identity by the midpoint rule and samples the image there, or ``aside`` of it.
-    """
-    grid = pixel_grid(*velocity.shape[-2:], like=velocity)
-    x, h = grid.expand_as(velocity), duration / steps
-    for _ in range(steps):
-        half = x - 0.5 * h * (velocity if x is grid else sample(velocity, x))
-        x = x - h * sample(velocity, half)
-    return sample(image, x + aside)
+def warp_by_velocity(image: Tensor, velocity: Tensor, duration: float, offset: Tensor | float = 0.0) -> Tensor:
+    """The image after its pixels have moved for ``duration`` with a stationary velocity (B, 2, h, w), read at an
+    ``offset`` of where they come from."""
+    flow = stationary_flow(velocity, -duration, HALFWAY)
+    return sample(image, pixel_grid(*velocity.shape[-2:], like=velocity) + flow + offset)
 
 
 class FlowNet(nn.Module):
-    """Two frames to ``Velocities`` at every level.
+    """Two frames to velocities at every level.
 
     Args:
         widths: feature channels at 1/4, 1/8, 1/16, ... of the frame.
         hidden: channels per half of the estimator at those levels.
-        handed: channels per half that a level receives from the next coarser one.
-        radii: cost volume radius at those levels; 0 leaves it out.
+        context_channels: channels per half that a level receives from the next coarser one.
+        radii: cost volume radius, cells, at those levels; 0 leaves it out.
         match: channels per half in which features are compared.
         stem: channels at 1/2.
         depth: residual convolutions per level.
-        quiet: corrections of the finest velocities that are small beside this many cells count for little:
-            ``c |c|^2 / (|c|^2 + quiet^2)``. What the search finds is finer than what a short training learns; only
-            where it is wrong by far is the network the better guess (docs/training.md).
     """
 
     def __init__(
         self,
         widths: Sequence[int] = (24, 48, 64, 96),
         hidden: Sequence[int] = (16, 32, 48, 64),
-        handed: Sequence[int] = (16, 24, 32),
+        context_channels: Sequence[int] = (16, 24, 32),
         radii: Sequence[int] = (1, 2, 3, 4),
         match: Sequence[int] = (16, 24, 32, 48),
         stem: int = 16,
         depth: Sequence[int] = (2, 1, 2, 3),
-        quiet: float = 0.0,
     ) -> None:
         super().__init__()
-        self.quiet = quiet
         self.settings = {
-            "widths": list(widths), "hidden": list(hidden), "handed": list(handed), "radii": list(radii),
-            "match": list(match), "stem": stem, "depth": list(depth),
-            "quiet": quiet,
+            "widths": list(widths), "hidden": list(hidden), "context_channels": list(context_channels),
+            "radii": list(radii), "match": list(match), "stem": stem, "depth": list(depth),
         }  # fmt: skip
         self.encoder = Encoder(widths, stem)
-        coarser = [*zip(hidden[1:], handed), (0, 0)]
+        coarser = [*zip(hidden[1:], context_channels), (0, 0)]
         self.levels = nn.ModuleList(
             Level(w, h, c, m, r, d) for w, h, c, m, r, d in zip(widths, hidden, coarser, match, radii, depth)
         )
@@ -254,64 +256,27 @@ class FlowNet(nn.Module):
         """What frames are matched by, finest first. (B, 3, H, W) -> list of (B, C, H/4, W/4), (B, C', H/8, W/8), ..."""
         return [level.match(features) for level, features in zip(self.levels, self.encoder(image))]
 
-    def forward(self, first: Sequence[Tensor], last: Sequence[Tensor], start: Tensor | None = None) -> list[Velocities]:
-        """Features of both frames -> velocities at every level, finest first.
-
-        ``start``: a first guess, (B, 2 * STATE, H/4, W/4), see ``start_state``. Every level then sees the guess, plus
-        what the coarser levels found that it lacks, and corrects that sum. None: the guess is no motion.
-        """
-        found: list[Velocities] = []
+    def forward(self, first: Sequence[Tensor], last: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Features of both frames -> states (2 * B, STATE, h, w) of every level, finest first, and the hidden features
+        of the finest level."""
+        states: list[Tensor] = []
         hidden = None
-        correction = first[-1].new_zeros(2 * len(first[-1]), STATE, *first[-1].shape[-2:])
-        start = None if start is None else torch.cat(start.chunk(2, dim=1))
+        state = first[-1].new_zeros(2 * len(first[-1]), STATE, *first[-1].shape[-2:])
         for one, two, level in zip(reversed(first), reversed(last), reversed(self.levels)):
-            height, width = one.shape[-2:]
             if hidden is not None:
-                correction = _resize_state(correction, height, width)
-            guess = torch.zeros_like(correction) if start is None else _resize_state(start, height, width)
-            change, hidden = level(one, two, guess + correction, hidden)
-            correction = correction + change
-            finest = level is self.levels[0]
-            state = guess + (_quietened(correction, self.quiet) if finest else correction)
-            found.append(velocities_of(torch.cat(state.chunk(2), dim=1)))
-        return found[::-1]
+                state = resize_state(state, *one.shape[-2:])
+            change, hidden = level(one, two, state, hidden)
+            state = state + change
+            states.append(state)
+        assert hidden is not None
+        return states[::-1], hidden
 
 
-STATE = 6
-"""Channels of a half's state: velocity away from that half's frame (2, pixels of the level), visibility and drift
-logits, acceleration (2, pixels of the level)."""
-
-
-def velocities_of(state: Tensor) -> Velocities:
-    """What a state (B, 2 * STATE, h, w) means: first half's velocity is forward in time, the last half's backward."""
-    a, b = state.chunk(2, dim=1)
-    return Velocities(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:4] + b[:, 3:4], (a[:, 4:] + b[:, 4:]) / 2)
-
-
-def start_state(
-    first: Tensor, last: Tensor, sees_first: Tensor, sees_last: Tensor, acceleration: Tensor | None = None
-) -> Tensor:
-    """A first guess for ``FlowNet``: velocities (B, 2, h, w) of both frames' pixels on the grid at t = 1/2, in its
-    pixels per unit t, how well each frame sees the point there, (B, 1, h, w) in (0, 1], and the acceleration
-    (B, 2, h, w) in pixels per unit t squared; None: there is none."""
-    still = torch.zeros_like(sees_first)
-    bent = torch.zeros_like(first) if acceleration is None else acceleration
-    return torch.cat((first, sees_first.log(), still, bent, -last, sees_last.log(), still, bent), dim=1)
-
-
-def _quietened(correction: Tensor, cells: float) -> Tensor:
-    """The correction (2 * B, STATE, h, w) with its small velocities made smaller; logits as they are."""
-    if not cells:
-        return correction
-    power = correction[:, :2].square().sum(dim=1, keepdim=True)
-    return torch.cat((correction[:, :2] * (power / (power + cells**2)), correction[:, 2:]), dim=1)
-
-
-def _resize_state(state: Tensor, height: int, width: int) -> Tensor:
+def resize_state(state: Tensor, height: int, width: int) -> Tensor:
+    """A state (B, STATE, h, w) on another grid over the same area; vectors are rescaled to its cells."""
     rows, columns = state.shape[-2:]
     if (rows, columns) == (height, width):
         return state
     resized = F.interpolate(state, (height, width), mode="bilinear", align_corners=False, antialias=height < rows)
     across, down = width / columns, height / rows
-    units = [across, down, 1.0, 1.0, across, down]  # vectors are in pixels of the level, logits are not
-    return resized * state.new_tensor(units).view(1, -1, 1, 1)
+    return resized * constant((across, down, 1.0, 1.0, across, down), resized)

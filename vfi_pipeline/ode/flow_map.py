@@ -12,6 +12,7 @@ from vfi_pipeline.ode.solver import FIXED, Solver
 from vfi_pipeline.ode.stationary import steps_between
 from vfi_pipeline.ode.velocity import Velocity
 
+
 def flow_maps(
     velocity: Velocity,
     grid: Tensor,

@@ -13,9 +13,9 @@ RELATIVE, ABSOLUTE = 0.01, 0.5
 
 def round_trip(flow: Tensor, returning: Tensor) -> tuple[Tensor, Tensor]:
     """``|f + g|^2`` and the test's threshold, with ``g(x) = returning(x + f(x))``: two (B, 1, H, W), px^2."""
-    carried = warp(returning, flow)
-    miss = (flow + carried).square().sum(dim=1, keepdim=True)
-    length = flow.square().sum(dim=1, keepdim=True) + carried.square().sum(dim=1, keepdim=True)
+    returned = warp(returning, flow)
+    miss = (flow + returned).square().sum(dim=1, keepdim=True)
+    length = flow.square().sum(dim=1, keepdim=True) + returned.square().sum(dim=1, keepdim=True)
     return miss, RELATIVE * length + ABSOLUTE
 
 

@@ -1,0 +1,101 @@
+"""Acceleration: what the pairs around a pair say of how its motion bends.
+
+Between two frames nobody sees whether a thing speeds up on the way. The frames before and after do: a content point has
+velocity ``v`` in this interval and ``v'`` in a neighbouring one; the change from one to the next is its acceleration
+``a``. The content velocity within the pair then is ``v + (t - 1/2) a`` (quadratic motion, Xu et al. 2019); integrated
+to either frame it displaces by
+
+    flow_to_first(t) = exp(-t v) + t (1 - t) / 2 * a,      flow_to_last(t) = exp((1 - t) w) + t (1 - t) / 2 * a
+
+to first order in ``a``. Both ends stay where they are, and all t still come from the one solve of the fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vfi_pipeline.estimation.flow import BidirectionalFlow
+from vfi_pipeline.geometry import blur, pixel_grid, sample
+
+
+@dataclass(frozen=True)
+class AccelerationSettings:
+    """How far the neighbouring intervals are believed. Chosen on the clips that docs/results.md names.
+
+    Attributes:
+        trust_floor: confidence (of 1) at which a neighbour counts half.
+        single_gain: share of the acceleration that is taken where only one neighbour exists or is trusted.
+        window: standard deviation, cells, of the region in which both neighbours' estimates are compared.
+        power_floor: power, squared cells, below which the two estimates count as equal.
+        noise_gain: share of the power of the estimates' difference that is taken off that of their mean.
+        longest_ratio: a neighbouring interval this many times longer or shorter is not used.
+        smoothing: standard deviation, cells, of the final blur.
+    """
+
+    trust_floor: float = 0.03
+    single_gain: float = 0.6
+    window: float = 3.0
+    power_floor: float = 0.02
+    noise_gain: float = 0.1
+    longest_ratio: float = 3.0
+    smoothing: float = 1.0
+
+
+def estimate_acceleration(
+    pair: BidirectionalFlow,
+    before: BidirectionalFlow | None,
+    after: BidirectionalFlow | None,
+    spans: tuple[float, float],
+    velocity: Tensor,
+    settings: AccelerationSettings = AccelerationSettings(),
+) -> Tensor | None:
+    """The acceleration of a pair's pixels where they are at t = 1/2; None where there is no neighbour.
+
+    Args:
+        pair, before, after: flows of the pair and of its neighbours, all on one grid.
+        spans: the neighbours' lengths in time, in units of the pair's.
+        velocity: (B, 2, h, w) of the pair at t = 1/2, cells per unit t.
+
+    Returns:
+        (B, 2, h, w), cells per unit t squared.
+
+    Where both neighbours tell, their mean counts by how far they agree around the place (a Wiener filter: power of the
+    mean less that of the difference). A jump in one interval, such as a repeated frame, gives opposite signs and
+    cancels.
+    """
+    before, after = (
+        near if near is not None and 1 / settings.longest_ratio <= span <= settings.longest_ratio else None
+        for near, span in zip((before, after), spans)
+    )
+    grid = pixel_grid(*velocity.shape[-2:], like=velocity)
+    estimates = []
+    if before is not None:
+        change = (pair.forward + before.backward / spans[0]) * (2 / (1 + spans[0]))
+        trust = pair.confidence_first * before.confidence_last
+        estimates.append(sample(torch.cat((change, trust), dim=1), grid - velocity / 2).split((2, 1), dim=1))
+    if after is not None:
+        change = (pair.backward + after.forward / spans[1]) * (2 / (1 + spans[1]))
+        trust = pair.confidence_last * after.confidence_first
+        estimates.append(sample(torch.cat((change, trust), dim=1), grid + velocity / 2).split((2, 1), dim=1))
+    if not estimates:
+        return None
+    if len(estimates) == 1:
+        ((change, trust),) = estimates
+        acceleration = settings.single_gain * change * trust / (trust + settings.trust_floor)
+    else:
+        (one, trust_one), (two, trust_two) = estimates
+        mean = (one * trust_one + two * trust_two) / (trust_one + trust_two + settings.trust_floor)
+        acceleration = mean * _agreement(one, two, trust_one * trust_two, settings)
+    return blur(acceleration, settings.smoothing)
+
+
+def _agreement(one: Tensor, two: Tensor, trust: Tensor, settings: AccelerationSettings) -> Tensor:
+    """(B, 1, h, w) in (0, 1]."""
+    weight = trust + 1e-3
+    powers = torch.cat(((one + two).square().sum(1, keepdim=True), (one - two).square().sum(1, keepdim=True)), 1) / 4
+    signal, noise = (blur(powers * weight, settings.window) / blur(weight, settings.window)).chunk(2, dim=1)
+    floor = settings.power_floor
+    return ((signal - settings.noise_gain * noise).clamp(min=0) + floor) / (signal + floor)
