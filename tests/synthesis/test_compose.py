@@ -1,5 +1,6 @@
 """In-betweens in the file's own planes: exact shifts, siting, borders, alpha, parity with the source."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vfi_pipeline.geometry import synthesise
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
-from vfi_pipeline.models.blend import Blend
-from vfi_pipeline.models.motion import Inbetween
+from vfi_pipeline.models.blend import CrossFade
+from vfi_pipeline.models.motion import IntermediateMotion
 from vfi_pipeline.synthesis import compose
 
 HALF = Fraction(1, 2)
@@ -38,7 +40,7 @@ def uniform(there, back, share, t=0.5, cells=(9, 16)):
     def field(xy):
         return torch.tensor(xy, dtype=torch.float32).view(1, 2, 1, 1).expand(1, 2, *cells)
 
-    return Inbetween(t, field(there), field(back), torch.full((1, 1, *cells), float(share)))
+    return IntermediateMotion(t, field(there), field(back), torch.full((1, 1, *cells), float(share)))
 
 
 def wavy(width, height, seed, amplitude=3.0, t=0.4):
@@ -47,7 +49,7 @@ def wavy(width, height, seed, amplitude=3.0, t=0.4):
     def smooth(c):
         return F.interpolate(torch.randn(1, c, 4, 5, generator=g), (height, width), mode="bilinear")
 
-    return Inbetween(t, smooth(2) * amplitude, smooth(2) * amplitude, smooth(1).sigmoid())
+    return IntermediateMotion(t, smooth(2) * amplitude, smooth(2) * amplitude, smooth(1).sigmoid())
 
 
 FORMATS = ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv411p", "gray", "gray16le", "gbrp", "gbrap12le", "yuva420p"]
@@ -61,7 +63,7 @@ def test_a_whole_pixel_shift_moves_every_plane_exactly(name):
         first = Frame((*first.planes[:-1], np.full_like(first.planes[-1], first.format.peak)), first.format, 160, 88)
     motion = uniform((8 * 16 / 160, -4 * 11 / 88), (0, 0), share=1, cells=(11, 16))
 
-    made = compose.inbetween(first, first, motion, HALF)
+    made = compose.intermediate_frame(first, first, motion, HALF)
 
     for plane, source, out in zip(first.format.planes, first.planes, made.planes):
         dx, dy = 8 // plane.sub_x, -4 // plane.sub_y
@@ -79,7 +81,7 @@ def test_odd_sizes_work_and_a_constant_stays_that_constant(name, size):
     value = {kind: 37 + 11 * k for k, kind in enumerate("yuvgbra")}
     frame = picture(name, *size, lambda kind, x, y: value[kind])
 
-    made = compose.inbetween(frame, frame, wavy(13, 7, 3), HALF)
+    made = compose.intermediate_frame(frame, frame, wavy(13, 7, 3), HALF)
 
     for plane, out in zip(frame.format.planes, made.planes):
         assert (out == value[plane.kind]).all()
@@ -88,9 +90,9 @@ def test_odd_sizes_work_and_a_constant_stays_that_constant(name, size):
 @pytest.mark.parametrize("name, low, high", [("yuv420p", 16, 235), ("yuv420p10le", 64, 940)])
 def test_a_ramp_keeps_its_mean_and_its_levels(name, low, high):
     ramp = picture(name, 1280, 64, lambda kind, x, y: np.round(low + (high - low) * x / 1279) if kind == "y" else 128)
-    still = Blend().motion(None, None).at([0.5])[0]
+    still = CrossFade().at([0.5])[0]
     for motion in (still, uniform((0.0, 0.3), (0.0, -0.3), 0.5)):
-        made = compose.inbetween(ramp, ramp, motion, HALF)
+        made = compose.intermediate_frame(ramp, ramp, motion, HALF)
         assert abs(made.planes[0].mean() - ramp.planes[0].mean()) < 0.1
         if high > 255:
             assert len(np.unique(made.planes[0])) > 256
@@ -105,7 +107,7 @@ def test_a_moving_ramp_has_the_mean_of_the_truth():
 
     motion = uniform((-3 * 16 / 640, 0), (3 * 16 / 640, 0), 0.5)
 
-    made = compose.inbetween(scene(0), scene(6), motion, HALF)
+    made = compose.intermediate_frame(scene(0), scene(6), motion, HALF)
 
     assert abs(made.planes[0].mean() - scene(3).planes[0].mean()) < 0.1
 
@@ -129,9 +131,9 @@ def test_chroma_reads_the_motion_where_its_samples_lie(name, siting):
     )  # fmt: skip
     y, x = torch.meshgrid(torch.arange(height).float(), torch.arange(width).float(), indexing="ij")
     zoom = torch.stack((-0.3 * (x - 40), -0.3 * (y - 36)))[None]
-    motion = Inbetween(0.5, zoom, zoom, torch.ones(1, 1, height, width))
+    motion = IntermediateMotion(0.5, zoom, zoom, torch.ones(1, 1, height, width))
 
-    made = compose.inbetween(first, first, motion, HALF)
+    made = compose.intermediate_frame(first, first, motion, HALF)
 
     v, u = np.mgrid[: made.planes[1].shape[0], : made.planes[1].shape[1]]
     at_x, at_y = 2 * u + place[0], fmt.planes[1].sub_y * v + off_y
@@ -143,9 +145,10 @@ def test_chroma_reads_the_motion_where_its_samples_lie(name, siting):
 @pytest.mark.parametrize("name", FORMATS)
 def test_swapping_the_frames_and_the_time_gives_the_same_picture(name):
     first, last, motion = noise(name, 97, 61, 1), noise(name, 97, 61, 2), wavy(24, 15, 3)
-    swapped = Inbetween(1 - motion.t, motion.back, motion.there, 1 - motion.share)
+    swapped = IntermediateMotion(1 - motion.t, motion.flow_to_last, motion.flow_to_first, 1 - motion.blend_weight)
 
-    one, other = (compose.inbetween(a, b, m, HALF) for a, b, m in ((first, last, motion), (last, first, swapped)))
+    orders = (first, last, motion), (last, first, swapped)
+    one, other = (compose.intermediate_frame(*order, HALF) for order in orders)
 
     for a, b in zip(one.planes, other.planes):
         tolerance = 1 if first.format.depth < 16 else 4
@@ -155,12 +158,12 @@ def test_swapping_the_frames_and_the_time_gives_the_same_picture(name):
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_share_of_one_shows_that_source_alone(share):
     first, last = noise("yuv420p", 64, 48, 1), noise("yuv420p", 64, 48, 2)
-    still = Inbetween(0.5, torch.zeros(1, 2, 6, 8), torch.zeros(1, 2, 6, 8), torch.full((1, 1, 6, 8), share))
-    for a, b in zip(compose.inbetween(first, last, still, HALF).planes, (first if share else last).planes):
+    still = IntermediateMotion(0.5, torch.zeros(1, 2, 6, 8), torch.zeros(1, 2, 6, 8), torch.full((1, 1, 6, 8), share))
+    for a, b in zip(compose.intermediate_frame(first, last, still, HALF).planes, (first if share else last).planes):
         assert np.array_equal(a, b)
     # A displacement of less than 1e-6 px keeps the still path out; the samples stay where they are.
-    nearly = Inbetween(0.5, still.there + 1e-7, still.back + 1e-7, still.share)
-    for a, b in zip(compose.inbetween(first, last, nearly, HALF).planes, (first if share else last).planes):
+    nearly = IntermediateMotion(0.5, still.flow_to_first + 1e-7, still.flow_to_last + 1e-7, still.blend_weight)
+    for a, b in zip(compose.intermediate_frame(first, last, nearly, HALF).planes, (first if share else last).planes):
         assert np.array_equal(a, b)
 
 
@@ -170,7 +173,7 @@ def test_no_value_lies_outside_the_sources(name):
     low, high = fmt.peak // 3, fmt.peak // 2
     rng = np.random.default_rng(0)
     a, b = (picture(name, 75, 50, lambda kind, x, y: rng.integers(low, high + 1, x.shape)) for _ in range(2))
-    made = compose.inbetween(a, b, wavy(20, 11, 5, amplitude=8), HALF)
+    made = compose.intermediate_frame(a, b, wavy(20, 11, 5, amplitude=8), HALF)
     for out in made.planes:
         assert out.min() >= low and out.max() <= high
 
@@ -187,22 +190,22 @@ def test_what_enters_the_picture_comes_from_the_frame_that_sees_it():
     first, last, truth = window(100), window(112), window(106)
     pan = uniform((6 * 16 / 160, 0), (-6 * 16 / 160, 0), share=0.5)
 
-    made = compose.inbetween(first, last, pan, HALF)
+    made = compose.intermediate_frame(first, last, pan, HALF)
 
     error = np.abs(made.planes[0].astype(int) - truth.planes[0])
     assert error[:, 7:-7].max() <= 1
     assert error[:, :6].max() <= 1 and error[:, -6:].max() <= 1  # replicated borders would be off by tens
-    swap = Inbetween(0.5, pan.back, pan.there, pan.share)
-    again = compose.inbetween(last, first, swap, HALF)
+    swap = IntermediateMotion(0.5, pan.flow_to_last, pan.flow_to_first, pan.blend_weight)
+    again = compose.intermediate_frame(last, first, swap, HALF)
     assert np.abs(again.planes[0].astype(int) - truth.planes[0])[:, -6:].max() <= 1
 
 
 def test_the_border_rule_is_the_same_in_bands_and_in_one_piece(monkeypatch):
     first, last, motion = noise("yuv420p", 131, 87, 1), noise("yuv420p", 131, 87, 2), wavy(33, 22, 3, amplitude=9)
-    banded = compose.inbetween(first, last, motion, HALF)
+    banded = compose.intermediate_frame(first, last, motion, HALF)
     monkeypatch.setattr(compose, "BAND", 1 << 30)
     monkeypatch.setattr(compose, "_edges", lambda coarse, layout: [(slice(0, 87), slice(0, 131))])
-    whole = compose.inbetween(first, last, motion, HALF)
+    whole = compose.intermediate_frame(first, last, motion, HALF)
     for a, b in zip(banded.planes, whole.planes):
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1  # float rounding only
 
@@ -214,7 +217,7 @@ def test_opencvs_lookup_gives_the_pictures_of_grid_sample(name, monkeypatch):
 
     def made():
         sources = compose.to_tensors(first), compose.to_tensors(last)
-        return compose.planes(*sources, motion.there, motion.back, motion.share, layout)
+        return compose.planes(*sources, [motion], layout)
 
     if not compose._remap_is_exact():
         pytest.skip("this OpenCV rounds positions: it is not used")
@@ -232,16 +235,14 @@ def test_a_batch_of_times_and_pairs_equals_one_by_one():
     def stack(ids):
         return [torch.cat(group) for group in zip(*(compose.to_tensors(frames[i]) for i in ids))]
 
-    parts = [torch.cat([getattr(m, name) for m in motions]) for name in ("there", "back", "share")]
-
-    pairs = compose.planes(stack([0, 2]), stack([1, 3]), *parts, layout)
-    times = compose.planes(stack([0]), stack([1]), *parts, layout)
+    pairs = compose.planes(stack([0, 2]), stack([1, 3]), motions, layout)
+    times = compose.planes(stack([0]), stack([1]), motions, layout)
 
     for row, (a, b) in enumerate(((0, 1), (2, 3))):
-        alone = compose.inbetween(frames[a], frames[b], motions[row], HALF)
+        alone = compose.intermediate_frame(frames[a], frames[b], motions[row], HALF)
         batched = compose.to_frame(pairs, layout, frames[0], HALF, row)
         assert all(np.array_equal(p, q) for p, q in zip(alone.planes, batched.planes))
-    second = compose.inbetween(frames[0], frames[1], motions[1], HALF)
+    second = compose.intermediate_frame(frames[0], frames[1], motions[1], HALF)
     batched = compose.to_frame(times, layout, frames[0], HALF, 1)
     assert all(np.array_equal(p, q) for p, q in zip(second.planes, batched.planes))
 
@@ -265,7 +266,7 @@ def test_a_soft_edge_over_transparency_gets_no_dark_fringe(name):
         return picture(name, 96, 80, fill)
 
     motion = uniform((-3.3 * 16 / 96, 0.7 * 9 / 80), (3.4 * 16 / 96, 0.2), 0.5)
-    made = compose.inbetween(sprite(40), sprite(47), motion, HALF)
+    made = compose.intermediate_frame(sprite(40), sprite(47), motion, HALF)
 
     alpha = made.planes[-1]
     assert ((alpha > 0) & (alpha < fmt.peak)).sum() > 100
@@ -278,10 +279,44 @@ def test_opacity_itself_blends_like_any_plane():
     def alpha(level):
         return picture("gbrap", 32, 24, lambda kind, x, y: level if kind == "a" else 90)
 
-    made = compose.inbetween(alpha(40), alpha(200), Blend().motion(None, None).at([0.25])[0], HALF)
+    made = compose.intermediate_frame(alpha(40), alpha(200), CrossFade().at([0.25])[0], HALF)
     assert (made.planes[3] == 80).all() and (made.planes[0] == 90).all()
 
 
 def test_frames_of_different_size_are_refused():
     with pytest.raises(ValueError, match="one format"):
-        compose.inbetween(noise("gray", 8, 8, 0), noise("gray", 9, 8, 0), uniform((0, 0), (0, 0), 0.5), HALF)
+        compose.intermediate_frame(noise("gray", 8, 8, 0), noise("gray", 9, 8, 0), uniform((0, 0), (0, 0), 0.5), HALF)
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "gbrp10le", "gray16le", "yuva444p"])
+@pytest.mark.parametrize("moves", [True, False])
+def test_without_confidence_in_the_motion_the_frames_are_mixed_as_they_are(name, moves):
+    first, last = noise(name, 75, 50, 1), noise(name, 75, 50, 2)
+    motion = wavy(20, 11, 5, amplitude=8 if moves else 0, t=0.25)
+    faded = compose.intermediate_frame(first, last, CrossFade().at([0.25])[0], HALF)
+    moved = compose.intermediate_frame(first, last, motion, HALF)
+
+    def with_confidence(value):
+        confident = replace(motion, confidence=torch.full_like(motion.blend_weight, value))
+        return compose.intermediate_frame(first, last, confident, HALF)
+
+    for made, expected in ((with_confidence(0.0), faded), (with_confidence(1.0), moved)):
+        assert all(np.array_equal(p, q) for p, q in zip(made.planes, expected.planes))
+    if not first.format.has_alpha:  # alpha weighs the colours: there the mix is of premultiplied ones
+        for half, p, q in zip(with_confidence(0.5).planes, faded.planes, moved.planes):
+            assert np.abs(half - (p.astype(float) + q) / 2).max() <= 1.01
+
+
+@pytest.mark.parametrize("name", ["gbrp16le", "yuv444p16le"])
+def test_the_planes_are_those_of_the_differentiable_synthesis(name):
+    """``geometry.synthesise`` is what training learns by, ``compose`` what films get: one rule, one result."""
+    first, last = noise(name, 64, 48, 1), noise(name, 64, 48, 2)
+    motion = replace(wavy(32, 24, 5, amplitude=9), confidence=wavy(32, 24, 6).blend_weight)
+    made = compose.intermediate_frame(first, last, motion, HALF)
+
+    pictures = [compose.to_tensors(frame)[0] for frame in (first, last)]
+    parts = motion.flow_to_first, motion.flow_to_last, motion.blend_weight
+    expected = synthesise(*pictures, *parts, torch.tensor([motion.t]), motion.confidence).frame
+
+    for plane, true in zip(made.planes, expected[0].numpy()):
+        assert np.abs(plane - true).max() <= 1 + 65535 * 2e-4  # of 65535: rounding, and float32 positions

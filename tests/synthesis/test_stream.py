@@ -16,7 +16,7 @@ from vfi_pipeline.media.frames import Frame, pixel_format
 from vfi_pipeline.media.timeline import Slot, SourceTimes, Timeline
 from vfi_pipeline.models.blend import Blend, CrossFade
 from vfi_pipeline.models.hold import Hold
-from vfi_pipeline.models.motion import Inbetween, MotionReport
+from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
 from vfi_pipeline.synthesis import stream
 from vfi_pipeline.synthesis.mask import Mask
 
@@ -50,32 +50,41 @@ def level(output):
 
 
 class Spy(Blend):
-    """A cross-fade that writes down what it is asked."""
+    """A cross-fade that writes down what it is asked, in order of the frames: windows may be solved side by side."""
 
     guide_span = 4
 
     def __init__(self):
-        self.calls = []
+        self.windows, self.times = {}, []
 
-    def motion(self, first, last, context=None):
-        assert first.shape == last.shape == (1, 3, 3, 4)
-        self.calls.append((round(float(first.mean()) * 65535), round(float(last.mean()) * 65535)))
-        return self.Pair(self.calls)
+    @property
+    def calls(self):
+        """The levels of (before, first, last, after) of every window."""
+        return [self.windows[index] for index in sorted(self.windows)]
 
-    def reset(self):
-        self.calls.append("reset")
+    @property
+    def pairs(self):
+        return [call[1:3] for call in self.calls]
+
+    def motion(self, window):
+        frames = (window.before, window.first, window.last, window.after)
+        assert all(frame.guide(4).shape == (1, 3, 3, 4) for frame in frames if frame is not None)
+        levels = [None if f is None else round(float(f.guide(4).mean()) * 65535) for f in frames]
+        assert window.first.index not in self.windows, "solved twice"
+        self.windows[window.first.index] = tuple(levels)
+        return self.Pair(self.times)
 
     class Pair(CrossFade):
-        def __init__(self, calls):
-            self.calls, self.asked = calls, 0
+        def __init__(self, times):
+            self.times, self.asked = times, 0
 
         def at(self, times):
-            self.calls.append(list(times))
+            self.times.append(list(times))
             self.asked += len(times)
             return super().at(times)
 
         def report(self):
-            return MotionReport(nfe=10 * self.asked, min_det=0.5, folded=0.25)
+            return MotionReport(nfe=10 * self.asked, min_det=0.5, folded=0.25, confidence=0.75)
 
 
 @given(rate=st.fractions(min_value=5, max_value=150, max_denominator=1001), count=st.integers(1, 7))
@@ -107,19 +116,17 @@ def test_one_solve_per_pair_for_all_its_times_and_none_where_nothing_is_made():
     spy, facts = Spy(), stream.Statistics()
     slots = [Slot(0, Fraction(0), 0, Fraction(0)), *(Slot(k, Fraction(k), 1, Fraction(k, 21)) for k in range(1, 21))]
     run(film([100, 200, 300, 400]), slots, spy, statistics=facts)
-    assert spy.calls[:3] == ["reset", "reset", (200, 300)]  # pair (0, 1) is left out: no neighbour was seen
-    asked = [call for call in spy.calls[3:] if isinstance(call, list)]
-    assert sum(asked, []) == pytest.approx([k / 21 for k in range(1, 21)])
-    assert max(map(len, asked)) <= stream.AT_ONCE
-    assert (facts.pairs, facts.nfe, facts.min_det, facts.folded) == (1, 200, 0.5, 0.25)
+    assert spy.calls == [(100, 200, 300, 400)]
+    assert sum(spy.times, []) == pytest.approx([k / 21 for k in range(1, 21)])
+    assert max(map(len, spy.times)) <= PLAIN.times_per_solve
+    assert (facts.pairs, facts.nfe, facts.min_det, facts.folded, facts.confidence) == (1, 200, 0.5, 0.25, 0.75)
     assert (facts.made, facts.copied) == (20, 1)
 
 
-def test_neighbouring_pairs_come_in_order_without_a_reset_between():
+def test_every_pair_is_seen_with_the_frames_around_it():
     spy = Spy()
     run(film([100, 200, 300, 400]), timeline(4, target=48)[1].slots(), spy)
-    assert [c for c in spy.calls if not isinstance(c, list)][-3:] == [(100, 200), (200, 300), (300, 400)]
-    assert spy.calls.count("reset") <= 2
+    assert spy.calls == [(None, 100, 200, 300), (100, 200, 300, 400), (200, 300, 400, None)]
 
 
 @pytest.mark.parametrize("at_cut", ["hold", "blend"])
@@ -130,9 +137,7 @@ def test_no_motion_crosses_a_cut_and_hold_mixes_nothing(at_cut):
     between = [level(o) for o in outputs if 1 < o.slot.source + o.slot.t < 2]
     assert len(between) == 2
     assert between == [100, 100] if at_cut == "hold" else all(100 < v < 60000 for v in between)
-    assert (100, 60000) not in spy.calls
-    at = spy.calls.index((60000, 60100))
-    assert "reset" in spy.calls[at - 2 : at]
+    assert spy.calls == [(None, 0, 100, None), (None, 60000, 60100, None)]
     assert facts.cuts == [2] and facts.cut_times == [Fraction(2, 24)]
 
 
@@ -180,7 +185,7 @@ def test_a_long_hold_is_held_and_so_is_one_before_a_cut(cuts):
     assert got[Fraction(23, 2)] == (3000 if cuts else 5250)
 
 
-def test_a_hole_in_the_time_stamps_is_held_and_the_model_starts_anew_behind_it():
+def test_a_hole_in_the_time_stamps_is_held_and_no_window_looks_across_it():
     times = SourceTimes([0, 1, 2, 14, 15], Fraction(1, 10), Fraction(1, 10))
     line, levels, facts = Timeline(times, Fraction(20)), [0, 1000, 2000, 14000, 15000], stream.Statistics()
     model = Spy()
@@ -189,8 +194,7 @@ def test_a_hole_in_the_time_stamps_is_held_and_the_model_starts_anew_behind_it()
 
     assert [level(o) for o in outputs] == [0, 500, 1000, 1500] + 24 * [2000] + [14000, 14500, 15000, 15000]
     assert facts.held == 23 and facts.made == 3
-    asked = [call for call in model.calls if isinstance(call, tuple) or call == "reset"]
-    assert asked.index("reset", asked.index((1000, 2000))) == asked.index((14000, 15000)) - 1
+    assert model.calls == [(None, 0, 1000, 2000), (0, 1000, 2000, None), (None, 14000, 15000, None)]
 
     filled = run(film(levels), line.slots(), Blend(), PLAIN, times=times)
     assert [level(o) for o in filled] == [500 * k for k in range(31)] + [15000]
@@ -214,7 +218,7 @@ def test_dedup_does_not_span_two_shots_that_look_alike():
 
 def test_equal_frames_give_that_frame_whatever_the_model_says():
     class Wild(Spy):
-        def motion(self, first, last, context=None):
+        def motion(self, window):
             raise AssertionError("nothing to estimate")
 
     facts = stream.Statistics()
@@ -273,12 +277,12 @@ def test_a_segment_with_context_equals_the_whole_film():
         assert parts == whole
 
 
-@pytest.mark.parametrize("begun", [0, 1, 30])
-def test_what_was_begun_before_the_film_breaks_still_comes(begun):
+@pytest.mark.parametrize("prefetch", [0, 1, 30])
+def test_what_was_begun_before_the_film_breaks_still_comes(prefetch):
     frames, slots, facts = film([0, 300, 600]), timeline(6, target=72)[1].slots(), stream.Statistics()
     taken = []
     with pytest.raises(UserError, match="breaks off after frame 2"):
-        options = replace(PLAIN, begun=begun)
+        options = replace(PLAIN, prefetch=prefetch)
         for output in stream.interpolate(enumerate(frames), slots, Blend(), options, statistics=facts):
             taken.append(level(output))
             assert facts.made + facts.copied == len(taken)
@@ -288,31 +292,30 @@ def test_what_was_begun_before_the_film_breaks_still_comes(begun):
 class Tilted(Blend):
     """Moves the pixels by a way that differs from place to place and from t to t."""
 
-    def motion(self, first, last, context=None):
+    def motion(self, window):
         return self
 
     def at(self, times):
         way = torch.linspace(-3, 3, 2 * 5 * 7).view(1, 2, 5, 7)
-        return [Inbetween(t, t * way, (t - 1) * way, torch.full((1, 1, 5, 7), 1 - t)) for t in times]
+        return [IntermediateMotion(t, t * way, (t - 1) * way, torch.full((1, 1, 5, 7), 1 - t)) for t in times]
 
     def report(self):
         return MotionReport(1, 1.0, 0.0)
 
 
-@pytest.mark.parametrize("held, ahead", [(1 << 27, 8), (250, 2), (50, 0)])
-def test_no_more_is_begun_ahead_than_may_be_held(held, ahead, monkeypatch):
-    monkeypatch.setattr(stream, "BEGUN_BYTES", held)
-    read = []
+@pytest.mark.parametrize("held, ahead", [(1 << 27, 16), (250, 2), (50, 0)])
+def test_no_more_is_begun_ahead_than_may_be_held(held, ahead):
+    read, options = [], replace(PLAIN, prefetch_bytes=held)
 
     def frames():
         for frame in enumerate(film([0] * 40)):  # 96 bytes each
             read.append(frame[0])
             yield frame
 
-    outputs = stream.interpolate(frames(), timeline(40, target=24)[1].slots(), Blend(), PLAIN)
+    outputs = stream.interpolate(frames(), timeline(40, target=24)[1].slots(), Blend(), options)
     for number in range(20):
         next(outputs)
-        assert read[-1] <= number + ahead + stream.AHEAD
+        assert read[-1] <= number + ahead + 3  # the window behind the outputs
     assert read[-1] >= 19 + ahead
     outputs.close()
 
@@ -323,9 +326,8 @@ def test_beginning_ahead_changes_no_bit_and_gives_the_threads_back():
     frames = [Frame(tuple(p), fmt, 64, 48, Fraction(k, 24)) for k, p in enumerate(planes)]
     threads = cv2.getNumThreads()
 
-    made = [
-        run(frames, timeline(6, target=180)[1].slots(), Tilted(), replace(PLAIN, begun=begun)) for begun in (0, 1, 8)
-    ]
+    slots = list(timeline(6, target=180)[1].slots())
+    made = [run(frames, slots, Tilted(), replace(PLAIN, prefetch=prefetch)) for prefetch in (0, 1, 8)]
 
     for other in made[1:]:
         assert [o.slot for o in other] == [o.slot for o in made[0]]
@@ -360,8 +362,8 @@ def test_the_guide_follows_the_models_span():
     spans = []
 
     class Small(Spy):
-        def motion(self, first, last, context=None):
-            spans.append(tuple(first.shape))
+        def motion(self, window):
+            spans.append(tuple(window.first.guide(self.guide_span).shape))
             return CrossFade()
 
     run(film([0, 1]), timeline(2)[1].slots(), Small())
@@ -369,14 +371,14 @@ def test_the_guide_follows_the_models_span():
 
 
 def test_the_model_sees_the_frames_around_a_pair_but_not_across_cuts_holes_and_repeats():
-    asked = []
+    asked = {}
 
     class Looks(Blend):
         guide_span = 64
 
-        def motion(self, first, last, context=None):
-            asked.append((first, last, context))
-            return super().motion(first, last)
+        def motion(self, window):
+            asked[window.first.index] = window
+            return super().motion(window)
 
     levels = [0, 200, 400, 3000, 3200, 3400, 3400, 3600, 3800]
     times = SourceTimes((0, 1, 2, 3, 4, 6, 7, 8, 40), Fraction(1, 24), Fraction(1, 24))
@@ -385,8 +387,25 @@ def test_the_model_sees_the_frames_around_a_pair_but_not_across_cuts_holes_and_r
     frames = [(k, grey(level, times.time(k))) for k, level in enumerate(levels)]
     list(stream.interpolate(frames, line.slots(), Looks(), options, times))
 
-    around = [(c.before is not None, c.after is not None) for _, _, c in asked]
+    windows = [asked[index] for index in sorted(asked)]
+    around = [(w.before is not None, w.after is not None) for w in windows]
     # pairs:      0-1            1-2 (cut behind)  3-4 (cut before)  4-5 (repeat behind)  6-7 (repeat, hole)
     assert around == [(False, True), (True, False), (False, True), (True, False), (False, False)]
-    assert (asked[2][2].span_after, asked[3][2].span_before) == (2.0, 0.5)
-    assert asked[1][2].before is asked[0][0] and asked[2][2].after is asked[3][1]
+    assert (windows[2].span_after, windows[3].span_before) == (2.0, 0.5)
+    # One observation of each frame, so that what one window has computed serves the next.
+    assert windows[1].before is windows[0].first and windows[2].after is windows[3].last
+
+
+def test_two_windows_compute_what_they_share_once_even_side_by_side():
+    computed = []
+
+    class Shares(Blend):
+        guide_span = 8
+
+        def motion(self, window):
+            for first, last in window.pairs():
+                first.recall(("pair", last.index), lambda pair=(first.index, last.index): computed.append(pair))
+            return super().motion(window)
+
+    run(film([100 * k for k in range(12)]), timeline(12, target=48)[1].slots(), Shares())
+    assert sorted(computed) == [(k, k + 1) for k in range(11)]

@@ -23,7 +23,7 @@ from vfi_pipeline.bench.scene import photograph
 from vfi_pipeline.geometry import resize_flow, warp
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.models.fit import FitModel
-from vfi_pipeline.models.motion import Inbetween, MotionModel
+from vfi_pipeline.models.motion import IntermediateMotion, MotionModel
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import guide
 
@@ -46,7 +46,7 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
     first, truth, last = shots[1], window(Fraction(1, 2)), shots[2]
     one, two = (guide(frame, model.guide_span or WIDTH) for frame in (first, last))
     between = model.motion(one, two).at([0.5])[0]
-    ours = compose.inbetween(first, last, between, truth.time)
+    ours = compose.intermediate_frame(first, last, between, truth.time)
     kept = _without_hand_over(first, last, between, truth.time)
     minterpolated = rival("minterpolate")(Gaps(shots, to_rgb(shots), (0.5,))).rgb[1]
     true = to_rgb([truth])[0]
@@ -69,7 +69,7 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
     return filmstrip([cells[:3], cells[3:]]), errors
 
 
-def _without_hand_over(first: Frame, last: Frame, between: Inbetween, time: Fraction) -> Frame:
+def _without_hand_over(first: Frame, last: Frame, between: IntermediateMotion, time: Fraction) -> Frame:
     """The same motion and weights, each side's border continued outwards: what most programs do."""
     sides = [torch.cat([torch.from_numpy(p)[None, None].float() for p in f.planes], dim=1) for f in (first, last)]
     flows = [resize_flow(u, HEIGHT, WIDTH) for u in (between.there, between.back)]

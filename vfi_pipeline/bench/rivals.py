@@ -86,7 +86,7 @@ def by_model(model: MotionModel) -> Method:
             motion = model.motion(guides[index], guides[index + 1], around)
             for between in motion.at(gaps.times):
                 step = (last.time - first.time) * Fraction(between.t).limit_denominator(1000)
-                made.append(compose.inbetween(first, last, between, first.time + step))
+                made.append(compose.intermediate_frame(first, last, between, first.time + step))
             reports.append(motion.report())
         seconds = time.perf_counter() - begin
         unrounded = None if gaps.unrounded is None else unrounded_rgb(made)

@@ -1,9 +1,9 @@
 """From motion to a picture: warps and blends the planes of two frames, each at its own resolution.
 
-``out = share * first(x + there) + (1 - share) * last(x + back)`` in every plane of the file's own format. The motion is
-read where each sample *is*: on luma pixels by interpolation from the motion's grid, on chroma samples at their place
-among the luma pixels (the stream's chroma siting). The output is a convex combination of the sources' samples around
-those positions, so no value lies outside them, a constant stays that constant, and nothing has to be clipped.
+The rule is that of ``geometry.blending``, in every plane of the file's own format. The motion is read where each
+sample *is*: on luma pixels by interpolation from the motion's grid, on chroma samples at their place among the luma
+pixels (the stream's chroma siting). The output is a convex combination of the sources' samples around those positions,
+so no value lies outside them, a constant stays that constant, and nothing has to be clipped.
 
 Two things are decided here and nowhere else:
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -30,9 +31,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.geometry import pixel_grid, sample
+from vfi_pipeline.geometry import constant, inside, pixel_grid, sample, visible_weight
 from vfi_pipeline.media.frames import Frame, PixelFormat, pixel_format
-from vfi_pipeline.models.motion import Inbetween
+from vfi_pipeline.models.motion import IntermediateMotion
 
 # Where a chroma sample lies among the sub_x x sub_y luma pixels that it serves: 0 = on the first, 0.5 = in the middle,
 # 1 = on the last; (x, y). Untagged video is 'left', as MPEG-2, H.264 and HEVC say and as ffmpeg assumes.
@@ -118,8 +119,8 @@ def to_frame(groups: list[Tensor], layout: Layout, like: Frame, time: Fraction, 
     return Frame(tuple(planes), layout.format, layout.width, layout.height, time, like.colour)
 
 
-def inbetween(
-    first: Frame, last: Frame, motion: Inbetween, time: Fraction, device: str | torch.device = "cpu"
+def intermediate_frame(
+    first: Frame, last: Frame, motion: IntermediateMotion, time: Fraction, device: str | torch.device = "cpu"
 ) -> Frame:
     """The frame that ``motion`` shows between ``first`` and ``last``, in their format, presented at ``time``.
 
@@ -135,49 +136,76 @@ def inbetween(
             f"{last.format.name} {last.width}x{last.height}: the frames of a film have one format."
         )
     with torch.inference_mode():
-        there, back, share = (part.to(device, torch.float32) for part in (motion.there, motion.back, motion.share))
-        made = planes(to_tensors(first, device), to_tensors(last, device), there, back, share, layout)
-        return to_frame(made, layout, first, time)
+        groups = planes(to_tensors(first, device), to_tensors(last, device), [motion], layout)
+        return to_frame(groups, layout, first, time)
 
 
 def planes(
-    first: list[Tensor], last: list[Tensor], there: Tensor, back: Tensor, share: Tensor, layout: Layout
+    first: list[Tensor], last: list[Tensor], motions: Sequence[IntermediateMotion], layout: Layout
 ) -> list[Tensor]:
     """Warps and blends a batch: several times of one pair (sources of batch 1), or several pairs, or both.
 
     Args:
         first, last: per group of ``layout`` (1 or B, C, h, w) code values, float32; see ``to_tensors``.
-        there, back: (B, 2, h, w) displacement in pixels of the motion grid, float32, same device.
-        share: (B, 1, h, w) weight of the first frame.
+        motions: one for each sample of the batch, on grids of one size.
 
     Returns:
         Per group (B, C, h, w) code values, not yet rounded; see ``to_frame``.
     """
+    device = first[0].device
     clear = layout.alpha is not None and not (_is_opaque(first, layout) and _is_opaque(last, layout))
     if clear:
         first, last = _weighted(first, layout), _weighted(last, layout)
-    still = _is_zero(there) and _is_zero(back)
-    h, w = there.shape[-2:]
-    scale = there.new_tensor([layout.width / w, layout.height / h]).view(1, 2, 1, 1)
-    coarse = share if still else torch.cat((there * scale, back * scale, share), dim=1)
+    field = _motion_field(motions, layout, device)
+    still = _is_zero(field[:, :4])
+    coarse, weight = (field[:, WEIGHT:], 0) if still else (field, WEIGHT)
     edges = [] if still else _edges(coarse, layout)
+    # Of the last frame in the cross-fade of the unmoved frames.
+    times = constant(tuple(motion.t for motion in motions), coarse).view(-1, 1, 1, 1)
 
     made = [coarse.new_empty(len(coarse), a.shape[1] // 2 if clear else a.shape[1], *a.shape[-2:]) for a in first]
     for rows in _bands(coarse, layout):
-        field = _upsample(coarse, rows, layout)
+        band = _upsample(coarse, rows, layout)
         for edge in edges:
-            _hand_over(field, rows, edge, layout)
+            _hand_over(band, rows, edge, layout)
         for out, group, a, b in zip(made, layout.groups, first, last):
-            here = _read(field, group)
+            here = _read(band, group)
             top = rows.start // group.sub[1]
             at = slice(top, top + here.shape[-2])
             part = out[:, :, at]
             one, other = (a[..., at, :], b[..., at, :]) if still else _pull(a, b, here, group)
+            target = None if clear else part
+            mixed = torch.lerp(other, one, here[:, weight : weight + 1], out=target)
+            if here.shape[1] > weight + 1:
+                unmoved = torch.lerp(a[..., at, :], b[..., at, :], times)
+                mixed = torch.lerp(unmoved, mixed, here[:, weight + 1 :], out=target)
             if clear:
-                part.copy_(_unweighted(torch.lerp(other, one, here[:, -1:]), group, layout))
-            else:
-                torch.lerp(other, one, here[:, -1:], out=part)
+                part.copy_(_unweighted(mixed, group, layout))
     return made
+
+
+WEIGHT = 4
+"""Channel of the blend weight in the motion field: behind two displacements in luma pixels, before the confidence."""
+
+SURE = 1 - 1 / 1024
+"""A confidence that is nowhere below this is taken for 1: the difference is less than a quarter of an 8-bit code."""
+
+
+def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device: torch.device) -> Tensor:
+    """(B, 5 or 6, h, w), float32 on the device; see ``WEIGHT``."""
+
+    def stacked(name: str) -> Tensor:
+        return torch.cat([getattr(motion, name) for motion in motions]).to(device, torch.float32)
+
+    flows = stacked("flow_to_first"), stacked("flow_to_last")
+    h, w = flows[0].shape[-2:]
+    scale = constant((layout.width / w, layout.height / h), flows[0])
+    parts = [flow * scale for flow in flows] + [stacked("blend_weight")]
+    if all(motion.confidence is not None for motion in motions):
+        confidence = stacked("confidence")
+        if device.type != "cpu" or bool((confidence < SURE).any()):
+            parts.append(confidence)
+    return torch.cat(parts, dim=1)
 
 
 def _bands(coarse: Tensor, layout: Layout) -> list[slice]:
@@ -194,10 +222,10 @@ def _pull(first: Tensor, last: Tensor, field: Tensor, group: Group) -> tuple[Ten
     field. The field may have fewer rows than the sources, see ``_upsample``."""
     moves = field[:, :4].unflatten(1, (2, 2))
     if group.sub != (1, 1):
-        moves = moves * moves.new_tensor([1 / group.sub[0], 1 / group.sub[1]]).view(2, 1, 1)
+        moves = moves * constant((1 / group.sub[0], 1 / group.sub[1]), moves).view(1, 1, 2, 1, 1)
     if field.device.type == "cpu" and _remap_fits(*first.shape[-2:]):
         return _remapped(first, moves[:, 0], 0), _remapped(last, moves[:, 1], 1)
-    position = _grid(*field.shape[-2:], field.device) + moves
+    position = _grid(*field.shape[-2:], field.device)[:, None] + moves
     return sample(first, position[:, 0]), sample(last, position[:, 1])
 
 
@@ -275,26 +303,15 @@ def _unweighted(both: Tensor, group: Group, layout: Layout) -> Tensor:
 
 
 def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: Layout) -> None:
-    """Corrects the share in the part of ``edge`` in ``rows``: a side that leaves the frame yields to the other.
-
-    With visibilities p and q of the two sides: ``share += p (1 - q) (1 - share) - q (1 - p) share``: unchanged where
-    both or none see the point, 1 or 0 where only one does, and the same rule for either order of the frames.
-    """
+    """Corrects the blend weight in the part of ``edge`` in ``rows``: a side that leaves the frame yields to the other
+    (``geometry.visible_weight``)."""
     top, bottom = max(edge[0].start, rows.start), min(edge[0].stop, rows.stop)
     if top >= bottom:
         return
     part = field[:, :, top - rows.start : bottom - rows.start, edge[1]]
     where = _grid(layout.height, layout.width, field.device)[:, :, top - rows.start : bottom - rows.start, edge[1]]
-    in_first, in_last = (_inside(where + part[:, k : k + 2], layout) for k in (0, 2))
-    only_first, only_last = in_first * (1 - in_last), in_last * (1 - in_first)
-    part[:, 4:] += only_first - part[:, 4:] * (only_first + only_last)
-
-
-def _inside(position: Tensor, layout: Layout) -> Tensor:
-    """(B, 1, h, w): 1 where the luma position lies in the frame, falling to 0 within one pixel outside."""
-    x, y = position[:, :1], position[:, 1:]
-    over = torch.maximum(torch.maximum(-x, x - (layout.width - 1)), torch.maximum(-y, y - (layout.height - 1)))
-    return 1 - over.clamp(0, 1)
+    in_first, in_last = (inside(where + part[:, k : k + 2], layout.height, layout.width) for k in (0, 2))
+    part[:, WEIGHT : WEIGHT + 1] = visible_weight(part[:, WEIGHT : WEIGHT + 1], in_first, in_last)
 
 
 def _edges(coarse: Tensor, layout: Layout) -> list[tuple[slice, slice]]:
@@ -344,7 +361,7 @@ def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
         field = torch.lerp(field[:, :, low[rows]], field[:, :, high[rows]], share[rows])
     else:
         field = field[:, :, rows].clone()
-    if rows.start and channels > 1:
+    if rows.start and channels >= WEIGHT:
         field[:, 1:4:2] += rows.start
     if w == layout.width:
         return field

@@ -1,0 +1,96 @@
+"""Who computes what, and when: threads on a CPU, the caller's own thread on a device; how far ahead is worked.
+
+On a CPU every task (a pair's motion, a frame's composition) runs on one core, and as many tasks run as there are cores:
+two tasks side by side take less time than two that share their operations, which are small. Results do not depend on
+the number of cores.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import cv2
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+WORKERS = max(1, min(8, os.cpu_count() or 1))
+"""Threads on a CPU. More than eight wait for the decoder and the encoder."""
+
+
+class InCallersThread(Executor):
+    """Runs each task at once, where it is submitted."""
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
+        done: Future[Result] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+class _SingleThreadedOpenCV:
+    """While streams run, OpenCV's own threads rest: every worker calls it. They are given back at the end."""
+
+    def __init__(self) -> None:
+        self.lock, self.streams, self.usual = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.streams:
+                self.usual = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self.streams += 1
+
+    def __exit__(self, *failure: object) -> None:
+        with self.lock:
+            self.streams -= 1
+            if not self.streams:
+                cv2.setNumThreads(self.usual)
+
+
+_single_threaded_opencv = _SingleThreadedOpenCV()
+
+
+@contextmanager
+def workers(device: str) -> Iterator[Executor]:
+    """What runs the tasks of one stream."""
+    if torch.device(device).type != "cpu":
+        yield InCallersThread()
+        return
+    pool = ThreadPoolExecutor(WORKERS, "synthesis", initializer=torch.set_num_threads, initargs=(1,))
+    with _single_threaded_opencv:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def scheduled(items: Iterator[Item], ahead: Callable[[], int]) -> Iterator[Item]:
+    """The items, ``ahead()`` of them drawn before they are asked for. What was drawn before a failure still comes."""
+    waiting: deque[Item] = deque()
+    failure: Exception | None = None
+    end = object()
+    while True:
+        try:
+            while failure is None and len(waiting) <= ahead():
+                item = next(items, end)
+                if item is end:
+                    break
+                waiting.append(item)  # type: ignore[arg-type]
+        except Exception as error:
+            failure = error
+        if waiting:
+            yield waiting.popleft()
+        elif failure is not None:
+            raise failure
+        else:
+            return
