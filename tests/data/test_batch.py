@@ -47,11 +47,3 @@ def test_unpaired_draws_collate_side_by_side():
     batch = collate([Unpaired(torch.full((1, 4, 4), k), torch.full((1, 4, 4), -k)) for k in (1.0, 2.0)])
 
     assert batch.source[:, 0, 0, 0].tolist() == [1, 2] and batch.target[:, 0, 0, 0].tolist() == [-1, -2]
-
-
-def test_samples_that_were_searched_mix_with_others():
-    found = torch.ones(3, 4, 2, 2)
-    both = collate([triplet()._replace(searched=found), triplet()])
-
-    assert torch.equal(both.searched[0], found) and torch.isnan(both.searched[1]).all()
-    assert collate([triplet(), triplet()]).searched is None

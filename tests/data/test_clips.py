@@ -127,43 +127,6 @@ def test_no_triplet_spans_a_cut():
         assert (np.diff(frames) > 0).all() and 2 <= frames[-1] - frames[0] <= 12
 
 
-def test_the_frames_around_a_triplet_are_as_far_away_and_of_its_shot():
-    draw = TripletDraw([index_of([*panning(9, seed=1), *panning(9, seed=2)])], spans=(2, 4), every=2)
-
-    for k in range(60):
-        drawn = draw(np.random.default_rng(k))
-        first, last, (before, after) = drawn.frames[0], drawn.frames[-1], drawn.around
-        span, start, end = last - first, 0 if last < 9 else 9, 9 if last < 9 else 18
-        assert span in (2, 4) and (first - start) % 2 == 0
-        assert before == (first - span if first - span >= start else -1)
-        assert after == (last + span if last + span < end else -1)
-
-
-def test_whole_frames_are_searched_once_a_pair_and_cropped_with_the_pictures(folder):
-    looked = []
-
-    def search(first, last):
-        looked.append((first.tobytes(), last.tobytes()))
-        rows, columns = first.shape[0] // 4, first.shape[1] // 4
-        return np.broadcast_to(np.float32([1, 2, -1, -2])[:, None, None], (4, rows, columns))
-
-    clips = memory(folder, search=search, every=4, spans=(4, 8))
-    samples = [clips[k] for k in range(30)]
-
-    assert len(set(looked)) == len(looked) < 60
-    for sample in samples:
-        before, pair, after = sample.searched
-        assert pair.shape == (4, 12, 12) and torch.equal(pair[:, 5, 5], torch.tensor([1.0, 2, -1, -2]))
-        assert all(torch.equal(part, pair) or torch.isnan(part).all() for part in (before, after))
-    assert any(torch.isnan(sample.searched[0]).all() for sample in samples)
-    assert any(torch.isfinite(sample.searched).all() for sample in samples)
-
-
-def test_films_decoded_on_demand_are_not_searched(folder):
-    with pytest.raises(UserError, match="in memory"):
-        Films(str(folder), crop=48, search=lambda first, last: first)
-
-
 def test_a_film_without_triplets_is_refused():
     with pytest.raises(UserError, match="holds a triplet"):
         TripletDraw([index_of([texture(seed=k) for k in range(6)])])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vfi_pipeline.models.splat import splat
+from vfi_pipeline.bench.splat import splat
 from vfi_pipeline.estimation.visibility import inside, motion_boundary, reliability, round_trip, seen
 
 HEIGHT, WIDTH = 24, 40

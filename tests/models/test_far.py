@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vfi_pipeline.bench.dis import dis_flow
 from vfi_pipeline.bench.pairs import TIMES, faded, median_error, moved, score, stereo, swirl, turn
 from vfi_pipeline.geometry import compose, folding, pixel_grid
 from vfi_pipeline.models.animation import animator, home_of, restored
-from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.far import Effort, FarAnimation, PictureFit, affine_field, shape, shares_of, tinted
 from vfi_pipeline.models.fit import FitModel
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_map

@@ -46,19 +46,19 @@ def test_the_quick_check_trains_tests_and_exports(root, tmp_path, preset):
 
 
 def test_the_default_models_recipe_runs_on_any_films(root, tmp_path):
-    """Real triplets that were searched as whole frames, and synthetic ones that were not, in one batch."""
+    """Real triplets and synthetic scenes of known motion, in one batch."""
     (tmp_path / "films").mkdir()
     for name, speed in (("a.mkv", 2), ("b.mkv", 4)):
         write_film(tmp_path / "films" / name, panning(14, speed, seed=speed))
     words = [
         "experiment=flow", f"data.root={tmp_path / 'films'}", f"data.cache={tmp_path / 'cache'}", "data.crop=64",
         "data.val_crop=64", "data.val_samples=2", "data.batch_size=4", "data.synthetic=0.5", "data.val_share=0.3",
-        "steps=3", "scheduler.warmup=1", "validate_every=3", "logger=csv", "net.begin_with=flow", "trainer=cpu",
+        "steps=3", "scheduler.warmup=1", "validate_every=3", "logger=csv", "net.init_from=flow", "trainer=cpu",
     ]  # fmt: skip
     code, said = train(root, tmp_path / "run", *words, cwd=tmp_path)
     assert code == 0, said
     model, _ = load_model(tmp_path / "run" / "export" / "flow.safetensors")
-    assert model.start and model.config()["kind"] == "flow"
+    assert model.config()["kind"] == "flow"
 
 
 @pytest.mark.parametrize(

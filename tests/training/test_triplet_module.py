@@ -32,30 +32,6 @@ def test_known_ends_are_asked_for_beside_the_true_middle_frames(ends):
         assert torch.equal(true[:, 2], triplet.first)
 
 
-def test_what_was_searched_reaches_the_model_in_training_and_panels():
-    asked = []
-
-    class Spy(torch.nn.Module):
-        channels = 1
-
-        def __init__(self, model):
-            super().__init__()
-            self.model = model
-
-        def forward(self, first, last, t, searched=None):
-            asked.append(searched)
-            return self.model(first, last, t)
-
-    plain = tiny.paired()
-    module = TripletModule(Spy(plain.model), plain.objective, plain.optimizer, lpips=False)
-    found = torch.zeros(3, 3, 4, 4, 4)
-    module._terms(batch()._replace(searched=found))
-    module.look(batch()._replace(searched=found))
-    module._terms(batch())
-    assert asked[0] is found and asked[1] is found and asked[2] is None
-    plain._terms(batch()._replace(searched=found))  # a model that has no use for it is not given it
-
-
 def test_a_pair_without_middle_frames_is_the_papers_l2():
     module, pair = tiny.paired(), batch(times=0)
     motion, terms = module._terms(pair)

@@ -20,9 +20,10 @@ from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
 from vfi_pipeline.bench.page import circumstances, write_section
 from vfi_pipeline.bench.rivals import Gaps, rival, to_rgb
 from vfi_pipeline.bench.scene import photograph
+from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import resize_flow, warp
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
-from vfi_pipeline.models.fit import FitModel
+from vfi_pipeline.models.flow import load_flow
 from vfi_pipeline.models.motion import IntermediateMotion, MotionModel
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import guide
@@ -45,7 +46,7 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
     shots = [window(Fraction(k)) for k in (-1, 0, 1, 2)]
     first, truth, last = shots[1], window(Fraction(1, 2)), shots[2]
     one, two = (guide(frame, model.guide_span or WIDTH) for frame in (first, last))
-    between = model.motion(one, two).at([0.5])[0]
+    between = model.motion(Window.of(one, two)).at([0.5])[0]
     ours = compose.intermediate_frame(first, last, between, truth.time)
     kept = _without_hand_over(first, last, between, truth.time)
     minterpolated = rival("minterpolate")(Gaps(shots, to_rgb(shots), (0.5,))).rgb[1]
@@ -72,7 +73,7 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
 def _without_hand_over(first: Frame, last: Frame, between: IntermediateMotion, time: Fraction) -> Frame:
     """The same motion and weights, each side's border continued outwards: what most programs do."""
     sides = [torch.cat([torch.from_numpy(p)[None, None].float() for p in f.planes], dim=1) for f in (first, last)]
-    flows = [resize_flow(u, HEIGHT, WIDTH) for u in (between.there, between.back)]
+    flows = [resize_flow(u, HEIGHT, WIDTH) for u in (between.flow_to_first, between.flow_to_last)]
     mixed = 0.5 * warp(sides[0], flows[0]) + 0.5 * warp(sides[1], flows[1])
     planes = tuple(plane.numpy() for plane in mixed[0].round().clamp(0, 255).byte())
     return Frame(planes, first.format, WIDTH, HEIGHT, time, first.colour)
@@ -81,7 +82,7 @@ def _without_hand_over(first: Frame, last: Frame, between: IntermediateMotion, t
 def main() -> None:
     """The command; see the module's docstring."""
     path = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/border.png")
-    image, errors = figure(FitModel())
+    image, errors = figure(load_flow("flow"))
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, optimize=True)
     command = f"python -m vfi_pipeline.bench.borders {path}"

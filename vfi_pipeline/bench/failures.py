@@ -18,9 +18,11 @@ from PIL import Image, ImageDraw
 
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
 from vfi_pipeline.bench.scene import ENLARGE, photograph
+from vfi_pipeline.estimation.window import Window
+from vfi_pipeline.geometry import synthesise
 from vfi_pipeline.metrics import psnr
-from vfi_pipeline.models.flow import Maps, load_flow, synthesise
-from vfi_pipeline.models.motion import Context, MotionModel
+from vfi_pipeline.models.flow import load_flow
+from vfi_pipeline.models.motion import MotionModel
 
 HEIGHT, WIDTH = 256, 352
 FINE = 4  # drawn at so many times the size
@@ -43,10 +45,11 @@ def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
     for name, scene in SCENES.items():
         before, first, truth, last, after = (scene(t) for t in (-1.0, 0.0, 0.5, 1.0, 2.0))
         pictures = [_tensor(picture) for picture in (before, first, last, after)]
-        model.reset()
-        made = model.motion(pictures[1], pictures[2], Context(pictures[0], pictures[3])).at([0.5])[0]
+        window = Window.of(pictures[1], pictures[2], pictures[0], pictures[3])
+        motion = model.motion(window).at([0.5])[0]
         with torch.no_grad():
-            ours = synthesise(pictures[1], pictures[2], Maps(made.there, made.back, made.share))[0]
+            maps = motion.flow_to_first, motion.flow_to_last, motion.blend_weight
+            ours = synthesise(pictures[1], pictures[2], *maps, torch.tensor(0.5), motion.confidence).frame
         faded, true = (pictures[1] + pictures[2]) / 2, _tensor(truth)
         known = {"ours": float(psnr(ours, true)), "cross-fade": float(psnr(faded, true))}
         told.append(f"{name}: " + ", ".join(f"{who} {value:.1f} dB" for who, value in known.items()))

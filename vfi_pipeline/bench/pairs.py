@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_pipeline.bench.dis import dis_flow
 from vfi_pipeline.geometry import pixel_grid, sample
 from vfi_pipeline.metrics import psnr
 from vfi_pipeline.models.animation import PairAnimation
-from vfi_pipeline.models.dis import dis_flow
 from vfi_pipeline.models.far import PictureFit
 from vfi_pipeline.models.morph import MorphModel
 from vfi_pipeline.ode import Solver, flow_map

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from vfi_pipeline.bench.conventions import CEILING, Column, Convention
+from vfi_pipeline.bench.dis import dis_flow
 from vfi_pipeline.bench.rgb import CHROMA, rgb_frame, to_rgb, unrounded_rgb
 from vfi_pipeline.bench.rivals import Gaps, Made, Method
 from vfi_pipeline.bench.samples import Sample
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
+from vfi_pipeline.estimation.visibility import seen
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.metrics import psnr, ssim, warp_error
-from vfi_pipeline.models.dis import dis_flow
-from vfi_pipeline.estimation.visibility import seen
 from vfi_pipeline.nets.perceptual import LEAST, Perceptual
 
 log = logging.getLogger(__name__)

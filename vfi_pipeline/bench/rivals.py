@@ -10,21 +10,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vfi_pipeline.bench.dis import dis_flow
 from vfi_pipeline.bench.rgb import from_bytes, plane_bytes, raw_rgb, tagged, unrounded_rgb
 from vfi_pipeline.bench.rgb import to_rgb as to_rgb  # the other programs of this folder take it from here
+from vfi_pipeline.bench.splat import splat
 from vfi_pipeline.errors import USAGE, UserError
+from vfi_pipeline.estimation.window import Observation, Window
 from vfi_pipeline.geometry import compose as joined
 from vfi_pipeline.geometry import warp
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
-from vfi_pipeline.models.dis import dis_flow
-from vfi_pipeline.models.motion import Context, MotionModel, MotionReport
-from vfi_pipeline.models.splat import splat
+from vfi_pipeline.models.motion import MotionModel, MotionReport
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import looked_at
 
@@ -76,14 +78,11 @@ def by_model(model: MotionModel) -> Method:
 
     def make(gaps: Gaps) -> Made:
         made, reports = [], []
-        model.reset()
         begin = time.perf_counter()
-        guides: dict[int, Tensor] = {}
+        frames = [Observation(k, partial(looked_at, frame)) for k, frame in enumerate(gaps.frames)]
+        around = [None, *frames, None]
         for index, (first, last) in enumerate(zip(gaps.frames, gaps.frames[1:])):
-            near = range(max(index - 1, 0), min(index + 4, len(gaps.frames)))
-            guides = {k: guides[k] if k in guides else looked_at(gaps.frames[k], model.guide_span) for k in near}
-            around = Context(guides.get(index - 1), guides.get(index + 2), further=guides.get(index + 3))
-            motion = model.motion(guides[index], guides[index + 1], around)
+            motion = model.motion(Window(frames[index], frames[index + 1], around[index], around[index + 3]))
             for between in motion.at(gaps.times):
                 step = (last.time - first.time) * Fraction(between.t).limit_denominator(1000)
                 made.append(compose.intermediate_frame(first, last, between, first.time + step))

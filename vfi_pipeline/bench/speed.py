@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vfi_pipeline.bench import page as pages
 from vfi_pipeline.bench.large import Measured, interpolate
@@ -28,10 +27,11 @@ from vfi_pipeline.bench.rivals import Gaps, minterpolate_filter, rival, to_rgb
 from vfi_pipeline.bench.samples import read_film
 from vfi_pipeline.bench.scene import demo_scene
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import SourceTimes, Timeline
-from vfi_pipeline.models.motion import ALONE, Context, MotionModel, PairMotion
+from vfi_pipeline.models.motion import MotionModel, PairMotion
 from vfi_pipeline.synthesis import stream
 
 RATE = 30
@@ -188,15 +188,11 @@ class Clocked:
         self.model, self.name, self.guide_span = model, model.name, model.guide_span
         self.spent = {"network": Spent(), "ode": Spent()}
 
-    def motion(self, first: torch.Tensor, last: torch.Tensor, context: Context = ALONE) -> PairMotion:
+    def motion(self, window: Window) -> PairMotion:
         """The model's own, timed."""
         with self.spent["network"]():
-            found = self.model.motion(first, last, context)
-        return _ClockedMotion(found, self.spent["ode"])
-
-    def reset(self) -> None:
-        """The model's own."""
-        self.model.reset()
+            motion = self.model.motion(window)
+        return _ClockedMotion(motion, self.spent["ode"])
 
 
 class _ClockedMotion:
@@ -212,12 +208,12 @@ class _ClockedMotion:
 
 
 def made_by(
-    model: MotionModel, frames: Sequence[Frame], rate: int, begun: int = stream.BEGUN
+    model: MotionModel, frames: Sequence[Frame], rate: int, prefetch: int = stream.Options.prefetch
 ) -> tuple[dict[str, float], Spent, int]:
     """Runs the product's own stream over frames in memory at ``rate`` times theirs.
 
     Args:
-        begun: see ``stream.Options``; 0 does one thing after another, so that the stages add up to the whole.
+        prefetch: see ``stream.Options``; 0 does one thing after another, so that the stages add up to the whole.
 
     Returns:
         Wall seconds by stage (guide, network, ode, compose), the whole, and the number of made frames.
@@ -226,7 +222,7 @@ def made_by(
     times = SourceTimes(range(len(frames)), Fraction(1, RATE), Fraction(1, RATE))
     slots = [slot for slot in Timeline(times, Fraction(RATE * rate)).slots() if slot.source < len(frames) - 1]
     with total():
-        options = stream.Options(scene=False, begun=begun)
+        options = stream.Options(scene=False, prefetch=prefetch)
         for _ in stream.interpolate(enumerate(frames), slots, clocked, options, times, facts):
             pass
     parts = {name: spent.wall for name, spent in clocked.spent.items()}
@@ -297,7 +293,7 @@ def profile(path: Path, model: MotionModel, work: Path, figures: Figures) -> Ite
     slots = Timeline(times, Fraction(2 * RATE)).slots()
     whole = Spent()
     with whole():
-        for output in stream.interpolate(enumerate(frames), slots, clocked, stream.Options(begun=0), times, facts):
+        for output in stream.interpolate(enumerate(frames), slots, clocked, stream.Options(prefetch=0), times, facts):
             made.append(output.frame)
     spent["cut detection"] = _share(whole, facts.seconds.get("detect", 0.0))
     spent["colour conversion (guide)"] = _share(whole, facts.seconds.get("guide", 0.0))

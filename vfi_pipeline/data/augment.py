@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.data.batch import played_backwards
 from vfi_pipeline.geometry import pixel_grid, sample
 
 
@@ -59,27 +58,23 @@ class Augmentation:
         return min(width, height) * self.scale[1] >= self.crop
 
     def __call__(
-        self, frames: np.ndarray, times: np.ndarray, random: np.random.Generator, flows: Tensor | None = None
-    ) -> tuple[Tensor, np.ndarray, Tensor | None]:
+        self, frames: np.ndarray, times: np.ndarray, random: np.random.Generator
+    ) -> tuple[Tensor, np.ndarray]:
         """Crops and changes one motion's frames.
 
         Args:
             frames: (N, H, W, 3) uint8, N >= 2, in order of time.
             times: (N,) in [0, 1], 0 for the first and 1 for the last.
-            flows: (3, 4, rows, columns) of the whole frames, in cells of ``CELL`` px; see ``data.batch.Triplet``.
 
         Returns:
-            (N, 3, crop, crop) float32 in [0, 1], the times and the flows (3, 4, crop / CELL, crop / CELL), None as
-            they came; all reversed if the motion plays backwards.
+            (N, 3, crop, crop) float32 in [0, 1] and the times; both reversed if the motion plays backwards.
         """
         backwards = random.random() < self.reverse
         if backwards:
             frames, times = frames[::-1], 1 - times[::-1]
         placed = self._placed(frames, random)
         pictures = self.photometric(placed.pictures(frames), times, random)
-        if flows is not None:
-            flows = placed.flows(played_backwards(flows) if backwards else flows)
-        return pictures, np.ascontiguousarray(times), flows
+        return pictures, np.ascontiguousarray(times)
 
     def photometric(self, pictures: Tensor, times: np.ndarray, random: np.random.Generator) -> Tensor:
         """Only the changes of colour, light, sharpness, noise and compression, of (N, 3, H, W) in [0, 1]."""
@@ -152,10 +147,6 @@ class Augmentation:
         return picture
 
 
-CELL = 4
-"""Pixels a side of the cells in which flows are given."""
-
-
 @dataclass(frozen=True)
 class Placed:
     """Where a crop lies in its frames: a square of ``side`` px, resized to ``inner``, turned, cut, flipped."""
@@ -183,32 +174,6 @@ class Placed:
         pictures = pictures.flip(-1) if self.mirrored else pictures
         pictures = pictures.flip(-2) if self.upside_down else pictures
         return (pictures.transpose(-1, -2) if self.transposed else pictures).contiguous()
-
-    def flows(self, flows: Tensor) -> Tensor:
-        """Flows (N, 2 k, rows, columns) on the cells of the frames -> the crop's, on its cells and in its units."""
-        matrix, offset = self._to_frame()
-        cells = self.crop // CELL
-        centres = (pixel_grid(cells, cells, like=flows) + 0.5) * CELL - 0.5
-        at = torch.einsum("ij,njhw->nihw", matrix, centres) + offset.view(1, 2, 1, 1)
-        vectors = flows.reshape(-1, 2, *flows.shape[-2:])
-        read = sample(vectors, ((at + 0.5) / CELL - 0.5).expand(len(vectors), -1, -1, -1))
-        turned = torch.einsum("ij,njhw->nihw", torch.linalg.inv(matrix), read)
-        return turned.reshape(*flows.shape[:2], cells, cells)
-
-    def _to_frame(self) -> tuple[Tensor, Tensor]:
-        """(2, 2) matrix and (2,) offset that take a pixel (x, y) of the crop to where it comes from in the frame."""
-        end = float(self.crop - 1)
-        matrix, offset = torch.eye(2), torch.zeros(2)
-        if self.transposed:
-            matrix = matrix.flip(0)
-        for axis, flipped in enumerate((self.mirrored, self.upside_down)):
-            if flipped:
-                matrix[axis], offset[axis] = -matrix[axis], end - offset[axis]
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        turn = torch.tensor([[cos, -sin], [sin, cos]])
-        offset = turn @ (offset - end / 2) + (self.inner - 1) / 2
-        scale = self.side / self.inner
-        return scale * (turn @ matrix), scale * (offset + 0.5) - 0.5 + torch.tensor([float(self.left), float(self.top)])
 
 
 def _rotated(pictures: Tensor, angle: float, crop: int) -> Tensor:

@@ -20,9 +20,6 @@ class Triplet(NamedTuple):
         velocity: (B, 2, H, W) how the scene moves, pixels per unit t, (dx, dy): what is seen at x at t = 0.5 moves on
             to x + velocity dt. That is *minus* the velocity that a pull-back displacement follows (``geometry``:
             content moves by minus the displacement). NaN where the motion is not known; None if no sample knows it.
-        searched: (B, 3, 4, H / 4, W / 4) optical flow that was found on whole frames before they were cropped, of the
-            pair before, of (first, last) and of the pair after, each as long: forward (dx, dy) and backward (dx, dy) in
-            cells of 4 px. NaN where there is no such pair or nothing was searched; None if that holds for all samples.
     """
 
     first: Tensor
@@ -30,7 +27,6 @@ class Triplet(NamedTuple):
     last: Tensor
     t: Tensor
     velocity: Tensor | None = None
-    searched: Tensor | None = None
 
     def known_velocity(self) -> tuple[Tensor, Tensor]:
         """(velocity, zero where it is unknown; mask (B, 1, H, W), 1 where it is known): safe to multiply."""
@@ -39,17 +35,6 @@ class Triplet(NamedTuple):
             return mask.repeat_interleave(2, dim=-3), mask
         known = torch.isfinite(self.velocity).all(dim=-3, keepdim=True)
         return torch.where(known, self.velocity, 0.0), known.to(self.velocity.dtype)
-
-
-def searched_around(before: Tensor | None, pair: Tensor, after: Tensor | None) -> Tensor:
-    """``Triplet.searched`` of one sample, from what was found for its three pairs: (4, h, w) each, None for none."""
-    missing = torch.full_like(pair, float("nan"))
-    return torch.stack([missing if found is None else found for found in (before, pair, after)])
-
-
-def played_backwards(searched: Tensor) -> Tensor:
-    """``Triplet.searched`` of one sample with its frames in reverse: the pair before is that after, forward is back."""
-    return searched.flip(0).roll(2, dims=1)
 
 
 class Unpaired(NamedTuple):
@@ -62,7 +47,7 @@ class Unpaired(NamedTuple):
 def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpaired:
     """Stacks samples into a batch. Works as a DataLoader's ``collate_fn``.
 
-    Samples with and without a known velocity (or search) mix: the missing ones become NaN.
+    Samples with and without a known velocity mix: the missing ones become NaN.
 
     Raises:
         ValueError: if the samples differ in shape, say because one holds more middle frames.
@@ -78,7 +63,7 @@ def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpair
     if isinstance(samples[0], Unpaired):
         return Unpaired(*(torch.stack(parts) for parts in zip(*samples)))
     parts = [torch.stack(part) for part in list(zip(*samples))[:4]]
-    return Triplet(*parts, _stacked([s.velocity for s in samples]), _stacked([s.searched for s in samples]))
+    return Triplet(*parts, _stacked([s.velocity for s in samples]))
 
 
 def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:

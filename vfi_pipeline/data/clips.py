@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
-from vfi_pipeline.data.batch import Triplet, searched_around
+from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.data.draw import Draw, TripletDraw
 from vfi_pipeline.data.index import EXTENSIONS, FilmIndex, film_index
 from vfi_pipeline.errors import BAD_INPUT, UserError
@@ -23,8 +22,6 @@ from vfi_pipeline.media.pictures import read_pictures, shrunk, video_facts
 log = logging.getLogger(__name__)
 
 DEFAULT = Augmentation()
-
-Search = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def find_films(root: Path) -> list[Path]:
@@ -110,15 +107,11 @@ class _Triplets(Dataset[Triplet]):
     def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def _flows(self, draw: Draw) -> Tensor | None:
-        """What a search of whole frames finds, see ``data.batch.Triplet``; None where nothing is searched."""
-        return None
-
     def _sample(self, draw: Draw, random: np.random.Generator) -> Triplet:
         pictures = self._pictures(draw.film, draw.frames)
-        stack, times, flows = self.augmentation(pictures, draw.times, random, self._flows(draw))
+        stack, times = self.augmentation(pictures, draw.times, random)
         inner = torch.from_numpy(times[1:-1].astype(np.float32))
-        return Triplet(stack[0], stack[1:-1], stack[-1], inner, searched=flows)
+        return Triplet(stack[0], stack[1:-1], stack[-1], inner)
 
 
 class MemoryClips(_Triplets):
@@ -131,9 +124,6 @@ class MemoryClips(_Triplets):
         spans, middles, centred, least_motion: which triplets, see ``TripletDraw``.
         longest: shrink clips so that their longer side has at most this many pixels. None keeps them.
         memory_gb: refuse to load more than this.
-        search: optical flow of two pictures (H, W, 3) uint8, both ways: (4, rows, columns) in cells of 4 px. What it
-            finds is kept, as long as ``memory_gb`` allows. None: nothing is searched.
-        every: see ``TripletDraw``.
         cache: where indices are kept, see ``film_index``.
         length: nominal length of an epoch.
 
@@ -155,12 +145,8 @@ class MemoryClips(_Triplets):
         cache: Path | None = None,
         length: int = 100_000,
         threads: int = 2,
-        search: Search | None = None,
-        every: int = 1,
     ) -> None:
         super().__init__(augmentation, seed, length)
-        self.search = search
-        self._found: dict[tuple[int, int, int], np.ndarray] = {}
         self.films, self.pictures, self.skipped, held = [], [], 0, 0.0
         for path in map(Path, paths):
             try:
@@ -207,8 +193,7 @@ class MemoryClips(_Triplets):
                 "See the warnings above for each one's reason.",
                 BAD_INPUT,
             )
-        self.draw = TripletDraw(self.films, spans, middles, centred, least_motion, every=every)
-        self._room = (memory_gb - held) * 2**30
+        self.draw = TripletDraw(self.films, spans, middles, centred, least_motion)
         log.info(
             "%d clips, %d frames, %.1f GB, %d pairs, by motion %s; %d left out",
             len(self.films),
@@ -221,26 +206,6 @@ class MemoryClips(_Triplets):
 
     def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
         return self.pictures[film][frames]
-
-    def _flows(self, draw: Draw) -> Tensor | None:
-        if self.search is None:
-            return None
-        (before, after), first, last = draw.around, int(draw.frames[0]), int(draw.frames[-1])
-        return searched_around(
-            self._searched(draw.film, before, first) if before >= 0 else None,
-            self._searched(draw.film, first, last),
-            self._searched(draw.film, last, after) if after >= 0 else None,
-        )
-
-    def _searched(self, film: int, first: int, last: int) -> Tensor:
-        assert self.search is not None
-        known = self._found.get((film, first, last))
-        if known is None:
-            known = self.search(self.pictures[film][first], self.pictures[film][last]).astype(np.float16)
-            self._room -= known.nbytes
-            if self._room > 0:
-                self._found[film, first, last] = known
-        return torch.from_numpy(known).float()
 
     def __getitem__(self, counter: int) -> Triplet:
         random = np.random.default_rng([self.seed, counter])

@@ -20,16 +20,11 @@ CLASSES = ((0.0025, 0.04), (0.005, 0.08), (0.01, 0.15), (0.02, 0.22), (0.04, 0.2
 
 @dataclass(frozen=True)
 class Draw:
-    """One triplet: film number, its frames' numbers (first, middles..., last) and their times in [0, 1].
-
-    ``around``: the numbers of the frames as far before the first and after the last one as these are apart; -1 where
-    there is none, or a cut or hole lies between.
-    """
+    """One triplet: film number, its frames' numbers (first, middles..., last) and their times in [0, 1]."""
 
     film: int
     frames: np.ndarray
     times: np.ndarray
-    around: tuple[int, int] = (-1, -1)
 
 
 @dataclass
@@ -45,8 +40,6 @@ class TripletDraw:
         middles: true frames between; drawn without repetition from those at hand.
         centred: only the frame nearest to t = 0.5 (with ``middles=1``).
         least_motion: triplets that move less, in px, are never drawn.
-        every: first frames (counted within an unbroken run) and spans are multiples of this: fewer different pairs,
-            where something is computed once a pair.
 
     Raises:
         UserError: if no triplet can be drawn at all; it names how many films were looked at.
@@ -58,7 +51,6 @@ class TripletDraw:
     centred: bool = False
     least_motion: float = 0.3
     classes: Sequence[tuple[float, float]] = CLASSES
-    every: int = 1
     _table: list[dict[int, np.ndarray]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -72,11 +64,9 @@ class TripletDraw:
             travelled = np.concatenate(([0.0], np.cumsum(film.motion, dtype=np.float64)))
             for r, run in enumerate(self._runs[number]):
                 for span in range(self.spans[0], min(self.spans[1], len(run) - 1) + 1):
-                    if span % self.every:
-                        continue
                     moved = travelled[run[span:]] - travelled[run[:-span]]
                     kind = np.searchsorted(ends, moved / max(film.width, film.height))
-                    kind[(moved < self.least_motion) | (np.arange(len(kind)) % self.every > 0)] = len(ends)
+                    kind[moved < self.least_motion] = len(ends)
                     for k in np.unique(kind[kind < len(ends)]):
                         starts = np.flatnonzero(kind == k)
                         ends_at = run[starts], run[starts + span]
@@ -134,6 +124,4 @@ class TripletDraw:
         run = self._runs[film][r]
         frames = run[start + np.concatenate(([0], inner, [span])).astype(int)]
         pts = self.films[film].pts[frames].astype(np.float64)
-        before, after = start - span, start + 2 * span
-        around = int(run[before]) if before >= 0 else -1, int(run[after]) if after < len(run) else -1
-        return Draw(film, frames, ((pts - pts[0]) / (pts[-1] - pts[0])).astype(np.float32), around)
+        return Draw(film, frames, ((pts - pts[0]) / (pts[-1] - pts[0])).astype(np.float32))

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
-from vfi_pipeline.data.clips import FilmFolder, MemoryClips, Search, find_films, split_films, usable_films
+from vfi_pipeline.data.clips import FilmFolder, MemoryClips, find_films, split_films, usable_films
 from vfi_pipeline.data.digits import PARTS, DigitSplit, PairedDigits, UnpairedDigits, load_digits
 from vfi_pipeline.data.draw import TripletDraw
 from vfi_pipeline.data.index import film_index
@@ -278,7 +278,7 @@ class Clips(Batches):
     Args:
         root: a folder of films, or several (searched to any depth). Split by file, so that either side holds a triplet.
         val_root: films of their own for validation. None keeps ``val_share`` of the films for it.
-        crop, spans, middles, least_motion, longest, memory_gb, search, every: see ``MemoryClips`` and ``Augmentation``.
+        crop, spans, middles, least_motion, longest, memory_gb: see ``MemoryClips`` and ``Augmentation``.
         synthetic: share of the training samples that are synthetic, with true velocity: the bundled photographs and
             frames of the training films are their textures.
         recipe: what synthetic scenes are like; None is ``Recipe()``.
@@ -304,15 +304,11 @@ class Clips(Batches):
         cache: str | None = None,
         val_crop: int = 192,
         val_samples: int = 64,
-        search: Search | None = None,
-        every: int = 1,
         **loader: int,
     ) -> None:
         super().__init__(**loader)
         self.augmentation = augmentation or Augmentation(crop)
         self.options = {
-            "search": search,
-            "every": every,
             "longest": longest,
             "memory_gb": memory_gb,
             "least_motion": least_motion,
@@ -410,10 +406,7 @@ class Films(Clips):
         super().__init__(root, **options)
         self.decoding = {"reuse": reuse, "window": window, "most_s": most_s}
         self._most_s = most_s
-        if self.options["search"] is not None or self.options["every"] > 1:
-            raise UserError("data.search and data.every are for clips in memory.", "data=clips.")
-        for name in ("memory_gb", "search", "every"):
-            self.options.pop(name)
+        self.options.pop("memory_gb")
 
     def _set(self, films: list[Path], augmentation: Augmentation, seed: int, **which: Any) -> FilmFolder:
         return FilmFolder(films, augmentation, seed, **{**self.options, **self.decoding, **which})

@@ -75,7 +75,7 @@ class ImageSequences(Dataset[Triplet]):
                 f"{self.sequences[index][0]} is {frames.shape[2]}x{frames.shape[1]}, too small for crops of "
                 f"{augmentation.crop}.", "Lower data.crop.", BAD_INPUT,
             )  # fmt: skip
-        stack, times, _ = augmentation(frames[start + numbers], times, random)
+        stack, times = augmentation(frames[start + numbers], times, random)
         return Triplet(stack[0], stack[1:-1], stack[-1], torch.from_numpy(times[1:-1].astype(np.float32)))
 
     def _read(self, index: int) -> np.ndarray:

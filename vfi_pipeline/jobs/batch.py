@@ -9,7 +9,6 @@ from pathlib import Path
 
 from vfi_pipeline.errors import DONE, UserError
 from vfi_pipeline.jobs import local, names, report
-from vfi_pipeline.jobs.adapt import adapted
 from vfi_pipeline.jobs.ledger import Ledger
 from vfi_pipeline.jobs.local import Outcome
 from vfi_pipeline.jobs.method import Method
@@ -112,7 +111,6 @@ def _one(
     # In a batch that is started again, what was finished before is not made again and is no failure.
     facts = report.facts_of_plan(plan, film)
     if not (names.existing(plan.target) and not options.overwrite):  # what will not be made needs no learning
-        method = adapted(plan, film, options, method)
     if ledger is None or options.benchmark:
         return _told(local.work(plan, film, options, method, command), facts)
     if not options.overwrite and names.existing(plan.target):

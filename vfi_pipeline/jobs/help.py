@@ -50,8 +50,6 @@ PICTURES
                     each pair; slower, a little better at 2x), blend (cross-fade), hold (repeat);
                     model.KEY=VALUE sets an option of the model
   weights=FILE      other weights for a model that has some
-  refine=8          model=flow: so many steps of the fit to each pair, after the network
-  adapt=true        model=flow: fine-tune on the film itself first (adapt_steps=100, adapt_minutes=10 at most)
   scene=off         do not look for cuts; scene_threshold=0.4 finds more, 0.6 fewer
   cuts=FILE.json    use this list of cuts: [24, 48], or the list written beside an earlier output, edited
   cut=blend         cross-fade over a cut; default: hold the frame before it

@@ -38,7 +38,7 @@ class Method:
 
     ``make(share)`` loads torch and the weights, so it is called only when frames are to be made; ``share`` is of the
     size of the pictures in which the motion is looked for. ``lean`` is a place in ``LEAN``. ``weights`` is the file of
-    a model that learned, and ``reweighted(file)`` the same method with others.
+    a model that learned.
     """
 
     name: str
@@ -46,7 +46,6 @@ class Method:
     settings: Mapping[str, str] = field(default_factory=dict)
     lean: int = 0
     weights: Path | None = None
-    reweighted: Callable[[Path], Method] | None = None
 
     def build(self) -> MotionModel:
         """The model, as lean as it has to be."""
@@ -68,7 +67,7 @@ def choose_method(
 
     Args:
         settings: the model's configuration; ``device``, ``precision``, ``weights`` and ``guide_span``, where it has
-            them, are filled in from the options (``scale`` multiplies ``guide_span``).
+            them, are filled in from the options (``scale`` multiplies the sizes in ``SPANS``).
         nested: ``model.key`` -> text.
         instantiate: builds the model from its settings.
 
@@ -90,14 +89,7 @@ def choose_method(
         if "precision" not in plain and options.precision != "fp32":
             raise UserError(f"model={name} computes in fp32 only.", "leave precision= out.")
         plain |= {"precision": options.precision} if "precision" in plain else {}
-    if options.refine:
-        if "refine" not in plain:
-            raise UserError(f"model={name} has nothing to refine.", f"model=flow refine={options.refine}.")
-        plain["refine"] = options.refine
-    if options.adapt and name != "flow":
-        raise UserError(f"model={name} has no weights to adapt.", "model=flow adapt=true, or leave adapt= out.")
-    if options.scale != 1 and plain.get("guide_span"):
-        plain["guide_span"] = max(32, round(plain["guide_span"] * options.scale))
+    _scale_spans(plain, options.scale)
     described = {key: str(value) for key, value in _flat(plain) if key != "weights"}
     if weights:
         described["weights"] = content_hash(weights)
@@ -106,8 +98,7 @@ def choose_method(
         chosen = dict(plain)
         if "device" in chosen:
             chosen["device"] = resolve_device(options.device)
-        if share != 1 and chosen.get("guide_span"):
-            chosen["guide_span"] = max(32, round(chosen["guide_span"] * share))
+        _scale_spans(chosen, share)
         try:
             return instantiate(chosen)
         except Exception as error:  # Hydra wraps what the model's own code raises
@@ -118,10 +109,7 @@ def choose_method(
                 raise UserError(f"model={name} refuses its settings: {cause}", "another value.") from error
             raise
 
-    def reweighted(path: Path) -> Method:
-        return choose_method(name, settings, nested, replace(options, weights=str(path)), instantiate)
-
-    return Method(name, make, described, weights=weights, reweighted=reweighted if weights else None)
+    return Method(name, make, described, weights=weights)
 
 
 def resolve_device(text: str) -> str:
@@ -137,6 +125,16 @@ def resolve_device(text: str) -> str:
     if text.startswith("cuda:") and int(text[5:]) >= torch.cuda.device_count():
         raise UserError(f"There is no {text}, only {torch.cuda.device_count()} of them.", "device=cuda:0.", ENVIRONMENT)
     return text
+
+
+SPANS = ("guide_span", "network_span")
+"""Settings that are sizes of the pictures in which the motion is estimated, px."""
+
+
+def _scale_spans(settings: dict[str, Any], scale: float) -> None:
+    for name in SPANS:
+        if scale != 1 and settings.get(name):
+            settings[name] = max(32, round(settings[name] * scale))
 
 
 def _set(settings: dict[str, Any], path: list[str], text: str, key: str, name: str) -> None:

@@ -54,10 +54,6 @@ class Options:
     precision: str
     scale: float
     weights: str | None
-    refine: int
-    adapt: bool
-    adapt_steps: int
-    adapt_minutes: float
     segment: Fraction
     resume: bool
     check_space: bool
@@ -151,10 +147,6 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         precision=values.choice("precision", given["precision"], PRECISIONS),
         scale=values.real("scale", given["scale"], 0.05, 4),
         weights=given.get("weights"),
-        refine=values.whole("refine", given["refine"], 0, 1000),
-        adapt=on("adapt"),
-        adapt_steps=values.whole("adapt_steps", given["adapt_steps"], 1, 100_000),
-        adapt_minutes=values.real("adapt_minutes", given["adapt_minutes"], 0.01, 10_000),
         segment=values.moment("segment", given["segment"]) or Fraction(20),
         resume=on("resume"),
         check_space=on("check_space"),

@@ -23,12 +23,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_pipeline.bench.dis import dis_flow, luma_of
+from vfi_pipeline.bench.splat import splat
 from vfi_pipeline.geometry import blur, jacobian_determinant, outside, pixel_grid, resize_flow, sample, warp
 from vfi_pipeline.losses.penalties import folding_penalty, out_of_grid_penalty
 from vfi_pipeline.models.animation import PairAnimation, Points, Progress, pulled
-from vfi_pipeline.models.dis import dis_flow, luma_of
 from vfi_pipeline.models.motion import Inbetween
-from vfi_pipeline.models.splat import splat
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_maps, scaling_and_squaring
 
 CELLS = (16, 8, 4, 2)

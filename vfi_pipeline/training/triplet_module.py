@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -57,7 +56,6 @@ class TripletModule(pl.LightningModule):
             )
         assert isinstance(model, nn.Module)
         self.model, self.objective = model, objective
-        self._takes_search = "searched" in inspect.signature(model.forward).parameters
         self.optimizer, self.scheduler = optimizer, scheduler
         self.ends = [float(end) for end in ends]
         self.lpips = lpips
@@ -103,9 +101,7 @@ class TripletModule(pl.LightningModule):
         return motion, self.objective(motion, true, batch.first, velocity, known)
 
     def _predict(self, batch: Triplet, times: Tensor) -> Motion:
-        if batch.searched is None or not self._takes_search:
-            return self.model(batch.first, batch.last, times)
-        return self.model(batch.first, batch.last, times, searched=batch.searched)
+        return self.model(batch.first, batch.last, times)
 
     def _measure(self, batch: Triplet, part: str) -> None:
         motion, terms = self._terms(batch)
