@@ -10,7 +10,7 @@ from vfi_pipeline.bench import page, speed
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media.frames import Frame, pixel_format
 from vfi_pipeline.models.blend import Blend
-from vfi_pipeline.models.fit import FitModel
+from vfi_pipeline.models.flow import load_flow
 
 SMALL = speed.Film(160, 96, 18)
 
@@ -70,7 +70,7 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_is_kept(tmp_path, mo
 
 
 def test_the_stages_of_our_own_way_add_up_to_what_it_took():
-    stages, spent, made = speed.made_by(FitModel(iterations=1), noise(3), rate=8, begun=0)
+    stages, spent, made = speed.made_by(load_flow("flow"), noise(3), rate=8, prefetch=0)
     assert made == 2 * 7
     assert set(stages) == {"guide", "network", "ode", "compose"} and all(part > 0 for part in stages.values())
     assert 0.5 * spent.wall < sum(stages.values()) < spent.wall

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import warp
 from vfi_pipeline.models.checkpoint import save_model
 from vfi_pipeline.models.shipped import model_of
@@ -49,11 +50,11 @@ def test_every_field_and_side_answers_all_it_is_asked(kind, sides):
     motion = make(kind, sides, there_and_back=True)(first, last, t)
     assert motion.frame.shape == (2, 3, 3, 20, 28) and motion.flow.shape == (2, 3, 2, 20, 28)
     assert motion.path.shape[1:] == (2, 2, 20, 28) and motion.path.shape[0] >= 4
-    assert motion.velocity.shape == motion.there.shape == motion.back.shape == (2, 2, 20, 28)
-    assert motion.nfe > 0 and motion.there.abs().max() > 0.05
+    assert motion.velocity.shape == motion.forward.shape == motion.backward.shape == (2, 2, 20, 28)
+    assert motion.nfe > 0 and motion.forward.abs().max() > 0.05
     assert set(motion.auxiliary) == (set() if sides == "first" else {"one_sided/first", "one_sided/last"})
     assert torch.equal(motion.flow[1, 2], torch.zeros(2, 20, 28))  # t = 0
-    assert torch.allclose(motion.flow[0, 1], motion.there[0], atol=1e-5)  # t = 1
+    assert torch.allclose(motion.flow[0, 1], motion.forward[0], atol=1e-5)  # t = 1
 
 
 def test_a_constant_velocity_shifts_by_t_times_it():
@@ -79,7 +80,7 @@ def test_group_on_a_field_that_changes_with_time_meets_itself():
     model = make("time", "group", "first")
     model.solver = Solver("rk4", 16)
     whole = model(first, first, torch.ones(2, 1))
-    motion = model(first, warp(first, whole.there), torch.tensor([[0.3], [0.7]]))
+    motion = model(first, warp(first, whole.forward), torch.tensor([[0.3], [0.7]]))
     one, two = motion.auxiliary["one_sided/first"], motion.auxiliary["one_sided/last"]
     change = (one - first[:, None])[..., 8:-8, 8:-8].abs().mean()
     assert (one - two)[..., 8:-8, 8:-8].abs().mean() < 0.15 * change
@@ -148,11 +149,11 @@ def test_in_a_film_it_makes_the_frames_of_training(kind, sides):
     first, last = frames(batch=1)
     model = make(kind, sides).eval()
     times = [0.25, 0.5, 2 / 3]
-    pair = model.motion(first, last)
+    pair = model.motion(Window.of(first, last))
     trained = model(first, last, torch.tensor([times])).frame[0].detach()
     for made, expected in zip(pair.at(times), trained):
-        shown = made.share * warp(first, made.there) + (1 - made.share) * warp(last, made.back)
-        assert made.share.shape == (1, 1, 20, 28) and (shown[0] - expected).abs().max() < 1e-3
+        shown = made.blend_weight * warp(first, made.flow_to_first) + (1 - made.blend_weight) * warp(last, made.flow_to_last)
+        assert made.blend_weight.shape == (1, 1, 20, 28) and (shown[0] - expected).abs().max() < 1e-3
     report = pair.report()
     assert report.nfe > 0 and report.min_det <= 1.2 and 0 <= report.folded <= 1
 
@@ -161,21 +162,21 @@ def test_a_film_asks_the_network_once_for_all_times():
     first, last = frames(batch=1)
     model, calls = make(sides="group"), []
     model.field.net.register_forward_hook(lambda *_: calls.append(1))
-    pair = model.motion(first, last)
+    pair = model.motion(Window.of(first, last))
     pair.at([k / 8 for k in range(1, 8)])
     assert len(calls) == 1 and pair.report().nfe == 2 * 7 * 2  # midpoint: 2 calls a step, 7 steps to t = 7/8, two sides
 
 
 def test_an_rgb_film_runs_through_a_grey_model():
     first, last = frames(batch=1)
-    assert make(channels=1).motion(first, last).at([0.5])[0].there.shape == (1, 2, 20, 28)
-    assert make(channels=4).motion(first, last).at([0.5])[0].there.shape == (1, 2, 20, 28)
+    assert make(channels=1).motion(Window.of(first, last)).at([0.5])[0].flow_to_first.shape == (1, 2, 20, 28)
+    assert make(channels=4).motion(Window.of(first, last)).at([0.5])[0].flow_to_first.shape == (1, 2, 20, 28)
 
 
 def test_going_on_past_the_last_frame_is_allowed():
     first, last = frames(batch=1)
-    late, early = WarpingODE(Constant(3.0, 0.0)).motion(first, last).at([1.5, -1.0])
-    assert late.there[0, 0].mean().item() == pytest.approx(4.5) and early.there[0, 0].mean().item() == pytest.approx(-3)
+    late, early = WarpingODE(Constant(3.0, 0.0)).motion(Window.of(first, last)).at([1.5, -1.0])
+    assert late.flow_to_first[0, 0].mean().item() == pytest.approx(4.5) and early.flow_to_first[0, 0].mean().item() == pytest.approx(-3)
 
 
 def test_wrong_sides_are_refused():
@@ -193,8 +194,8 @@ def test_exported_weights_choose_their_own_model(tmp_path):
     assert (loaded.name, loaded.guide_span) == ("node", 320)
     assert load_node(str(tmp_path / "w.safetensors"), guide_span=64).guide_span == 64
     first, last = frames(batch=1)
-    one, two = (m.motion(first, last).at([0.4])[0] for m in (model, loaded))
-    assert torch.equal(one.there, two.there) and torch.equal(one.back, two.back)
+    one, two = (m.motion(Window.of(first, last)).at([0.4])[0] for m in (model, loaded))
+    assert torch.equal(one.flow_to_first, two.flow_to_first) and torch.equal(one.flow_to_last, two.flow_to_last)
 
 
 def test_weights_that_name_no_model_are_left_to_the_reader(tmp_path):

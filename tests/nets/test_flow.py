@@ -5,13 +5,22 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vfi_pipeline.nets.flow import STATE, FlowNet, SwapConv, _quietened, correlation, pull, seen_from_last
+from vfi_pipeline.nets.flow import (
+    FlowNet,
+    SwapConv,
+    Velocities,
+    correlation,
+    resize_state,
+    reverse_correlation,
+    warp_by_velocity,
+)
 
 
 def small_net() -> FlowNet:
     torch.manual_seed(3)
     return FlowNet(
-        widths=(8, 8, 8), hidden=(6, 6, 6), handed=(4, 4), radii=(0, 1, 2), match=(4, 4, 4), stem=4, depth=(1, 1, 1)
+        widths=(8, 8, 8), hidden=(6, 6, 6), context_channels=(4, 4), radii=(0, 1, 2), match=(4, 4, 4), stem=4,
+        depth=(1, 1, 1),
     )
 
 
@@ -19,14 +28,14 @@ def test_swapping_the_frames_swaps_and_reverses_the_velocities():
     net = small_net()
     a, b = torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96)
 
-    there = net(net.encode(a), net.encode(b))
-    back = net(net.encode(b), net.encode(a))
+    forward, _ = net(net.encode(a), net.encode(b))
+    swapped, _ = net(net.encode(b), net.encode(a))
 
-    for one, other in zip(there, back):
+    for one, other in zip(map(Velocities.of_state, forward), map(Velocities.of_state, swapped)):
         assert one.first.abs().max() > 1e-3  # the untrained network does move something
         torch.testing.assert_close(one.first, -other.last, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(one.visibility, -other.visibility, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(one.drift, other.drift, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(one.visibility_rate, other.visibility_rate, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(one.acceleration, other.acceleration, atol=1e-5, rtol=1e-4)
 
 
@@ -79,16 +88,16 @@ def test_correlation_is_what_its_definition_says_both_ways(radius):
     costs = correlation(first, last, radius)
 
     torch.testing.assert_close(costs, torch.stack(naive, dim=1))
-    torch.testing.assert_close(seen_from_last(costs, radius), correlation(last, first, radius))
+    torch.testing.assert_close(reverse_correlation(costs, radius), correlation(last, first, radius))
 
 
-def test_pull_moves_content_with_the_velocity():
+def test_content_moves_with_the_velocity():
     image = torch.zeros(1, 1, 9, 11)
     image[..., 4, 3] = 1
     velocity = torch.zeros(1, 2, 9, 11)
     velocity[:, 0] = 4  # to the right
 
-    moved = pull(image, velocity, 0.5)
+    moved = warp_by_velocity(image, velocity, 0.5)
 
     assert moved[0, 0, 4, 5] == 1 and moved.sum() == 1
 
@@ -108,16 +117,12 @@ def test_coarsest_level_reaches_a_tenth_of_the_width():
     assert net.stride * net.levels[-1].radius >= 1280 / 10
 
 
-def test_small_corrections_count_for_little_and_large_ones_in_full():
-    correction = torch.zeros(2, STATE, 3, 3)
-    correction[0, 0], correction[0, 3], correction[1, 0], correction[1, 3] = 0.1, 5.0, 30.0, -2.0
-    small, large = _quietened(correction, 2.0)[:, :, 1, 1]
-
-    assert small[0] < 0.1 * 0.003 and 29.8 < large[0] < 30.0
-    assert small[3] == 5 and large[3] == -2  # logits
-    assert torch.equal(_quietened(correction, 0.0), correction)
-
-
 def test_settings_hold_what_the_network_was_built_with():
-    net = FlowNet(**{**small_net().settings, "quiet": 1.5})
-    assert net.quiet == 1.5 and net.settings["quiet"] == 1.5
+    settings = small_net().settings
+    assert FlowNet(**settings).settings == settings
+
+
+def test_a_state_on_another_grid_keeps_its_motion_in_pixels_and_its_logits():
+    state = torch.tensor([3.0, -2.0, 0.5, 0.1, 1.0, 2.0]).view(1, 6, 1, 1).expand(1, 6, 8, 12)
+    finer = resize_state(state, 16, 36)
+    assert finer[0, :, 5, 5].tolist() == pytest.approx([9.0, -4.0, 0.5, 0.1, 3.0, 4.0])

@@ -13,6 +13,7 @@ from PIL import Image
 from pytorch_lightning import Callback
 
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.training import loggers
 from vfi_pipeline.training.resume import find_resume
@@ -142,8 +143,8 @@ def test_the_end_of_a_run_is_a_tested_export_that_films_can_use(tmp_path, kind, 
         card.name == "tiny" and card.metrics == pytest.approx(metrics) and card.data["set"].startswith("scikit-learn")
     )
     assert card.training["steps"] == tiny.STEPS and "command" in card.training
-    made = model.motion(*torch.rand(2, 1, 3, 16, 16).unbind(0)).at([0.25, 0.5])
-    assert made[0].there.shape == (1, 2, 16, 16)
+    made = model.motion(Window.of(*torch.rand(2, 1, 3, 16, 16).unbind(0))).at([0.25, 0.5])
+    assert made[0].flow_to_first.shape == (1, 2, 16, 16)
     assert (tmp_path / "export" / "tiny.md").read_text().startswith("# tiny")
     assert json.loads((tmp_path / "run.json").read_text())["config"] == CONFIG
     assert ("test/psnr" in metrics) == (kind == "paired")

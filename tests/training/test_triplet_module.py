@@ -71,7 +71,7 @@ def test_it_learns_a_shift_and_gets_the_middle_right_too():
     blend = ((0.75 * bumps(0) + 0.25 * bumps(3) - bumps(0.75)) ** 2).mean()
     assert error < 0.1 * blend
     # Content moves right: the map pulls from the left where there is something to see.
-    assert motion.there[0, 0, 8:16, 10:18].mean().item() == pytest.approx(-3, abs=0.6)
+    assert motion.forward[0, 0, 8:16, 10:18].mean().item() == pytest.approx(-3, abs=0.6)
 
 
 def test_a_fit_logs_losses_and_metrics_by_name(tmp_path):

@@ -89,7 +89,7 @@ def row(name: str, model: nn.Module, batch: Triplet, true: Tensor, exact: Tensor
         # At t = 1 the last frame is the truth itself; only the first frame's pixels are scored there.
         made = torch.cat((made[:, :-1], motion.auxiliary["one_sided/first"][:, -1:]), dim=1)
     model.there_and_back = True
-    back = model(batch.first, batch.last, torch.ones(len(batch.first), 1)).back
+    back = model(batch.first, batch.last, torch.ones(len(batch.first), 1)).backward
     model.path_times, model.there_and_back = kept
     dets = [folding(motion.flow[:, k]) for k in range(len(TIMES))]
     there = motion.flow[:, -1]

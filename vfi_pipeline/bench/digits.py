@@ -151,7 +151,7 @@ def _way_back(model: nn.Module, sources: Tensor) -> Tensor:
     kept = model.there_and_back
     model.there_and_back = True
     try:
-        return model(sources, None, torch.ones(len(sources), 1)).back
+        return model(sources, None, torch.ones(len(sources), 1)).backward
     finally:
         model.there_and_back = kept
 

@@ -49,7 +49,7 @@ def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
         motion = model.motion(window).at([0.5])[0]
         with torch.no_grad():
             maps = motion.flow_to_first, motion.flow_to_last, motion.blend_weight
-            ours = synthesise(pictures[1], pictures[2], *maps, torch.tensor(0.5), motion.confidence).frame
+            ours = synthesise(pictures[1], pictures[2], *maps, motion.confidence).frame
         faded, true = (pictures[1] + pictures[2]) / 2, _tensor(truth)
         known = {"ours": float(psnr(ours, true)), "cross-fade": float(psnr(faded, true))}
         told.append(f"{name}: " + ", ".join(f"{who} {value:.1f} dB" for who, value in known.items()))

@@ -1,10 +1,11 @@
 """One rule for mixing two warped frames; composition (``synthesis.compose``) and training share it.
 
     moved     = w * first(x + u_first) + (1 - w) * last(x + u_last)
-    unmoved   = (1 - t) * first(x) + t * last(x)
+    unmoved   = w * first(x) + (1 - w) * last(x)
     made      = c * moved + (1 - c) * unmoved
 
-``w`` is the blend weight, corrected at the frame's border by ``visible_weight``; ``c`` is the confidence in the motion.
+``w`` is the blend weight, corrected for the moved frames at the frame's border by ``visible_weight``; ``c`` is the
+confidence in the motion. With ``w = 1 - t`` the unmoved frames make the cross-fade.
 Every output is a convex combination of the sources' samples: no value lies outside of them.
 """
 
@@ -61,7 +62,6 @@ def synthesise(
     flow_to_first: Tensor,
     flow_to_last: Tensor,
     blend_weight: Tensor,
-    t: Tensor,
     confidence: Tensor | None = None,
 ) -> Blended:
     """The frame at ``t`` by the rule above, differentiable in everything.
@@ -70,19 +70,17 @@ def synthesise(
         first, last: (B, C, H, W).
         flow_to_first, flow_to_last: (B, 2, h, w) displacements, in pixels of their own grid, which covers the frame.
         blend_weight: (B, 1, h, w), weight of the first frame.
-        t: (B,) or a scalar tensor; used where ``confidence`` is given.
         confidence: (B, 1, h, w) in [0, 1]; None is 1 everywhere.
     """
     height, width = first.shape[-2:]
     grid = pixel_grid(height, width, like=flow_to_first)
     in_first, in_last = (grid + resize_flow(flow, height, width) for flow in (flow_to_first, flow_to_last))
-    weight = visible_weight(
-        _spread(blend_weight, height, width), inside(in_first, height, width), inside(in_last, height, width)
-    )
+    plain = _spread(blend_weight, height, width)
+    weight = visible_weight(plain, inside(in_first, height, width), inside(in_last, height, width))
     from_first, from_last = sample(first, in_first), sample(last, in_last)
     frame = from_last + weight * (from_first - from_last)
     if confidence is not None:
-        unmoved = torch.lerp(first, last, t.view(-1, 1, 1, 1).to(first))
+        unmoved = last + plain * (first - last)
         frame = unmoved + _spread(confidence, height, width) * (frame - unmoved)
     return Blended(frame, from_first, from_last)
 

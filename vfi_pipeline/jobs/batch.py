@@ -110,7 +110,6 @@ def _one(
         return Outcome(tuple(report.show(plan, options, method)), facts=planned)
     # In a batch that is started again, what was finished before is not made again and is no failure.
     facts = report.facts_of_plan(plan, film)
-    if not (names.existing(plan.target) and not options.overwrite):  # what will not be made needs no learning
     if ledger is None or options.benchmark:
         return _told(local.work(plan, film, options, method, command), facts)
     if not options.overwrite and names.existing(plan.target):

@@ -47,7 +47,8 @@ class TripletObjective(nn.Module):
 
     Args:
         l2, charbonnier, laplacian, census, perceptual: weights of the photometric terms between made and true frames.
-        negative_psnr: weight of the mean over frames of -PSNR: a frame that is nearly right counts as much as a bad one.
+        negative_psnr: weight of the mean over frames of -PSNR: a frame that is nearly right counts as much as a bad
+            one.
         census_shrink: census compares pictures at this fraction of the size; at 1 it costs more than all else together.
         velocity: weight of the distance, px, between the model's velocity and a known one.
         folding, margin: JD weight and margin; out_of_grid: OG weight.

@@ -20,7 +20,7 @@ def mean_squared(made: Tensor, true: Tensor, weight: Tensor | None = None) -> Te
 def negative_psnr(made: Tensor, true: Tensor, floor: float = 1e-5) -> Tensor:
     """Mean over frames of ``10 log10(mean((made - true)**2) + floor)``, dB: lower is better. Both (..., C, H, W).
 
-    What is reported is a mean of negative_psnr, in which a frame that is nearly right weighs as much as one that is far off;
+    What is reported is a mean of decibels, in which a frame that is nearly right weighs as much as one that is far off;
     a mean of errors forgets it (Chen et al. 2021). ``floor`` ends that at 50 dB.
     """
     return 10 * ((made - true).square().mean(dim=(-3, -2, -1)) + floor).log10().mean()

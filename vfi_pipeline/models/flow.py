@@ -254,7 +254,12 @@ class FlowInterpolator(nn.Module):
         rows, columns = (n // CELL for n in first.shape[-2:])
         with torch.no_grad():
             found = state.detach().float()
-            matched = match_unexplained(features[0][0].detach(), features[1][0].detach(), found, settings.matching)
+            matched = match_unexplained(
+                (features[0][0].detach(), features[1][0].detach()),
+                _seen(working, size, found),
+                found,
+                settings.matching,
+            )
             change = _regridded(matched.state - found, size, rows, columns, vectors=(0, 2, 4))
             departed = _regridded(matched.departed, size, rows, columns)
         state = _regridded(state.float(), size, rows, columns, vectors=(0, 2, 4))
@@ -293,13 +298,13 @@ class FlowInterpolator(nn.Module):
         times = t.flatten()
         one, two = first.repeat_interleave(asked, 0), last.repeat_interleave(asked, 0)
         maps = maps_at(_repeated(fields, asked), times, self.settings.solver)
-        frame, from_first, from_last = _frame(one, two, maps, times)
+        frame, from_first, from_last = _frame(one, two, maps)
         auxiliary = {"one_sided/first": from_first, "one_sided/last": from_last}
         for index, state in enumerate(states[:-1]):
             small = _repeated(MotionFields(**vars(Velocities.of_state(state.float()))), asked)
             size = small.first.shape[-2:]
             pictures = (F.interpolate(image, tuple(size), mode="area") for image in (one, two))
-            made, *sides = _frame(*pictures, maps_at(small, times, COARSE), times)
+            made, *sides = _frame(*pictures, maps_at(small, times, COARSE))
             auxiliary[f"coarse/{index}"] = made
             auxiliary[f"coarse_sided/{index}/first"], auxiliary[f"coarse_sided/{index}/last"] = sides
         shape = (batch, asked)
@@ -383,10 +388,11 @@ class FlowModel:
         seen = guide
         if share < 1:
             seen = F.interpolate(guide, [max(1, round(n * share)) for n in (height, width)], mode="area")
-        # What of the network's grid covers the working picture, its padding included.
-        size = tuple(n * small / (CELL * n_guide) for n, small, n_guide in zip(working.shape[-2:], seen.shape[-2:], guide.shape[-2:]))
+        # What of the network's grid the working picture covers, its padding included.
+        rows = working.shape[-2] * seen.shape[-2] / (CELL * height)
+        columns = working.shape[-1] * seen.shape[-1] / (CELL * width)
         padded = _padded(seen, self.model.net.stride).contiguous(memory_format=torch.channels_last)
-        return _Encoded(self.model.net.encode(padded), working, (size[0], size[1]))
+        return _Encoded(self.model.net.encode(padded), working, (rows, columns))
 
 
 class _Encoded(NamedTuple):
@@ -453,7 +459,9 @@ def _settings_from(config: Mapping[str, Any]) -> EstimateSettings:
     kutta["steps"] = tuple((int(shrink), int(count)) for shrink, count in kutta["steps"])
     kutta["solver"] = Solver(**kutta["solver"])
     matching = dict(config["matching"])
-    matching["accepted"] = tuple(matching["accepted"])
+    for name, value in matching.items():
+        if isinstance(value, list):
+            matching[name] = tuple(value)
     return EstimateSettings(
         Matching(**matching), LucasKanade(**kutta), AccelerationSettings(**config["acceleration"]),
         Solver(**config["solver"]),
@@ -466,8 +474,8 @@ def _fields(refined: Refined, acceleration: Tensor) -> MotionFields:
     )
 
 
-def _frame(first: Tensor, last: Tensor, maps: Maps, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return synthesise(first, last, maps.flow_to_first, maps.flow_to_last, maps.blend_weight, times, maps.confidence)
+def _frame(first: Tensor, last: Tensor, maps: Maps) -> tuple[Tensor, Tensor, Tensor]:
+    return synthesise(first, last, maps.flow_to_first, maps.flow_to_last, maps.blend_weight, maps.confidence)
 
 
 def _repeated(fields: MotionFields, times: int) -> MotionFields:
@@ -482,6 +490,16 @@ def _padded(image: Tensor, stride: int) -> Tensor:
     if not (height % stride or width % stride):
         return image
     return F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
+
+
+def _seen(working: tuple[Tensor, Tensor], size: tuple[float, float], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Both working pictures averaged over the cells of the network's grid, of which they cover ``size``."""
+    rows, columns = like.shape[-2:]
+    height, width = max(1, round(size[0])), max(1, round(size[1]))
+    below, right = max(0, rows - height), max(0, columns - width)
+    small = (F.interpolate(picture.float(), (height, width), mode="area") for picture in working)
+    one, two = (F.pad(picture, (0, right, 0, below), mode="replicate")[..., :rows, :columns] for picture in small)
+    return one, two
 
 
 def _regridded(

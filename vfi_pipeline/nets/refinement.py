@@ -1,7 +1,7 @@
 """The last level, at 1/2 of the working picture: edges, visibility, and how far the motion is to be believed.
 
-It sees both frames pulled to t = 1/2 by the velocities of the level before, and both frames as they are, and says for
-each pixel of its grid which of the nine coarse velocities around belong to it (convex upsampling, Teed and Deng 2020), so
+It sees both frames pulled to t = 1/2 by the velocities of the level before, and both frames as they are. For each pixel
+of its grid it says which of the nine coarse velocities around belong to it (convex upsampling, Teed and Deng 2020), so
 that a velocity can change within a pixel; what the visibility is; and the confidence in the motion.
 """
 
@@ -48,14 +48,14 @@ class Refinement(nn.Module):
         depth: residual convolutions.
     """
 
-    def __init__(self, coarse_hidden: int, context_channels: int = 10, hidden: int = 16, depth: int = 1) -> None:
+    def __init__(self, coarse_hidden: int, context_channels: int = 10, hidden: int = 12, depth: int = 1) -> None:
         super().__init__()
         self.settings = {"context_channels": context_channels, "hidden": hidden, "depth": depth}
         self.squeeze = SwapConv(coarse_hidden, context_channels, kernel=1)
         # Per half: the pulled frame, the frame itself, four differences, velocity and logits, departed, context.
         self.enter = SwapConv(3 + 3 + 4 + 4 + 1 + context_channels, hidden)
         self.body = nn.ModuleList(SwapConv(hidden, hidden) for _ in range(depth))
-        self.head = SwapConv(hidden, NEIGHBOURS + 5)
+        self.head = SwapConv(hidden, NEIGHBOURS + 5, kernel=1)
         for half in (self.head.same, self.head.other):
             nn.init.normal_(half.weight, std=1e-3)
         self.confidence_bias = nn.Parameter(torch.tensor(3.0))
@@ -113,6 +113,7 @@ def _differences(pulled: Tensor, frames: Tensor) -> Tensor:
 
 def _bilinear_logits() -> Tensor:
     """(1, 9, 1, 2, 1, 2): log weights of the nine coarse cells around, for the four fine cells of each coarse one."""
-    line = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])  # the fine cell before the centre, and the one behind it
+    # Along one axis, the fine cell before the centre of its coarse one, and the one behind it.
+    line = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
     weights = torch.einsum("ai,bj->ijab", line, line).reshape(NEIGHBOURS, 2, 2)
     return (weights + 3e-3).log().view(1, NEIGHBOURS, 1, 2, 1, 2)

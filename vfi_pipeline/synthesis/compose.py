@@ -160,8 +160,6 @@ def planes(
     still = _is_zero(field[:, :4])
     coarse, weight = (field[:, WEIGHT:], 0) if still else (field, WEIGHT)
     edges = [] if still else _edges(coarse, layout)
-    # Of the last frame in the cross-fade of the unmoved frames.
-    times = constant(tuple(motion.t for motion in motions), coarse).view(-1, 1, 1, 1)
 
     made = [coarse.new_empty(len(coarse), a.shape[1] // 2 if clear else a.shape[1], *a.shape[-2:]) for a in first]
     for rows in _bands(coarse, layout):
@@ -177,22 +175,23 @@ def planes(
             target = None if clear else part
             mixed = torch.lerp(other, one, here[:, weight : weight + 1], out=target)
             if here.shape[1] > weight + 1:
-                unmoved = torch.lerp(a[..., at, :], b[..., at, :], times)
-                mixed = torch.lerp(unmoved, mixed, here[:, weight + 1 :], out=target)
+                unmoved = torch.lerp(b[..., at, :], a[..., at, :], here[:, weight + 2 :])
+                mixed = torch.lerp(unmoved, mixed, here[:, weight + 1 : weight + 2], out=target)
             if clear:
                 part.copy_(_unweighted(mixed, group, layout))
     return made
 
 
 WEIGHT = 4
-"""Channel of the blend weight in the motion field: behind two displacements in luma pixels, before the confidence."""
+"""Channel of the moved frames' blend weight in the motion field: behind two displacements in luma pixels. Where there
+is a confidence, it follows, and then the blend weight of the unmoved frames, which no border corrects."""
 
 SURE = 1 - 1 / 1024
 """A confidence that is nowhere below this is taken for 1: the difference is less than a quarter of an 8-bit code."""
 
 
 def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device: torch.device) -> Tensor:
-    """(B, 5 or 6, h, w), float32 on the device; see ``WEIGHT``."""
+    """(B, 5 or 7, h, w), float32 on the device; see ``WEIGHT``."""
 
     def stacked(name: str) -> Tensor:
         return torch.cat([getattr(motion, name) for motion in motions]).to(device, torch.float32)
@@ -204,7 +203,7 @@ def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device:
     if all(motion.confidence is not None for motion in motions):
         confidence = stacked("confidence")
         if device.type != "cpu" or bool((confidence < SURE).any()):
-            parts.append(confidence)
+            parts += [confidence, parts[2]]
     return torch.cat(parts, dim=1)
 
 
