@@ -30,7 +30,7 @@ from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.media.writer import FrameWriter
 
 if TYPE_CHECKING:
-    from vfi_pipeline.models.animation import PairAnimation
+    from vfi_pipeline.animation.protocol import PairAnimation
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def _shown(plan: Plan, options: Options, method: Method, pictures: sources.Pictu
 class _Told:
     """What was learned of a gap when it was solved."""
 
-    home: str = ""
+    kind: str = ""
     state: Any = None
     block: Any = None
     shares: dict[str, float] | None = None
@@ -122,7 +122,7 @@ def _judged(animation: PairAnimation) -> _Told:
 
     maps = animation.maps(0.5)
     told = _Told(shares=animation.shares())
-    flows = [flow.float() for flow in (maps.there, maps.back) if min(flow.shape[-2:]) > 1]
+    flows = [flow.float() for flow in (maps.flow_to_first, maps.flow_to_last) if min(flow.shape[-2:]) > 1]
     for low, share in map(folding, flows):
         told.min_det = min(told.min_det, float(low))
         told.folded += float(share) / len(flows)
@@ -132,11 +132,10 @@ def _judged(animation: PairAnimation) -> _Told:
 
 
 def _announce(animation: PairAnimation, gap: int, coming: Sequence[int | tuple[int, float]]) -> None:
-    """Tells an animation that can prepare itself (``expect``) which of its times come next."""
-    expect = getattr(animation, "expect", None)
+    """Tells an animation which of its times come next."""
     times = [what[1] for what in coming if not isinstance(what, int) and what[0] == gap]
-    if expect is not None and all(0 <= t <= 1 for t in times):
-        expect(times)
+    if all(0 <= t <= 1 for t in times):
+        animation.prepare(times)
 
 
 class Studio:
@@ -267,6 +266,9 @@ class Studio:
         first, last = self.pictures.gaps[gap]
         device = resolve_device(self.options.device)
         start, goal = (tensor_of(self.key(number)).to(device) for number in (first, last))
+        if self._model is None and self.maps is None:
+            self._model = self.method.build()
+        # After the model is built, which draws random numbers as well: a gap's are the same when the work is resumed.
         torch.manual_seed(self.asked.seed + gap)
         if self.maps is not None:
             animation = self._restored(gap, start, goal)
@@ -277,10 +279,8 @@ class Studio:
         return animation
 
     def _solve(self, gap: int, first: Any, last: Any, progress: Progress | None) -> PairAnimation:
-        from vfi_pipeline.models.animation import animate_one, animator
+        from vfi_pipeline.animation.motion_animation import animate_one, animator
 
-        if self._model is None:
-            self._model = self.method.build()
         if len(self.pictures) == 1:
             return animate_one(self._model, first, self.asked.backward)
         if getattr(self._model, "sides", None) == "first":
@@ -306,7 +306,8 @@ class Studio:
         return animation
 
     def _restored(self, gap: int, first: Any, last: Any) -> PairAnimation:
-        from vfi_pipeline.models.animation import MotionAnimation, PictureAnimation, restored
+        from vfi_pipeline.animation.maps import animation_of
+        from vfi_pipeline.animation.motion_animation import MotionAnimation, SinglePictureAnimation
 
         assert self.maps is not None
         found = self.maps[gap]
@@ -314,13 +315,13 @@ class Studio:
         if own != found.pictures:
             log.warning("maps= was made from %s, and is used on %s.", " and ".join(found.pictures), " and ".join(own))
         try:
-            animation = restored(found.home, {k: v.to(first.device) for k, v in found.state.items()}, first, last)
+            animation = animation_of(found.kind, found.state, first, last)
         except ValueError as error:
             raise UserError(
                 f"maps={self.asked.maps} cannot be used: {error}.", "solve again: leave out maps=."
             ) from error
         if len(self.pictures) == 1 and isinstance(animation, MotionAnimation):
-            return PictureAnimation(animation.motion, first, self.asked.backward)
+            return SinglePictureAnimation(animation.motion, first, self.asked.backward)
         return animation
 
     # ----------------------------------------------------------------------------------------- what lies beside it
@@ -397,9 +398,9 @@ class Studio:
             )
             told.block = block(animation, f"{title}   (model={self.method.name})", (low, high), single)
         if self.asked.save_maps:
-            from vfi_pipeline.models.animation import home_of
+            from vfi_pipeline.animation.maps import state_of
 
-            told.home, told.state = home_of(animation), animation.state()
+            told.kind, told.state = state_of(animation)
 
     def _write_sheet(self, path: Path) -> str:
         from vfi_pipeline.apps.sheet import encoded, stacked
@@ -415,7 +416,7 @@ class Studio:
         gaps = []
         for gap, told in sorted(self.told.items()):
             first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
-            gaps.append(maps.Maps(told.home, told.state, (first, last)))
+            gaps.append(maps.Maps(told.kind, told.state, (first, last)))
         path, folder = maps.maps_name(self.plan.target), maps.maps_folder(self.plan.target)
         write_durably(path, maps.packed(gaps, self.pictures.loop))
         folder.mkdir(exist_ok=True)
