@@ -104,8 +104,15 @@ def _shown(plan: Plan, options: Options, method: Method, pictures: sources.Pictu
 
 
 @dataclass
-class _Told:
-    """What was learned of a gap when it was solved."""
+class GapFacts:
+    """What is known of a solved gap.
+
+    Attributes:
+        kind, state: of its maps, where they are to be kept.
+        block: its rows of the contact sheet, where there is to be one.
+        shares: see ``PairAnimation.shares``.
+        nfe, min_det, folded: velocity calls so far; smallest determinant and folded area of the maps half-way.
+    """
 
     kind: str = ""
     state: Any = None
@@ -116,19 +123,19 @@ class _Told:
     folded: float = 0.0
 
 
-def _judged(animation: PairAnimation) -> _Told:
+def _facts_of(animation: PairAnimation) -> GapFacts:
     """Folds of the maps half-way, and the velocity calls so far."""
     from vfi_pipeline.geometry import folding
 
     maps = animation.maps(0.5)
-    told = _Told(shares=animation.shares())
+    facts = GapFacts(shares=animation.shares())
     flows = [flow.float() for flow in (maps.flow_to_first, maps.flow_to_last) if min(flow.shape[-2:]) > 1]
     for low, share in map(folding, flows):
-        told.min_det = min(told.min_det, float(low))
-        told.folded += float(share) / len(flows)
+        facts.min_det = min(facts.min_det, float(low))
+        facts.folded += float(share) / len(flows)
     counted = getattr(animation, "report", None)
-    told.nfe = counted().nfe if counted is not None else 0
-    return told
+    facts.nfe = counted().nfe if counted is not None else 0
+    return facts
 
 
 def _announce(animation: PairAnimation, gap: int, coming: Sequence[int | tuple[int, float]]) -> None:
@@ -160,7 +167,7 @@ class Studio:
             from vfi_pipeline.apps.maps import read_maps
 
             self.maps = read_maps(Path(asked.maps), len(pictures.gaps))
-        self.told: dict[int, _Told] = {}
+        self.facts: dict[int, GapFacts] = {}
         self._solved: tuple[int, PairAnimation] | None = None
         self._keys: dict[int, Frame] = {}
         self._model: Any = None
@@ -246,11 +253,11 @@ class Studio:
 
     def _count(self, gap: int, facts: Any) -> None:
         """Adds what is known of a gap's maps to the summary."""
-        told = self.told[gap]
+        known = self.facts[gap]
         facts.pairs += 1
-        facts.nfe += told.nfe
-        facts.min_det = min(facts.min_det, told.min_det)
-        facts.folded += (told.folded - facts.folded) / facts.pairs  # a mean over the pairs, kept running
+        facts.nfe += known.nfe
+        facts.min_det = min(facts.min_det, known.min_det)
+        facts.folded += (known.folded - facts.folded) / facts.pairs  # a mean over the pairs, kept running
 
     # ------------------------------------------------------------------------------------------------- the solving
 
@@ -363,12 +370,12 @@ class Studio:
         """Writes the sheet and the maps; returns what there is to tell of them and of the gaps."""
         wanted = self.asked.sheet is not None or self.asked.save_maps
         for gap in range(len(self.pictures.gaps)) if wanted else ():
-            if gap not in self.told:
+            if gap not in self.facts:
                 self.solved(gap)
         lines = []
-        for gap, told in sorted(self.told.items()):
-            if told.shares:
-                parts = ", ".join(f"{name} {round(100 * share)} %" for name, share in told.shares.items())
+        for gap, facts in sorted(self.facts.items()):
+            if facts.shares:
+                parts = ", ".join(f"{name} {round(100 * share)} %" for name, share in facts.shares.items())
                 first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
                 lines.append(f"{first} to {last}: of the change, {parts}.")
         try:
@@ -384,9 +391,9 @@ class Studio:
         return lines
 
     def _note(self, gap: int, animation: PairAnimation) -> None:
-        if gap in self.told:
+        if gap in self.facts:
             return
-        told = self.told[gap] = _judged(animation)
+        facts = self.facts[gap] = _facts_of(animation)
         first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
         single = len(self.pictures) == 1
         if self.asked.sheet is not None:
@@ -396,16 +403,16 @@ class Studio:
             title = (
                 f"{first} to {last}" if not single else f"{first}, {'backward' if self.asked.backward else 'forward'}"
             )
-            told.block = block(animation, f"{title}   (model={self.method.name})", (low, high), single)
+            facts.block = block(animation, f"{title}   (model={self.method.name})", (low, high), single)
         if self.asked.save_maps:
             from vfi_pipeline.animation.maps import state_of
 
-            told.kind, told.state = state_of(animation)
+            facts.kind, facts.state = state_of(animation)
 
     def _write_sheet(self, path: Path) -> str:
         from vfi_pipeline.apps.sheet import encoded, stacked
 
-        blocks = [self.told[gap].block for gap in sorted(self.told)]
+        blocks = [self.facts[gap].block for gap in sorted(self.facts)]
         write_durably(path, encoded(stacked(blocks), path))
         return f"{path}: contact sheet."
 
@@ -414,9 +421,9 @@ class Studio:
         from vfi_pipeline.apps.sheet import encoded
 
         gaps = []
-        for gap, told in sorted(self.told.items()):
+        for gap, facts in sorted(self.facts.items()):
             first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
-            gaps.append(maps.Maps(told.kind, told.state, (first, last)))
+            gaps.append(maps.Maps(facts.kind, facts.state, (first, last)))
         path, folder = maps.maps_name(self.plan.target), maps.maps_folder(self.plan.target)
         write_durably(path, maps.packed(gaps, self.pictures.loop))
         folder.mkdir(exist_ok=True)
