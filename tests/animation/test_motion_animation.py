@@ -9,12 +9,11 @@ from vfi_pipeline.animation.maps import animation_of, state_of
 from vfi_pipeline.animation.motion_animation import (
     MotionAnimation,
     MotionAnimator,
-    SampledMotion,
-    StationaryMotion,
     animate_one,
     animator,
     frame_of,
 )
+from vfi_pipeline.animation.saved_motion import SampledMotion, StationaryMotion
 from vfi_pipeline.animation.sizes import guide_image
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.window import Window

@@ -182,10 +182,10 @@ def test_progress_ends_with_the_animation(small):
     assert animator(QUICK) is QUICK
 
 
-class Told:
+class KnownVelocity:
     """A motion model that knows the answer: a velocity on the grid of the pictures it sees, of 20 px by 24."""
 
-    name, guide_span = "told", 24
+    name, guide_span = "known", 24
 
     def __init__(self, velocity):
         self.velocity = velocity
@@ -213,7 +213,7 @@ class MotionFrom:
 
 def test_a_learned_flow_is_one_of_the_starts():
     first, last = torch.rand(2, 1, 3, 40, 48)
-    learned = learned_velocity(Told(constant(3.0, -1.0)), first, last)
+    learned = learned_velocity(KnownVelocity(constant(3.0, -1.0)), first, last)
     fields = starting_fields(first, last, Starts(0, 0), learned)
 
     assert len(fields) == 2 and not fields[0].any()
@@ -231,11 +231,11 @@ def test_a_learned_flow_leads_where_standing_still_does_not():
         animation = PictureFit(effort=effort, initial_flow=model).solve(first, last)
         return float((animation.frame(0.5) - true)[..., 12:-12].square().mean())
 
-    assert miss(Told(constant(5.0, 0.0))) < 0.1 * miss(None)
+    assert miss(KnownVelocity(constant(5.0, 0.0))) < 0.1 * miss(None)
 
 
 def test_identical_pictures_ask_no_model(small):
-    class Refusing(Told):
+    class Refusing(KnownVelocity):
         def motion(self, window):
             raise AssertionError("there is nothing to estimate")
 
@@ -250,10 +250,10 @@ def test_a_better_quality_works_longer():
 
 
 def test_the_configured_model_starts_at_the_learned_flow(monkeypatch):
-    told = {"flow": Told(constant(1.0, 1.0))}
-    monkeypatch.setattr(flow_model, "load_flow", lambda name, device: told[name])
+    known = {"flow": KnownVelocity(constant(1.0, 1.0))}
+    monkeypatch.setattr(flow_model, "load_flow", lambda name, device: known[name])
     model = picture_fit(320, "best", None, "cpu")
-    assert model.initial_flow is told["flow"]
+    assert model.initial_flow is known["flow"]
     assert model.guide_span == 320 and model.effort == QUALITY["best"]
     assert picture_fit(iterations=7).effort.most == 7
     for mistake in ({"quality": "good"}, {"iterations": 0}):

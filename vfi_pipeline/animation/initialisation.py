@@ -21,6 +21,8 @@ from vfi_pipeline.models.motion import MotionModel
 class Starts:
     """Which fields a fit starts at, beside standing still, the learned flow and the points' affine motion.
 
+    The counts trade time for pictures that lie far apart; ``optimiser.QUALITY`` has three choices.
+
     Attributes:
         similarities: how many of the best turns, zooms and shifts of the whole picture.
         random: how many smooth fields drawn at random.
@@ -34,7 +36,7 @@ class Starts:
 
 @dataclass(frozen=True)
 class SimilaritySearch:
-    """Which turns, zooms and shifts are compared. What a person would call the same thing turned.
+    """Which turns, zooms and shifts are compared: what people do to a camera between two pictures of one thing.
 
     Attributes:
         span: longest side of the pictures compared, px.

@@ -25,9 +25,6 @@ from vfi_pipeline.geometry import blur, outside, sample, warp
 from vfi_pipeline.losses import folding_penalty, out_of_grid_penalty
 from vfi_pipeline.ode import scaling_and_squaring
 
-FOLDING_MARGIN = 0.2
-"""Determinants below this are penalised: a distance to folds."""
-
 
 @dataclass(frozen=True)
 class GradientSettings:
@@ -50,12 +47,15 @@ class GradientSettings:
 class Terms:
     """Weights of the objective; every term is a mean over pixels, differences summed over their channels.
 
+    docs/morph.md compares other choices of colour, shape and smoothness.
+
     Attributes:
         colour, shape: how much a difference counts, before the Charbonnier of knee ``knee``.
         knee: difference (of 1) from which on errors count linearly.
         unseen: cost of a place that only one picture shows: without it, pictures would slide off one another.
         smooth: of the field's slope, px per px, quadratic below ``slope_knee`` and linear above.
-        folding, out_of_grid: JD (margin ``FOLDING_MARGIN``) and OG of the maps to t = 1/2.
+        folding, out_of_grid: JD and OG of the maps to t = 1/2.
+        folding_margin: determinants below this are penalised: a distance to folds.
         points: how far apart corresponding points meet, px of the level, Charbonnier of ``points_knee`` px.
         colour_change: of the squared nodes of the colour change and of their differences.
         units: of the colour change.
@@ -70,6 +70,7 @@ class Terms:
     smooth: float = 0.3
     slope_knee: float = 0.02
     folding: float = 1.0
+    folding_margin: float = 0.2
     out_of_grid: float = 0.001
     points: float = 1.0
     points_knee: float = 0.5
@@ -139,7 +140,7 @@ def objective(
     loss = (
         data
         + terms.smooth * (slopes[0] + slopes[1])
-        + terms.folding * folding_penalty(maps, FOLDING_MARGIN)
+        + terms.folding * folding_penalty(maps, terms.folding_margin)
         + terms.out_of_grid * out_of_grid_penalty(maps)
         + terms.colour_change * (colour_nodes.square().mean() + roughness(colour_nodes))
     )
