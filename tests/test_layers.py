@@ -133,3 +133,16 @@ def test_grid_sample_is_called_in_one_place():
     ]
 
     assert callers == ["vfi_pipeline.geometry.warp"]
+
+
+def test_no_two_modules_import_each_other():
+    names = {dotted(path) for path in modules()}
+    uses = {}
+    for path in modules():
+        found = set(imports(path.read_text("utf-8"), dotted(path)))
+        # ``from package.module import name`` reads as package.module.name.
+        uses[dotted(path)] = {name for word in found for name in (word, word.rpartition(".")[0]) if name in names}
+
+    mutual = {tuple(sorted((one, other))) for one in uses for other in uses[one] if other != one and one in uses[other]}
+
+    assert mutual == set()

@@ -13,12 +13,12 @@ from vfi_pipeline.apps.options import read_picture_options
 from vfi_pipeline.apps.pictures import film_of, gather, read_points
 from vfi_pipeline.errors import BAD_INPUT, UserError
 
-HOME = "vfi_pipeline.models.animation"
+KIND = "stationary"
 
 
 def state(seed=0):
     torch.manual_seed(seed)
-    return {"field.v": torch.randn(1, 2, 6, 8), "field.solver": torch.tensor([2.0, 8, 1e-3, 1e-3]).double()}
+    return {"v": torch.randn(1, 2, 6, 8), "solver": torch.tensor([2.0, 8, 1e-3, 1e-3]).double()}
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ def pair(tmp_path, monkeypatch):
 
 
 def test_maps_come_back_as_they_were(tmp_path):
-    gaps = [Maps(HOME, state(k), ("a.png", "b.png")) for k in range(2)]
+    gaps = [Maps(KIND, state(k), ("a.png", "b.png")) for k in range(2)]
     (tmp_path / "o.safetensors").write_bytes(packed(gaps, loop=True))
     back = read_maps(tmp_path / "o.safetensors", 2)
 
     for before, after in zip(gaps, back):
-        assert after.home == HOME and after.pictures == ("a.png", "b.png")
+        assert after.kind == KIND and after.pictures == ("a.png", "b.png")
         assert all(torch.equal(after.state[name], value) for name, value in before.state.items())
 
 
@@ -51,21 +51,23 @@ def test_maps_come_back_as_they_were(tmp_path):
         {"format": FORMAT},
         {"format": FORMAT, "gaps": "{"},
         {"format": FORMAT, "gaps": "[]"},
-        {"format": FORMAT, "gaps": '[{"home": "os", "pictures": ["a", "b"]}]'},
-        {"format": FORMAT, "gaps": f'[{{"home": "{HOME}"}}]'},
+        {"format": FORMAT, "gaps": '[{"kind": "os", "pictures": ["a", "b"]}]'},
+        {"format": FORMAT, "gaps": f'[{{"kind": "{KIND}"}}]'},
+        {"format": FORMAT, "gaps": '[{"home": "vfi_pipeline.models.far", "pictures": ["a", "b"]}]'},
+        {"format": FORMAT, "gaps": '[{"kind": ["a"], "pictures": ["a", "b"]}]'},
         {"format": "vfi-pipeline/1", "gaps": "[]"},
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, header):
-    save_file({"0.field.v": torch.zeros(1, 2, 3, 3)}, tmp_path / "o.safetensors", header)
+    save_file({"0.v": torch.zeros(1, 2, 3, 3)}, tmp_path / "o.safetensors", header)
     with pytest.raises(UserError, match="maps") as caught:
         read_maps(tmp_path / "o.safetensors", 1)
     assert caught.value.code == BAD_INPUT
 
 
 def test_values_that_are_no_numbers_are_refused(tmp_path):
-    broken = {"field.v": torch.full((1, 2, 3, 3), float("nan"))}
-    (tmp_path / "o.safetensors").write_bytes(packed([Maps(HOME, broken, ("a", "b"))], False))
+    broken = {"v": torch.full((1, 2, 3, 3), float("nan"))}
+    (tmp_path / "o.safetensors").write_bytes(packed([Maps(KIND, broken, ("a", "b"))], False))
     with pytest.raises(UserError, match="no numbers"):
         read_maps(tmp_path / "o.safetensors", 1)
 

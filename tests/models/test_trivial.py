@@ -12,7 +12,6 @@ from vfi_pipeline.models.blend import Blend
 from vfi_pipeline.models.hold import Hold
 from vfi_pipeline.synthesis import compose
 
-
 NOTHING = Window.of(torch.empty(0), torch.empty(0))
 
 

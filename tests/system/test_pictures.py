@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vfi_pipeline.animation import picture_fit
 from vfi_pipeline.apps import render
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import probe
@@ -273,6 +274,21 @@ def test_the_same_seed_gives_the_same_result(good, tmp_path, pictures):
         good("input=[a.png,b.png]", "t=0.5", "model=fit", "model.quality=draft", "seed=7", f"output={name}.png")
 
     assert (tmp_path / "x.png").read_bytes() == (tmp_path / "y.png").read_bytes()
+
+
+def test_a_gap_draws_the_same_numbers_whether_or_not_the_model_was_built_for_it(good, tmp_path, pictures, monkeypatch):
+    def drawn(self, first, last, **how):
+        return picture_fit.FieldAnimation(3 * torch.randn(1, 2, HEIGHT, WIDTH), first, last)
+
+    # Building a model draws random numbers as well.
+    monkeypatch.setattr(picture_fit, "shipped_flow", lambda device: (torch.rand(7), None)[1])
+    monkeypatch.setattr(picture_fit.PictureFit, "solve", drawn)
+    words = ("input=[a.png,b.png,c.png]", "model=fit")
+    good(*words, "t=[0.5,1.5]", "output=o/%d.png")
+    good(*words, "t=1.5", "output=alone.png")
+
+    assert np.array_equal(shown(tmp_path / "o" / "2.png"), shown(tmp_path / "alone.png"))
+    assert not np.array_equal(shown(tmp_path / "o" / "1.png"), shown(tmp_path / "alone.png"))
 
 
 # ------------------------------------------------------------------------------------------------------------ mistakes

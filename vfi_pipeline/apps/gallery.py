@@ -18,13 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_pipeline.animation.morph import morph_model
+from vfi_pipeline.animation.motion_animation import animator
+from vfi_pipeline.animation.picture_fit import picture_fit
+from vfi_pipeline.animation.protocol import PairAnimation, Points
 from vfi_pipeline.apps.sheet import block, picture
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
 from vfi_pipeline.geometry import pixel_grid, sample
-from vfi_pipeline.models.animation import PairAnimation, Points, animator
 from vfi_pipeline.models.blend import Blend
-from vfi_pipeline.models.fit import FitModel
-from vfi_pipeline.models.morph import MorphModel
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +76,11 @@ def main(arguments: Sequence[str]) -> int:
     moved = turned(face, 0.16, 1.12, 9, -6)
     evening = (moved * moved.new_tensor([1.0, 0.72, 0.55]).view(1, 3, 1, 1) + 0.02).clamp(0, 1)
     jobs: list[tuple[str, Any, Tensor, Points | None]] = [
-        ("fit", FitModel(), moved, None),
+        ("fit", picture_fit(), moved, None),
         ("fade", Blend(), moved, None),
-        ("morph", MorphModel(), evening, None),
+        ("morph", morph_model(), evening, None),
         ("fade", Blend(), evening, None),
-        ("morph, points", MorphModel(), cat, FACE_TO_CAT),
+        ("morph, points", morph_model(), cat, FACE_TO_CAT),
         ("fade", Blend(), cat, None),
     ]
     rows = []

@@ -1,7 +1,8 @@
 """Maps as a file: the solved animation of every gap, to be rendered again at any size and frame count, and for the eye.
 
-``film.maps.safetensors`` holds tensors named ``0.fit.fields`` (gap, then the model's own name) and a JSON header that
-says which module restores them, one of ``models.animation.RESTORERS``. Nothing in such a file is executed.
+``film.maps.safetensors`` holds tensors named ``0.velocity`` (gap, then a name of the kind's own) and a JSON header that
+says of which kind each gap is, a word of ``animation.maps.KINDS``. Nothing in such a file is executed. Files of
+versions up to 0.6 are read as well (``animation.legacy_maps``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,19 +20,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from vfi_pipeline.animation.legacy_maps import MODULES, translated
+from vfi_pipeline.animation.maps import KINDS
 from vfi_pipeline.errors import BAD_INPUT, UserError
-from vfi_pipeline.models.animation import RESTORERS
 from vfi_pipeline.training.pictures import colour_wheel
 
-FORMAT = "vfi-maps/1"
+FORMAT = "vfi-maps/2"
+OLD_FORMAT = "vfi-maps/1"
+"""Of versions up to 0.6: the header names a Python module in place of a kind."""
+
 _REMEDY = "a file that save_maps=true wrote (NAME.maps.safetensors)."
 
 
 @dataclass(frozen=True)
 class Maps:
-    """One solved gap: the module that restores it, its state, and the names of its two pictures."""
+    """One solved gap: its kind (``animation.maps.KINDS``), its state, and the names of its two pictures."""
 
-    home: str
+    kind: str
     state: Mapping[str, Tensor]
     pictures: tuple[str, str]
 
@@ -57,7 +63,7 @@ def packed(gaps: Sequence[Maps], loop: bool) -> bytes:
         for number, gap in enumerate(gaps)
         for name, value in gap.state.items()
     }
-    header = [{"home": gap.home, "pictures": list(gap.pictures)} for gap in gaps]
+    header = [{"kind": gap.kind, "pictures": list(gap.pictures)} for gap in gaps]
     return save(tensors, {"format": FORMAT, "gaps": json.dumps(header), "loop": json.dumps(loop)})
 
 
@@ -73,18 +79,12 @@ def read_maps(path: Path, gaps: int) -> list[Maps]:
         with safe_open(path, framework="pt") as file:
             facts = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        if facts.get("format") != FORMAT:
+        if facts.get("format") not in (FORMAT, OLD_FORMAT):
             raise ValueError("it does not say that it holds maps")
-        header = json.loads(facts["gaps"])
-        found = []
-        for number, entry in enumerate(header):
-            prefix = f"{number}."
-            state = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-            if entry["home"] not in RESTORERS or not state:
-                raise ValueError(f"gap {number} is of an unknown kind")
-            if not all(bool(torch.isfinite(value).all()) for value in state.values() if value.is_floating_point()):
-                raise ValueError(f"gap {number} holds values that are no numbers")
-            found.append(Maps(entry["home"], state, (str(entry["pictures"][0]), str(entry["pictures"][1]))))
+        found = [
+            _gap(path, number, entry, tensors, old=facts["format"] == OLD_FORMAT)
+            for number, entry in enumerate(json.loads(facts["gaps"]))
+        ]
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"maps={path} is no readable maps file ({error}).", _REMEDY, BAD_INPUT) from error
     if len(found) != gaps:
@@ -93,6 +93,30 @@ def read_maps(path: Path, gaps: int) -> list[Maps]:
             "the pictures that it was made for, and loop= as it was.", BAD_INPUT,
         )  # fmt: skip
     return found
+
+
+def _gap(path: Path, number: int, entry: Mapping[str, Any], tensors: Mapping[str, Tensor], old: bool) -> Maps:
+    """The maps of one gap, from its entry in the header.
+
+    Raises:
+        UserError: if their kind is unknown.
+        ValueError, KeyError, TypeError: if something else is wrong.
+    """
+    prefix = f"{number}."
+    state = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+    kind = entry["home" if old else "kind"]
+    if not state:
+        raise ValueError(f"gap {number} holds nothing")
+    if kind not in (MODULES if old else KINDS):
+        raise UserError(
+            f"maps={path}: gap {number} holds maps of a kind that this version does not know, {str(kind)[:60]!r}.",
+            f"leave out maps= and solve again; the kinds are {', '.join(KINDS)}.", BAD_INPUT,
+        )  # fmt: skip
+    if not all(bool(torch.isfinite(value).all()) for value in state.values() if value.is_floating_point()):
+        raise ValueError(f"gap {number} holds values that are no numbers")
+    if old:
+        kind, state = translated(kind, state)
+    return Maps(kind, state, (str(entry["pictures"][0]), str(entry["pictures"][1])))
 
 
 def pictured(gaps: Sequence[Maps]) -> dict[str, Image.Image]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vfi_pipeline.animation.protocol import Points
 from vfi_pipeline.apps import canvas
 from vfi_pipeline.apps.moments import Moments, schedule
 from vfi_pipeline.apps.options import PictureOptions
@@ -28,7 +29,6 @@ from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suff
 from vfi_pipeline.media.frames import Colour, Frame, PixelFormat
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.stills import read_still
-from vfi_pipeline.models.animation import Points
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.media.writer import FrameWriter
 
 if TYPE_CHECKING:
-    from vfi_pipeline.models.animation import PairAnimation
+    from vfi_pipeline.animation.protocol import PairAnimation
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +104,17 @@ def _shown(plan: Plan, options: Options, method: Method, pictures: sources.Pictu
 
 
 @dataclass
-class _Told:
-    """What was learned of a gap when it was solved."""
+class GapFacts:
+    """What is known of a solved gap.
 
-    home: str = ""
+    Attributes:
+        kind, state: of its maps, where they are to be kept.
+        block: its rows of the contact sheet, where there is to be one.
+        shares: see ``PairAnimation.shares``.
+        nfe, min_det, folded: velocity calls so far; smallest determinant and folded area of the maps half-way.
+    """
+
+    kind: str = ""
     state: Any = None
     block: Any = None
     shares: dict[str, float] | None = None
@@ -116,27 +123,26 @@ class _Told:
     folded: float = 0.0
 
 
-def _judged(animation: PairAnimation) -> _Told:
+def _facts_of(animation: PairAnimation) -> GapFacts:
     """Folds of the maps half-way, and the velocity calls so far."""
     from vfi_pipeline.geometry import folding
 
     maps = animation.maps(0.5)
-    told = _Told(shares=animation.shares())
-    flows = [flow.float() for flow in (maps.there, maps.back) if min(flow.shape[-2:]) > 1]
+    facts = GapFacts(shares=animation.shares())
+    flows = [flow.float() for flow in (maps.flow_to_first, maps.flow_to_last) if min(flow.shape[-2:]) > 1]
     for low, share in map(folding, flows):
-        told.min_det = min(told.min_det, float(low))
-        told.folded += float(share) / len(flows)
+        facts.min_det = min(facts.min_det, float(low))
+        facts.folded += float(share) / len(flows)
     counted = getattr(animation, "report", None)
-    told.nfe = counted().nfe if counted is not None else 0
-    return told
+    facts.nfe = counted().nfe if counted is not None else 0
+    return facts
 
 
 def _announce(animation: PairAnimation, gap: int, coming: Sequence[int | tuple[int, float]]) -> None:
-    """Tells an animation that can prepare itself (``expect``) which of its times come next."""
-    expect = getattr(animation, "expect", None)
+    """Tells an animation which of its times come next."""
     times = [what[1] for what in coming if not isinstance(what, int) and what[0] == gap]
-    if expect is not None and all(0 <= t <= 1 for t in times):
-        expect(times)
+    if all(0 <= t <= 1 for t in times):
+        animation.prepare(times)
 
 
 class Studio:
@@ -161,7 +167,7 @@ class Studio:
             from vfi_pipeline.apps.maps import read_maps
 
             self.maps = read_maps(Path(asked.maps), len(pictures.gaps))
-        self.told: dict[int, _Told] = {}
+        self.facts: dict[int, GapFacts] = {}
         self._solved: tuple[int, PairAnimation] | None = None
         self._keys: dict[int, Frame] = {}
         self._model: Any = None
@@ -247,11 +253,11 @@ class Studio:
 
     def _count(self, gap: int, facts: Any) -> None:
         """Adds what is known of a gap's maps to the summary."""
-        told = self.told[gap]
+        known = self.facts[gap]
         facts.pairs += 1
-        facts.nfe += told.nfe
-        facts.min_det = min(facts.min_det, told.min_det)
-        facts.folded += (told.folded - facts.folded) / facts.pairs  # a mean over the pairs, kept running
+        facts.nfe += known.nfe
+        facts.min_det = min(facts.min_det, known.min_det)
+        facts.folded += (known.folded - facts.folded) / facts.pairs  # a mean over the pairs, kept running
 
     # ------------------------------------------------------------------------------------------------- the solving
 
@@ -267,6 +273,9 @@ class Studio:
         first, last = self.pictures.gaps[gap]
         device = resolve_device(self.options.device)
         start, goal = (tensor_of(self.key(number)).to(device) for number in (first, last))
+        if self._model is None and self.maps is None:
+            self._model = self.method.build()
+        # After the model is built, which draws random numbers as well: a gap's are the same when the work is resumed.
         torch.manual_seed(self.asked.seed + gap)
         if self.maps is not None:
             animation = self._restored(gap, start, goal)
@@ -277,10 +286,8 @@ class Studio:
         return animation
 
     def _solve(self, gap: int, first: Any, last: Any, progress: Progress | None) -> PairAnimation:
-        from vfi_pipeline.models.animation import animate_one, animator
+        from vfi_pipeline.animation.motion_animation import animate_one, animator
 
-        if self._model is None:
-            self._model = self.method.build()
         if len(self.pictures) == 1:
             return animate_one(self._model, first, self.asked.backward)
         if getattr(self._model, "sides", None) == "first":
@@ -306,7 +313,8 @@ class Studio:
         return animation
 
     def _restored(self, gap: int, first: Any, last: Any) -> PairAnimation:
-        from vfi_pipeline.models.animation import MotionAnimation, PictureAnimation, restored
+        from vfi_pipeline.animation.maps import animation_of
+        from vfi_pipeline.animation.motion_animation import MotionAnimation, SinglePictureAnimation
 
         assert self.maps is not None
         found = self.maps[gap]
@@ -314,13 +322,13 @@ class Studio:
         if own != found.pictures:
             log.warning("maps= was made from %s, and is used on %s.", " and ".join(found.pictures), " and ".join(own))
         try:
-            animation = restored(found.home, {k: v.to(first.device) for k, v in found.state.items()}, first, last)
+            animation = animation_of(found.kind, found.state, first, last)
         except ValueError as error:
             raise UserError(
                 f"maps={self.asked.maps} cannot be used: {error}.", "solve again: leave out maps=."
             ) from error
         if len(self.pictures) == 1 and isinstance(animation, MotionAnimation):
-            return PictureAnimation(animation.motion, first, self.asked.backward)
+            return SinglePictureAnimation(animation.motion, first, self.asked.backward)
         return animation
 
     # ----------------------------------------------------------------------------------------- what lies beside it
@@ -362,12 +370,12 @@ class Studio:
         """Writes the sheet and the maps; returns what there is to tell of them and of the gaps."""
         wanted = self.asked.sheet is not None or self.asked.save_maps
         for gap in range(len(self.pictures.gaps)) if wanted else ():
-            if gap not in self.told:
+            if gap not in self.facts:
                 self.solved(gap)
         lines = []
-        for gap, told in sorted(self.told.items()):
-            if told.shares:
-                parts = ", ".join(f"{name} {round(100 * share)} %" for name, share in told.shares.items())
+        for gap, facts in sorted(self.facts.items()):
+            if facts.shares:
+                parts = ", ".join(f"{name} {round(100 * share)} %" for name, share in facts.shares.items())
                 first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
                 lines.append(f"{first} to {last}: of the change, {parts}.")
         try:
@@ -383,9 +391,9 @@ class Studio:
         return lines
 
     def _note(self, gap: int, animation: PairAnimation) -> None:
-        if gap in self.told:
+        if gap in self.facts:
             return
-        told = self.told[gap] = _judged(animation)
+        facts = self.facts[gap] = _facts_of(animation)
         first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
         single = len(self.pictures) == 1
         if self.asked.sheet is not None:
@@ -395,16 +403,16 @@ class Studio:
             title = (
                 f"{first} to {last}" if not single else f"{first}, {'backward' if self.asked.backward else 'forward'}"
             )
-            told.block = block(animation, f"{title}   (model={self.method.name})", (low, high), single)
+            facts.block = block(animation, f"{title}   (model={self.method.name})", (low, high), single)
         if self.asked.save_maps:
-            from vfi_pipeline.models.animation import home_of
+            from vfi_pipeline.animation.maps import state_of
 
-            told.home, told.state = home_of(animation), animation.state()
+            facts.kind, facts.state = state_of(animation)
 
     def _write_sheet(self, path: Path) -> str:
         from vfi_pipeline.apps.sheet import encoded, stacked
 
-        blocks = [self.told[gap].block for gap in sorted(self.told)]
+        blocks = [self.facts[gap].block for gap in sorted(self.facts)]
         write_durably(path, encoded(stacked(blocks), path))
         return f"{path}: contact sheet."
 
@@ -413,9 +421,9 @@ class Studio:
         from vfi_pipeline.apps.sheet import encoded
 
         gaps = []
-        for gap, told in sorted(self.told.items()):
+        for gap, facts in sorted(self.facts.items()):
             first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
-            gaps.append(maps.Maps(told.home, told.state, (first, last)))
+            gaps.append(maps.Maps(facts.kind, facts.state, (first, last)))
         path, folder = maps.maps_name(self.plan.target), maps.maps_folder(self.plan.target)
         write_durably(path, maps.packed(gaps, self.pictures.loop))
         folder.mkdir(exist_ok=True)

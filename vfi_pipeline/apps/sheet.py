@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from vfi_pipeline.animation.protocol import PairAnimation
 from vfi_pipeline.geometry import folding, resize_flow
-from vfi_pipeline.models.animation import PairAnimation
 from vfi_pipeline.training.pictures import colour_wheel, jacobian_map, rgb
 
 COLUMNS = 7
@@ -39,7 +39,7 @@ def block(
         if width >= height
         else (TILE, max(8, round(TILE * width / height)))
     )
-    moved = [_on(m.there, size) for m in maps]
+    moved = [_on(m.flow_to_first, size) for m in maps]
     longest = max(1e-3, *(float(u.norm(dim=1).max()) for u in moved))
     rows: list[tuple[str, str, list[Tensor]]] = [
         ("frame", "", [_shrunk(animation.frame(t), size) for t in times]),
@@ -51,10 +51,10 @@ def block(
     rows.append(("moved since t = 0", f"full colour {longest * width / size[1]:.1f} px", [
         colour_wheel(-u, longest) for u in moved
     ]))  # fmt: skip
-    worst = min(float(folding(m.there)[0]) for m in maps if min(m.there.shape[-2:]) > 1) if _has_area(maps) else 1.0
-    rows.append(("Jacobian, first", f"smallest {worst:.3f}", [_jacobian(m.there, size) for m in maps]))
+    worst = min((float(folding(m.flow_to_first)[0]) for m in maps if min(m.flow_to_first.shape[-2:]) > 1), default=1.0)
+    rows.append(("Jacobian, first", f"smallest {worst:.3f}", [_jacobian(m.flow_to_first, size) for m in maps]))
     if not single:
-        rows.append(("Jacobian, last", "orange: area grows", [_jacobian(m.back, size) for m in maps]))
+        rows.append(("Jacobian, last", "orange: area grows", [_jacobian(m.flow_to_last, size) for m in maps]))
     wide = LABEL + (COLUMNS + 1) * (size[1] + GAP) + GAP
     tall = 2 * CAPTION + len(rows) * (size[0] + GAP) + GAP
     sheet = Image.new("RGB", (wide, tall), PAPER)
@@ -102,10 +102,6 @@ def rgb_premultiplied(image: Tensor) -> Tensor:
     """(1, 3, H, W): grey repeated, premultiplied alpha over white."""
     image = image.detach().float().cpu()
     return image[:, :3] + (1 - image[:, 3:]) if image.shape[1] == 4 else rgb(image)
-
-
-def _has_area(maps: Sequence) -> bool:
-    return any(min(m.there.shape[-2:]) > 1 for m in maps)
 
 
 def _velocity(

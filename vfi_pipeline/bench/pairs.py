@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_pipeline.animation.morph import MorphModel, morph_model
+from vfi_pipeline.animation.picture_fit import picture_fit
+from vfi_pipeline.animation.protocol import PairAnimation
 from vfi_pipeline.bench.dis import dis_flow
 from vfi_pipeline.geometry import pixel_grid, sample
 from vfi_pipeline.metrics import psnr
-from vfi_pipeline.models.animation import PairAnimation
-from vfi_pipeline.models.far import PictureFit
-from vfi_pipeline.models.morph import MorphModel
 from vfi_pipeline.ode import Solver, flow_map
 
 TIMES = (0.25, 0.5, 0.75)
@@ -109,11 +109,12 @@ def median_error(flow: Tensor, true: Tensor) -> float:
 def motion_table() -> list[str]:
     """Each photograph with each motion: fit against cross-fade."""
     lines = ["pair                     fit    cross-fade  gain   seconds"]
+    model = picture_fit()
     for name in ("astronaut", "chelsea", "coffee"):
         for velocity in (swirl, turn):
             first, *true, last = moved(name, velocity)
             began = time.monotonic()
-            animation = PictureFit().solve(first, last)
+            animation = model.solve(first, last)
             took = time.monotonic() - began
             a, b = score([animation.frame(t) for t in TIMES], true), score(faded(first, last), true)
             pair = f"{name} {velocity.__name__}"
@@ -124,9 +125,10 @@ def motion_table() -> list[str]:
 def stereo_table() -> list[str]:
     """The motorcycle at a quarter and half of its size."""
     lines = ["stereo                median error, px"]
+    model = picture_fit()
     for shrink in (4, 2):
         left, right, true = stereo(shrink)
-        animation = PictureFit().solve(left, right)
+        animation = model.solve(left, right)
         lines.append(f"1/{shrink}  fit                     {median_error(animation.flow(1.0), true):.3f}")
         for preset, finest in (("medium", None), ("medium", 0)):
             found = median_error(dis_flow(left, right, preset, finest), true)
@@ -139,10 +141,10 @@ def light_table(strips: Path | None = None) -> list[str]:
     lines = ["motion and light             PSNR   shares"]
     first, *true, last = lit(moved("astronaut", swirl))
     lines.append(f"{'cross-fade':26} {score(faded(first, last), true):6.2f}")
-    models = {
-        "warp alone": MorphModel(mult=0, add=0),
-        "morph": MorphModel(),
-        "morph, original": MorphModel("original", span=128),
+    models: dict[str, MorphModel] = {
+        "warp alone": morph_model(mult=0, add=0),
+        "morph": morph_model(),
+        "morph, original": morph_model("original", span=128),
     }
     for name, model in models.items():
         animation: PairAnimation = model.solve(first, last)

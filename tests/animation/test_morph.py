@@ -1,15 +1,20 @@
 """Morph: the original by hand, what both variants promise, and a pair that moves and changes its light."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from vfi_pipeline.animation.maps import animation_of, state_of
+from vfi_pipeline.animation.morph import MorphModel, morph_model
+from vfi_pipeline.animation.motion_animation import animator
+from vfi_pipeline.animation.original_morph import MapNet, OriginalMorph, Strengths, displacement, fit_maps, transform
 from vfi_pipeline.bench.pairs import TIMES, faded, lit, moved, score, swirl
 from vfi_pipeline.errors import UserError
-from vfi_pipeline.models.animation import animator, home_of, restored
-from vfi_pipeline.models.morph import MapNet, MorphModel, OriginalMorph, changed, draw_maps, pull
+from vfi_pipeline.models import flow
 
-STRENGTHS = torch.tensor([0.4, 0.4, 0.05, 0.0])
+STRENGTHS = Strengths(0.4, 0.4, 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +69,15 @@ def test_frames_are_pictures_and_shares_add_up(animation):
 
 
 def test_a_state_is_rendered_again_at_any_size(animation, small):
-    assert home_of(animation) == "vfi_pipeline.models.morph"
-    again = restored(home_of(animation), animation.state(), *small)
+    kind, state = state_of(animation)
+    assert kind in ("morph", "original_morph")
+    again = animation_of(kind, state, *small)
     assert torch.equal(again.frame(0.37), animation.frame(0.37))
     large = [F.interpolate(x, (70, 64), mode="bilinear") for x in small]
     near = F.interpolate(animation.frame(0.5), (70, 64), mode="bilinear")
-    assert (restored(home_of(animation), animation.state(), *large).frame(0.5) - near).abs().mean() < 0.03
+    assert (animation_of(kind, state, *large).frame(0.5) - near).abs().mean() < 0.03
     with pytest.raises(ValueError, match="channels"):
-        restored(home_of(animation), animation.state(), small[0][:, :1], small[1][:, :1])
+        animation_of(kind, state, small[0][:, :1], small[1][:, :1])
 
 
 @pytest.mark.parametrize("variant", ["flow", "original"])
@@ -99,19 +105,19 @@ def test_the_formula_by_hand():
     image = torch.full((1, 1, 4, 6), 0.5)
     maps = torch.zeros(1, 4, 4, 6)
     maps[:, 0], maps[:, 1] = 0.5, 0.25
-    assert torch.allclose(changed(image, maps, STRENGTHS), torch.full_like(image, 0.8))
-    first_added = STRENGTHS + torch.tensor([0.0, 0.0, 0.0, 1.0])
-    assert torch.allclose(changed(image, maps, first_added), torch.full_like(image, 0.84))
+    assert torch.allclose(transform(image, maps, STRENGTHS), torch.full_like(image, 0.8))
+    first_added = replace(STRENGTHS, add_first=True)
+    assert torch.allclose(transform(image, maps, first_added), torch.full_like(image, 0.84))
     maps[:, 0] = -10  # the factor stops at 0.1
-    assert torch.allclose(changed(image, maps, STRENGTHS), torch.full_like(image, 0.25))
+    assert torch.allclose(transform(image, maps, STRENGTHS), torch.full_like(image, 0.25))
 
 
 def test_a_warp_of_one_samples_five_per_cent_of_the_side_before():
     picture = torch.arange(40.0).expand(1, 1, 20, 40) / 40
     maps = torch.zeros(1, 4, 20, 40)
     maps[:, 2] = 1.0  # dx
-    assert torch.allclose(pull(maps, STRENGTHS, 20, 40)[0, :, 0, 0], torch.tensor([-2.0, 0.0]))
-    shifted = changed(picture, maps, STRENGTHS)
+    assert torch.allclose(displacement(maps, STRENGTHS, 20, 40)[0, :, 0, 0], torch.tensor([-2.0, 0.0]))
+    shifted = transform(picture, maps, STRENGTHS)
     torch.testing.assert_close(shifted[..., 2:], picture[..., :-2])
 
 
@@ -120,10 +126,10 @@ def test_the_last_steps_maps_are_the_ones_that_are_kept(small):
     a, b = (2 * x - 1 for x in small)
     seen = {}
     torch.manual_seed(0)
-    final = draw_maps(a, b, STRENGTHS, 12, lambda share, maps: seen.update({share: maps}))
+    final = fit_maps(a, b, STRENGTHS, 12, lambda share, maps: seen.update({share: maps}))
     assert list(seen) == [10 / 12] and not torch.equal(final, seen[10 / 12])
     torch.manual_seed(0)
-    assert torch.equal(draw_maps(a, b, STRENGTHS, 12), final)
+    assert torch.equal(fit_maps(a, b, STRENGTHS, 12), final)
 
 
 def test_frames_follow_the_originals_cross_fade(small):
@@ -131,8 +137,8 @@ def test_frames_follow_the_originals_cross_fade(small):
     maps = 0.3 * torch.randn(2, 8, *small[0].shape[-2:])
     animation = OriginalMorph(maps, STRENGTHS, *small)
     t = 0.3
-    a = changed(2 * small[0] - 1, t * maps[:1], STRENGTHS).clamp(-1, 1)
-    b = changed(2 * small[1] - 1, (1 - t) * maps[1:], STRENGTHS).clamp(-1, 1)
+    a = transform(2 * small[0] - 1, t * maps[:1], STRENGTHS).clamp(-1, 1)
+    b = transform(2 * small[1] - 1, (1 - t) * maps[1:], STRENGTHS).clamp(-1, 1)
     torch.testing.assert_close(animation.frame(t), (((1 - t) * a + t * b) + 1) / 2)
 
 
@@ -152,3 +158,11 @@ def test_mistakes_are_named():
     with pytest.raises(UserError, match="takes no points"):
         MorphModel("original").solve(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), points=(torch.zeros(1, 2),) * 2)
     assert isinstance(animator(model := MorphModel()), MorphModel) and model.variant == "flow"
+
+
+def test_only_the_flow_variant_starts_at_the_learned_flow(monkeypatch):
+    monkeypatch.setattr(flow, "load_flow", lambda name, device: f"{name} on {device}")
+    assert morph_model(device="cpu").initial_flow == "flow on cpu"
+    assert morph_model("original").initial_flow is None and morph_model(warp=0).initial_flow is None
+    model = morph_model("flow", 0.1, 0.2, 0.3, True, 9, 99)
+    assert (model.strengths, model.steps, model.span) == (Strengths(0.1, 0.2, 0.3, True), 9, 99)
