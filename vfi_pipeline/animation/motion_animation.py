@@ -114,7 +114,7 @@ def frame_of(first: Tensor, last: Tensor, maps: IntermediateMotion) -> Tensor:
     confidence = None if maps.confidence is None else maps.confidence.to(first)
     return synthesise(
         first, last, maps.flow_to_first.to(first), maps.flow_to_last.to(first), maps.blend_weight.to(first),
-        first.new_tensor(maps.t), confidence,
+        confidence,
     ).frame  # fmt: skip
 
 

@@ -45,10 +45,10 @@ def dis_flow(source: Tensor, target: Tensor, preset: str = "medium", finest: int
         return torch.zeros(1, 2, height, width)
     below, right = max(SMALLEST - height, 0), max(SMALLEST - width, 0)
     a, b = (_padded(x, below, right) for x in (a, b))
-    search = cv2.DISOpticalFlow_create(PRESETS[preset])
+    search = cv2.DISOpticalFlow.create(PRESETS[preset])
     if finest is not None:
         search.setFinestScale(finest)
-    flow = search.calc(a.numpy(), b.numpy(), None).transpose(2, 0, 1)
+    flow = search.calc(a.numpy(), b.numpy(), None).transpose(2, 0, 1)  # type: ignore[call-overload]
     return torch.from_numpy(flow)[None, :, :height, :width].contiguous()
 
 

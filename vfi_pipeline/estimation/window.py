@@ -86,8 +86,11 @@ class Window:
         span_before: float = 1.0, span_after: float = 1.0,
     ) -> Window:  # fmt: skip
         """A window of pictures (1, 3, h, w), each shown as it is."""
-        around = (None if image is None else Observation.of(image, k) for k, image in ((-1, before), (2, after)))
-        return cls(Observation.of(first, 0), Observation.of(last, 1), *around, span_before, span_after)
+        return cls(
+            Observation.of(first, 0), Observation.of(last, 1),
+            None if before is None else Observation.of(before, -1), None if after is None else Observation.of(after, 2),
+            span_before, span_after,
+        )  # fmt: skip
 
     def pairs(self) -> list[tuple[Observation, Observation]]:
         """The neighbouring frames of the window, in order: one to three pairs."""

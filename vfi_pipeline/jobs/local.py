@@ -239,7 +239,7 @@ def _run(
     settings = stream.Options(
         scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
         dedup=options.dedup, mask=_mask(options.mask), max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
-        at_once=1 if method.lean else stream.AT_ONCE,
+        times_per_solve=1 if method.lean else stream.Options.times_per_solve,
     )  # fmt: skip
     times = plan.timeline.times
 

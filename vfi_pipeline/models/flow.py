@@ -22,7 +22,7 @@ from vfi_pipeline.estimation.acceleration import AccelerationSettings, estimate_
 from vfi_pipeline.estimation.flow import BidirectionalFlow, bidirectional_flow
 from vfi_pipeline.estimation.lucas_kanade import LucasKanade, refine_velocities
 from vfi_pipeline.estimation.window import Observation, Window
-from vfi_pipeline.geometry import constant, folding, pixel_grid, resize_flow, sample, synthesise
+from vfi_pipeline.geometry import Blended, constant, folding, pixel_grid, resize_flow, sample, synthesise
 from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
 from vfi_pipeline.models.prediction import Motion
@@ -302,9 +302,9 @@ class FlowInterpolator(nn.Module):
         auxiliary = {"one_sided/first": from_first, "one_sided/last": from_last}
         for index, state in enumerate(states[:-1]):
             small = _repeated(MotionFields(**vars(Velocities.of_state(state.float()))), asked)
-            size = small.first.shape[-2:]
-            pictures = (F.interpolate(image, tuple(size), mode="area") for image in (one, two))
-            made, *sides = _frame(*pictures, maps_at(small, times, COARSE))
+            rows, columns = small.first.shape[-2:]
+            a, b = (F.interpolate(image, (rows, columns), mode="area") for image in (one, two))
+            made, *sides = _frame(a, b, maps_at(small, times, COARSE))
             auxiliary[f"coarse/{index}"] = made
             auxiliary[f"coarse_sided/{index}/first"], auxiliary[f"coarse_sided/{index}/last"] = sides
         shape = (batch, asked)
@@ -474,7 +474,7 @@ def _fields(refined: Refined, acceleration: Tensor) -> MotionFields:
     )
 
 
-def _frame(first: Tensor, last: Tensor, maps: Maps) -> tuple[Tensor, Tensor, Tensor]:
+def _frame(first: Tensor, last: Tensor, maps: Maps) -> Blended:
     return synthesise(first, last, maps.flow_to_first, maps.flow_to_last, maps.blend_weight, maps.confidence)
 
 

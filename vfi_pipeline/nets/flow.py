@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -237,7 +238,7 @@ class FlowNet(nn.Module):
         depth: Sequence[int] = (2, 1, 2, 3),
     ) -> None:
         super().__init__()
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "widths": list(widths), "hidden": list(hidden), "context_channels": list(context_channels),
             "radii": list(radii), "match": list(match), "stem": stem, "depth": list(depth),
         }  # fmt: skip

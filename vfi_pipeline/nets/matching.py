@@ -84,10 +84,15 @@ def match_unexplained(
         state: (2 * B, STATE, h, w); its first two channels are velocities away from the half's own frame.
     """
     batch, channels, h, w = features[0].shape
-    both = normalized(torch.cat(features).float()) * channels**-0.5  # of unit length
     colour = torch.cat(colours).float()
-    grid = pixel_grid(h, w, like=both)
     velocity = state[:, :2]
+    ground = _ramp(_still_ground(colour, velocity, settings), settings.still)
+    nothing = Matched(state, torch.zeros_like(state[:, :1]))
+    asks = state.device.type == "cpu"  # a device would wait for the answer longer than the work takes
+    if asks and not bool(ground.any()):
+        return nothing
+    both = normalized(torch.cat(features).float()) * channels**-0.5  # of unit length
+    grid = pixel_grid(h, w, like=both)
     whole, half = stationary_flow(velocity, 1.0, _COARSE), stationary_flow(velocity, -0.5, _COARSE)
     opposite = sample(torch.cat((both, colour), dim=1).roll(batch, dims=0), grid + whole)
     distance = 1 - (both * opposite[:, :channels]).sum(dim=1, keepdim=True)
@@ -99,9 +104,8 @@ def match_unexplained(
     costs = bilateral_costs(one, two, settings.radius, settings.step)
     offset = _expected(costs, settings.radius, settings.step, settings.sharpness)
     score = costs.amax(dim=1, keepdim=True)
-    if score.device.type == "cpu" and not bool((score > settings.score[0]).any()):
-        # On a device the question would take longer than the rest.
-        return Matched(state, torch.zeros_like(state[:, :1]))
+    if asks and not bool((score * ground > settings.score[0]).any()):
+        return nothing
     near = _costs_near(one, two, offset)
     offset = offset + _expected(near, 1, 1, settings.sharpness)
     score = torch.maximum(score, near.amax(dim=1, keepdim=True))
@@ -114,7 +118,7 @@ def match_unexplained(
         * _ramp((a[:, :3] - b[:, :3]).abs().mean(dim=1, keepdim=True), settings.colour)
         * _ramp(torch.minimum(a[:, 3:], b[:, 3:]), settings.unexplained)
         * _ramp(torch.minimum(*news.chunk(2)), settings.news)
-        * _ramp(_still_ground(colour, velocity, settings), settings.still)
+        * ground
         * _ramp(2 * offset.square().sum(dim=1, keepdim=True).sqrt(), settings.length)
     )
     offset, accepted = _along_the_way(*_spread(offset, accepted))

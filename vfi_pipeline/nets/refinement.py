@@ -41,6 +41,9 @@ class Refined:
 class Refinement(nn.Module):
     """Velocities at 1/4 of the working picture to velocities at 1/2; equivariant under swapping the frames.
 
+    What the coarse level knows is convolved on its own grid and spread; only colours and differences are looked at on
+    the fine one, which has four times the pixels.
+
     Args:
         coarse_hidden: channels per half of the coarse level's hidden features.
         context_channels: how many of them are passed on.
@@ -52,8 +55,10 @@ class Refinement(nn.Module):
         super().__init__()
         self.settings = {"context_channels": context_channels, "hidden": hidden, "depth": depth}
         self.squeeze = SwapConv(coarse_hidden, context_channels, kernel=1)
-        # Per half: the pulled frame, the frame itself, four differences, velocity and logits, departed, context.
-        self.enter = SwapConv(3 + 3 + 4 + 4 + 1 + context_channels, hidden)
+        # Per half: velocity, visibility and its rate, departed, context.
+        self.coarse = SwapConv(2 + 2 + 1 + context_channels, hidden)
+        # Per half: the pulled frame, the frame itself, four differences.
+        self.enter = SwapConv(3 + 3 + 4, hidden)
         self.body = nn.ModuleList(SwapConv(hidden, hidden) for _ in range(depth))
         self.head = SwapConv(hidden, NEIGHBOURS + 5, kernel=1)
         for half in (self.head.same, self.head.other):
@@ -70,14 +75,13 @@ class Refinement(nn.Module):
             flow = resize_flow(stationary_flow(velocity, -0.5, HALFWAY), height, width)
             pulled = sample(frames, pixel_grid(height, width, like=flow) + flow)
             differences = _differences(pulled, frames)
-        context = F.leaky_relu(self.squeeze(hidden), 0.1)
-        coarse = torch.cat((velocity / 4, state[:, 2:4], 4 * departed, context), dim=1)
-        coarse = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
-        parts = (3 * (pulled - 0.45), 3 * (frames - 0.45), differences, coarse)
-        joined = torch.cat([part.contiguous(memory_format=torch.channels_last) for part in parts], dim=1)
-        x = F.leaky_relu(self.enter(joined), 0.1)
+        context = F.leaky_relu_(self.squeeze(hidden), 0.1)
+        known = self.coarse(_channels_last(velocity / 4, state[:, 2:4], 4 * departed, context))
+        spread = F.interpolate(known, (height, width), mode="bilinear", align_corners=False)
+        seen = _channels_last(3 * (torch.cat((pulled, frames), dim=1) - 0.45), differences)
+        x = F.leaky_relu_(self.enter(seen).add_(spread), 0.1)
         for conv in self.body:
-            x = F.leaky_relu(conv(x) + x, 0.1)
+            x = F.leaky_relu_(conv(x).add_(x), 0.1)
         out = self.head(x).float()
         weights, change, confidence = out.split((NEIGHBOURS, 4, 1), dim=1)
         fine = self.upsample(torch.cat((2 * velocity, state[:, 2:4]), dim=1), weights) + change
@@ -94,11 +98,21 @@ class Refinement(nn.Module):
             logits: (N, 9, 2 h, 2 w), added to those of bilinear interpolation.
         """
         count, channels, h, w = coarse.shape
-        logits = logits.reshape(count, NEIGHBOURS, h, 2, w, 2) + self.prior
-        weights = logits.softmax(dim=1).unsqueeze(1)
-        around = F.unfold(F.pad(coarse, (1, 1, 1, 1), mode="replicate"), 3)
-        fine = (around.view(count, channels, NEIGHBOURS, h, 1, w, 1) * weights).sum(dim=2)
-        return fine.view(count, channels, 2 * h, 2 * w)
+        # The four fine cells of a coarse one lie along an axis of their own, so that every operation runs along rows.
+        logits = F.pixel_unshuffle(logits, 2).view(count, NEIGHBOURS, 4, h, w)
+        weights = (logits + self.prior.view(1, NEIGHBOURS, 4, 1, 1)).softmax(dim=1)
+        padded = F.pad(coarse, (1, 1, 1, 1), mode="replicate")
+        fine = coarse.new_zeros(count, channels, 4, h, w)
+        for index in range(NEIGHBOURS):  # one by one: all products at once would take nine times the memory
+            y, x = divmod(index, 3)
+            neighbour = padded[..., y : y + h, x : x + w].unsqueeze(2)
+            fine = torch.addcmul(fine, neighbour, weights[:, index].unsqueeze(1))
+        return F.pixel_shuffle(fine.flatten(1, 2), 2)
+
+
+def _channels_last(*parts: Tensor) -> Tensor:
+    """The parts side by side, laid out as convolutions want it: turning each is quicker than turning them all."""
+    return torch.cat([part.contiguous(memory_format=torch.channels_last) for part in parts], dim=1)
 
 
 def _differences(pulled: Tensor, frames: Tensor) -> Tensor:
@@ -112,8 +126,8 @@ def _differences(pulled: Tensor, frames: Tensor) -> Tensor:
 
 
 def _bilinear_logits() -> Tensor:
-    """(1, 9, 1, 2, 1, 2): log weights of the nine coarse cells around, for the four fine cells of each coarse one."""
+    """(9, 4): log weights of the nine coarse cells around, for the four fine cells of each coarse one."""
     # Along one axis, the fine cell before the centre of its coarse one, and the one behind it.
     line = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
-    weights = torch.einsum("ai,bj->ijab", line, line).reshape(NEIGHBOURS, 2, 2)
-    return (weights + 3e-3).log().view(1, NEIGHBOURS, 1, 2, 1, 2)
+    weights = torch.einsum("ai,bj->ijab", line, line).reshape(NEIGHBOURS, 4)
+    return (weights + 3e-3).log()
