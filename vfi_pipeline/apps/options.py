@@ -22,7 +22,7 @@ FILMS_ONLY = (
     "multi", "slowmo", "audio", "input_fps", "start", "end", "stream", "scene", "scene_threshold", "cuts", "cut",
     "dedup", "mask", "deinterlace", "allow_damaged", "max_gap",
 )  # fmt: skip
-PAIR_MODELS = ("morph",)
+PAIR_MODELS = ("fit", "morph")
 """Models that solve pictures and not films."""
 
 DEFAULT_NAME = "{stem}_animated.{ext}"

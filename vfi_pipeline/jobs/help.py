@@ -46,8 +46,8 @@ IN AND OUT
                     codec=h264 (default, near-lossless), hevc, av1, vp9, prores, ffv1, or an ffmpeg encoder's name
 
 PICTURES
-  model=flow        how motion is found: flow (a search, mended by a network; quick), fit (fitted to
-                    each pair; slower, a little better at 2x), blend (cross-fade), hold (repeat);
+  model=flow        how motion is estimated: flow (learned; the default for films), fit and morph (fitted to
+                    each pair; for pictures), blend (cross-fade), hold (repeat);
                     model.KEY=VALUE sets an option of the model
   weights=FILE      other weights for a model that has some
   scene=off         do not look for cuts; scene_threshold=0.4 finds more, 0.6 fewer
