@@ -66,7 +66,7 @@ BENCH_RATES ?= [2,8]
 
 bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.md: 15 min of a quiet machine
 	@$(PY) evaluate.py speed=true output=outputs/bench page=BENCHMARKS.md \
-	  model=flow methods=[fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),'input=$(BENCH_CLIPS)' rates=$(BENCH_RATES))
+	  model=flow methods=[dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),'input=$(BENCH_CLIPS)' rates=$(BENCH_RATES))
 
 bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
 	@$(PY) -m vfi_pipeline.bench.large --page BENCHMARKS.md

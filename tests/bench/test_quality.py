@@ -283,3 +283,12 @@ def test_rates_are_read(rates, frames, expected):
 def test_rates_that_leave_nothing_to_make_are_refused(rates, frames):
     with pytest.raises(UserError, match="leave no frame to make"):
         read_rates(rates, frames)
+
+
+@pytest.mark.parametrize("words", [["model=fit"], ["methods=[morph]"]])
+def test_models_of_pictures_are_refused_with_a_remedy(tmp_path, words):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "evaluate.py"), *words], capture_output=True, text=True, timeout=100, cwd=tmp_path
+    )
+    assert done.returncode == 2 and "films are what is evaluated.\n  Try: model=flow." in done.stderr
+    assert not list(tmp_path.iterdir())
