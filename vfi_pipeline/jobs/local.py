@@ -89,7 +89,7 @@ def work(
     if options.benchmark:
         with _explained(plan, film):
             return _benchmark(plan, film, options, method, make)
-    for line in (*plan.streams.losses(), *plan.encoding.notes):
+    for line in plan.told:
         log.warning("%s", line)
     names.make_folder(plan.target, options)
     folder = work_folder(plan.target)

@@ -21,6 +21,7 @@ from vfi_pipeline.media import ffmpeg, images, index, probe, tracks
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
+from vfi_pipeline.media.film_times import film_times
 from vfi_pipeline.media.info import SourceInfo
 
 
@@ -46,7 +47,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
             "allow_damaged=true to use what comes before, or a sound copy of the file.",
             BAD_INPUT,
         )
-    times = found.times.even_at(info.video.rate)
+    info, times, notes = film_times(info, found)
     timeline = timeline_of(options, info, times)
     spec = VideoSpec.of(info.video, timeline.rate)
     suffix = default_suffix(spec, film.files[0].suffix.lower(), options.codec or "auto")
@@ -83,6 +84,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         ),
         cuts=cuts_of(entries, info, times),
         max_gap_s=max_gap_of(options, info),
+        notes=notes,
     )
 
 

@@ -105,6 +105,7 @@ def facts_of_plan(plan: Plan, film: Film) -> dict[str, object]:
         "source_frames": len(timeline.times),
         "streams": plan.streams.lines(),
         "lost": [fate.label for fate in plan.streams.lost],
+        "notes": [*plan.notes, *plan.encoding.notes],
     }
 
 

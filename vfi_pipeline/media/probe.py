@@ -15,10 +15,13 @@ import av.error
 
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.media import facts, images
+from vfi_pipeline.media.cadence import find_cadence
 from vfi_pipeline.media.decoding import decode_head
 from vfi_pipeline.media.info import SourceInfo, StreamInfo, VideoInfo
 from vfi_pipeline.media.layout import is_transparent, layout
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
+from vfi_pipeline.media.stamps import pile_start
+from vfi_pipeline.media.timeline import SourceTimes, is_even
 
 PROBE_PACKETS = 400
 """Packets of the video whose time stamps are looked at for the nominal rate."""
@@ -93,6 +96,8 @@ def _probe_container(
     rotation, mirrored = facts.frame_orientation(first)
     time_base = chosen.time_base or Fraction(1, 90000)
     rate = nominal_rate(packets.times, time_base, chosen.average_rate, chosen.guessed_rate, packets.duration)
+    cadence = find_cadence(SourceTimes(packets.times, time_base, 1 / rate))
+    rate = cadence.rate if cadence is not None else rate
     video = VideoInfo(
         index=chosen.index,
         codec=facts.codec_name(chosen),
@@ -213,6 +218,9 @@ def scan_packets(path: Path, container: av.container.InputContainer, stream: av.
         times = [n * (durations[0] if durations else 1) for n in range(len(seen))]
     if len(times) >= PROBE_PACKETS - 40:  # cut short: of the last few, some that are shown earlier are still to come
         times = times[:-20]
+    tick = stream.time_base or Fraction(1)
+    pile = pile_start(times, 2 if tick * 500 <= 1 else 0)  # frames stamped all at once tell nothing of the rate
+    times = times[: pile + 1] if pile else times
     common = max(set(durations), key=durations.count) if durations else 0
     return Scan(tuple(times), common)
 
@@ -269,9 +277,7 @@ def _known(rate: Fraction, time_base: Fraction, stated: Iterable[Fraction]) -> F
 
 def _explains(rate: Fraction, times: Sequence[int], time_base: Fraction) -> bool:
     """Whether all ``times`` are ``t0 + k / rate`` rounded, down or to the nearest, to ticks."""
-    step = 1 / (rate * time_base)
-    errors = [time * step.denominator - k * step.numerator for k, time in enumerate(times)]
-    return max(errors) - min(errors) <= step.denominator
+    return is_even(times, rate * time_base)
 
 
 def _tidy(rate: Fraction) -> Fraction:
