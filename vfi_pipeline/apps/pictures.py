@@ -21,7 +21,7 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment, segments_of
-from vfi_pipeline.jobs.sources import VIDEOS, Film, films
+from vfi_pipeline.jobs.sources import VIDEOS, Film, select
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
@@ -85,13 +85,13 @@ class Series(Film):
         return " to ".join(listed if len(listed) < 3 else (listed[0], listed[-1]))
 
 
-def film_of(inputs: Sequence[str]) -> Series:
-    """The one series of pictures that ``inputs`` name.
+def film_of(inputs: Sequence[str], output: str | None = None) -> Series:
+    """The one series of pictures that ``inputs`` name; ``output`` as in ``jobs.sources.select``.
 
     Raises:
         UserError: if there are films among them, several folders, or something that is no picture.
     """
-    found = films(inputs)
+    found = select(inputs, output).films
     for film in found:
         if not film.images:
             suffix = film.path.suffix.lower()

@@ -25,6 +25,7 @@ from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.progress import Progress
+from vfi_pipeline.jobs.sources import select
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.media.writer import FrameWriter
@@ -53,7 +54,10 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
     Raises:
         UserError: whatever is wrong.
     """
-    film = sources.film_of(options.inputs)
+    selection = select(options.inputs, options.output)
+    for line in selection.lines():
+        log.warning("%s", line)
+    film = sources.film_of(options.inputs, options.output)
     asked = read_picture_options(typed)
     if options.name == DEFAULT_NAME:
         options = replace(options, name=sources.default_name(film.images, asked))
@@ -75,7 +79,7 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
     outcome = local.work(plan, film, options, method, command, studio.make)
     for line in [*outcome.lines, *([] if options.benchmark else studio.finish())]:
         say(line)
-    report.write(options.report, [{**facts, "state": "done", **outcome.facts}])
+    report.write(options.report, [{**facts, "state": "done", **outcome.facts}], selection.left_out)
     return DONE
 
 

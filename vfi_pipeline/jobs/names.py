@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,9 +37,9 @@ def target_of(
     """
     fields = {
         "stem": film.stem, "fps": rate_text(rate), "multi": f"{float(multi):.3f}".rstrip("0").rstrip("."),
-        "slowmo": f"{float(options.slowmo or 1):g}", "model": model, "ext": suffix.lstrip("."),
+        "slowmo": f"{float(options.slowmo or 1):g}", "model": model, "ext": suffix.lstrip("."), **_source_fields(film),
     }  # fmt: skip
-    named = re.sub(r"\{(\w+)\}", lambda found: fields[found[1]], options.name)
+    named = _filled(options.name, fields)
     text = options.output
     if text is None:
         target = film.home / named
@@ -63,6 +63,55 @@ def target_of(
             "output= with a shorter name.",
         )
     return target
+
+
+def _source_fields(film: Film) -> dict[str, str]:
+    """The fields of a name that the source's own name gives."""
+    folder = film.home.resolve().name or "root"
+    return {"stem": film.stem, "folder": folder, "source_ext": film.files[0].suffix.lower().lstrip(".")}
+
+
+def _filled(template: str, fields: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: fields.get(found[1], found[0]), template)
+
+
+def suspects(films: Sequence[Film], options: Options) -> list[list[Film]]:
+    """The films whose outputs may get one name, as far as can be told without opening them: groups of two and more."""
+    groups: dict[tuple[Path | None, str], list[Film]] = {}
+    for film in films:
+        home = film.home.resolve() if options.output is None else None
+        groups.setdefault((home, _filled(options.name, _source_fields(film))), []).append(film)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def refuse_one_name(targets: Mapping[Film, Path], options: Options) -> None:
+    """UserError if two films would become one file; names a template that tells all of them apart.
+
+    Args:
+        targets: what becomes of each film that may share a name with another.
+    """
+    owner: dict[Path, Film] = {}
+    for film, target in targets.items():
+        other = owner.setdefault(target, film)
+        if other is not film:
+            raise UserError(
+                f"{_shown(other)} and {_shown(film)} would both become {target.name}.",
+                _apart(list(targets), options),
+            )
+
+
+def _shown(film: Film) -> Path:
+    return film.path if not film.images or len(film.images) > 1 else film.images[0]
+
+
+def _apart(films: Sequence[Film], options: Options) -> str:
+    """What to type so that no two of ``films`` get one name."""
+    for fields in ("{source_ext}",), ("{folder}",), ("{folder}", "{source_ext}"):
+        more = "_".join(("{stem}", *fields)) if "{stem}" in options.name else "_".join(("{stem}", *fields)) + "_"
+        name = options.name.replace("{stem}", more) if "{stem}" in options.name else more + options.name
+        if len({_filled(name, _source_fields(film)) for film in films}) == len(films):
+            return f"name='{name}'"
+    return "one folder at a time, each with an output= of its own."
 
 
 def make_folder(target: Path, options: Options) -> None:

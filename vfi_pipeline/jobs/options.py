@@ -165,7 +165,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
     )
 
 
-FIELDS = ("stem", "fps", "multi", "slowmo", "model", "ext")
+FIELDS = ("stem", "fps", "multi", "slowmo", "model", "ext", "folder", "source_ext")
 
 
 def _template(text: str) -> str:

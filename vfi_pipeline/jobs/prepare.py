@@ -146,7 +146,9 @@ def _probe(film: Film, options: Options) -> SourceInfo:
     if film.images:
         if options.stream is not None:
             raise UserError("Images have no streams to choose from.", "leave stream= out.")
-        return images.probe_images(film.path, film.images, options.input_fps or Fraction(25), options.max_pixels)
+        numbers = images.numbering(film.images, film.listed) if film.listed else None
+        rate = options.input_fps or Fraction(25)
+        return images.probe_images(film.path, film.images, rate, options.max_pixels, numbers)
     if options.input_fps is not None:
         raise UserError(
             f"{film.label} has its own times; input_fps= is for images.", "fps= for the rate of the result.",

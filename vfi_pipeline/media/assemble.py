@@ -25,6 +25,7 @@ from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.containers import StreamFate, StreamPlan
 from vfi_pipeline.media.encoders import Encoding, VideoSpec, image_folder, shape
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.mark import film_options, mark
 from vfi_pipeline.media.opening import open_media
 from vfi_pipeline.media.writer import colour_options, conversion, turning
 
@@ -109,6 +110,7 @@ def assemble(
             _mux(script, info, spec, encoding, streams, timing, target)
         else:
             _animate(script, spec, encoding, target)
+            mark(target)
     except UserError:
         target.unlink(missing_ok=True)
         raise
@@ -234,6 +236,7 @@ def _mux(
         command += ["-map_metadata", str(source) if source is not None else "-1"]
         for key in ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "timecode"):
             command += ["-metadata", f"{key}="]
+        command += film_options(streams.suffix)
         command += _container_options(info, encoding, streams, timing)
         command += ["-max_muxing_queue_size", "8192", "-f", streams.muxer, ffmpeg.file_url(target)]
         ffmpeg.run(
@@ -374,8 +377,16 @@ def _container_options(info: SourceInfo, encoding: Encoding, streams: StreamPlan
         rate = str(scale)
         return ["-movflags", flags, "-video_track_timescale", rate, "-movie_timescale", rate, "-write_tmcd", "0"]
     if streams.suffix in (".ts", ".m2ts"):
-        return ["-muxdelay", "0", "-muxpreload", "0", "-mpegts_m2ts_mode", "1" if streams.suffix == ".m2ts" else "0"]
+        title = next((value for key, value in info.tags.items() if key.lower() == "title"), "")
+        service = ["-metadata", f"service_name={_shortened(title, 250)}"] if title else []
+        kind = "1" if streams.suffix == ".m2ts" else "0"
+        return [*service, "-muxdelay", "0", "-muxpreload", "0", "-mpegts_m2ts_mode", kind]
     return []
+
+
+def _shortened(text: str, most: int) -> str:
+    """``text`` in ``most`` bytes: MPEG-TS refuses a longer name."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def _seconds(value: Fraction) -> str:

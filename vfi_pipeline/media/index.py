@@ -74,7 +74,8 @@ def index(info: SourceInfo, max_pixels: int = MAX_PIXELS) -> SourceIndex:
     """
     video = info.video
     if info.images:
-        return SourceIndex(SourceTimes(range(len(info.images)), 1 / video.rate, 1 / video.rate))
+        places = info.places if info.places else range(len(info.images))
+        return SourceIndex(SourceTimes(places, 1 / video.rate, 1 / video.rate), notes=info.notes)
     try:
         state = os.stat(info.path)
     except OSError as error:

@@ -65,3 +65,5 @@ class SourceInfo:
     chapters: int = 0
     tags: dict[str, str] = field(default_factory=dict)
     images: tuple[Path, ...] = ()  # image sequence: the files in natural order; empty for a media file
+    places: tuple[int, ...] = ()  # where those stand, in frames from the first; empty: one after the other
+    notes: tuple[str, ...] = ()  # what is not taken as it stands, for people
