@@ -147,7 +147,7 @@ def read_triplets(plan: Plan, options: Options, span: int, stride: int, search: 
     for k in (first + round(i * (places - 1) / max(1, count - 1)) for i in range(count)):
         begin, end = (max(first, k - 2), min(last + 1, k + 5)) if search else (k, k + 3)
         with reader.read_numbered(
-            plan.info, begin, end, options.deinterlace,
+            plan.info, begin, end,
             allow_damaged=options.allow_damaged, max_pixels=options.max_pixels,
         ) as frames:  # fmt: skip
             seen = {index: guide(frame, span) for index, frame in frames}

@@ -245,7 +245,7 @@ def _run(
 
     def open_frames(start: int) -> AbstractContextManager[Iterator[tuple[int, Frame]]]:
         return reader.read_numbered(
-            plan.info, start, None, options.deinterlace,
+            plan.info, start, None,
             allow_damaged=options.allow_damaged, max_pixels=options.max_pixels, threads=1 if method.lean else None,
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from vfi_pipeline.jobs.options import Options, read_cuts
 from vfi_pipeline.jobs.plan import Plan, cuts_of, max_gap_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
-from vfi_pipeline.media import ffmpeg, images, index, probe, tracks
+from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
@@ -38,8 +39,8 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     if options.mask is not None and not Path(options.mask).is_file():
         raise UserError(f"mask={options.mask} does not exist.", "check the name.", BAD_INPUT)
     info = _probe(film, options)
-    if info.video.interlaced and not options.deinterlace:
-        raise UserError(f"{film.label} is interlaced: its frames are two moments each.", "deinterlace=on.", BAD_INPUT)
+    view, seen = view_of(film, options, info)
+    info = replace(info, view=view)
     found = index.index(info, options.max_pixels)
     if found.damaged_at is not None and not options.allow_damaged:
         raise UserError(
@@ -84,8 +85,54 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         ),
         cuts=cuts_of(entries, info, times),
         max_gap_s=max_gap_of(options, info),
-        notes=notes,
+        notes=seen + notes,
     )
+
+
+_NEVER_WOVEN = ("gif", "apng", "png", "webp", "bmp", "tiff")
+
+
+def view_of(film: Film, options: Options, info: SourceInfo) -> tuple[fields.View | None, tuple[str, ...]]:
+    """How pictures are taken out of the film's frames, by looking at them; and what is to be told of it.
+
+    Raises:
+        UserError: if the frames are combed and nothing in the file says so.
+    """
+    video, asked = info.video, options.deinterlace
+    if info.images or asked == "off":
+        return None, ()
+    small = video.height <= fields.TALLEST and video.rate <= fields.FASTEST and video.codec not in _NEVER_WOVEN
+    if asked == "film":
+        seen = fields.film_look(info.path, video.index, video.rate, options.max_pixels)
+        return _film_view(seen)
+    if not (video.interlaced or small or asked == "on"):
+        return None, ()
+    claimed = video.interlaced or asked == "on"
+    seen = fields.look(info.path, video.index, video.rate, claimed, options.max_pixels)
+    if seen.kind == "whole":
+        told = "none of the pictures that were looked at is combed: they are taken as they are"
+        return None, (told,) if claimed else ()
+    if seen.kind == "film" and asked == "auto":
+        return _film_view(seen)
+    if seen.kind == "unknown" and not claimed:
+        return None, ()
+    if not claimed:
+        raise UserError(
+            f"{film.label} is interlaced, though it does not say so: {seen.combed} of the {seen.frames} pictures that "
+            "were looked at are combed, two moments each.",
+            "deinterlace=on for one picture per field, or deinterlace=off to take the pictures as they are.",
+            BAD_INPUT,
+        )
+    first = {"tff": ", the top one first", "bff": ", the bottom one first"}.get(seen.parity, "")
+    rate = rate_text(2 * video.rate)
+    told = f"interlaced: one picture per field{first}, {rate} per second (deinterlace=off takes the frames as they are)"
+    return fields.View("fields", seen.parity), (told,)
+
+
+def _film_view(seen: fields.Look) -> tuple[fields.View, tuple[str, ...]]:
+    how = f", one frame in {seen.cycle} left out as a repetition" if seen.cycle else ""
+    told = f"film in fields: put together again{how} (deinterlace=off takes the frames as they are)"
+    return fields.View("film", seen.parity, seen.cycle), (told,)
 
 
 def input_fingerprint(film: Film) -> dict[str, str]:
@@ -121,7 +168,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "segments": len(plan.segments),
         "segment": options.segment,
         "stream": info.video.index,
-        "deinterlace": options.deinterlace,
+        "deinterlace": plan.info.view,
         "allow_damaged": options.allow_damaged,
         "scene": options.scene if plan.cuts is None else "cuts=" + ",".join(map(str, plan.cuts)),
         "scene_threshold": options.scene_threshold if plan.cuts is None else "-",

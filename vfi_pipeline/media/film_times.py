@@ -19,7 +19,7 @@ def film_times(info: SourceInfo, found: SourceIndex) -> tuple[SourceInfo, Source
     notes = list(found.notes)
     if found.notes:
         info = _started(info, found.times.first)
-    cadence = find_cadence(found.times)
+    cadence = find_cadence(found.times) if info.view is None else None
     if cadence is None:
         times, more = _even(found.times, info.video.rate)
         notes += more
@@ -30,6 +30,9 @@ def film_times(info: SourceInfo, found: SourceIndex) -> tuple[SourceInfo, Source
             f"{cadence.fields} fields: taken as even film time at {_rate(cadence.rate)} fps"
         )
     notes += _difference(info, found, times)
+    view = info.view
+    if view is not None:
+        info, times = with_rate(info, info.video.rate * view.per_frame), view.times(times)
     return info, times, tuple(notes)
 
 

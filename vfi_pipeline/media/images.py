@@ -17,6 +17,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import IO, TypeVar
@@ -34,12 +36,9 @@ from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.layout import Layout, is_transparent, layout
 from vfi_pipeline.media.opening import check_file, open_media
 
-try:  # an option: Pillow itself reads no HEIC
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-except ImportError:
-    pass
+# An option that is no requirement: Pillow itself reads no HEIC.
+if find_spec("pillow_heif") is not None:
+    import_module("pillow_heif").register_heif_opener()
 
 T = TypeVar("T")
 

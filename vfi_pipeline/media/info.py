@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from vfi_pipeline.media.fields import View
 from vfi_pipeline.media.frames import Colour
 
 
@@ -45,7 +46,7 @@ class VideoInfo:
     rotation: int = 0
     mirrored: bool = False  # the display matrix also flips horizontally (before the rotation)
     colour: Colour = Colour()
-    interlaced: bool = False
+    interlaced: bool = False  # as the stream or its frames claim
     hdr: dict[str, str] = field(default_factory=dict)  # e.g. master_display, max_cll: text as x265-params takes it
     start: Fraction = Fraction(0)  # first presentation time, seconds
     duration: Fraction | None = None
@@ -65,5 +66,6 @@ class SourceInfo:
     chapters: int = 0
     tags: dict[str, str] = field(default_factory=dict)
     images: tuple[Path, ...] = ()  # image sequence: the files in natural order; empty for a media file
+    view: View | None = None  # how pictures are taken out of woven frames; None: frames are pictures
     places: tuple[int, ...] = ()  # where those stand, in frames from the first; empty: one after the other
     notes: tuple[str, ...] = ()  # what is not taken as it stands, for people
