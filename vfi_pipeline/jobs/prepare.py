@@ -195,7 +195,9 @@ def _probe(film: Film, options: Options) -> SourceInfo:
             raise UserError("Images have no streams to choose from.", "leave stream= out.")
         numbers = images.numbering(film.images, film.listed) if film.listed else None
         rate = options.input_fps or Fraction(25)
-        return images.probe_images(film.path, film.images, rate, options.max_pixels, numbers)
+        info = images.probe_images(film.path, film.images, rate, options.max_pixels, numbers)
+        images.check_sizes(info, options.max_pixels)
+        return info
     if options.input_fps is not None:
         raise UserError(
             f"{film.label} has its own times; input_fps= is for images.", "fps= for the rate of the result.",

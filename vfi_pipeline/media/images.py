@@ -219,18 +219,17 @@ def _is_animated_webp(path: Path) -> bool:
 def probe_images(
     path: Path, pictures: tuple[Path, ...], rate: Fraction, max_pixels: int, numbers: Numbering | None = None
 ) -> SourceInfo:
-    """The facts of an image sequence, told by its first picture and the headers of the others.
+    """The facts of an image sequence, told by its first picture; ``check_sizes`` looks at the others.
 
     Args:
         numbers: where the pictures stand in time; by default one after the other.
 
     Raises:
-        UserError: if the first cannot be read or is too large, or another one has another size.
+        UserError: if the first cannot be read or is too large.
     """
     rate = Fraction(rate)
     numbers = numbers or Numbering(tuple(range(len(pictures))))
     video = _probe_first(pictures, rate, max_pixels)
-    _refuse_other_sizes(pictures, video, max_pixels)
     video = replace(video, duration=(numbers.places[-1] + 1) / rate, frames=len(pictures))
     deep = sum(_is_deep(picture) for picture in pictures if demuxer(picture) == BY_PILLOW)
     notes = numbers.lines()
@@ -298,8 +297,9 @@ def _rgb_of(pictures: Sequence[Path]) -> str:
     return "gbrap" if alpha else "gbrp"
 
 
-def _refuse_other_sizes(pictures: Sequence[Path], video: VideoInfo, max_pixels: int) -> None:
+def check_sizes(info: SourceInfo, max_pixels: int) -> None:
     """UserError if a picture's header tells another size than the first has."""
+    pictures, video = info.images, info.video
     for path in pictures[1:]:
         found = _header(path, lambda picture: (*picture.size, picture.getexif().get(274, 1)))
         if found is None:
