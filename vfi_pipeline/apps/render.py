@@ -24,6 +24,7 @@ from vfi_pipeline.jobs.journal import write_durably
 from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment
+from vfi_pipeline.jobs.prepare import rehearsed
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.sources import select
 from vfi_pipeline.media.frames import Frame
@@ -68,6 +69,8 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
         for line in report.status(plan.target):
             say(line)
         return DONE
+    if options.dry_run or options.overwrite or not names.existing(plan.target):
+        plan = rehearsed(plan)
     studio = Studio(pictures, asked, method, options, plan, keys)
     if options.dry_run:
         for line in _shown(plan, options, method, pictures):

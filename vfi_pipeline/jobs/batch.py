@@ -14,7 +14,7 @@ from vfi_pipeline.jobs.ledger import Ledger
 from vfi_pipeline.jobs.local import Outcome
 from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.prepare import fingerprint, prepare
+from vfi_pipeline.jobs.prepare import fingerprint, prepare, rehearsed
 from vfi_pipeline.jobs.sources import Film, Selection, select
 
 log = logging.getLogger(__name__)
@@ -126,12 +126,14 @@ def _one(
     if options.status:
         return Outcome(tuple(report.status(plan.target)))
     if options.dry_run:
+        plan = rehearsed(plan)
         planned = {**report.facts_of_plan(plan, film), "state": "planned"}
         return Outcome(tuple(report.show(plan, options, method)), facts=planned)
+    if not (names.existing(plan.target) and not options.overwrite):  # what will not be made needs no trial
+        plan = rehearsed(plan)
+        method = adapted(plan, film, options, method)
     # In a batch that is started again, what was finished before is not made again and is no failure.
     facts = report.facts_of_plan(plan, film)
-    if not (names.existing(plan.target) and not options.overwrite):  # what will not be made needs no learning
-        method = adapted(plan, film, options, method)
     if ledger is None or options.benchmark:
         return _told(local.work(plan, film, options, method, command), facts)
     if not options.overwrite and names.existing(plan.target):

@@ -24,6 +24,7 @@ from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
 from vfi_pipeline.media.film_times import film_times
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.rehearsal import rehearse
 
 
 def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path], many: bool) -> Plan:
@@ -87,6 +88,15 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         max_gap_s=max_gap_of(options, info),
         notes=seen + notes,
     )
+
+
+def rehearsed(plan: Plan) -> Plan:
+    """The plan after its end has been tried on a second: streams that cannot be written are converted or lost.
+
+    Raises:
+        UserError: if the pictures cannot be encoded or joined.
+    """
+    return replace(plan, streams=rehearse(plan.info, plan.spec, plan.encoding, plan.streams, plan.timing))
 
 
 _NEVER_WOVEN = ("gif", "apng", "png", "webp", "bmp", "tiff")

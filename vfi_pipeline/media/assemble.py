@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -92,6 +92,37 @@ def assemble(
     Raises:
         UserError: with ffmpeg's last words. The segments are left as they are.
     """
+    _assemble(segments, info, spec, encoding, streams, timing, target, None)
+
+
+def assemble_trial(
+    segment: Segment,
+    info: SourceInfo,
+    spec: VideoSpec,
+    encoding: Encoding,
+    streams: StreamPlan,
+    timing: Timing,
+    target: Path,
+    begins: Mapping[int, Fraction],
+) -> None:
+    """The same of one short segment, with no more than a second of each stream, from when ``begins`` says.
+
+    Raises:
+        UserError: as ``assemble``.
+    """
+    _assemble([segment], info, spec, encoding, streams, timing, target, begins)
+
+
+def _assemble(
+    segments: Sequence[Segment],
+    info: SourceInfo,
+    spec: VideoSpec,
+    encoding: Encoding,
+    streams: StreamPlan,
+    timing: Timing,
+    target: Path,
+    trial: Mapping[int, Fraction] | None,
+) -> None:
     found = sum(segment.frames for segment in segments)
     if found != timing.frames:
         raise UserError(
@@ -107,7 +138,7 @@ def assemble(
     script = _script(segments, spec.rate)
     try:
         if encoding.finish == "copy":
-            _mux(script, info, spec, encoding, streams, timing, target)
+            _mux(script, info, spec, encoding, streams, timing, target, trial)
         else:
             _animate(script, spec, encoding, target)
             mark(target)
@@ -210,17 +241,25 @@ def _mux(
     streams: StreamPlan,
     timing: Timing,
     target: Path,
+    trial: Mapping[int, Fraction] | None = None,
 ) -> None:
     origin, video_start = timing.origin(info), timing.video_start(info)
-    command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-copyts"]
+    command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", *(["-copyts"] if trial is None else [])]
     command += ["-itsoffset", _seconds(video_start), *_joined_input(script, _picture_facts(spec, encoding))]
     inputs = 1
     source = silence = chapters = None
     real = [fate for fate in streams.kept if fate.index >= 0]
+    places: dict[int, int] = {}  # in a trial, each stream has an input of its own, which begins where it does
     if not info.images:
         source, inputs = inputs, inputs + 1
-        command += ["-itsoffset", _seconds(-origin), "-protocol_whitelist", ffmpeg.PROTOCOLS]
-        command += ["-format_whitelist", ffmpeg.DEMUXERS, "-i", ffmpeg.file_url(info.path)]
+        opened = ["-protocol_whitelist", ffmpeg.PROTOCOLS, "-format_whitelist", ffmpeg.DEMUXERS]
+        opened += ["-i", ffmpeg.file_url(info.path)]
+        command += ["-itsoffset", _seconds(-origin)] if trial is None else ["-t", "0.1"]
+        command += opened
+        for fate in real if trial is not None else ():
+            if fate.index in (trial or {}):
+                places[fate.index], inputs = inputs, inputs + 1
+                command += [*_window(info, (trial or {})[fate.index]), *opened]
     if any(fate.index < 0 for fate in streams.kept):
         silence, inputs = inputs, inputs + 1
         length = _seconds(video_start + timing.duration)
@@ -231,7 +270,7 @@ def _mux(
         command += ["-f", "ffmetadata", "-i", ffmpeg.file_url(sheet)]
     covers = _cover_files(script.parent, info, [fate for fate in real if fate.cover and streams.suffix == ".mkv"])
     try:
-        command += _maps(info, encoding, streams, timing, source, silence, covers)
+        command += _maps(info, encoding, streams, timing, source, silence, covers, places)
         command += ["-map_chapters", str(chapters) if chapters is not None else "-1"]
         command += ["-map_metadata", str(source) if source is not None else "-1"]
         for key in ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "timecode"):
@@ -241,7 +280,7 @@ def _mux(
         command += ["-max_muxing_queue_size", "8192", "-f", streams.muxer, ffmpeg.file_url(target)]
         ffmpeg.run(
             command,
-            f"joining {target.name}",
+            f"joining {target.name}" if trial is None else f"trying how a {target.suffix} ends",
             remedy="look at ffmpeg's message; an output that ends in .mkv, or subtitles=drop, may do. "
             "The pictures are safe: the same command goes on from here.",
         )
@@ -249,6 +288,12 @@ def _mux(
         for extra in (sheet, *(path for path, _ in covers.values())):
             if extra is not None:
                 extra.unlink(missing_ok=True)
+
+
+def _window(info: SourceInfo, begin: Fraction) -> list[str]:
+    """Options of an input that give its second from ``begin`` on, a time on the source's clock."""
+    ahead = begin - info.start
+    return [*(["-ss", _seconds(ahead)] if ahead > 1 else []), "-t", "1" if ahead > 1 else "2"]
 
 
 def _picture_facts(spec: VideoSpec, encoding: Encoding) -> list[str]:
@@ -274,8 +319,12 @@ def _maps(
     source: int | None,
     silence: int | None,
     covers: dict[int, tuple[Path, str]],
+    places: Mapping[int, int],
 ) -> list[str]:
-    """Which stream goes where, how it is treated, and which tags it keeps: output streams are counted as they come."""
+    """Which stream goes where, how it is treated, and which tags it keeps: output streams are counted as they come.
+
+    ``places`` are inputs for single streams of the source, in place of ``source``.
+    """
     options = ["-map", "0:v:0", "-c:v:0", "copy", *colour_options(encoding.colour)]
     if encoding.codec == "hevc" and streams.suffix in (".mp4", ".m4v", ".mov"):
         options += ["-tag:v:0", "hvc1"]  # QuickTime and iOS play hevc under no other name
@@ -292,7 +341,7 @@ def _maps(
     for fate in streams.kept:
         if fate.index in covers or fate in attached:
             continue
-        where = f"{silence}:a:0" if fate.index < 0 else f"{source}:{fate.index}"
+        where = f"{silence}:a:0" if fate.index < 0 else f"{places.get(fate.index, source)}:{fate.index}"
         options += ["-map", where, f"-c:{number}", "copy" if fate.action == "copy" else fate.encoder]
         if fate.index >= 0:
             options += [f"-map_metadata:s:{number}", f"{source}:s:{fate.index}"]
@@ -337,7 +386,7 @@ def _treatment(fate: StreamFate, number: int, info: SourceInfo, timing: Timing) 
     if fate.index < 0:
         return list(fate.options)
     if fate.kind == "audio" and fate.action == "convert":
-        filters = sound.track_filters(cut, length, timing.stretch, ffmpeg.filters())
+        filters = sound.track_filters(cut, length, timing.stretch, ffmpeg.filters(), fate.layout)
         return [f"-filter:{number}", ",".join(filters), *_numbered(fate.options, number)]
     if fate.cover or not (cut or timing.stretch != 1):
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -46,17 +46,8 @@ _PLAIN_PCM = {
     f"pcm_{kind}"
     for kind in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "s16be", "s24be", "s32be", "f32be", "f64be", "s8")
 }
-_MKV_PCM = {
-    "pcm_u8",
-    "pcm_s16le",
-    "pcm_s24le",
-    "pcm_s32le",
-    "pcm_f32le",
-    "pcm_f64le",
-    "pcm_s16be",
-    "pcm_s24be",
-    "pcm_s32be",
-}
+# PCM that FLAC and ALAC hold sample for sample.
+_WHOLE = (*sound.LOSSLESS, "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_bluray", "pcm_dvd")
 _MKV_AUDIO_NOT = {
     "pcm_dvd",
     "pcm_bluray",
@@ -133,6 +124,7 @@ class StreamFate:
     encoder: str = ""  # ffmpeg's, where it is converted
     options: tuple[str, ...] = ()
     cover: bool = False
+    layout: str = ""  # the channel layout that a converted track is given, where it is not the source's
 
 
 @dataclass(frozen=True)
@@ -272,36 +264,78 @@ def _audio(stream: StreamInfo, label: str, suffix: str, audio: str, stretch: Fra
     if audio == "silence":
         return _lost(stream, label, "one silent track takes the place of all", "")
     if stretch != 1:
-        encoder, codec, options = sound.encoder_for(suffix, stream.codec)
-        why = f"stretched by {float(stretch):g}, pitch kept"
-        return StreamFate(
-            stream.index, "audio", stream.codec, "convert", codec, why, "", label, stream.language, encoder, options
-        )
-    copies = AUDIO_COPIES.get(suffix)
-    plain = "pcm" if stream.codec in _PLAIN_PCM else stream.codec
-    if suffix == ".mkv":
-        fits = stream.codec not in _MKV_AUDIO_NOT
-    elif copies is None:
-        fits = True
-    else:
-        fits = stream.codec in copies or plain in copies
+        return converted_audio(stream, label, suffix, f"stretched by {float(stretch):g}, pitch kept")
     if stream.codec in ("", "none", "unknown"):
         return _lost(stream, label, "its codec is not known", "audio=drop to leave it out")
-    if fits:
+    if _copies(stream.codec, suffix):
         return _kept(stream, label)
-    encoder, codec, options = sound.encoder_for(suffix, stream.codec)
-    whole = stream.codec in (*sound.LOSSLESS, "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be")
-    exact = codec in sound.LOSSLESS and whole
+    encoder, codec, _ = sound.encoder_for(suffix, stream.codec)
+    exact = codec in sound.LOSSLESS and stream.codec in _WHOLE
     why = f"{suffix} cannot hold {stream.codec}" + ("; lossless" if exact else "")
-    remedy = "" if exact else "an output that ends in .mkv copies it"
+    return converted_audio(stream, label, suffix, why, "" if exact else _copied_by(stream.codec, suffix))
+
+
+def converted_audio(
+    stream: StreamInfo, label: str, suffix: str, why: str, remedy: str = "", layout: str | None = None
+) -> StreamFate:
+    """The fate of a track that is encoded again; ``layout`` as in ``StreamFate``, by default what the encoder takes."""
+    encoder, codec, options = sound.encoder_for(suffix, stream.codec)
+    layout = sound.layout_for(encoder, stream.channels) if layout is None else layout
+    if layout and layout != stream.channels:
+        many = stream.channels.endswith("channels")
+        why += f"; {stream.channels or 'the sound'} {'become' if many else 'becomes'} {layout}"
     return StreamFate(
-        stream.index, "audio", stream.codec, "convert", codec, why, remedy, label, stream.language, encoder, options
-    )
+        stream.index, "audio", stream.codec, "convert", codec, why, remedy, label, stream.language, encoder, options,
+        layout=layout,
+    )  # fmt: skip
+
+
+def fallbacks(fate: StreamFate, info: SourceInfo, suffix: str, said: str) -> list[StreamFate]:
+    """What may stand in for a stream that cannot be written as planned, best first; the last one loses it.
+
+    Args:
+        said: what ffmpeg said of the attempt.
+    """
+    stream = next((one for one in info.others if one.index == fate.index), None)
+    lost = replace(fate, action="lost", codec="", why=f"it cannot be written to {suffix}: {said}", remedy="")
+    if stream is None or fate.cover:
+        return [lost]
+    found: list[StreamFate] = []
+    refused = f"{suffix} refuses it as it is" if fate.action == "copy" else fate.why.partition(";")[0]
+    remedy = fate.remedy or _copied_by(stream.codec, suffix)
+    if fate.kind == "audio":
+        count = sound.channel_count(stream.channels)
+        layouts = [None, *(layout for layout in (sound.STANDARD.get(count), "5.1", "stereo", "mono") if layout)]
+        found = [converted_audio(stream, fate.label, suffix, refused, remedy, layout) for layout in layouts]
+    elif fate.kind == "subtitle" and fate.action == "copy" and suffix in SUBTITLE_TEXT_TO:
+        to = SUBTITLE_TEXT_TO[suffix]
+        if stream.codec in TEXT_SUBTITLES and to != stream.codec:
+            found = [replace(fate, action="convert", codec=to, encoder=to, why=refused)]
+    if fate.kind == "subtitle" and suffix != ".mkv":
+        lost = replace(lost, remedy="an output that ends in .mkv")
+    return [*found, lost]
+
+
+def _copies(codec: str, suffix: str) -> bool:
+    """Whether ``suffix``'s container holds sound of ``codec`` as it is."""
+    if suffix == ".mkv":
+        return codec not in _MKV_AUDIO_NOT
+    copies = AUDIO_COPIES.get(suffix, set())
+    return copies is None or codec in copies or (codec in _PLAIN_PCM and "pcm" in copies)
+
+
+def _copied_by(codec: str, suffix: str) -> str:
+    """What to type so that sound is copied; empty if no container that is written here holds it."""
+    others = (other for other in (".mkv", ".mov", ".m2ts", ".mp4") if other != suffix)
+    holds = next((other for other in others if _copies(codec, other)), "")
+    return f"an output that ends in {holds} copies it" if holds else ""
 
 
 def _subtitle(stream: StreamInfo, label: str, suffix: str, subtitles: str, stretch: Fraction) -> StreamFate:
     if subtitles == "drop":
         return _lost(stream, label, "as asked", "")
+    if stream.codec in ("", "none", "unknown"):
+        return _lost(stream, label, "its kind is not known", "")
     if stream.codec in SUBTITLE_COPIES.get(suffix, set()):
         fate = _kept(stream, label)
         if stretch != 1:

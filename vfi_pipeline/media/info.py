@@ -23,6 +23,8 @@ class StreamInfo:
     start: Fraction | None = None  # seconds; None if the container does not say
     duration: Fraction | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    channels: str = ""  # sound: the layout, as ffmpeg names it (stereo, 5.1, 4.0); empty where that is not known
+    sample_rate: int = 0  # sound: samples per second; 0 where that is not known
 
 
 @dataclass(frozen=True)

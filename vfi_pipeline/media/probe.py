@@ -184,7 +184,14 @@ def _stream_info(stream: av.stream.Stream) -> StreamInfo:
         start=stream.start_time * base if base and stream.start_time is not None else None,
         duration=stream.duration * base if base and stream.duration and stream.duration > 0 else None,
         tags=tags,
+        channels=_channels(stream),
+        sample_rate=getattr(stream.codec_context, "sample_rate", 0) or 0,
     )
+
+
+def _channels(stream: Any) -> str:
+    layout = getattr(stream.codec_context, "layout", None) if stream.type == "audio" else None
+    return layout.name if layout is not None and layout.nb_channels else ""
 
 
 # -------------------------------------------------------------------------------------------- packets and the rate
