@@ -65,6 +65,7 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
     _check_model(len(film.images), asked, method)
     pictures = sources.gather(film, asked, options.max_pixels)
     plan, keys = sources.prepare(film, pictures, options, asked, method.name)
+    pictures = replace(pictures, profile=plan.info.profile)
     if options.status:
         for line in report.status(plan.target):
             say(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +25,10 @@ from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
 from vfi_pipeline.media.film_times import film_times
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.inventory import loop_count
+from vfi_pipeline.media.profiles import EMBEDS
 from vfi_pipeline.media.rehearsal import rehearse
+from vfi_pipeline.media.timecode import timecode_at
 
 
 def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path], many: bool) -> Plan:
@@ -42,6 +46,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     info = _probe(film, options)
     view, seen = view_of(film, options, info)
     info = replace(info, view=view)
+    rate = info.video.rate
     found = index.index(info, options.max_pixels)
     if found.damaged_at is not None and not options.allow_damaged:
         raise UserError(
@@ -59,6 +64,16 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     encoding = choose_encoding(
         spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
     )
+    if info.images:
+        embeds = encoding.finish == "images" and Path(encoding.pattern).suffix.lower() in EMBEDS
+        info = images.managed(info, embeds, options.max_pixels)
+        notes += info.notes[len(notes) :]
+        if info.video.working_format != spec.pixel_format:  # read as RGB, to be converted
+            spec = VideoSpec.of(info.video, timeline.rate)
+            encoding = choose_encoding(
+                spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
+            )
+        encoding = replace(encoding, profile=info.profile or b"")
     if encoding.finish == "images" and "%" not in encoding.pattern and timeline.count != 1:
         numbered = target.with_name(f"{target.stem}_%06d{target.suffix}")
         raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", f"output={numbered}")
@@ -74,7 +89,16 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         spec=spec,
         encoding=encoding,
         streams=stream_plan(
-            info, target, encoding, audio=audio, subtitles=options.subtitles, stretch=timeline.slowdown
+            info,
+            target,
+            encoding,
+            audio=audio,
+            subtitles=options.subtitles,
+            stretch=timeline.slowdown,
+            timecode=timecode_at(info.timecode, rate, timeline.rate, timeline.begin - times.first)
+            if info.timecode
+            else None,
+            loop=None if info.images else loop_count(info.path),
         ),
         timing=Timing(
             rate=timeline.rate,
@@ -189,6 +213,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "codec": plan.encoding.encoder,
         "pix_fmt": plan.encoding.pixel_format,
         "container": plan.encoding.muxer,
+        "profile": "as stored" if info.profile is None else hashlib.sha256(info.profile).hexdigest()[:16],
         "model": method.name,
         "scale": options.scale,
         "precision": options.precision,

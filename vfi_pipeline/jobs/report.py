@@ -18,6 +18,7 @@ from vfi_pipeline.jobs.plan import Plan, describe
 from vfi_pipeline.jobs.sources import Film, LeftOut
 from vfi_pipeline.jobs.space import free_bytes
 from vfi_pipeline.jobs.values import clock_text
+from vfi_pipeline.media.inventory import told
 
 if TYPE_CHECKING:
     from vfi_pipeline.synthesis.stream import Statistics
@@ -104,7 +105,7 @@ def facts_of_plan(plan: Plan, film: Film) -> dict[str, object]:
         "duration_s": float(timeline.duration),
         "source_frames": len(timeline.times),
         "streams": plan.streams.lines(),
-        "lost": [fate.label for fate in plan.streams.lost],
+        "lost": [*(fate.label for fate in plan.streams.lost), *told(plan.streams.missing)],
         "notes": [*plan.notes, *plan.encoding.notes],
     }
 

@@ -140,7 +140,7 @@ def _assemble(
         if encoding.finish == "copy":
             _mux(script, info, spec, encoding, streams, timing, target, trial)
         else:
-            _animate(script, spec, encoding, target)
+            _animate(script, spec, encoding, target, 0 if streams.loop is None else streams.loop)
             mark(target)
     except UserError:
         target.unlink(missing_ok=True)
@@ -270,12 +270,15 @@ def _mux(
         command += ["-f", "ffmetadata", "-i", ffmpeg.file_url(sheet)]
     covers = _cover_files(script.parent, info, [fate for fate in real if fate.cover and streams.suffix == ".mkv"])
     try:
-        command += _maps(info, encoding, streams, timing, source, silence, covers, places)
+        command += _maps(info, spec, encoding, streams, timing, source, silence, covers, places)
         command += ["-map_chapters", str(chapters) if chapters is not None else "-1"]
         command += ["-map_metadata", str(source) if source is not None else "-1"]
         for key in ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "timecode"):
             command += ["-metadata", f"{key}="]
         command += film_options(streams.suffix)
+        if streams.timecode:
+            where = "-metadata:s:v:0" if streams.suffix in (".mp4", ".mov") else "-metadata"
+            command += [where, f"timecode={streams.timecode}"]
         command += _container_options(info, encoding, streams, timing)
         command += ["-max_muxing_queue_size", "8192", "-f", streams.muxer, ffmpeg.file_url(target)]
         ffmpeg.run(
@@ -313,6 +316,7 @@ def _picture_facts(spec: VideoSpec, encoding: Encoding) -> list[str]:
 
 def _maps(
     info: SourceInfo,
+    spec: VideoSpec,
     encoding: Encoding,
     streams: StreamPlan,
     timing: Timing,
@@ -333,6 +337,8 @@ def _maps(
     if source is not None:
         options += ["-map_metadata:s:0", f"{source}:s:{info.video.index}"]
         options += [part for key in STALE for part in ("-metadata:s:0", f"{key}=")]
+    if spec.stereo and streams.suffix in (".mkv", ".webm"):
+        options += ["-metadata:s:0", f"stereo_mode={spec.stereo[0]}"]
     if encoding.has_alpha and encoding.codec == "vp9":
         options += ["-metadata:s:0", "alpha_mode=1"]
     options += ["-disposition:0", "default"]
@@ -424,7 +430,8 @@ def _container_options(info: SourceInfo, encoding: Encoding, streams: StreamPlan
         if any(key.startswith(("com.apple.quicktime.", "com.android.")) for key in info.tags):
             flags += "+use_metadata_tags"
         rate = str(scale)
-        return ["-movflags", flags, "-video_track_timescale", rate, "-movie_timescale", rate, "-write_tmcd", "0"]
+        timecode = "1" if streams.timecode else "0"
+        return ["-movflags", flags, "-video_track_timescale", rate, "-movie_timescale", rate, "-write_tmcd", timecode]
     if streams.suffix in (".ts", ".m2ts"):
         title = next((value for key, value in info.tags.items() if key.lower() == "title"), "")
         service = ["-metadata", f"service_name={_shortened(title, 250)}"] if title else []
@@ -520,8 +527,11 @@ def _cover_files(folder: Path, info: SourceInfo, fates: Sequence[StreamFate]) ->
 # ------------------------------------------------------------------------------------------- animations and images
 
 
-def _animate(script: Path, spec: VideoSpec, encoding: Encoding, target: Path) -> None:
-    """GIF, WebP or APNG of the lossless segments. GIF takes two passes, since a palette is one for the whole film."""
+def _animate(script: Path, spec: VideoSpec, encoding: Encoding, target: Path, plays: int) -> None:
+    """GIF, WebP or APNG of the lossless segments, played ``plays`` times (0: for ever).
+
+    GIF takes two passes, since a palette is one for the whole film.
+    """
     held = encoding.pixel_format
     alpha = shape(spec.pixel_format).alpha
     rgb = ("rgba64be" if alpha else "rgb48be") if shape(held).depth > 8 and encoding.finish == "apng" else None
@@ -543,19 +553,19 @@ def _animate(script: Path, spec: VideoSpec, encoding: Encoding, target: Path) ->
             graph = f"[0:v]{base}[p];[p][1:v]paletteuse=dither=sierra2_4a:diff_mode=rectangle:alpha_threshold=128"
             ffmpeg.run(
                 [*always, *_joined_input(script), "-i", ffmpeg.file_url(palette), "-filter_complex", graph,
-                 "-loop", "0", "-f", "gif", ffmpeg.file_url(target)],
+                 "-loop", str(plays - 1 if plays > 1 else -plays), "-f", "gif", ffmpeg.file_url(target)],
                 doing,
             )  # fmt: skip
         finally:
             palette.unlink(missing_ok=True)
         return
     if encoding.finish == "apng":
-        how = ["-c:v", "apng", "-pix_fmt", rgb, "-pred", "mixed", "-plays", "0", "-f", "apng"]
+        how = ["-c:v", "apng", "-pix_fmt", rgb, "-pred", "mixed", "-plays", str(plays), "-f", "apng"]
     else:
         quality = dict(encoding.options).get("finish:quality", "90")
         lossless = "1" if float(quality) >= 100 else "0"
         how = ["-c:v", "libwebp_anim", "-pix_fmt", rgb, "-lossless", lossless, "-quality", quality]
-        how += ["-loop", "0", "-f", "webp"]
+        how += ["-loop", str(plays), "-f", "webp"]
     ffmpeg.run([*always, *_joined_input(script), "-vf", base, *how, ffmpeg.file_url(target)], doing)
 
 

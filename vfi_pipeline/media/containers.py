@@ -11,6 +11,7 @@ from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.media import audio as sound
 from vfi_pipeline.media.encoders import Encoding, is_image_target
 from vfi_pipeline.media.info import SourceInfo, StreamInfo
+from vfi_pipeline.media.inventory import Item, told
 
 MUXERS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".ts": "mpegts",
@@ -100,6 +101,7 @@ COVERS = {
     ".mkv": {"mjpeg", "png", "webp", "bmp", "gif"},
     ".mov": set(),
 }
+TIMECODES = (".mp4", ".mov", ".mkv", ".webm", ".nut")
 CHAPTERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".nut")
 LANGUAGES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".m2ts", ".nut")
 
@@ -136,6 +138,10 @@ class StreamPlan:
     chapters: int = 0
     notes: tuple[str, ...] = ()
     audio: str = "keep"  # keep, drop, stretch, silence
+    missing: tuple[Item, ...] = ()  # what of the rest (tags, side data...) does not come through, as a trial has shown
+    instead: str = ""  # what to type so that this does
+    timecode: str | None = None  # of the first frame of the output
+    loop: int | None = None  # how often an animation is played, 0: for ever; None: the source is none
 
     @property
     def muxer(self) -> str:
@@ -151,12 +157,16 @@ class StreamPlan:
 
     def lines(self) -> list[str]:
         """One line per stream, for the plan that is shown before the work starts."""
-        return [*map(_told, self.fates), *self.notes]
+        return [*map(_told, self.fates), *self.notes, *self._rest()]
+
+    def _rest(self) -> list[str]:
+        remedy = f". Try: {self.instead}" if self.instead else ""
+        return [f"{what}: LOST (not carried over to {self.suffix or 'images'}){remedy}" for what in told(self.missing)]
 
     def losses(self) -> list[str]:
         """Those of ``lines`` that tell of something that does not arrive as it was."""
-        told = [_told(fate) for fate in self.fates if fate.why]
-        return told + [note for note in self.notes if "LOST" in note]
+        lines = [_told(fate) for fate in self.fates if fate.why]
+        return [*lines, *(note for note in self.notes if "LOST" in note), *self._rest()]
 
 
 def _told(fate: StreamFate) -> str:
@@ -173,10 +183,14 @@ def stream_plan(
     audio: str = "keep",
     subtitles: str = "keep",
     stretch: Fraction = Fraction(1),
+    timecode: str | None = None,
+    loop: int | None = None,
 ) -> StreamPlan:
     """The fate of every stream of ``info`` in ``target``'s container.
 
     Args:
+        timecode: of the output's first frame, where the source has one.
+        loop: how often the source is played, where it is an animation.
         audio: ``keep`` (only where ``stretch`` is 1), ``drop``, ``stretch`` (keeps the pitch) or ``silence``.
         subtitles: ``keep`` or ``drop``.
         stretch: duration of the output over that of the source; slow motion by 4 is 4.
@@ -196,7 +210,7 @@ def stream_plan(
         )
     suffix = target.suffix.lower()
     if encoding.finish != "copy" or is_image_target(target):
-        return _pictures_only(info, suffix, encoding)
+        return replace(_pictures_only(info, suffix, encoding), loop=loop)
     labels = _labels(info.others)
     order = {"video": 3, "audio": 0, "subtitle": 1, "attachment": 2, "data": 4}
     others = sorted(info.others, key=lambda stream: (order.get(stream.kind, 5), stream.index))
@@ -204,6 +218,8 @@ def stream_plan(
     silent = False
     for stream in others:
         label = labels[stream.index]
+        if stream.kind == "data" and "timecode" in stream.tags and timecode:
+            continue  # made anew
         if stream.kind == "data" and info.chapters and info.container.startswith("mov"):
             continue  # QuickTime keeps the titles of chapters in a track of their own
         if stream.kind == "audio":
@@ -225,6 +241,10 @@ def stream_plan(
         else:
             fates.append(_lost(stream, label, f"{stream.codec} data is timed to the old frames", ""))
     notes = []
+    if timecode and suffix in TIMECODES:
+        notes.append(f"time code: kept, starts at {timecode}")
+    elif timecode:
+        notes.append(f"time code: LOST ({suffix} holds none). Try: an output that ends in .mov or .mkv")
     chapters = info.chapters if suffix in CHAPTERS else 0
     if info.chapters and not chapters:
         notes.append(f"{info.chapters} chapters: LOST ({suffix} holds none). Try: an output that ends in .mkv")
@@ -232,7 +252,8 @@ def stream_plan(
         notes.append(f"{chapters} chapters: {'copied' if stretch == 1 else 'copied, stretched'}")
     if suffix not in LANGUAGES and any(f.language for f in fates if f.action != "lost"):
         notes.append(f"language tags: LOST ({suffix} holds none). Try: an output that ends in .mkv")
-    return StreamPlan(suffix, tuple(fates), chapters, tuple(notes), audio)
+    held = timecode if suffix in TIMECODES else None
+    return StreamPlan(suffix, tuple(fates), chapters, tuple(notes), audio, timecode=held, loop=loop)
 
 
 def _labels(streams: Iterable[StreamInfo]) -> dict[int, str]:
@@ -374,5 +395,6 @@ def _pictures_only(info: SourceInfo, suffix: str, encoding: Encoding) -> StreamP
     else:
         why, remedy = "images hold pictures only", "an output that ends in .mkv or .mp4"
     fates = tuple(_lost(stream, labels[stream.index], why, remedy) for stream in info.others)
-    notes = (f"{info.chapters} chapters: LOST ({why})",) if info.chapters else ()
-    return StreamPlan(suffix, fates, 0, notes, "drop")
+    notes = [f"{info.chapters} chapters: LOST ({why})"] if info.chapters else []
+    notes += [f"time code: LOST ({why})"] if info.timecode else []
+    return StreamPlan(suffix, fates, 0, tuple(notes), "drop")

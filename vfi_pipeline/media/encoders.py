@@ -34,13 +34,14 @@ class VideoSpec:
     hdr: Mapping[str, str] = field(default_factory=dict)
     rotation: int = 0  # clockwise, by the player; images and animations are turned for good
     mirrored: bool = False  # flipped left to right before the rotation
+    stereo: tuple[str, int] | None = None  # as in VideoInfo
 
     @classmethod
     def of(cls, video: VideoInfo, rate: Fraction) -> VideoSpec:
         """The source's own format at another rate."""
         return cls(
             video.working_format, video.width, video.height, Fraction(rate), video.colour,
-            video.sample_aspect, video.hdr, video.rotation, video.mirrored,
+            video.sample_aspect, video.hdr, video.rotation, video.mirrored, video.stereo,
         )  # fmt: skip
 
     @property
@@ -69,6 +70,7 @@ class Encoding:
     notes: tuple[str, ...] = ()
     colour: Colour = UNTAGGED
     pattern: str = ""  # image sequences: the name of an image, as "%08d.png"
+    profile: bytes = b""  # images: the ICC profile that is put into them
     turned: bool = False  # the pixels are stored upright, because the output cannot say that they are not
 
     def stored_size(self, spec: VideoSpec) -> tuple[int, int]:
@@ -341,7 +343,9 @@ def _film(
     notes += losses
     if encoder.endswith("_nvenc") and not ffmpeg.encoder_works(encoder):
         raise _missing(codec)
-    options = _options(spec, family, encoder, settings, crf, preset, chosen)
+    # ffmpeg 9 decodes no film that says twice how its views are packed: Matroska says it itself.
+    said = replace(spec, stereo=None) if suffix in (".mkv", ".webm") else spec
+    options = _options(said, family, encoder, settings, crf, preset, chosen)
     lossless = settings.lossless and _holds(shape(chosen), spec)
     # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha, for which Matroska is used.
     alpha_vp9 = encoder == "libvpx-vp9" and shape(chosen).alpha
@@ -548,6 +552,7 @@ def _options(
     options: dict[str, str] = dict(known.extra)
     if encoder in ("libx264", "libx264rgb"):
         options |= {"crf": q or "16", "preset": speed or "medium", "g": gop}
+        options |= {"x264-params": f"frame-packing={spec.stereo[1]}"} if spec.stereo else {}
     elif encoder == "libx265":
         params = ["log-level=error", "open-gop=0", *_x265_hdr(spec.hdr)]
         options |= {"crf": q or "17", "preset": speed or "fast", "g": gop, "x265-params": ":".join(params)}

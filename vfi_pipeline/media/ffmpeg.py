@@ -50,6 +50,9 @@ OLDEST = (6, 0)
 """The oldest ffmpeg taken from PATH: 6.0 brought ``-display_rotation``, without which no container is told how its
 pictures are turned; 5.1 also loses the sound of a trimmed film in MP4."""
 
+_LINES_KEPT = 2000
+"""Lines of what ffmpeg says that are kept, the last ones."""
+
 _ALWAYS = ["-nostdin", "-hide_banner"]
 
 
@@ -284,7 +287,7 @@ class Process:
 
     def __init__(self, popen: subprocess.Popen[bytes], doing: str, remedy: str | None, code: int) -> None:
         self._popen, self._doing, self._remedy, self._code = popen, doing, remedy, code
-        self._said: deque[str] = deque(maxlen=400)
+        self._said: deque[str] = deque(maxlen=_LINES_KEPT)
         self._finished = False
         assert popen.stderr is not None
         try:
@@ -313,7 +316,7 @@ class Process:
         return self._popen.poll()
 
     def stderr_text(self) -> str:
-        """The last 400 lines of what ffmpeg said."""
+        """The last 2000 lines of what ffmpeg said."""
         return "\n".join(self._said)
 
     def communicate(self, data: bytes | None, timeout_s: float | None) -> bytes:

@@ -35,6 +35,7 @@ from vfi_pipeline.media.frames import Colour, Frame, oriented, oriented_format, 
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.layout import Layout, is_transparent, layout
 from vfi_pipeline.media.opening import check_file, open_media
+from vfi_pipeline.media.profiles import SRGB, converted, described, same_colours
 
 # An option that is no requirement: Pillow itself reads no HEIC.
 if find_spec("pillow_heif") is not None:
@@ -241,10 +242,39 @@ def probe_images(
     )  # fmt: skip
 
 
-def _probe_first(pictures: tuple[Path, ...], rate: Fraction, max_pixels: int) -> VideoInfo:
+def profile_of(path: Path) -> bytes:
+    """The ICC profile in a picture; empty if there is none, or if it says sRGB."""
+    found = _header(path, lambda picture: picture.info.get("icc_profile"))
+    return found if isinstance(found, bytes) and not same_colours(found) else SRGB
+
+
+def managed(info: SourceInfo, embeds: bool, max_pixels: int) -> SourceInfo:
+    """``info`` of pictures that are read in one colour space: the first one's, if the output holds profiles, else sRGB.
+
+    As it was if no picture has a profile of its own, or if they have more than 8 bit, which are not converted.
+    """
+    owns = [profile_of(path) for path in info.images]
+    if not any(owns):
+        return info
+    target = owns[0] if embeds else SRGB
+    odd = [own for own in owns if own != target]
+    deep = pixel_format(info.video.working_format).depth > 8
+    if deep:
+        return replace(info, profile=target) if not odd else info
+    if odd and any(plane.kind == "u" for plane in pixel_format(info.video.working_format).planes):
+        info = replace(info, video=_probe_first(info.images, info.video.rate, max_pixels, rgb=True))
+        info = replace(info, video=replace(info.video, frames=len(info.images), duration=info.duration))
+    told: tuple[str, ...] = ()
+    if odd:
+        names = ", ".join(sorted({described(own) for own in odd}))
+        told += (f"pictures are converted from their colour space ({names}) to {described(target)}",)
+    return replace(info, profile=target, notes=info.notes + told)
+
+
+def _probe_first(pictures: tuple[Path, ...], rate: Fraction, max_pixels: int, rgb: bool = False) -> VideoInfo:
     """The facts of the first picture, in the format of all."""
     first = pictures[0]
-    if demuxer(first) == BY_PILLOW or _is_mixed(pictures):
+    if rgb or demuxer(first) == BY_PILLOW or _is_mixed(pictures):
         frame = _promoted(first, _read_rgb(first, max_pixels), _rgb_of(pictures), first)
         return VideoInfo(
             0, demuxer(first) or "", frame.width, frame.height, frame.format.name, frame.format.name, 1 / rate, rate,
@@ -330,6 +360,8 @@ def read_images(info: SourceInfo, first: int, stop: int, max_pixels: int) -> Ite
     for number in range(first, stop):
         path = info.images[number]
         frame = _read_rgb(path, max_pixels) if rgb else read_picture(path, max_pixels)
+        if info.profile is not None:
+            frame = converted(frame, profile_of(path), info.profile)
         if (frame.width, frame.height) != (video.width, video.height):
             raise _other_size(path, (frame.width, frame.height), info.images[0], (video.width, video.height))
         if frame.format.name != video.working_format:

@@ -50,6 +50,7 @@ class VideoInfo:
     colour: Colour = Colour()
     interlaced: bool = False  # as the stream or its frames claim
     hdr: dict[str, str] = field(default_factory=dict)  # e.g. master_display, max_cll: text as x265-params takes it
+    stereo: tuple[str, int] | None = None  # two views in one picture, see media.facts.stereo
     start: Fraction = Fraction(0)  # first presentation time, seconds
     duration: Fraction | None = None
     frames: int | None = None  # as the header promises; a hint only
@@ -67,7 +68,9 @@ class SourceInfo:
     duration: Fraction | None = None
     chapters: int = 0
     tags: dict[str, str] = field(default_factory=dict)
+    timecode: str | None = None  # of the first frame, as the file says it
     images: tuple[Path, ...] = ()  # image sequence: the files in natural order; empty for a media file
     view: View | None = None  # how pictures are taken out of woven frames; None: frames are pictures
     places: tuple[int, ...] = ()  # where those stand, in frames from the first; empty: one after the other
+    profile: bytes | None = None  # the ICC profile that pictures are read in; empty: sRGB; None: as stored
     notes: tuple[str, ...] = ()  # what is not taken as it stands, for people

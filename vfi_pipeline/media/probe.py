@@ -86,6 +86,8 @@ def _probe_container(
             BAD_INPUT,
         )
     first = head[0]
+    # PyAV frees the name of a PNG's colour profile twice: the process would die.
+    telling = [] if chosen.codec_context.name in ("png", "apng") else head
     facts.check_size(path, first.width, first.height, max_pixels)
     try:
         form = layout(first.format.name, any(is_transparent(frame) for frame in head))
@@ -93,7 +95,7 @@ def _probe_container(
         raise UserError(
             f"{path}: {error}.", f"ffmpeg -i {path.name!r} -c:v ffv1 -pix_fmt gbrp16le converted.mkv", BAD_INPUT
         ) from None
-    rotation, mirrored = facts.frame_orientation(first)
+    rotation, mirrored = facts.frame_orientation(telling)
     time_base = chosen.time_base or Fraction(1, 90000)
     rate = nominal_rate(packets.times, time_base, chosen.average_rate, chosen.guessed_rate, packets.duration)
     cadence = find_cadence(SourceTimes(packets.times, time_base, 1 / rate))
@@ -112,7 +114,8 @@ def _probe_container(
         mirrored=mirrored,
         colour=facts.colour(first, chosen.codec_context, form.full_range, said),
         interlaced=facts.is_interlaced(chosen, head),
-        hdr=facts.hdr(head),
+        hdr=facts.hdr(telling),
+        stereo=facts.stereo(telling),
         start=packets.times[0] * time_base,
         duration=chosen.duration * time_base if chosen.duration and chosen.duration > 0 else None,
         frames=chosen.frames or None,
@@ -130,7 +133,18 @@ def _probe_container(
         duration=Fraction(container.duration, 1_000_000) if container.duration and container.duration > 0 else None,
         chapters=len(container.chapters()),
         tags=dict(container.metadata),
+        timecode=_timecode(container, chosen),
     )
+
+
+def _timecode(container: av.container.InputContainer, video: Any) -> str | None:
+    """The time code that the video stream, a track of time codes or the file as a whole states."""
+    tracks = [stream.metadata for stream in container.streams if stream.type not in ("video", "audio")]
+    for tags in (video.metadata, *tracks, container.metadata):
+        for key, value in tags.items():
+            if key.lower() == "timecode" and value:
+                return str(value)
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------- streams

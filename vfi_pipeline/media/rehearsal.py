@@ -26,6 +26,7 @@ from vfi_pipeline.media.containers import StreamFate, StreamPlan, fallbacks, str
 from vfi_pipeline.media.encoders import Encoding, VideoSpec, choose_encoding
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.inventory import Item, inventory, lost
 from vfi_pipeline.media.opening import open_media
 from vfi_pipeline.media.tracks import Track, tracks
 from vfi_pipeline.media.writer import open_writer, segment_name
@@ -52,7 +53,7 @@ def rehearse(
     trial = _Trial(info, spec, encoding, timing)
     if encoding.finish != "copy" or info.images:
         trial.join(streams)
-        return streams
+        return _without_losses(streams, trial)
     held = _held(info, streams, timing)
     trial.begins = {index: track.first for index, track in held.items() if track is not None}
     streams = replace(streams, fates=tuple(_if_empty(fate, held, timing) for fate in streams.fates))
@@ -63,7 +64,8 @@ def rehearse(
         if (error := trial.failure(streams)) is not None:
             raise error
     tried: dict[tuple[str, str, str], bool] = {}
-    return replace(streams, fates=tuple(_true_remedy(fate, trial, tried) for fate in streams.fates))
+    streams = replace(streams, fates=tuple(_true_remedy(fate, trial, tried) for fate in streams.fates))
+    return _without_losses(streams, trial)
 
 
 def _held(info: SourceInfo, streams: StreamPlan, timing: joining.Timing) -> dict[int, Track | None]:
@@ -93,6 +95,47 @@ def _possible(fate: StreamFate, streams: StreamPlan, info: SourceInfo, trial: _T
         if other.action == "lost" or trial.failure(replace(streams, fates=(other,), chapters=0)) is None:
             return other
     raise AssertionError("the last way out is to lose the stream")
+
+
+def held_by_source(info: SourceInfo, streams: StreamPlan) -> frozenset[Item] | None:
+    """What the source holds beside packets, of the streams that are kept."""
+    if info.images:
+        held = inventory(info.images[0], 0, ())
+        if held is None or info.profile is None:
+            return held
+        return frozenset(item for item in held if item.name != "ICC profile")  # they are converted, and that is told
+    return inventory(info.path, info.video.index, [fate.index for fate in _tagged(streams)])
+
+
+def held_by_result(path: Path, streams: StreamPlan) -> frozenset[Item] | None:
+    """The same of a result: streams lie in it in the order of the plan."""
+    if path.is_dir():
+        path = min(path.iterdir())
+    return inventory(path, 0, range(1, 1 + len(_tagged(streams))) if streams.muxer else ())
+
+
+def _tagged(streams: StreamPlan) -> list[StreamFate]:
+    """The streams whose tags are compared: those that lie in a result in the order of the plan."""
+    return [fate for fate in streams.kept if fate.index >= 0 and not fate.cover and fate.kind != "attachment"]
+
+
+def _without_losses(streams: StreamPlan, trial: _Trial) -> StreamPlan:
+    """``streams`` with what the trial's result lacks, and with the container that would hold it, if one does."""
+    source = held_by_source(trial.info, streams)
+    missing = lost(source, trial.held)
+    if not missing:
+        return streams
+    instead = ""
+    if streams.suffix != ".mkv" and trial.encoding.finish == "copy":
+        target = Path("trial.mkv")
+        encoding = choose_encoding(trial.spec, target)
+        plan = stream_plan(trial.info, target, encoding, timecode=streams.timecode)
+        other = _Trial(trial.info, trial.spec, encoding, trial.timing, trial.begins)
+        if other.failure(replace(plan, fates=tuple(f for f in plan.fates if f.index in trial.begins))) is None:
+            left = {item.name for item in lost(source, other.held)}
+            if not left.intersection(item.name for item in missing):
+                instead = "an output that ends in .mkv keeps it"
+    return replace(streams, missing=tuple(missing), instead=instead)
 
 
 def _true_remedy(fate: StreamFate, trial: _Trial, tried: dict[tuple[str, str, str], bool]) -> StreamFate:
@@ -127,6 +170,7 @@ class _Trial:
     ) -> None:
         self.info, self.spec, self.encoding, self.timing = info, spec, encoding, timing
         self.begins = begins or {}
+        self.held: frozenset[Item] | None = None  # what the last result holds beside packets
         self._segment = _segment(spec, encoding)
         self._timing = replace(timing, frames=self._segment.frames, start=None, end=None)
 
@@ -154,6 +198,7 @@ class _Trial:
             )
             if self.encoding.finish == "copy":
                 _check_arrived(target, streams, self.begins)
+            self.held = held_by_result(target, streams)
         finally:
             shutil.rmtree(target, ignore_errors=True)
             target.unlink(missing_ok=True)
@@ -185,21 +230,31 @@ def _folder() -> Path:
     return Path(folder.name)
 
 
+def _grey(spec: VideoSpec, seed: int) -> tuple[np.ndarray, ...]:
+    """Planes of a grey picture. The noise in their corner is for demuxers that want some bytes before they believe, and
+    for encoders that drop a picture that is the same as the one before.
+    """
+    form, noise = spec.format, np.random.default_rng(seed)
+    planes = []
+    for index in range(len(form.planes)):
+        plane = np.full(form.plane_size(index, spec.width, spec.height), 1 << (form.depth - 1), form.dtype)
+        corner = plane[:64, :64]
+        corner[:] = noise.integers(0, form.peak + 1, corner.shape)
+        planes.append(plane)
+    return tuple(planes)
+
+
 _segments: dict[str, joining.Segment] = {}
 
 
 def _segment(spec: VideoSpec, encoding: Encoding) -> joining.Segment:
-    """Grey pictures through the real encoder; made once for equal settings."""
+    """Grey pictures with a speck of noise through the real encoder; made once for equal settings."""
     key = repr((spec, encoding))
     if key not in _segments:
-        form = spec.format
-        sizes = (form.plane_size(index, spec.width, spec.height) for index in range(len(form.planes)))
-        grey = tuple(np.full(size, 1 << (form.depth - 1), form.dtype) for size in sizes)
-        frame = Frame(grey, form, spec.width, spec.height, colour=spec.colour)
         counted = encoding.finish != "images" or "%" in encoding.pattern
         path = _folder() / str(len(_segments)) / segment_name(encoding, 0)
         with open_writer(path, spec, encoding) as writer:
-            for _ in range(FRAMES if counted else 1):
-                writer.write(frame)
+            for n in range(FRAMES if counted else 1):
+                writer.write(Frame(_grey(spec, n), spec.format, spec.width, spec.height, colour=spec.colour))
         _segments[key] = joining.Segment(path, writer.frames)
     return _segments[key]

@@ -69,6 +69,7 @@ class Expectation:
     colour: Colour = UNTAGGED  # tags that are None are not checked
     streams: tuple[ExpectedStream, ...] = ()
     chapters: int | None = None
+    timecode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def expect(info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: Strea
         encoding.stored_aspect(spec),
         (0 if encoding.turned else spec.rotation) if tagged else None,
         encoding.colour if tagged and plain else UNTAGGED,
-        tuple(expected), chapters_kept(info, streams, timing),
+        tuple(expected), chapters_kept(info, streams, timing), streams.timecode,
     )  # fmt: skip
 
 
@@ -319,6 +320,8 @@ def _check_streams(info: SourceInfo, expected: Expectation, video_start: Fractio
             off = stream.start - video_start - plan.after_video
             if abs(off) > plan.sync:
                 wrong.append(f"{kind} {plan.codec} starts {float(off) * 1000:.0f} ms off its time against the pictures")
+    if expected.timecode is not None and info.timecode != expected.timecode:
+        wrong.append(f"its time code starts at {info.timecode or 'nothing'} instead of {expected.timecode}")
     if expected.chapters is not None and info.chapters != expected.chapters:
         wrong.append(f"{info.chapters} chapters instead of {expected.chapters}")
     return wrong

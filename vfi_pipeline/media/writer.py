@@ -34,6 +34,7 @@ from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.encoders import Encoding, VideoSpec, shape
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.mark import mark
+from vfi_pipeline.media.profiles import embed
 
 log = logging.getLogger(__name__)
 
@@ -233,6 +234,8 @@ class ImageWriter(_Piped):
                 ENVIRONMENT,
             )
         for image in self._part.iterdir():
+            if self._encoding.profile:
+                embed(image, self._encoding.profile)
             mark(image)
         if self.path.exists():
             shutil.rmtree(self.path)
