@@ -93,7 +93,7 @@ def test_a_result_that_is_named_itself_is_an_input(command, good, episodes):
     good("input=in", "multi=2", "output=out/")
     refused = command("input=out", "multi=2")
     assert refused.code == 3 and "only results of this program" in refused.err
-    named = refused.err.split("input=")[1].split(":")[0]
+    named = refused.err.split("input=")[1].split(" (")[0]
     good(f"input={named}", "multi=2")
     good("out/ep1_50fps.mp4", "out/ep2_50fps.mp4", "multi=2", "output=more/")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -171,7 +172,8 @@ def prepare(film: Film, pictures: Pictures, options: Options, asked: PictureOpti
     encoding = replace(encoding, profile=info.profile or b"")
     if encoding.finish == "images" and "%" not in encoding.pattern and timeline.count != 1:
         numbered = target.with_name(f"{target.stem}_%04d{target.suffix}")
-        raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", f"output={numbered}")
+        remedy = f"output={shlex.quote(str(numbered))}"
+        raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", remedy)
     if isinstance(timeline, Moments):
         segments: tuple[Segment, ...] = (Segment(0, 0, timeline.count, 0, len(keys) - 1),)
     else:

@@ -49,6 +49,8 @@ def run(options: Options, method: Method, command: str, say: Callable[[str], Non
         return DONE
     if not options.benchmark and not options.status:
         try:
+            if len(todo) > 1:
+                names.refuse_one_file(options)
             _refuse_one_name(todo, options, method, inputs)
         except UserError as error:
             say(f"{len(todo)} films: none was started. {error.args[0]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -48,11 +49,11 @@ def target_of(
         if path.is_dir() or text.endswith(("/", os.sep)):
             target = path / named
         elif many:
-            raise UserError(f"output={text} is one file, but there are several inputs.", f"output={text}/ (a folder).")
+            raise _one_file(text)
         elif not path.suffix or path.suffix == ".":
             raise UserError(
                 f"output={text} has no ending that names its container.",
-                f"output={text}.mp4, or output={text}/ for a folder.",
+                f"output={shlex.quote(text + suffix)}, or output={shlex.quote(text)}/ for a folder.",
             )
         else:
             target = path
@@ -63,6 +64,18 @@ def target_of(
             "output= with a shorter name.",
         )
     return target
+
+
+def refuse_one_file(options: Options) -> None:
+    """UserError if ``output=`` is a file, where several inputs ask for a folder."""
+    text = options.output
+    if text is not None and not text.endswith(("/", os.sep)) and not Path(os.path.expanduser(text)).is_dir():
+        raise _one_file(text)
+
+
+def _one_file(text: str) -> UserError:
+    folder = shlex.quote(str(Path(text).with_suffix("")))
+    return UserError(f"output={text} is one file, but there are several inputs.", f"output={folder}/ (a folder).")
 
 
 def _source_fields(film: Film) -> dict[str, str]:
@@ -123,7 +136,7 @@ def make_folder(target: Path, options: Options) -> None:
     folder = target.parent
     if not folder.is_dir():
         if not (options.output or "").endswith(("/", os.sep)) and not is_pattern(target):
-            raise UserError(f"The folder {folder} does not exist.", f"mkdir -p {folder}", ENVIRONMENT)
+            raise UserError(f"The folder {folder} does not exist.", f"mkdir -p {shlex.quote(str(folder))}", ENVIRONMENT)
         writer.make_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(

@@ -76,7 +76,8 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         encoding = replace(encoding, profile=info.profile or b"")
     if encoding.finish == "images" and "%" not in encoding.pattern and timeline.count != 1:
         numbered = target.with_name(f"{target.stem}_%06d{target.suffix}")
-        raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", f"output={numbered}")
+        remedy = f"output={shlex.quote(str(numbered))}"
+        raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", remedy)
     audio = options.audio or ("drop" if timeline.slowdown != 1 else "keep")
     if found.counted and audio in ("keep", "stretch") and encoding.finish == "copy":
         _refuse_joined_sound(film, info)
@@ -182,7 +183,8 @@ def _refuse_joined_sound(film: Film, info: SourceInfo) -> None:
         raise UserError(
             f"{film.label}: the time stamps of its sound jump back after {float(back - info.start):.3f} s, as in "
             "recordings that were joined; it would not stay with the pictures.",
-            f"ffmpeg -i {shlex.quote(film.path.name)} -map 0 -c copy mended.mkv and input=mended.mkv, or audio=drop.",
+            f"{ffmpeg.typed()} -i {shlex.quote(str(film.path))} -map 0 -c copy mended.mkv and input=mended.mkv, "
+            "or audio=drop.",
             BAD_INPUT,
         )
 

@@ -10,6 +10,7 @@ import difflib
 import glob
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def _told(why: str, paths: Sequence[Path]) -> str:
     names = ", ".join(path.name + os.sep * (why == FOLDER) for path in paths[:10])
     more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
     words = {"s": "" if one else "s", "is": "is" if one else "are", "it": "it" if one else "them"}
-    example = paths[0] if why == FOLDER else paths[0].with_name(f"*{paths[0].suffix}")
+    example = shlex.quote(str(paths[0])) if why == FOLDER else paths[0].with_name(f"*{paths[0].suffix}")
     what, remedy = (text.format(**words, example=example) for text in _WHY[why])
     heic = any(path.suffix.lower() in (".heic", ".heif", ".hif") for path in paths) and why == UNREADABLE
     remedy = "Try: pip install pillow-heif, which reads HEIC" if heic else remedy
@@ -189,7 +190,7 @@ def _output_pattern(output: str | None) -> re.Pattern[str] | None:
 def _only_results(text: str, paths: Sequence[Path]) -> UserError:
     return UserError(
         f"{text} holds only results of this program ({len(paths)}).",
-        f"input={paths[0]}: what is named itself is taken.",
+        f"input={shlex.quote(str(paths[0]))} (what is named itself is taken).",
         BAD_INPUT,
     )
 

@@ -384,7 +384,9 @@ def _other_video(stream: StreamInfo, label: str, suffix: str) -> StreamFate:
     if "attached_pic" in stream.dispositions:
         if stream.codec in COVERS.get(suffix, set()):
             return _kept(stream, label, cover=True)
-        return _lost(stream, label, f"{suffix} holds no cover of this kind", "an output that ends in .mkv or .mp4")
+        holds = [other for other, codecs in COVERS.items() if stream.codec in codecs and other != ".m4v"]
+        remedy = f"an output that ends in {' or '.join(sorted(holds))}" if holds else ""
+        return _lost(stream, label, f"{suffix} holds no cover of this kind", remedy)
     return _lost(stream, label, "one video stream is worked on at a time", f"stream={stream.index} works on this one")
 
 

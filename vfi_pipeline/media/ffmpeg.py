@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -64,6 +65,11 @@ class Output(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------------------- the program
+
+
+def typed() -> str:
+    """How a user calls ffmpeg: by its name where a shell finds it, else by the place of the one that we use."""
+    return "ffmpeg" if shutil.which("ffmpeg") else shlex.quote(ffmpeg_path())
 
 
 @lru_cache

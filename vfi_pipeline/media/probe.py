@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,7 +15,7 @@ import av
 import av.error
 
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
-from vfi_pipeline.media import facts, images
+from vfi_pipeline.media import facts, ffmpeg, images
 from vfi_pipeline.media.cadence import find_cadence
 from vfi_pipeline.media.decoding import decode_head
 from vfi_pipeline.media.info import SourceInfo, StreamInfo, VideoInfo
@@ -22,6 +23,9 @@ from vfi_pipeline.media.layout import is_transparent, layout
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
 from vfi_pipeline.media.stamps import pile_start
 from vfi_pipeline.media.timeline import SourceTimes, is_even
+
+LARGEST = 2**31 - 1
+"""More pixels than any picture has."""
 
 PROBE_PACKETS = 400
 """Packets of the video whose time stamps are looked at for the nominal rate."""
@@ -61,7 +65,17 @@ def probe(
     if pictures:
         return images.probe_images(path, pictures, image_rate, max_pixels)
     with open_media(path, max_pixels) as container:
+        if not all(s.codec_context is None or s.codec_context.width for s in container.streams.video):
+            _refuse_large(path, max_pixels)
         return _probe_container(path, container, stream, max_pixels)
+
+
+def _refuse_large(path: Path, max_pixels: int) -> None:
+    """UserError with the size if a stream shows its pictures only to those who would take larger ones."""
+    with open_media(path, LARGEST) as container:
+        sizes = [(s.codec_context.width, s.codec_context.height) for s in container.streams.video if s.codec_context]
+    if sizes:
+        facts.check_size(path, *max(sizes, key=lambda size: size[0] * size[1]), max_pixels)
 
 
 def _probe_container(
@@ -93,7 +107,10 @@ def _probe_container(
         form = layout(first.format.name, any(is_transparent(frame) for frame in head))
     except ValueError as error:
         raise UserError(
-            f"{path}: {error}.", f"ffmpeg -i {path.name!r} -c:v ffv1 -pix_fmt gbrp16le converted.mkv", BAD_INPUT
+            f"{path}: {error}.",
+            f"{ffmpeg.typed()} -i {shlex.quote(str(path))} -map 0 -c copy -c:v ffv1 -pix_fmt gbrp16le converted.mkv "
+            "and input=converted.mkv",
+            BAD_INPUT,
         ) from None
     rotation, mirrored = facts.frame_orientation(telling)
     time_base = chosen.time_base or Fraction(1, 90000)
