@@ -111,3 +111,16 @@ def test_film_shown_in_fields_is_even_film(good, tmp_path, name, caplog):
     good(f"input={name}", "multi=2", "output=double.mkv")
     info = probe(tmp_path / "double.mkv")
     assert info.video.rate == F(48000, 1001) and len(source_times(info)) == 96
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts"])
+def test_a_wild_time_stamp_of_the_sound_is_named(good, tmp_path, caplog, suffix):
+    film = clips.make_clip(tmp_path / "film.mp4", frames=50, audio=("eng",))
+    move = "setts=ts=if(eq(N\\,40)\\,TS+40/TB\\,TS)"
+    remuxed(film, tmp_path / f"wild{suffix}", "-bsf:a", move)
+    good(f"input=wild{suffix}", "multi=2", "output=out.mkv", "model=hold")
+    told = [record.getMessage() for record in caplog.records]
+    assert any("its time stamps" in line and line.endswith("Try: audio=drop to leave it out") for line in told)
+    good(f"input=wild{suffix}", "multi=2", "output=silent.mkv", "model=hold", "audio=drop")
+    info = probe(tmp_path / "silent.mkv")
+    assert info.others == () and info.duration is not None and info.duration < 3

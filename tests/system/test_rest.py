@@ -278,3 +278,9 @@ def test_a_film_of_png_with_a_named_profile_does_not_end_the_process(good, tmp_p
         gc.collect()
     made = good("input=png.mov", "multi=2", "output=out.mkv", "model=hold", "dry_run=true")
     assert "ICC profile: LOST" in made.out
+
+
+def test_the_name_of_a_service_is_named_where_it_is_lost(good, tmp_path, caplog):
+    clips.make_clip(tmp_path / "tv.ts", frames=6, extra=["-metadata", "service_name=Channel Nine"])
+    good("input=tv.ts", "multi=2", "output=out.mkv", "model=hold")
+    assert any(line.startswith("name of the service 'Channel Nine': LOST") for line in told(caplog))

@@ -140,6 +140,7 @@ class StreamPlan:
     audio: str = "keep"  # keep, drop, stretch, silence
     missing: tuple[Item, ...] = ()  # what of the rest (tags, side data...) does not come through, as a trial has shown
     instead: str = ""  # what to type so that this does
+    remarks: tuple[str, ...] = ()  # what else is to be told of the streams
     timecode: str | None = None  # of the first frame of the output
     loop: int | None = None  # how often an animation is played, 0: for ever; None: the source is none
 
@@ -157,7 +158,7 @@ class StreamPlan:
 
     def lines(self) -> list[str]:
         """One line per stream, for the plan that is shown before the work starts."""
-        return [*map(_told, self.fates), *self.notes, *self._rest()]
+        return [*map(_told, self.fates), *self.notes, *self.remarks, *self._rest()]
 
     def _rest(self) -> list[str]:
         remedy = f". Try: {self.instead}" if self.instead else ""
@@ -166,7 +167,7 @@ class StreamPlan:
     def losses(self) -> list[str]:
         """Those of ``lines`` that tell of something that does not arrive as it was."""
         lines = [_told(fate) for fate in self.fates if fate.why]
-        return [*lines, *(note for note in self.notes if "LOST" in note), *self._rest()]
+        return [*lines, *(note for note in self.notes if "LOST" in note), *self.remarks, *self._rest()]
 
 
 def _told(fate: StreamFate) -> str:

@@ -90,10 +90,10 @@ def inventory(path: Path, video: int, others: Sequence[int], max_pixels: int = M
     found: set[Item] = set()
     try:
         with open_media(path, max_pixels, kind) as container:
-            found |= _tags("film", container.metadata)
+            found |= _tags("film", container.metadata) if kind != "mov" else set()  # "Color" is the title of an AVIF
             labels = dict(zip([video, *others], ["pictures", *_labels(container.streams, others)]))
             for index, where in labels.items():
-                if index < len(container.streams):
+                if index < len(container.streams) and kind != "mov":
                     found |= _tags(where, container.streams[index].metadata)
                     found |= _marks(where, container.streams[index]) if where != "pictures" else set()
     except (av.error.FFmpegError, UserError, OSError):
@@ -104,6 +104,7 @@ def inventory(path: Path, video: int, others: Sequence[int], max_pixels: int = M
     told = _said_of(path, video, kind)
     found |= {Item(where, name) for index, where in labels.items() for name in stream_side_data(told, index)}
     found |= {Item("pictures", name) for name in frame_side_data(told)}
+    found |= {Item("film", f"name of the service {name!r}", name) for name in services(told)}
     return frozenset(found)
 
 
@@ -186,6 +187,13 @@ def _said_of(path: Path, video: int, kind: str | None) -> str:
         return ffmpeg.run(command, f"looking at {path.name}", timeout_s=120).stderr
     except UserError:
         return ""
+
+
+def services(text: str) -> set[str]:
+    """Names of the programs of a transport stream, but for those that ffmpeg and we give."""
+    source = re.split(r"^(?:Stream mapping:|Output #0)", text, maxsplit=1, flags=re.MULTILINE)[0]
+    found = re.findall(r"^ +service_name *: (\S.*)$", source, re.MULTILINE)
+    return {name.strip() for name in found if name.strip() != "Service01"}
 
 
 def stream_side_data(text: str, index: int) -> set[str]:

@@ -28,7 +28,7 @@ from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.inventory import Item, inventory, lost
 from vfi_pipeline.media.opening import open_media
-from vfi_pipeline.media.tracks import Track, tracks
+from vfi_pipeline.media.tracks import Track, jumps_back, tracks
 from vfi_pipeline.media.writer import open_writer, segment_name
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,11 @@ def rehearse(
         return _without_losses(streams, trial)
     held = _held(info, streams, timing)
     trial.begins = {index: track.first for index, track in held.items() if track is not None}
-    streams = replace(streams, fates=tuple(_if_empty(fate, held, timing) for fate in streams.fates))
+    streams = replace(
+        streams,
+        fates=tuple(_if_empty(fate, held, timing) for fate in streams.fates),
+        remarks=tuple(_pauses(info, streams, held, timing)),
+    )
     if trial.failure(streams) is not None:
         if (error := trial.failure(replace(streams, fates=(), chapters=0))) is not None:
             raise error  # the pictures themselves
@@ -73,6 +77,31 @@ def _held(info: SourceInfo, streams: StreamPlan, timing: joining.Timing) -> dict
     wanted = [fate.index for fate in streams.kept if fate.index >= 0 and fate.kind in ("audio", "subtitle")]
     low = None if timing.start is None else timing.start - Fraction(1, 2000)
     return tracks(info.path, wanted, low, timing.end)
+
+
+LONG_S = 10
+"""A pause of sound that is longer than this, and than the pictures last, is named."""
+
+
+def _pauses(info: SourceInfo, streams: StreamPlan, held: dict[int, Track | None], timing: joining.Timing) -> list[str]:
+    """A line for each track whose time stamps jump back, or leave a pause that no film of this length has."""
+    span = timing.duration / timing.stretch
+    lines = []
+    for fate in streams.kept:
+        track = held.get(fate.index)
+        if fate.kind == "audio" and fate.index in held and track is None:
+            back = jumps_back(info.path, [fate.index])
+            if back is not None:
+                lines.append(
+                    f"{fate.label}: its time stamps jump back after {float(back - info.start):.3f} s, and are copied "
+                    "as they are. Try: audio=drop to leave it out"
+                )
+        if fate.kind == "audio" and track is not None and track.silent > max(Fraction(LONG_S), span):
+            lines.append(
+                f"{fate.label}: its time stamps leave a pause of {float(track.silent):.1f} s, and the pictures last "
+                f"{float(span):.1f} s: one of them may be wrong. Try: audio=drop to leave it out"
+            )
+    return lines
 
 
 def _if_empty(fate: StreamFate, held: dict[int, Track | None], timing: joining.Timing) -> StreamFate:
