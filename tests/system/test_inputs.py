@@ -258,6 +258,15 @@ def test_a_picture_that_cannot_be_read_is_told_and_its_time_kept(good, tmp_path,
     assert any("2 numbers are missing in the sequence (shot.0003.png to shot.0004.heic)" in line for line in told)
 
 
+def test_an_animation_among_pictures_is_told(good, tmp_path, caplog):
+    numbered(tmp_path / "shots", range(1, 4))
+    frames = [Image.new("RGB", (64, 48), (60 * n, 0, 0)) for n in range(3)]
+    frames[0].save(tmp_path / "shots" / "anim.webp", save_all=True, append_images=frames[1:])
+    good("input=shots", "fps=25", "output=out.mp4", "model=hold")
+    assert any("1 picture that cannot be read (anim.webp)" in record.getMessage() for record in caplog.records)
+    assert len(source_times(probe(tmp_path / "out.mp4"))) == 3
+
+
 def test_another_size_is_told_before_the_work(command, tmp_path):
     numbered(tmp_path / "shots", range(1, 4))
     Image.new("RGB", (32, 32)).save(tmp_path / "shots" / "shot.0003.png")

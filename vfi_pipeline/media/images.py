@@ -124,7 +124,9 @@ def demuxer(path: Path) -> str | None:
 def is_readable(path: Path) -> bool:
     """Whether the first bytes are those of a picture that can be read here."""
     kind = demuxer(path)
-    return kind is not None and (kind != BY_PILLOW or declared_size(path) is not None)
+    if kind == BY_PILLOW:
+        return declared_size(path) is not None
+    return kind is not None and not (kind == "webp_pipe" and _is_animated_webp(path))
 
 
 @dataclass(frozen=True)
