@@ -24,7 +24,9 @@ from vfi_pipeline.jobs.journal import write_durably
 from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment
+from vfi_pipeline.jobs.prepare import rehearsed
 from vfi_pipeline.jobs.progress import Progress
+from vfi_pipeline.jobs.sources import select
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.media.writer import FrameWriter
@@ -53,17 +55,23 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
     Raises:
         UserError: whatever is wrong.
     """
-    film = sources.film_of(options.inputs)
+    selection = select(options.inputs, options.output)
+    for line in selection.lines():
+        log.warning("%s", line)
+    film = sources.film_of(options.inputs, options.output)
     asked = read_picture_options(typed)
     if options.name == DEFAULT_NAME:
         options = replace(options, name=sources.default_name(film.images, asked))
     _check_model(len(film.images), asked, method)
     pictures = sources.gather(film, asked, options.max_pixels)
     plan, keys = sources.prepare(film, pictures, options, asked, method.name)
+    pictures = replace(pictures, profile=plan.info.profile)
     if options.status:
         for line in report.status(plan.target):
             say(line)
         return DONE
+    if options.dry_run or options.overwrite or not names.existing(plan.target):
+        plan = rehearsed(plan)
     studio = Studio(pictures, asked, method, options, plan, keys)
     if options.dry_run:
         for line in _shown(plan, options, method, pictures):
@@ -75,7 +83,7 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
     outcome = local.work(plan, film, options, method, command, studio.make)
     for line in [*outcome.lines, *([] if options.benchmark else studio.finish())]:
         say(line)
-    report.write(options.report, [{**facts, "state": "done", **outcome.facts}])
+    report.write(options.report, [{**facts, "state": "done", **outcome.facts}], selection.left_out)
     return DONE
 
 
