@@ -12,8 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_pipeline.errors import USAGE, UserError
+from vfi_pipeline.overrides import as_typed
 
 CONF = Path(__file__).resolve().parent / "conf"
+PATHS = ("input", "output", "page", "model.weights")  # taken as typed
+TYPED = sys.argv[1:]
 
 
 def say(text: str) -> None:
@@ -49,7 +52,7 @@ def run(cfg: DictConfig) -> None:
     if not rates or min(rates) < 2 or (cfg.frames is not None and cfg.frames <= min(rates)):
         problem = f"rates={rates} and frames={cfg.frames} leave no frame to make."
         raise UserError(problem, "rates=[2,8] frames=33.", USAGE)
-    command = shlex.join(["python", "evaluate.py", *sys.argv[1:]])
+    command = shlex.join(["python", "evaluate.py", *TYPED])
     folder = Path(cfg.output).expanduser()
     source = Path(cfg.input).expanduser() if cfg.input else speed.demo_film(folder)
     found = samples(source, cfg.layout, cfg.frames)
@@ -83,4 +86,5 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = as_typed(TYPED, PATHS)
     main()

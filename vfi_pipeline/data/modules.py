@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ class Batches(pl.LightningDataModule):
             sampler=sampler,
             num_workers=before_forking(self.workers),
             collate_fn=collate,
+            worker_init_fn=outlive_a_stop,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )
@@ -119,6 +121,7 @@ class Batches(pl.LightningDataModule):
             sampler=_Part(dataset, num_replicas=world, rank=rank, shuffle=False),
             num_workers=before_forking(min(self.workers, 2)),
             collate_fn=collate,
+            worker_init_fn=outlive_a_stop,
         )
 
     def _share(self) -> tuple[int, int]:
@@ -151,6 +154,17 @@ def before_forking(workers: int) -> int:
 
         cv2.setNumThreads(0)
     return workers
+
+
+def outlive_a_stop(worker: int) -> None:
+    """Begins a loader process: what a terminal or SLURM sends to all processes of a run does not end it at once, since
+    the step that the main process finishes before it stops may need its batch. It ends with the main process anyway."""
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(15))
 
 
 class Synthetic(Batches):
