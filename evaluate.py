@@ -29,10 +29,10 @@ def run(cfg: DictConfig) -> None:
     """Builds the methods that the configuration names, measures them, and writes the tables."""
     from vfi_pipeline.bench import speed
     from vfi_pipeline.bench.page import write_section
-    from vfi_pipeline.bench.quality import evaluate
+    from vfi_pipeline.bench.quality import COMPARE, evaluate
     from vfi_pipeline.bench.report import markdown, quality_section, save
     from vfi_pipeline.bench.rivals import RIVALS, by_model, rival
-    from vfi_pipeline.bench.samples import samples
+    from vfi_pipeline.bench.samples import as_pictures, samples
     from vfi_pipeline.nets.perceptual import perceptual_or_none
 
     chosen = HydraConfig.get().runtime.choices["model"]
@@ -55,13 +55,20 @@ def run(cfg: DictConfig) -> None:
     command = shlex.join(["python", "evaluate.py", *TYPED])
     folder = Path(cfg.output).expanduser()
     source = Path(cfg.input).expanduser() if cfg.input else speed.demo_film(folder)
+    if cfg.compare not in COMPARE:
+        raise UserError(
+            f"compare={cfg.compare} is not known.", " or ".join(f"compare={name}" for name in COMPARE), USAGE
+        )
     found = samples(source, cfg.layout, cfg.frames)
+    if cfg.compare == "papers":
+        found = [as_pictures(sample) for sample in found]
     lpips = perceptual_or_none() if cfg.lpips else None
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
     results = evaluate(
         found, methods, rates, lpips, cfg.temporal, cfg.pictures, say,
         after=lambda so_far: None if len(found) == 1 else save(so_far, folder, command, settings, unfinished=True),
+        compare=cfg.compare,
     )  # fmt: skip
     text = markdown(results, command)
     say("\n" + text)

@@ -15,8 +15,8 @@ from PIL import Image
 
 from vfi_pipeline.bench import report
 from vfi_pipeline.bench.quality import evaluate
-from vfi_pipeline.bench.rivals import Gaps, by_model, rival, to_rgb
-from vfi_pipeline.bench.samples import read_film, samples
+from vfi_pipeline.bench.rivals import INTERPOLATED, Gaps, by_model, rival, to_rgb
+from vfi_pipeline.bench.samples import as_pictures, read_film, samples
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.media.pictures import read_pictures
 from vfi_pipeline.models.blend import Blend
@@ -230,3 +230,25 @@ def test_the_command_measures_lpips_where_its_backbone_is_and_tells_where_it_is_
     found = next(clip["lpips"] for clip in with_it["clips"] if clip["method"] == "hold")
     assert found == pytest.approx(np.mean(held), rel=1e-4) and found > 0 and "| LPIPS |" in said
     weights.unlink()
+
+
+def test_frames_are_compared_as_a_player_shows_them_or_as_papers_do(folder):
+    """Nearest chroma gives each 2 x 2 block one colour difference; interpolated chroma does not."""
+    (sample,) = samples(folder / "b moving.mkv", "films", 3)
+    plain, converted = sample.load(), as_pictures(sample).load()
+
+    assert [frame.format.name for frame in converted] == ["gbrp"] * 3
+    assert [frame.time for frame in converted] == [frame.time for frame in plain]
+    assert np.array_equal(to_rgb(converted), to_rgb(plain, INTERPOLATED))
+    results = evaluate([as_pictures(sample)], {"hold": rival("hold")}, [2], compare="papers")
+    assert "interpolated chroma" in report.markdown(results, "python evaluate.py")
+    assert "nearest chroma" in report.markdown(evaluate([sample], {"hold": rival("hold")}, [2]), "x")
+
+
+def test_a_folder_of_16_bit_grey_pictures_is_no_perfect_film(tmp_path):
+    for k in range(3):
+        ramp = np.add.outer(np.arange(32), np.arange(40) + 5 * k) * 800
+        Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / f"{k}.png")
+    results = evaluate(samples(tmp_path, "films", 3), {"hold": rival("hold")}, [2])
+
+    assert 10 < results.rows[0].psnr < 50

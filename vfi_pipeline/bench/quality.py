@@ -30,6 +30,13 @@ CEILING = 100.0
 """dB that an exact frame counts as, so that a mean with one stays a number."""
 
 
+COMPARE = {
+    "player": "RGB as ffmpeg and players make it by default (nearest chroma), of the files' own planes",
+    "papers": "RGB pictures with interpolated chroma (ffmpeg's bicubic, accurate), which every method was given",
+}
+"""What frames are compared as. The two differ by up to 0.4 dB."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One method on one clip at one factor. ``frames`` holds (PSNR, SSIM) of each made frame, in order.
@@ -68,12 +75,13 @@ class Picture:
 @dataclass
 class Results:
     """Everything measured. ``truth`` maps clip to the warp error of the true film itself: what is to be met; a
-    blurred film can be below it."""
+    blurred film can be below it. ``compare``: how RGB was made of the frames, one of ``COMPARE``."""
 
     rows: list[Row] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     truth: dict[str, float] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    compare: str = "player"
 
 
 def evaluate(
@@ -85,6 +93,7 @@ def evaluate(
     keep_pictures: int = 20,
     say: Callable[[str], None] = log.info,
     after: Callable[[Results], object] = lambda results: None,
+    compare: str = "player",
 ) -> Results:
     """Rebuilds the dropped frames of every sample at every factor by every method.
 
@@ -97,11 +106,12 @@ def evaluate(
         keep_pictures: how many clips get a picture in the report.
         say: takes one line per finished clip and factor.
         after: is called with all that is known after each clip, to keep it.
+        compare: one of ``COMPARE``, for the report; the samples are what it says.
 
     Raises:
         UserError: if nothing could be measured.
     """
-    results = Results()
+    results = Results(compare=compare)
     for sample in samples:
         try:
             frames = sample.load()

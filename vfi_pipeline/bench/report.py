@@ -18,7 +18,7 @@ from PIL import Image
 
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, Cell, crop, filmstrip
 from vfi_pipeline.bench.page import circumstances
-from vfi_pipeline.bench.quality import Picture, Results, Row
+from vfi_pipeline.bench.quality import COMPARE, Picture, Results, Row
 
 
 def means(rows: Sequence[Row]) -> list[dict]:
@@ -57,7 +57,7 @@ def markdown(results: Results, command: str) -> str:
         lines += ["| **mean** | " + " | ".join(cells) + " |", ""]
         lines += _facts(total, methods)
     note = "Means of per-frame values over a clip's made frames, then over clips. PSNR over RGB bytes, SSIM Gaussian "
-    note += "(sigma 1.5) on BT.601 luma."
+    note += f"(sigma 1.5) on BT.601 luma; {COMPARE[results.compare]}."
     if results.truth:
         floor = 1e3 * float(np.nanmean(list(results.truth.values())))
         note += f" Warp error: masked, along the true motion, in 1e-3; the true films have {floor:.3f}."

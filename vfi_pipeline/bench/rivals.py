@@ -215,12 +215,21 @@ def rival(name: str) -> Method:
 # ---------------------------------------------------------------------------------------------------------- pictures
 
 
-def to_rgb(frames: Sequence[Frame]) -> np.ndarray:
-    """Frames of one format as (N, H, W, 3) uint8, converted by ffmpeg as a player would; alpha is dropped."""
+INTERPOLATED = "bicubic+accurate_rnd+full_chroma_int"
+"""Flags of ffmpeg's scaler with which chroma is interpolated; without them each sample counts for its whole block."""
+
+
+def to_rgb(frames: Sequence[Frame], flags: str | None = None) -> np.ndarray:
+    """Frames of one format as (N, H, W, 3) uint8, converted by ffmpeg as a player would; alpha is dropped.
+
+    Args:
+        flags: of ffmpeg's scaler; None is its default, nearest chroma.
+    """
     if not frames:
         return np.empty((0, 0, 0, 3), np.uint8)
     first = frames[0]
     source = _tagged(ffmpeg.raw_input(first.format.name, first.width, first.height, 25).video, first.colour)
+    source = source.filter("scale", flags=flags) if flags else source
     spec = source.output("pipe:1", f="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
     # In portions, so that the bytes handed over do not double a long clip's memory.
     portions = [

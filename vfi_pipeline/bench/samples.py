@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from vfi_pipeline.bench.rivals import INTERPOLATED, to_rgb
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
+from vfi_pipeline.media import images
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
+from vfi_pipeline.media.images import SUFFIXES
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.reader import read_numbered
+from vfi_pipeline.media.stills import read_rgb8
 
 FILMS = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .wmv .flv .3gp .ogv .mxf .nut .y4m .gif .apng".split()
 )
-PICTURES = frozenset(".png .jpg .jpeg .bmp .tif .tiff .webp .ppm".split())
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,25 @@ def films(path: Path, frames: int | None) -> Iterator[Sample]:
         yield Sample(path.stem, "films", partial(read_film, path, frames))
         return
     inside = sorted(path.iterdir(), key=lambda child: child.name)
-    if any(child.suffix.lower() in PICTURES for child in inside):
+    if any(child.suffix.lower() in SUFFIXES for child in inside):
         yield Sample(path.name, "films", partial(read_film, path, frames))
         return
     for child in inside:
-        pictures = child.is_dir() and any(each.suffix.lower() in PICTURES for each in child.iterdir())
+        pictures = child.is_dir() and any(each.suffix.lower() in SUFFIXES for each in child.iterdir())
         if pictures or (child.is_file() and child.suffix.lower() in FILMS):
             yield Sample(child.stem, "films", partial(read_film, child, frames))
 
 
 def read_film(path: Path, frames: int | None) -> list[Frame]:
-    """The first ``frames`` frames of a film or a folder of pictures."""
+    """The first ``frames`` frames of a film, in its own planes, or of a folder of pictures, by ``media.stills``."""
+    if path.is_dir():
+        read = [replace(read_picture(file), time=Fraction(k, 25)) for k, file in enumerate(images.find(path)[:frames])]
+        sizes = sorted({f"{frame.width}x{frame.height}" for frame in read})
+        if len(sizes) > 1:
+            raise UserError(
+                f"The pictures of {path} differ in size: {', '.join(sizes)}.", "make them alike.", BAD_INPUT
+            )
+        return read
     info = probe(path)
     with read_numbered(info, 0, frames) as numbered:
         return [frame for _, frame in numbered]
@@ -150,14 +161,25 @@ def _triplet(name: str, group: str, paths: list[Path]) -> Sample:
 
 
 def read_picture(path: Path) -> Frame:
-    """A picture file as a frame of the format ``gbrp``; UserError if it cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            rgb = np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path} cannot be read as a picture ({error}).", "copy it again.", BAD_INPUT) from error
+    """A picture file as a frame of the format ``gbrp``, as training and animation read it; UserError if they cannot."""
+    return _rgb_frame(read_rgb8(path))
+
+
+def _rgb_frame(rgb: np.ndarray) -> Frame:
     planes = tuple(np.ascontiguousarray(rgb[..., k]) for k in (1, 2, 0))
     return Frame(planes, pixel_format("gbrp"), rgb.shape[1], rgb.shape[0], colour=Colour(matrix="gbr", range="pc"))
+
+
+def as_pictures(sample: Sample) -> Sample:
+    """The sample as papers compare: its frames are converted once, with interpolated chroma, and every method is given
+    these RGB pictures in place of the file's own planes, and compared with them."""
+
+    def load() -> list[Frame]:
+        frames = sample.load()
+        converted = to_rgb(frames, INTERPOLATED)
+        return [replace(_rgb_frame(rgb), time=frame.time) for rgb, frame in zip(converted, frames)]
+
+    return replace(sample, load=load)
 
 
 def _under(root: Path, text: str) -> Path:

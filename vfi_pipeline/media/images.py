@@ -134,7 +134,7 @@ def probe_images(path: Path, pictures: tuple[Path, ...], rate: Fraction, max_pix
     with open_picture(first, max_pixels) as container:
         stream = container.streams.video[0]
         facts.check_size(first, stream.codec_context.width, stream.codec_context.height, max_pixels)
-        decoded = _decode(first, container, max_pixels)
+        decoded = decode_picture(first, container, max_pixels)
         said = facts.dump_line(container, stream.index)
         aspect = facts.sample_aspect(stream)
         codec = facts.codec_name(stream)
@@ -210,7 +210,7 @@ def read_picture(path: Path, max_pixels: int) -> Frame:
     with open_picture(path, max_pixels) as container:
         context = container.streams.video[0].codec_context
         facts.check_size(path, context.width, context.height, max_pixels)
-        decoded = _decode(path, container, max_pixels)
+        decoded = decode_picture(path, container, max_pixels)
         form = _layout(path, decoded)
         rotation, mirrored = picture_orientation(path, decoded)
         colour = facts.colour(decoded, context, form.full_range, "")
@@ -248,7 +248,8 @@ def _layout(path: Path, decoded: av.VideoFrame) -> Layout:
         raise UserError(f"{path}: {error}.", "save it as 8 or 16 bit PNG or TIFF.", BAD_INPUT) from None
 
 
-def _decode(path: Path, container: av.container.InputContainer, max_pixels: int) -> av.VideoFrame:
+def decode_picture(path: Path, container: av.container.InputContainer, max_pixels: int) -> av.VideoFrame:
+    """The picture of an opened file; UserError if it is damaged, too large, or there is none."""
     stream = container.streams.video[0]
     decode = decoder_for(stream, 1, max_pixels)
     try:

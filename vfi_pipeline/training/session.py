@@ -80,6 +80,9 @@ def train(
         hours = (time.monotonic() - began) / 3600
         if trainer.is_global_zero:
             say_why_early(trainer)
+            facts["data"]["left_out"] = data.left_out() if hasattr(data, "left_out") else 0
+            if facts["data"]["left_out"]:
+                log.warning("%d broken files were left out of the data.", facts["data"]["left_out"])
         best = load_best(trainer, module)
         metrics = measured(trainer, module, data) if test else {}
         if referee is not None and trainer.is_global_zero:
