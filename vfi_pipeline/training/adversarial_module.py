@@ -64,6 +64,11 @@ class AdversarialModule(pl.LightningModule):
             if value < 1:
                 raise ValueError(f"training.{name} is {value}, give 1 or more.")
         assert isinstance(model, nn.Module)
+        seen = getattr(getattr(model, "field", None), "conditioning", "first")
+        if getattr(model, "sides", "first") != "first" or seen != "first":
+            raise ValueError(
+                "WGAN-GP shows the model the first picture alone: give net.sides=first field.conditioning=first"
+            )
         self.model, self.critic, self.penalties = model, critic, penalties
         self.optimizer, self.critic_optimizer, self.scheduler = optimizer, critic_optimizer, scheduler
         self.n_critic, self.gradient_penalty, self.adversarial = n_critic, gradient_penalty, adversarial
