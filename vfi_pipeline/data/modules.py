@@ -530,10 +530,10 @@ class Clips(Batches):
         return bool(self._tested)
 
     def span(self) -> int | None:
-        if self.options["longest"] is not None:
-            return self.options["longest"]
+        # Training shows films at several sizes; the middle of those (of their logarithms, as they are drawn).
         sizes = [max(facts.width, facts.height) for facts in map(video_facts, self.films()[0])]
-        return int(np.median(sizes))
+        longest = int(np.median([min(size, self.options["longest"] or size) for size in sizes]))
+        return round(longest * float(np.sqrt(np.prod(self.augmentation.scale))))
 
     def _judged(self, films: list[Path], part: str) -> Dataset:
         which = {"spans": (2, 2), "middles": 1, "centred": True, "length": self.val_samples}
@@ -633,7 +633,7 @@ class Vimeo90k(Batches):
         return True  # the whole test list, of which validation has seen a few: that is the set's custom
 
     def span(self) -> int | None:
-        return 448  # the pictures' width
+        return round(448 * float(np.sqrt(np.prod(self.augmentation.scale))))  # of the pictures' width
 
 
 class Pairs(Batches):

@@ -22,6 +22,9 @@ from vfi_pipeline.training.stopping import OrderlyStop, Stopped, StopRequest, qu
 
 log = logging.getLogger(__name__)
 
+ANY_SPAN = 640
+"""Longest side, px, at which films are looked at if the data do not say how large training shows them."""
+
 Referee = Callable[[Any, Any], Mapping[str, float]]
 """(model, data module) -> figures by name: an independent opinion of what the model makes of the test set."""
 
@@ -55,6 +58,7 @@ def train(
     Raises:
         UserError: if ``resume`` was made with other settings or data, or the user stopped the run.
     """
+    fit_guide_span(module.model, data)
     fingerprint = data.fingerprint() if hasattr(data, "fingerprint") else ""
     settings = dict(config if settings is None else settings)
     if resume is not None:
@@ -107,6 +111,18 @@ def train(
             queue_again()
         raise stopped(trainer.global_step, run_dir) from end
     return metrics
+
+
+def fit_guide_span(model: Any, data: Any) -> None:
+    """Has the weights look at films and pictures later as large as training shows them, unless the user said otherwise.
+
+    What was learned of pictures of 64 px moves other things, and by other shares of the picture, at another size.
+    """
+    if getattr(model, "guide_span", 0) is not None:
+        return
+    span = data.span() if hasattr(data, "span") else None
+    model.guide_span = span or ANY_SPAN
+    log.info("Films and pictures will be looked at at %d px%s.", model.guide_span, ", as in training" if span else "")
 
 
 def measured(trainer: Any, module: Any, data: Any) -> dict[str, float]:
