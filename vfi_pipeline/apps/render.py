@@ -292,7 +292,9 @@ class Studio:
         def tell(share: float, animation: PairAnimation) -> None:
             nonlocal shown
             if progress is not None:
-                progress.passing(f"{names_[0]} to {names_[1]}: solving", share)
+                count = len(self.pictures.gaps)
+                where = f"{gap + 1} of {count}, " if count > 1 else ""
+                progress.passing(f"solving {where}{names_[0]} to {names_[1]}", share, progress.total / count)
             if preview is not None and (time.monotonic() - shown >= PREVIEW_S or share >= 1):
                 self._preview(preview, animation)
                 shown = time.monotonic()

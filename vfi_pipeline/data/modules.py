@@ -45,7 +45,7 @@ from vfi_pipeline.data.split import (
 from vfi_pipeline.data.synthetic import Kept, Recipe, SyntheticMotion
 from vfi_pipeline.data.textures import bundled_textures, image_files, own_textures, split_textures
 from vfi_pipeline.errors import UserError
-from vfi_pipeline.media.pictures import video_facts
+from vfi_pipeline.media.pictures import shrunk, video_facts
 from vfi_pipeline.media.stills import read_still, samples
 
 log = logging.getLogger(__name__)
@@ -531,8 +531,9 @@ class Clips(Batches):
 
     def span(self) -> int | None:
         # Training shows films at several sizes; the middle of those (of their logarithms, as they are drawn).
-        sizes = [max(facts.width, facts.height) for facts in map(video_facts, self.films()[0])]
-        longest = int(np.median([min(size, self.options["longest"] or size) for size in sizes]))
+        limit = self.options["longest"]
+        shown = [shrunk(facts.width, facts.height, limit) for facts in map(video_facts, self.films()[0])]
+        longest = float(np.median([max(size) for size in shown]))
         return round(longest * float(np.sqrt(np.prod(self.augmentation.scale))))
 
     def _judged(self, films: list[Path], part: str) -> Dataset:
