@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction as F
 
 import clips
@@ -13,9 +14,11 @@ from PIL import Image
 
 from vfi_pipeline.apps import render
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.geometry import folding
 from vfi_pipeline.media import probe
 from vfi_pipeline.media.index import source_times
-from vfi_pipeline.models.checkpoint import Card, save_model
+from vfi_pipeline.models.animation import looked_at
+from vfi_pipeline.models.checkpoint import Card, load_model, save_model
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import FIELDS
 from vfi_pipeline.nets.unet import UNetShape
@@ -58,6 +61,26 @@ def weights(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------ what comes out
+
+
+@pytest.mark.parametrize("t", [(0.25,), (6,), (1.5, 6, 3)], ids=["between", "far beyond", "several"])
+def test_folds_of_one_picture_are_those_at_the_times_asked(good, tmp_path, pictures, weights, t):
+    """Not half-way, and not halved by a second map that nothing shows."""
+    asked = ",".join(f"{x:g}" for x in t)
+    result = good(
+        "input=a.png", f"weights={weights}", "model=node", f"t=[{asked}]", "extrapolate=true", "output=o_%02d.png"
+    )
+    model, _ = load_model(weights)
+    picture = torch.from_numpy(pictures[0]).permute(2, 0, 1)[None].float() / 255
+    picture = looked_at(picture, model.guide_span)
+    flows = torch.cat([model.motion(picture, picture).at([x])[0].there for x in t])
+    lowest, shares = folding(flows.float())
+
+    said = re.search(r"smallest Jacobian determinant (-?[\d.]+), ([\d.]+) % folded", result.out)
+    assert said, result.out
+    assert float(said[1]) == pytest.approx(float(lowest.min()), abs=0.02)
+    assert float(said[2]) == pytest.approx(100 * float(shares.mean()), abs=0.02)
+    assert max(t) < 1 or float(said[1]) < 0  # far beyond it does fold
 
 
 def test_two_pictures_become_a_film_of_the_asked_length(good, tmp_path, pictures):

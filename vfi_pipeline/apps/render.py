@@ -31,6 +31,7 @@ from vfi_pipeline.media.writer import FrameWriter
 
 if TYPE_CHECKING:
     from vfi_pipeline.models.animation import PairAnimation
+    from vfi_pipeline.synthesis.stream import Statistics
 
 log = logging.getLogger(__name__)
 
@@ -111,24 +112,24 @@ class _Told:
     state: Any = None
     block: Any = None
     shares: dict[str, float] | None = None
-    nfe: int = 0
-    min_det: float = 1.0
-    folded: float = 0.0
 
 
-def _judged(animation: PairAnimation) -> _Told:
-    """Folds of the maps half-way, and the velocity calls so far."""
+def _judge(animation: PairAnimation, t: float, facts: Statistics) -> None:
+    """Adds the folds of the maps behind the frame at ``t``, which has just been made, to the summary.
+
+    A map counts where the frame shows what it moves: of one picture, and of weights that move the first one only, there
+    is one map. The share is the mean over the made frames, the determinant the smallest of all.
+    """
     from vfi_pipeline.geometry import folding
 
-    maps = animation.maps(0.5)
-    told = _Told(shares=animation.shares())
-    flows = [flow.float() for flow in (maps.there, maps.back) if min(flow.shape[-2:]) > 1]
-    for low, share in map(folding, flows):
-        told.min_det = min(told.min_det, float(low))
-        told.folded += float(share) / len(flows)
-    counted = getattr(animation, "report", None)
-    told.nfe = counted().nfe if counted is not None else 0
-    return told
+    maps = animation.maps(t)
+    shown = [maps.there] if bool((maps.share > 0).any()) else []
+    shown += [maps.back] if bool((maps.share < 1).any()) else []
+    judged = [folding(flow.float()) for flow in shown if min(flow.shape[-2:]) > 1]
+    if judged:
+        facts.min_det = min(facts.min_det, *(float(low) for low, _ in judged))
+        share = sum(float(share) for _, share in judged) / len(judged)
+        facts.folded += (share - facts.folded) / facts.made  # a mean over the frames, kept running
 
 
 def _announce(animation: PairAnimation, gap: int, coming: Sequence[int | tuple[int, float]]) -> None:
@@ -194,13 +195,16 @@ class Studio:
                     else:
                         gap, t = what
                         animation = self.solved(gap, progress)
-                        if gap not in seen:
-                            seen.add(gap)
-                            self._count(gap, facts)
                         if index % AT_ONCE == 0 or shown[index - 1] != what and isinstance(shown[index - 1], int):
                             _announce(animation, gap, shown[index : index - index % AT_ONCE + AT_ONCE])
                         frame, made = self._frame(animation, t), True
                         facts.made += 1
+                        _judge(animation, t, facts)
+                        if gap not in seen:
+                            seen.add(gap)
+                            facts.pairs += 1
+                            counted = getattr(animation, "report", None)
+                            facts.nfe += counted().nfe if counted is not None else 0
                     writer.write(replace(frame, time=slot.time))
                     progress.add(made)
             finished(segment, writer.frames, facts)
@@ -244,14 +248,6 @@ class Studio:
             raise UserError(
                 f"model={self.method.name} cannot go to t={t:g}, beyond its pictures ({error}).", "t from 0 to 1."
             ) from error
-
-    def _count(self, gap: int, facts: Any) -> None:
-        """Adds what is known of a gap's maps to the summary."""
-        told = self.told[gap]
-        facts.pairs += 1
-        facts.nfe += told.nfe
-        facts.min_det = min(facts.min_det, told.min_det)
-        facts.folded += (told.folded - facts.folded) / facts.pairs  # a mean over the pairs, kept running
 
     # ------------------------------------------------------------------------------------------------- the solving
 
@@ -387,7 +383,7 @@ class Studio:
     def _note(self, gap: int, animation: PairAnimation) -> None:
         if gap in self.told:
             return
-        told = self.told[gap] = _judged(animation)
+        told = self.told[gap] = _Told(shares=animation.shares())
         first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
         single = len(self.pictures) == 1
         if self.asked.sheet is not None:

@@ -108,6 +108,7 @@ class MotionAnimation:
     def __init__(self, motion: PairMotion, first: Tensor, last: Tensor) -> None:
         self.motion, self.first, self.last = motion, first, last
         self._ahead: dict[float, Inbetween] = {}
+        self._latest: Inbetween | None = None  # a frame's maps are asked for again once it is made
 
     @torch.no_grad()
     def expect(self, times: Sequence[float]) -> None:
@@ -121,7 +122,11 @@ class MotionAnimation:
 
     def _moved(self, t: float) -> Inbetween:
         t = self._at(float(t))
-        return self._ahead[t] if t in self._ahead else self.motion.at([t])[0]
+        if t in self._ahead:
+            return self._ahead[t]
+        if self._latest is None or self._latest.t != t:
+            (self._latest,) = self.motion.at([t])
+        return self._latest
 
     @torch.no_grad()
     def frame(self, t: float) -> Tensor:
