@@ -393,3 +393,22 @@ def test_stopped_work_goes_on_and_changed_settings_are_refused(command, good, tm
     monkeypatch.chdir(tmp_path)
     good(*words[:-2], "codec=ffv1", "output=p.mkv")
     assert clips.describe(tmp_path / "o.mkv")["md5"] == clips.describe(tmp_path / "p.mkv")["md5"]
+
+
+@pytest.mark.parametrize("words", [("fps=60",), ("multi=2",), ("multi=2", "dry_run=true")])
+def test_weights_that_look_at_one_picture_are_refused_for_films(command, tmp_path, weights, words):
+    clips.make_clip(tmp_path / "a.mkv", frames=4, size=(WIDTH, HEIGHT))
+    result = command("input=a.mkv", f"weights={weights}", "model=node", "output=o.mkv", *words)
+
+    assert result.code == 3 and "looks at the first picture only" in result.err
+    assert f"input=picture.png duration=2 weights={weights}" in result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "smile.md", "smile.safetensors"]
+
+
+def test_the_card_says_the_command_that_fits_the_weights(good, tmp_path, pictures, weights):
+    card = weights.with_suffix(".md").read_text()
+    assert "    python interpolate.py input=picture.png duration=2 weights=smile.safetensors" in card
+    save_model(tmp_path / "f.safetensors", WarpingODE(FIELDS["svf"](unet=UNetShape(widths=(8, 12), final=8)), "both"))
+    assert "input=film.mp4 fps=60 weights=f.safetensors" in (tmp_path / "f.md").read_text()
+    line = next(line for line in card.splitlines() if "interpolate.py" in line).split()[2:]
+    good(*(word.replace("picture.png", "a.png") for word in line), "model=node", "output=o.mp4")

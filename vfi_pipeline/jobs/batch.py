@@ -16,6 +16,7 @@ from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.prepare import fingerprint, prepare
 from vfi_pipeline.jobs.sources import Film, films
+from vfi_pipeline.models.shipped import refuse_for_films
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ def run(options: Options, method: Method, command: str, say: Callable[[str], Non
         for line in report.status(Path(options.output or "").absolute()):
             say(line)
         return DONE
+    if method.weights is not None:
+        refuse_for_films(method.weights)
     todo = films(options.inputs)
     inputs = [file for film in todo for file in film.files]
     if len(todo) == 1:

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import json
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
+from vfi_pipeline.models.shipped import animates_one
 
 FORMAT = "vfi-pipeline/1"
 
@@ -148,9 +150,10 @@ def sha256(path: Path | str) -> str:
 
 def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weights: int) -> str:
     """The card as Markdown, for people."""
+    asked = "input=picture.png duration=2" if animates_one(config) else "input=film.mp4 fps=60"
     lines = [
         f"# {card.name}", "", f"`{file}`, {weights:,} weights, SHA-256 `{digest}`.", "",
-        f"    python interpolate.py input=film.mp4 fps=60 weights={file}", "",
+        f"    python interpolate.py {asked} {shlex.quote(f'weights={file}')}", "",
     ]  # fmt: skip
     if card.metrics:
         lines += ["## Metrics", "", "| metric | value |", "|--|--|"]
