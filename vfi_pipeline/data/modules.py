@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -637,6 +637,14 @@ class Vimeo90k(Batches):
         return round(448 * float(np.sqrt(np.prod(self.augmentation.scale))))  # of the pictures' width
 
 
+class Member(NamedTuple):
+    """A picture of one of two sets: its file, whether it is of the second set, and its group (a person, say)."""
+
+    file: Path
+    second: bool
+    group: str
+
+
 class Pairs(Batches):
     """Image pairs for paired L2: from a list, or from two folders whose images are named alike.
 
@@ -646,6 +654,7 @@ class Pairs(Batches):
         group: which pairs belong together, so that no group is in two parts; see ``data.pairs.groups_of``.
         val_share, test_share: of the groups, for the choice of the best weights and for the final figures.
         channels: of a picture: 1 grey, 3 RGB, 4 RGB and alpha.
+        jitter: small random shifts, zooms and turns in training; see ``data.pairs.jittered``.
     """
 
     def __init__(
@@ -659,14 +668,16 @@ class Pairs(Batches):
         val_share: float = 0.1,
         test_share: float = 0.1,
         channels: int = 3,
+        jitter: float = 0.0,
         **loader: int,
     ) -> None:
         super().__init__(**{"batch_size": 16, **loader})
         check_shares(val_share, test_share)
         self.pairs, self.first, self.last, self.size = pairs, first, last, _size(size)
         self.flip, self.group, self.val_share, self.test_share = flip, group, val_share, test_share
-        self.channels = channels
+        self.channels, self.jitter = channels, jitter
         self._parts: dict[str, list[Pair]] | None = None
+        self._group: dict[Path, str] = {}
 
     def found(self) -> list[Pair]:
         """All pairs."""
@@ -683,6 +694,7 @@ class Pairs(Batches):
         if self._parts is None:
             found = self.found()
             groups = groups_of(found, self.group)
+            self._group = {file: g for p, g in zip(found, groups) for file in (p.first, p.last)}
             named = split_groups(groups, self.val_share, self.test_share)
             part_of = {name: part for part, names in named.items() for name in names}
             self._parts = {part: [p for p, g in zip(found, groups) if part_of[g] == part] for part in PARTS}
@@ -690,8 +702,13 @@ class Pairs(Batches):
             _say_if_nothing_is_held(self._parts)
         return self._parts
 
+    def people(self, part: str) -> list[Member]:
+        """Every file of a part, with its side and its group."""
+        sides = [{pair.first for pair in self.parts()[part]}, {pair.last for pair in self.parts()[part]}]
+        return [Member(file, side == 1, self._group[file]) for side in (0, 1) for file in sorted(sides[side])]
+
     def train_set(self) -> Dataset:
-        return Shuffled(self._set("train", self.flip), self.seed)
+        return Shuffled(self._set("train", self.flip, self.jitter), self.seed)
 
     def val_set(self) -> Dataset:
         return self._set("val" if self.parts()["val"] else "train")
@@ -702,8 +719,9 @@ class Pairs(Batches):
     def has_test(self) -> bool:
         return bool(self.parts()["test"])
 
-    def _set(self, part: str, flip: float = 0.0) -> ImagePairs:
-        return ImagePairs([(pair.first, pair.last) for pair in self.parts()[part]], self.size, flip, self.channels)
+    def _set(self, part: str, flip: float = 0.0, jitter: float = 0.0) -> ImagePairs:
+        files = [(pair.first, pair.last) for pair in self.parts()[part]]
+        return ImagePairs(files, self.size, flip, self.channels, jitter)
 
     def span(self) -> int | None:
         return _span(self.size, self.parts()["train"][0].first)
@@ -737,6 +755,7 @@ class Strangers(Batches):
         group: which images belong together, on either side, so that no group is in two parts; see ``data.split``.
         val_share, test_share: of the groups, for validation and for the final figures.
         channels: of a picture: 1 grey, 3 RGB, 4 RGB and alpha.
+        jitter: small random shifts, zooms and turns in training; see ``data.pairs.jittered``.
     """
 
     def __init__(
@@ -749,14 +768,16 @@ class Strangers(Batches):
         val_share: float = 0.1,
         test_share: float = 0.1,
         channels: int = 3,
+        jitter: float = 0.0,
         **loader: int,
     ) -> None:
         super().__init__(**{"batch_size": 32, **loader})
         check_shares(val_share, test_share)
         self.roots = (Path(str(source)).expanduser(), Path(str(target)).expanduser())
         self.size, self.flip, self.group = _size(size), flip, group
-        self.val_share, self.test_share, self.channels = val_share, test_share, channels
+        self.val_share, self.test_share, self.channels, self.jitter = val_share, test_share, channels, jitter
         self._parts: dict[str, tuple[list[Path], list[Path]]] | None = None
+        self._group: dict[Path, str] = {}
 
     def parts(self) -> dict[str, tuple[list[Path], list[Path]]]:
         """The files of each part: sources and targets."""
@@ -765,6 +786,7 @@ class Strangers(Batches):
             names = [[file.relative_to(root) for file in files] for files, root in zip(sides, self.roots)]
             rule = self.group or usual_rule([[name] for side in names for name in side])
             groups = [[group_of(name, rule) for name in side] for side in names]
+            self._group = {f: g for files, own in zip(sides, groups) for f, g in zip(files, own)}
             places = split_sides(*groups, self.val_share, self.test_share)
             self._parts = {
                 part: tuple([side[k] for k in own] for side, own in zip(sides, places[part])) for part in PARTS
@@ -774,8 +796,14 @@ class Strangers(Batches):
             _say_if_nothing_is_held({part: sum(files, []) for part, files in self._parts.items()})
         return self._parts
 
+    def people(self, part: str) -> list[Member]:
+        """Every file of a part, with its side and its group."""
+        sides = self.parts()[part]
+        return [Member(file, side == 1, self._group[file]) for side in (0, 1) for file in sides[side]]
+
     def train_set(self) -> Dataset:
-        return UnpairedFolders(*self.parts()["train"], self.size, self.flip, self.seed, channels=self.channels)
+        more = {"channels": self.channels, "jitter": self.jitter}
+        return UnpairedFolders(*self.parts()["train"], self.size, self.flip, self.seed, **more)
 
     def val_set(self) -> Dataset:
         return self._finite_set("val" if all(self.parts()["val"]) else "train")

@@ -23,6 +23,7 @@ from vfi_pipeline.data.broken import LeftOut
 from vfi_pipeline.data.split import group_of, joined, usual_rule
 from vfi_pipeline.data.textures import image_files
 from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.geometry import pixel_grid, warp
 from vfi_pipeline.media.stills import as_channels, read_rgb8, read_still, samples
 
 log = logging.getLogger(__name__)
@@ -162,6 +163,7 @@ class ImagePairs(Dataset[Triplet]):
         size: (height, width) or one side that both are resized to; None keeps their own, which must then be equal.
         flip: probability, in training, of turning a pair left to right.
         channels: 1 grey, 3 RGB, 4 RGB and alpha; see ``media.stills``.
+        jitter: in training, both are shifted (by up to this share of the side), zoomed and turned (radians) alike.
     """
 
     def __init__(
@@ -170,8 +172,10 @@ class ImagePairs(Dataset[Triplet]):
         size: int | tuple[int, int] | None = 64,
         flip: float = 0.5,
         channels: int = 3,
+        jitter: float = 0.0,
     ) -> None:
         self.pairs, self.size, self.flip, self.channels = list(pairs), size, flip, channels
+        self.jitter = jitter
         self.left_out = LeftOut(len(self.pairs))
 
     def __len__(self) -> int:
@@ -189,10 +193,13 @@ class ImagePairs(Dataset[Triplet]):
         return Triplet(first, first.new_zeros((0, *first.shape)), last, first.new_zeros(0))
 
     def sample(self, index: int, random: np.random.Generator) -> Triplet:
-        """The pair, both sides flipped or neither."""
+        """The pair, both sides flipped or neither, and moved alike."""
         pair = self[index]
         if random.random() < self.flip:
             pair = pair._replace(first=pair.first.flip(-1), last=pair.last.flip(-1))
+        if self.jitter:
+            moved = jittered(torch.stack((pair.first, pair.last)), self.jitter, random)
+            pair = pair._replace(first=moved[0], last=moved[1])
         return pair
 
     def _read(self, index: int) -> tuple[int, Tensor, Tensor]:
@@ -311,6 +318,7 @@ class UnpairedFolders(Dataset[Unpaired]):
         size: (height, width) or one side that all are resized to; None keeps their own, which must then be equal.
         flip: probability of turning each left to right, on its own.
         channels: 1 grey, 3 RGB, 4 RGB and alpha; see ``media.stills``.
+        jitter: each is shifted (by up to this share of the side), zoomed and turned (radians), on its own.
     """
 
     def __init__(
@@ -322,9 +330,10 @@ class UnpairedFolders(Dataset[Unpaired]):
         seed: int = 0,
         length: int = 10_000,
         channels: int = 3,
+        jitter: float = 0.0,
     ) -> None:
         self.sources, self.targets, self.size, self.flip = list(sources), list(targets), size, flip
-        self.seed, self.length, self.channels = seed, length, channels
+        self.seed, self.length, self.channels, self.jitter = seed, length, channels, jitter
         self.left_out = LeftOut(len(self.sources) + len(self.targets))
 
     def __len__(self) -> int:
@@ -346,10 +355,27 @@ class UnpairedFolders(Dataset[Unpaired]):
                 continue
             try:
                 picture = picture_of(files[k], self.size, self.channels)
-                return picture.flip(-1) if random.random() < self.flip else picture
+                picture = picture.flip(-1) if random.random() < self.flip else picture
+                return jittered(picture[None], self.jitter, random)[0] if self.jitter else picture
             except UserError as error:
                 self.left_out.note(offset + k, error)
         raise none_left(self.left_out, f"of {TRIES} images near {files[0]}")
+
+
+def jittered(pictures: Tensor, most: float, random: np.random.Generator) -> Tensor:
+    """(B, C, H, W) pictures, all shifted, zoomed and turned about their middle by the same random amounts.
+
+    Args:
+        most: shift as a share of the side, log zoom and angle (radians) are drawn between minus and plus this.
+    """
+    height, width = pictures.shape[-2:]
+    dx, dy, zoom, angle = random.uniform(-most, most, 4)
+    grid = pixel_grid(height, width, like=pictures)
+    middle = grid.new_tensor([(width - 1) / 2, (height - 1) / 2]).view(1, 2, 1, 1)
+    x, y = (grid - middle).unbind(1)
+    cos, sin = np.exp(zoom) * np.cos(angle), np.exp(zoom) * np.sin(angle)
+    turned = torch.stack((cos * x - sin * y + dx * width, sin * x + cos * y + dy * height), dim=1) + middle
+    return warp(pictures, (turned - grid).expand(len(pictures), -1, -1, -1))
 
 
 def picture_of(path: Path, size: int | tuple[int, int] | None, channels: int = 3) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -90,7 +91,7 @@ def train(
         best = load_best(trainer, module)
         metrics = measured(trainer, module, data) if test else {}
         if referee is not None and trainer.is_global_zero:
-            metrics |= {key: float(value) for key, value in referee(module.model, data).items()}
+            metrics |= asked(referee, module.model, data)
         if trainer.is_global_zero:
             facts["run"] |= {
                 "steps": trainer.global_step,
@@ -123,6 +124,15 @@ def fit_guide_span(model: Any, data: Any) -> None:
     span = data.span() if hasattr(data, "span") else None
     model.guide_span = span or ANY_SPAN
     log.info("Films and pictures will be looked at at %d px%s.", model.guide_span, ", as in training" if span else "")
+
+
+def asked(referee: Referee, model: Any, data: Any) -> dict[str, float]:
+    """What the referee says; a set too small for one is no reason to lose the run."""
+    try:
+        return {key: float(value) for key, value in referee(copy.deepcopy(model).cpu().eval(), data).items()}
+    except UserError as error:
+        log.warning("No referee: %s", error.args[0])
+        return {}
 
 
 def measured(trainer: Any, module: Any, data: Any) -> dict[str, float]:
