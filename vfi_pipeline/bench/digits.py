@@ -159,12 +159,12 @@ def score(name: str, model: nn.Module, referee: Referee, sources: Tensor, target
     ), frames
 
 
-def way_back(model: nn.Module, sources: Tensor) -> Tensor:
-    """The model's own backward map over the whole way, (N, 2, H, W)."""
+def way_back(model: nn.Module, sources: Tensor, targets: Tensor | None = None) -> Tensor:
+    """The model's own backward map over the whole way, (N, 2, H, W); ``targets`` for a model that looks at both."""
     kept = model.there_and_back
     model.there_and_back = True
     try:
-        return model(sources, None, torch.ones(len(sources), 1)).back
+        return model(sources, targets, torch.ones(len(sources), 1)).back
     finally:
         model.there_and_back = kept
 
