@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vfi_pipeline.bench.rivals import INTERPOLATED, to_rgb
+from vfi_pipeline.data.pairs import read_lines
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.media import images
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
@@ -102,7 +103,7 @@ def vimeo90k(root: Path) -> Iterator[Sample]:
         return
     sequences = root / "sequences"
     last = 3 if listing.name.startswith("tri") else 7
-    for line in listing.read_text(encoding="utf-8").split():
+    for line in " ".join(read_lines(listing)).split():
         folder = sequences / line
         middle = (last + 1) // 2
         chosen = [folder / f"im{k}.png" for k in ((1, 2, 3) if last == 3 else (middle - 1, middle, middle + 1))]
@@ -114,7 +115,7 @@ def snu_film(root: Path) -> Iterator[Sample]:
     listings = [p for base in (root, root / "eval_modes") for p in sorted(base.glob("test-*.txt"))]
     order = ("easy", "medium", "hard", "extreme")
     for listing in sorted(listings, key=lambda p: order.index(p.stem[5:]) if p.stem[5:] in order else len(order)):
-        for line in listing.read_text(encoding="utf-8").splitlines():
+        for line in read_lines(listing):
             paths = [_under(root, text) for text in line.split()]
             if len(paths) == 3:
                 yield _triplet("/".join(paths[1].with_suffix("").parts[-2:]), f"snu-film {listing.stem[5:]}", paths)
