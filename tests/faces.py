@@ -2,8 +2,8 @@
 
     python tests/faces.py ../shared/faces /tmp/faces
 
-writes ``paired/neutral`` and ``paired/smiling`` (each neutral picture with the smiling one of the same person that is
-nearest to it, named alike: 28 people have both) and ``neutral``, ``smiling`` (all labelled pictures of all 40).
+writes ``paired/neutral`` and ``paired/smiling`` (every neutral picture with every smiling one of the same person, named
+alike: 28 people have both) and ``neutral``, ``smiling`` (all labelled pictures of all 40).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def write_sets(root: Path, out: Path) -> None:
         for name, found in (("neutral", neutral), ("smiling", smiling)):
             for k, picture in enumerate(found):
                 _save(out / name / f"p{who:02d}_{name[0]}{k}.png", picture)
-        for k, picture in enumerate(neutral if len(smiling) else ()):
-            away = [np.square(picture.astype(float) - other).mean() for other in smiling]
-            _save(out / "paired" / "neutral" / f"p{who:02d}_{k}.png", picture)
-            _save(out / "paired" / "smiling" / f"p{who:02d}_{k}.png", smiling[int(np.argmin(away))])
+        for k, picture in enumerate(neutral):
+            for j, other in enumerate(smiling):
+                _save(out / "paired" / "neutral" / f"p{who:02d}_{k}_{j}.png", picture)
+                _save(out / "paired" / "smiling" / f"p{who:02d}_{k}_{j}.png", other)
 
 
 def _save(path: Path, picture: np.ndarray) -> None:

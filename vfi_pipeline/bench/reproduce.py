@@ -159,6 +159,11 @@ def faces_of(root: Path) -> list[Experiment]:
     for folder in (root / "neutral", root / "smiling", paired / "neutral", paired / "smiling"):
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder.", "--faces: a folder with neutral/ and smiling/ in it.")
+    real = (root / "neutral", root / "smiling")
+
+    def judge(run: Path) -> Figures:
+        return judge_faces(run, real)
+
     columns = {
         "gain": ("P(smile) gains", "{:+.3f}"), "monotone": ("never falls", PERCENT),
         "accuracy": ("referee right", PERCENT), "psnr": ("PSNR at t = 1, dB", DECIBEL), "hold": ("hold", DECIBEL),
@@ -173,19 +178,19 @@ def faces_of(root: Path) -> list[Experiment]:
             "smile_l2",
             "A neutral face smiles, paired (the paper's Fig. 6)",
             {"svf": ("experiment=smile_l2", f"data.first={paired / 'neutral'}", f"data.last={paired / 'smiling'}")},
-            judge_faces,
+            judge,
             columns,
             note,
-            lambda runs, folder: draw_faces(runs, folder, "smile_l2"),
+            lambda runs, folder: draw_faces(runs, folder, "smile_l2", real),
         ),
         Experiment(
             "smile_gan",
             "A neutral face smiles, unpaired (the paper's Fig. 7)",
             {"svf": ("experiment=smile_gan", f"data.source={root / 'neutral'}", f"data.target={root / 'smiling'}")},
-            judge_faces,
+            judge,
             columns,
             note,
-            lambda runs, folder: draw_faces(runs, folder, "smile_gan"),
+            lambda runs, folder: draw_faces(runs, folder, "smile_gan", real),
         ),
     ]
 
@@ -250,10 +255,10 @@ def judge_scenes(run: Path) -> Figures:
     return {**found.psnr, "blend": blend.psnr["0.5"], **folds}
 
 
-def judge_faces(run: Path) -> Figures:
+def judge_faces(run: Path, real: tuple[Path, Path]) -> Figures:
     """See ``bench.smile.score``."""
     model, _ = load_model(digits.run_weights(run))
-    found, _, _ = smile.score("", model, smile.data_of(run))
+    found, _, _ = smile.score("", model, smile.data_of(run), real)
     figures = {"gain": found.gain, "monotone": float(found.monotone), "accuracy": found.referee_accuracy}
     figures |= {key: getattr(found, key) for key in ("folded", "min_det", "inverse_px")}
     return figures | ({} if found.psnr is None else {"psnr": found.psnr, "hold": found.psnr_hold or math.nan})
@@ -272,12 +277,12 @@ def draw_digits(runs: Mapping[str, Path], folder: Path, mnist: Path | None) -> l
     return ["digits_gan.png"]
 
 
-def draw_faces(runs: Mapping[str, Path], folder: Path, name: str) -> list[str]:
+def draw_faces(runs: Mapping[str, Path], folder: Path, name: str, real: tuple[Path, Path]) -> list[str]:
     """The paper's figure and a GIF of the first seed. They show the user's faces: ``folder`` is theirs, too."""
     found = []
     for run in runs.values():
         model, _ = load_model(digits.run_weights(run))
-        facts, sources, frames = smile.score(name, model, smile.data_of(run))
+        facts, sources, frames = smile.score(name, model, smile.data_of(run), real)
         found.append((facts, model, sources, frames))
     smile.figure(folder / f"{name}.png", found)
     smile.animation(folder / f"{name}.gif", found[0][3])

@@ -4,6 +4,8 @@
     python train.py experiment=smile_gan data.source=... data.target=... hydra.run.dir=outputs/smile/gan
     python -m vfi_pipeline.bench.smile outputs/smile/l2 outputs/smile/gan --out outputs/smile
 
+``--real NEUTRAL SMILING`` names more real pictures for the referee, of people named in the same way.
+
 The referee is a logistic regression on oriented gradients of the mouth's half of a face. It is trained on real pictures
 of the people that neither the model nor its critic was trained on, and never of the person that it judges: for each
 person held out it learns from the other people held out. Its accuracy on their real pictures stands beside its verdict.
@@ -27,6 +29,8 @@ from torch import Tensor, nn
 from vfi_pipeline.bench.digits import TIMES, run_weights, way_back
 from vfi_pipeline.data.modules import Member, Pairs, Strangers
 from vfi_pipeline.data.pairs import picture_of
+from vfi_pipeline.data.split import group_of
+from vfi_pipeline.data.textures import image_files
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.geometry import folding, warp
 from vfi_pipeline.metrics import psnr
@@ -133,8 +137,14 @@ class Score:
 
 
 @torch.no_grad()
-def score(name: str, model: nn.Module, data: Pairs | Strangers) -> tuple[Score, Tensor, Tensor]:
+def score(
+    name: str, model: nn.Module, data: Pairs | Strangers, real: tuple[Path, Path] | None = None
+) -> tuple[Score, Tensor, Tensor]:
     """Scores ``model`` on the test people of ``data`` (the validation's, where there is no test).
+
+    Args:
+        real: two folders of real pictures, of the first and of the second set: the referee learns from those of the
+            people that were not trained on, too.
 
     Returns:
         The facts, the sources (N, C, H, W) and the frames (N, times, C, H, W).
@@ -142,6 +152,9 @@ def score(name: str, model: nn.Module, data: Pairs | Strangers) -> tuple[Score, 
     part = "test" if data.has_test() else "val"
     judged = [member for member in data.people(part) if not member.second]
     held = [member for name_ in ("val", "test") for member in data.people(name_)]
+    if real is not None:
+        taught = {member.group for member in data.people("train")}
+        held = [member for member in members_of(real, data.group) if member.group not in taught]
     referee = Referee(_pictures(held, data), [member.second for member in held], [member.group for member in held])
     sources, people = _pictures(judged, data), [member.group for member in judged]
     motion = model(sources, None, torch.tensor(TIMES).expand(len(sources), -1))
@@ -191,6 +204,15 @@ def pair_quality(
     )
     made = model(first, None, torch.ones(len(first), 1)).frame[:, 0]
     return round(float(psnr(made, last).mean()), 3), round(float(psnr(first, last).mean()), 3)
+
+
+def members_of(real: tuple[Path, Path], rule: str | None) -> list[Member]:
+    """The pictures of two folders, with their people, as ``rule`` tells them apart (None: by the names)."""
+    found = []
+    for root, second in zip(real, (False, True)):
+        files = image_files(root)
+        found += [Member(file, second, group_of(file.relative_to(root), rule or "name")) for file in files]
+    return found
 
 
 def _pictures(members: Sequence[Member], data: Pairs | Strangers) -> Tensor:
@@ -336,12 +358,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="folders of training runs")
     parser.add_argument("--out", type=Path, default=Path("outputs/smile"), help="where smile.png, .gif and .json go")
+    parser.add_argument("--real", nargs=2, type=Path, metavar="FOLDER", help="more real pictures for the referee")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     runs = [(run.name, load_model(run_weights(run))[0], data_of(run)) for run in options.runs]
     found = []
     for name, model, data in runs:
-        facts, sources, frames = score(name, model, data)
+        facts, sources, frames = score(name, model, data, options.real and tuple(options.real))
         found.append((facts, model, sources, frames))
         animation(options.out / f"{name}.gif", frames)
     figure(options.out / "smile.png", found)
