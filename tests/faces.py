@@ -1,6 +1,6 @@
 """The shared faces (``shared/faces/README.md``) as two folders of PNGs, for the smile experiments. Not to ship.
 
-    python tests/faces.py ../shared/faces /tmp/faces
+    python tests/faces.py ../shared/faces FOLDER
 
 writes ``paired/neutral`` and ``paired/smiling`` (every neutral picture with every smiling one of the same person, named
 alike: 28 people have both) and ``neutral``, ``smiling`` (all labelled pictures of all 40).
