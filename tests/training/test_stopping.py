@@ -60,6 +60,31 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path, validating):
         assert torch.equal(one, two), name
 
 
+@pytest.mark.parametrize("kind", ["paired", "adversarial"])
+def test_a_run_that_accumulates_gradients_stops_behind_a_whole_step(tmp_path, kind):
+    def fit(folder, *callbacks, resume=None):
+        options = {"accumulate_grad_batches": 3} if kind == "paired" else {}
+        trainer = tiny.trainer(folder, steps=6, every=100, callbacks=callbacks, **options)
+        with stop_requests("again.") as stop:
+            torch.manual_seed(1)
+            module = tiny.paired() if kind == "paired" else tiny.adversarial(accumulate=3)
+            data = tiny.digits(kind == "paired", steps=40)
+            train(trainer, module, data, {}, folder, resume, test=False, stop=stop)
+        return module
+
+    class InTheMiddle(Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            if batch_idx == 7:  # the second batch of the third step
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    whole = fit(tmp_path / "whole")
+    with pytest.raises(UserError, match=r"Stopped at step 3.*\n.*go on from step 3"):
+        fit(tmp_path / "cut", InTheMiddle())
+    resumed = fit(tmp_path / "cut", resume=find_resume(tmp_path / "cut"))
+    for (name, one), two in zip(whole.state_dict().items(), resumed.state_dict().values()):
+        assert torch.equal(one, two), name
+
+
 def test_a_signal_before_the_first_step_ends_at_once():
     with pytest.raises(UserError, match=r"before the first step.\n  Try: again") as caught:
         with stop_requests("again."):

@@ -147,10 +147,15 @@ def measured(trainer: Any, module: Any, data: Any) -> dict[str, float]:
 
 def stopped(step: int, run_dir: Path) -> UserError:
     """The end that was asked for, in words, with the line that goes on."""
-    if checkpoint_in(run_dir) is None:
+    checkpoint = checkpoint_in(run_dir)
+    if checkpoint is None:
         problem = f"Stopped at step {step}; nothing is saved yet."
         return UserError(problem, "the same command starts again.", INTERRUPTED)
-    return UserError(f"Stopped at step {step}.", f"{go_on_line(run_dir)} to go on from there.", INTERRUPTED)
+    try:
+        saved = f"step {int(read_checkpoint(checkpoint)['global_step'])}"
+    except (UserError, KeyError):
+        saved = "the last checkpoint"
+    return UserError(f"Stopped at step {step}.", f"{go_on_line(run_dir)} to go on from {saved}.", INTERRUPTED)
 
 
 def say_why_early(trainer: Any) -> None:

@@ -103,6 +103,8 @@ class OrderlyStop(Callback):
 
     def __init__(self, request: StopRequest, path: Path) -> None:
         self.request, self.path = request, path
+        self._step = -1
+        self._whole = True  # whether no gradients wait for the next step: a checkpoint does not hold them
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Lightning has just put its own handlers there: one kills the other processes in the middle of a step, one
@@ -112,14 +114,15 @@ class OrderlyStop(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         install(self.request)
-        self.request.orderly = True
+        self.request.orderly, self._step = True, trainer.global_step
 
     def on_train_batch_end(self, trainer: Any, pl_module: pl.LightningModule, *_: Any) -> None:
-        if self._everywhere(trainer):
+        self._whole, self._step = trainer.global_step != self._step, trainer.global_step
+        if self._whole and self._everywhere(trainer):
             self._stop(trainer, pl_module)
 
     def on_validation_batch_end(self, trainer: Any, pl_module: pl.LightningModule, *_: Any) -> None:
-        if self.request.orderly and trainer.state.fn == "fit" and self._everywhere(trainer):
+        if self._whole and self.request.orderly and trainer.state.fn == "fit" and self._everywhere(trainer):
             for callback in trainer.callbacks:  # the averaged weights are in place now; the raw ones are saved
                 if isinstance(callback, EMA):
                     callback.on_validation_end(trainer, pl_module)
