@@ -37,7 +37,9 @@ class EMA(Callback):
         if not self.average:
             self.average = {name: value.detach().clone() for name, value in weights.items()}
         self.average = {name: value.to(weights[name].device) for name, value in self.average.items()}
-        self._last = trainer.global_step
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last = trainer.global_step  # not before: a run that goes on has it only now
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
