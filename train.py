@@ -71,8 +71,11 @@ def run(cfg: DictConfig) -> float | None:
 
 def complete(cfg: DictConfig) -> None:
     """Puts toy data where ``debug=fdr`` finds none; UserError that names what else is missing, or cannot be."""
-    if cfg.toy and OmegaConf.missing_keys(cfg.data):
-        log.info("toy data stand in for data: %s", ", ".join(sorted(OmegaConf.missing_keys(cfg.data))))
+    lacking = sorted(OmegaConf.missing_keys(cfg.data))
+    if "pairs" in cfg.data and not (cfg.data.pairs or (cfg.data.first and cfg.data.last)):
+        lacking.append("data.pairs, or data.first and data.last")
+    if cfg.toy and lacking:
+        log.info("toy data stand in for data: %s", ", ".join(lacking))
         cfg.data = cfg.toy
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:

@@ -37,7 +37,11 @@ def train(root, run_dir, *words, cwd=None):
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("preset", [[], ["experiment=digits_gan", "logger=wandb"]], ids=["toy", "digits_gan"])
+@pytest.mark.parametrize(
+    "preset",
+    [[], ["experiment=digits_gan", "logger=wandb"], ["experiment=smile_l2"], ["experiment=smile_gan"]],
+    ids=["toy", "digits_gan", "smile_l2", "smile_gan"],
+)
 def test_the_quick_check_trains_tests_and_exports(root, tmp_path, preset):
     code, said = train(root, tmp_path / "run", *preset, "debug=fdr", cwd=tmp_path)
     assert code == 0, said
