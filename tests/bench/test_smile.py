@@ -83,7 +83,7 @@ def test_a_mouth_that_turns_up_gains_the_referee(faces):
     assert found.gain > 0.4 and found.monotone and found.folded == 0
     assert found.psnr > found.psnr_hold
     lines = smile.verdict([found], {})
-    assert "rises at every step" in lines[0] and "above hold" in lines[2]
+    assert "and rises at every step" in lines[0] and "above hold" in lines[2]
 
 
 def test_nobody_is_judged_by_what_was_learned_from_them(faces):
