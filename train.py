@@ -152,7 +152,7 @@ def start() -> None:
     """Reads the words, and trains once or sweeps."""
     from vfi_pipeline.training.command import is_sweep, words_for_hydra
 
-    words = words_for_hydra(sys.argv[1:])
+    words = words_for_hydra(sys.argv[1:], CONF)
     if is_sweep(words):
         sys.exit(sweep(words))
     sys.argv[1:] = words

@@ -76,6 +76,7 @@ def test_the_default_models_recipe_runs_on_any_films(root, tmp_path):
         (["data.rot=/films"], "Could not override 'data.rot'. Key 'rot' is not in struct", 2),
         (["data=nothing"], "Could not find 'data/nothing'", 2),
         (["epochs=3"], "did you mean steps=?", 2),
+        (["--epochs", "3"], "did you mean steps=?", 2),
         (["name=a=b"], "goes in quotes", 2),
         (["debug=fdr", "validate_every=0"], "validate_every=0 is not a number of steps", 2),
         (["debug=fdr", "experiment=digits_gan", "data.size=8"], "A critic of 2 strided layers needs pictures of 16", 2),
@@ -89,6 +90,7 @@ def test_the_default_models_recipe_runs_on_any_films(root, tmp_path):
         "misspelt",
         "no such choice",
         "of another program",
+        "in its style",
         "a sign of Hydra's",
         "no steps",
         "only in training",
@@ -98,6 +100,16 @@ def test_mistakes_are_one_line_and_a_remedy(root, tmp_path, words, problem, code
     got, said = train(root, tmp_path / "run", *(word.format(tmp=tmp_path) for word in words))
     assert problem in said and "Try: " in said and "Traceback" not in said, said
     assert got == code
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]])
+def test_help_and_values_are_shown_and_nothing_is_made(root, tmp_path, words):
+    done = subprocess.run(
+        [sys.executable, str(root / "train.py"), *words], capture_output=True, text=True, timeout=100, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("smile_gan" if words == ["--help"] else "validate_every") in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def final_weights(run_dir):

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.overrides import as_typed, hint, key_of, merged
 
 PATHS = frozenset(
@@ -28,12 +29,24 @@ SWEEPING = ("-m", "--multirun")
 ASKING = ("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-p", "--package", "-v", "--version")
 
 
-def words_for_hydra(typed: Sequence[str]) -> list[str]:
+SWITCHES = (
+    "--resolve", "--run", "--shell-completion", "--config-path", "--config-name", "--config-dir",
+    "--experimental-rerun", *SWEEPING, *ASKING,
+)  # fmt: skip
+"""Hydra's own switches; everything else is ``key=value``."""
+
+
+def words_for_hydra(typed: Sequence[str], conf: Path) -> list[str]:
     """Paths quoted; and the words of a run that goes on in front of what was typed beside its ``ckpt_path=``.
 
     Raises:
-        UserError: if ``ckpt_path=`` names no run.
+        UserError: if ``ckpt_path=`` names no run, or a value was given as ``--key value``.
     """
+    for word in typed:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name not in SWITCHES:
+            near = hint(name[2:], known_keys(conf)) or name[2:].replace("-", "_")
+            raise UserError(f"{name} is no option: values are given as key=value.", f"did you mean {near}=?", USAGE)
     words = as_typed(typed, PATHS, sweep=is_sweep(typed))
     named = [word.partition("=")[2] for word in typed if key_of(word) == "ckpt_path"]
     if TYPED in os.environ or not named or named[-1].strip("'\"") in ("", "null", "auto"):
