@@ -232,7 +232,7 @@ def _point_lists(path: Path, gaps: int) -> list[list[list[list[float]]]]:
     try:
         if path.stat().st_size > 10_000_000:
             raise UserError(f"points={path} is larger than any list of points.", _EXAMPLE, BAD_INPUT)
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"points={path} cannot be read ({error.strerror}).", "check the name.", BAD_INPUT) from error
     except (ValueError, RecursionError) as error:

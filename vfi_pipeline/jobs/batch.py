@@ -15,6 +15,7 @@ from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.prepare import fingerprint, prepare, rehearsed
 from vfi_pipeline.jobs.sources import Film, Selection, select
+from vfi_pipeline.models.shipped import refuse_for_films
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ def run(options: Options, method: Method, command: str, say: Callable[[str], Non
         for line in report.status(Path(options.output or "").absolute()):
             say(line)
         return DONE
+    if method.weights is not None:
+        refuse_for_films(method.weights)
     selection = select(options.inputs, options.output)
     for line in selection.lines():
         log.warning("%s", line)

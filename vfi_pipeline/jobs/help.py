@@ -81,7 +81,7 @@ EXAMPLES
   python interpolate.py a.mp4 b.mp4 c.mp4 --multi 2 --output done/
   python interpolate.py input=[a.jpg,b.jpg] duration=2 output=morph.mp4
   python interpolate.py input=portraits/ duration=8 loop=true easing=smooth output=all.gif fps=20
-  python interpolate.py input=face.png weights=smile.safetensors duration=2 sheet=smile.png
+  python interpolate.py input=face.png weights=smile_gan.safetensors duration=2 sheet=smile.png
   python interpolate.py input=[a.png,b.png] t=0.37 output=between.png
 
 Exit codes: 0 done and verified, 2 wrong option, 3 bad input, 4 output or machine, 130 interrupted.

@@ -212,7 +212,7 @@ def read_cuts(path: Path) -> tuple[int | Fraction, ...]:
     try:
         if path.stat().st_size > 50_000_000:
             raise UserError(f"cuts={path} is larger than any cut list.", example, BAD_INPUT)
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"cuts={path} cannot be read ({error.strerror}).", "check the name.", BAD_INPUT) from error
     except (ValueError, RecursionError) as error:

@@ -285,7 +285,7 @@ def _probe_first(pictures: tuple[Path, ...], rate: Fraction, max_pixels: int, rg
     with open_picture(first, max_pixels) as container:
         stream = container.streams.video[0]
         facts.check_size(first, stream.codec_context.width, stream.codec_context.height, max_pixels)
-        decoded = _decode(first, container, max_pixels)
+        decoded = decode_picture(first, container, max_pixels)
         said = facts.dump_line(container, stream.index)
         aspect = facts.sample_aspect(stream)
         codec = facts.codec_name(stream)
@@ -401,7 +401,7 @@ def read_picture(path: Path, max_pixels: int) -> Frame:
     with open_picture(path, max_pixels) as container:
         context = container.streams.video[0].codec_context
         facts.check_size(path, context.width, context.height, max_pixels)
-        decoded = _decode(path, container, max_pixels)
+        decoded = decode_picture(path, container, max_pixels)
         form = _layout(path, decoded)
         rotation, mirrored = picture_orientation(path, decoded)
         colour = facts.colour(decoded, context, form.full_range, "")
@@ -410,7 +410,8 @@ def read_picture(path: Path, max_pixels: int) -> Frame:
 
 
 def read_by_pillow(path: Path, max_pixels: int) -> Frame:
-    """One picture as Pillow makes it, upright: ``gray``, ``gbrp`` or ``gbrap`` of 8 bit, full range.
+    """One picture as Pillow makes it, upright, full range: ``gray``, ``gbrp`` or ``gbrap`` of 8 bit; floats and whole
+    numbers of more bits become 16 bit, see ``sixteen_bit``.
 
     Raises:
         UserError: if it cannot be read or is too large.
@@ -418,29 +419,60 @@ def read_by_pillow(path: Path, max_pixels: int) -> Frame:
     check_file(path)
     size = declared_size(path)
     if size is None:
-        raise _unreadable(path, "its header makes no sense")
+        raise unreadable(path, "its header makes no sense")
     facts.check_size(path, *size, max_pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = io.BytesIO(path.read_bytes())
             with Image.open(data) as picture:
-                if picture.mode[0] in "IF":
-                    raise _unreadable(path, f"its samples are of the kind {picture.mode}")
                 upright = ImageOps.exif_transpose(picture)
+                if upright.mode[0] in "IF":
+                    return sixteen_bit(path, np.asarray(upright))
                 alpha = "A" in upright.getbands() or "transparency" in upright.info
                 grey = upright.mode == "L" and not alpha
-                samples = np.asarray(upright.convert("L" if grey else "RGBA" if alpha else "RGB"))
+                read = np.asarray(upright.convert("L" if grey else "RGBA" if alpha else "RGB"))
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, str(error) or type(error).__name__) from error
-    form = pixel_format("gray" if grey else "gbrap" if alpha else "gbrp")
-    order = {"y": 0, "r": 0, "g": 1, "b": 2, "a": 3}
-    planes = tuple(np.ascontiguousarray(samples if grey else samples[..., order[plane.kind]]) for plane in form.planes)
-    height, width = samples.shape[:2]
-    return Frame(planes, form, width, height, colour=Colour(matrix=None if grey else "gbr", range="pc"))
+        raise unreadable(path, str(error) or type(error).__name__) from error
+    return _frame_of_codes(read, "gray" if grey else "gbrap" if alpha else "gbrp")
 
 
-def _unreadable(path: Path, why: str) -> UserError:
+FLOAT_SLACK = 1e-3
+"""Floats that overshoot 0 to 1 by this much are rounding, and clipped."""
+
+
+def sixteen_bit(path: Path, values: np.ndarray) -> Frame:
+    """Floats or whole numbers of more than 16 bit, (h, w) or (h, w, 3 or 4), as a frame of 16 bit.
+
+    Raises:
+        UserError: if floats go beyond 0 to 1, or whole numbers beyond 16 bit; ``path`` is named.
+    """
+    low, high = float(values.min()), float(values.max())
+    if np.issubdtype(values.dtype, np.floating):
+        if not (np.isfinite(values).all() and low >= -FLOAT_SLACK and high <= 1 + FLOAT_SLACK):
+            raise unreadable(path, f"its floats go from {low:g} to {high:g}, and count from 0 to 1")
+        codes = np.round(values.clip(0, 1).astype(np.float64) * 65535).astype("<u2")
+    elif low < 0 or high > 65535:
+        raise unreadable(path, f"its samples go from {low:g} to {high:g}, and have at most 16 bit")
+    else:
+        codes = values.astype("<u2")
+    return _frame_of_codes(
+        codes, {2: "gray16le"}.get(codes.ndim, "gbrap16le" if codes.shape[-1] == 4 else "gbrp16le")
+    )
+
+
+def _frame_of_codes(codes: np.ndarray, name: str) -> Frame:
+    """(h, w) or (h, w, C) codes, RGB in this order, as a frame of the format ``name``."""
+    form, order = pixel_format(name), {"r": 0, "g": 1, "b": 2, "a": 3}
+    planes = tuple(
+        np.ascontiguousarray(codes if plane.kind == "y" else codes[..., order[plane.kind]]) for plane in form.planes
+    )
+    matrix = None if len(planes) == 1 else "gbr"
+    return Frame(planes, form, codes.shape[1], codes.shape[0], colour=Colour(matrix=matrix, range="pc"))
+
+
+def unreadable(path: Path, why: str) -> UserError:
+    """The error over a picture that cannot be read."""
     return UserError(
         f"{path} cannot be read as a picture ({why}).", "copy it again, or save it as 8 or 16 bit PNG.", BAD_INPUT
     )
@@ -490,7 +522,8 @@ def _layout(path: Path, decoded: av.VideoFrame) -> Layout:
         raise UserError(f"{path}: {error}.", "save it as 8 or 16 bit PNG or TIFF.", BAD_INPUT) from None
 
 
-def _decode(path: Path, container: av.container.InputContainer, max_pixels: int) -> av.VideoFrame:
+def decode_picture(path: Path, container: av.container.InputContainer, max_pixels: int) -> av.VideoFrame:
+    """The picture of an opened file; UserError if it is damaged, too large, or there is none."""
     stream = container.streams.video[0]
     decode = decoder_for(stream, 1, max_pixels)
     try:
