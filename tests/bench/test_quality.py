@@ -21,6 +21,9 @@ from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.media.ffmpeg import ffmpeg_path
 from vfi_pipeline.media.pictures import read_pictures
 from vfi_pipeline.models.blend import Blend
+from vfi_pipeline.models.warping_ode import WarpingODE
+from vfi_pipeline.nets.fields import FIELDS
+from vfi_pipeline.nets.unet import UNetShape
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (80, 56)
@@ -257,6 +260,22 @@ def test_the_command_measures_lpips_where_its_backbone_is_and_tells_where_it_is_
     found = next(clip["lpips"] for clip in with_it["clips"] if clip["method"] == "hold")
     assert found == pytest.approx(np.mean(held), rel=1e-4) and found > 0 and "| LPIPS |" in said
     weights.unlink()
+
+
+def test_weights_that_look_at_one_picture_are_refused():
+    model = WarpingODE(FIELDS["svf"](conditioning="first", unet=UNetShape(widths=(8, 12), final=8)), "first")
+    with pytest.raises(UserError, match="looks at the first picture only") as caught:
+        by_model(model)
+    assert "conditioning=both" in str(caught.value)
+
+
+def test_a_folder_of_16_bit_grey_pictures_is_no_perfect_film(tmp_path):
+    for k in range(3):
+        ramp = np.add.outer(np.arange(32), np.arange(40) + 5 * k) * 800
+        Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / f"{k}.png")
+    results = evaluate(samples(tmp_path, "films", 3), {"hold": rival("hold")}, [2])
+
+    assert 10 < results.rows[0].psnr < 50
 
 
 def test_films_of_one_name_keep_their_own_figures(folder, tmp_path):

@@ -77,8 +77,9 @@ class Info:
     ],
 )
 def test_cut_lists(tmp_path, document, frames):
-    (tmp_path / "cuts.json").write_text(json.dumps(document))
-    assert cuts_of(read_cuts(tmp_path / "cuts.json"), Info, TIMES) == frames
+    for encoding in ("utf-8", "utf-8-sig"):  # Windows' editors put a byte order mark in front
+        (tmp_path / "cuts.json").write_text(json.dumps(document), encoding=encoding)
+        assert cuts_of(read_cuts(tmp_path / "cuts.json"), Info, TIMES) == frames
 
 
 @pytest.mark.parametrize(

@@ -185,14 +185,6 @@ def test_a_mask_keeps_what_is_under_it(good, tmp_path):
     assert (made[:, 34:] != first[:, 34:]).any()
 
 
-def test_interlaced_film_is_refused_or_deinterlaced(command, tmp_path):
-    clips.make_clip(tmp_path / "tv.ts", frames=6, interlaced=True)
-    refused = command("input=tv.ts", "multi=2")
-    assert refused.code == 3 and "interlaced" in refused.err and "deinterlace=on" in refused.err
-    assert command("input=tv.ts", "multi=2", "deinterlace=on", "output=out.mkv").code == 0
-    assert len(source_times(probe.probe(tmp_path / "out.mkv"))) == 12
-
-
 # ------------------------------------------------------------------------------------------------ everything else
 
 

@@ -5,8 +5,9 @@
     python -m vfi_pipeline.bench.digits outputs/digits/svf outputs/digits/state --out docs/figures
 
 Settings are chosen by ``--part val``; the figure and the table are of the test digits, which no choice has seen.
-Two referees are trained on the real training digits of all ten classes and have never seen a warped one: a small
-convolutional network and a support vector machine. Their own accuracy on test digits is reported beside.
+Two referees, a small convolutional network and a support vector machine, are trained on real digits of all ten classes
+that neither the model nor its critic has seen: on the validation digits where test digits are judged, and the other way
+round. They have never seen a warped one. Their own accuracy on the judged part's real digits is reported beside.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfi_pipeline.data.digits import DigitSplit, load_digits
+from vfi_pipeline.data.modules import Digits
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.geometry import folding, warp
 from vfi_pipeline.models.checkpoint import load_model
@@ -35,13 +38,22 @@ log = logging.getLogger(__name__)
 TIMES = tuple(k / 10 for k in range(11))
 
 
-class Referee:
-    """Digit classifiers trained on real digits: ``probability`` by a network, ``verdict`` by network and SVM."""
+LARGEST = 8000
+"""So many digits teach a referee at most: a support vector machine's time grows with their square."""
 
-    def __init__(self, split: DigitSplit, steps: int = 500, seed: int = 0) -> None:
+
+class Referee:
+    """Digit classifiers trained on real digits: ``probability`` by a network, ``verdict`` by network and SVM.
+
+    Args:
+        judged: the part whose digits it will be asked about. It learns from the other one that was not trained on.
+    """
+
+    def __init__(self, split: DigitSplit, steps: int = 500, seed: int = 0, judged: str = "test") -> None:
         from sklearn.svm import SVC
 
-        pictures, labels = split.train
+        taught = split.val if judged == "test" else split.test
+        pictures, labels = taught.pictures[:LARGEST], taught.labels[:LARGEST]
         self.svm = SVC(C=10).fit(pictures.flatten(1).numpy(), labels.numpy())
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng():
@@ -59,8 +71,9 @@ class Referee:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        named = self.verdict(split.test.pictures)
-        self.accuracy = {who: float((digit == split.test.labels).float().mean()) for who, digit in named.items()}
+        real = getattr(split, judged)
+        named = self.verdict(real.pictures)
+        self.accuracy = {who: float((digit == real.labels).float().mean()) for who, digit in named.items()}
 
     @torch.no_grad()
     def probability(self, pictures: Tensor, digit: int) -> Tensor:
@@ -126,7 +139,7 @@ def score(name: str, model: nn.Module, referee: Referee, sources: Tensor, target
     mean = chance.mean(0)
     dets = [folding(motion.flow[:, k]) for k in range(len(TIMES))]
     last, first = referee.verdict(frames[:, -1]), referee.verdict(sources)
-    back = _way_back(model, sources)
+    back = way_back(model, sources)
     low, high = sources.amin((1, 2, 3), True)[:, None], sources.amax((1, 2, 3), True)[:, None]
     return Score(
         name=name,
@@ -146,14 +159,25 @@ def score(name: str, model: nn.Module, referee: Referee, sources: Tensor, target
     ), frames
 
 
-def _way_back(model: nn.Module, sources: Tensor) -> Tensor:
-    """The model's own backward map over the whole way, (N, 2, H, W)."""
+def way_back(model: nn.Module, sources: Tensor, targets: Tensor | None = None) -> Tensor:
+    """The model's own backward map over the whole way, (N, 2, H, W); ``targets`` for a model that looks at both."""
     kept = model.there_and_back
     model.there_and_back = True
     try:
-        return model(sources, None, torch.ones(len(sources), 1)).backward
+        return model(sources, targets, torch.ones(len(sources), 1)).backward
     finally:
         model.there_and_back = kept
+
+
+def referee(model: nn.Module, data: Any) -> dict[str, float]:
+    """``train.py``'s referee: the main figures of ``score`` on the test digits, by name. Nothing for other data."""
+    if not isinstance(data, Digits) or data.channels != 1:
+        return {}
+    split = data.split()
+    found, _ = score("", model, Referee(split), split.of(data.source, "test"), data.target)
+    figures = {f"called_{data.target}/{who}": share for who, share in found.called_target.items()}
+    figures |= {"rising": found.rising, "folded": found.folded, "min_det": found.min_det}
+    return {f"referee/{name}": value for name, value in figures.items()}
 
 
 def run_weights(run: Path) -> Path:
@@ -236,15 +260,15 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     models = [(run.name, load_model(run_weights(run))[0], gradient_norm(run)) for run in options.runs]
     split = load_digits(models[0][1].guide_span, options.mnist)
-    referee, sources = Referee(split), split.of(3, options.part)
+    judge, sources = Referee(split, judged=options.part), split.of(3, options.part)
     named = []
     for name, model, slope in models:
-        found, frames = score(name, model, referee, sources)
+        found, frames = score(name, model, judge, sources)
         named.append((name, model, frames, Score(**{**asdict(found), "critic_gradient_norm": slope})))
     figure(options.out / "digits_gan.png", named, sources)
     facts = {
         "part": options.part,
-        "referee_accuracy": referee.accuracy,
+        "referee_accuracy": judge.accuracy,
         "models": [asdict(found) for *_, found in named],
     }
     (options.out / "digits_gan.json").write_text(json.dumps(facts, indent=1) + "\n")

@@ -37,7 +37,8 @@ IN AND OUT
   input=FILE        a video, a folder of videos (each is done), a folder of images or a pattern such as
                     "shots/*.png" or shot_%04d.png (one film; input_fps=24 says how fast). May be given several times
   output=FILE       a file (.mp4 .mkv .mov .webm .gif .webp ...), a folder/, or images: frames/%06d.png
-  name=TEMPLATE     names of files in a folder: {stem}_{fps}fps.{ext}; also {multi} {slowmo} {model}
+  name=TEMPLATE     names of files in a folder: {stem}_{fps}fps.{ext}; also {multi} {slowmo} {model}, and of the source
+                    {folder} {source_ext}
   overwrite=true    replace an output that exists
   start= end=       only this part: 90.5, 1:30.5, 0:01:30
   subtitles=drop    leave subtitles out (audio=drop: the sound); everything that the container can hold is kept
@@ -56,7 +57,7 @@ PICTURES
   dedup=on          film on twos and threes: re-time repeated frames, same duration
   mask=IMAGE        white stays as in the nearer source frame: logos, score boards, burnt-in subtitles
   max_gap=0.5       seconds without a new frame (variable rate) beyond which the one before is held; off makes frames
-  deinterlace=on    for interlaced sources, which are refused otherwise
+  deinterlace=auto  looks at the pictures: one per field of interlaced film, telecine becomes film again; on, film, off
   scale=0.5         estimate motion on a picture of half the size: faster, less memory
 
 THE JOB
@@ -80,7 +81,7 @@ EXAMPLES
   python interpolate.py a.mp4 b.mp4 c.mp4 --multi 2 --output done/
   python interpolate.py input=[a.jpg,b.jpg] duration=2 output=morph.mp4
   python interpolate.py input=portraits/ duration=8 loop=true easing=smooth output=all.gif fps=20
-  python interpolate.py input=face.png weights=smile.safetensors duration=2 sheet=smile.png
+  python interpolate.py input=face.png weights=smile_gan.safetensors duration=2 sheet=smile.png
   python interpolate.py input=[a.png,b.png] t=0.37 output=between.png
 
 Exit codes: 0 done and verified, 2 wrong option, 3 bad input, 4 output or machine, 130 interrupted.

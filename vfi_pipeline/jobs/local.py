@@ -40,6 +40,8 @@ from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import assemble as joining
 from vfi_pipeline.media import reader
 from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.inventory import lost, told
+from vfi_pipeline.media.rehearsal import held_by_result, held_by_source
 from vfi_pipeline.media.verify import expect, verify
 from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
 
@@ -89,7 +91,7 @@ def work(
     if options.benchmark:
         with _explained(plan, film):
             return _benchmark(plan, film, options, method, make)
-    for line in (*plan.streams.losses(), *plan.encoding.notes):
+    for line in plan.told:
         log.warning("%s", line)
     names.make_folder(plan.target, options)
     folder = work_folder(plan.target)
@@ -245,7 +247,7 @@ def _run(
 
     def open_frames(start: int) -> AbstractContextManager[Iterator[tuple[int, Frame]]]:
         return reader.read_numbered(
-            plan.info, start, None, options.deinterlace,
+            plan.info, start, None,
             allow_damaged=options.allow_damaged, max_pixels=options.max_pixels, threads=1 if method.lean else None,
         )  # fmt: skip
 
@@ -276,6 +278,8 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
     log.info("%s: joining and checking.", target.name)
     joining.assemble(segments, plan.info, plan.spec, plan.encoding, plan.streams, timing, whole)
     found = verify(whole, expect(plan.info, plan.spec, plan.encoding, plan.streams, timing))
+    had, has = held_by_source(plan.info, plan.streams), held_by_result(whole, plan.streams)
+    unplanned = told(lost(had, has, plan.streams.missing))
     cuts = sorted({cut for done in journal.done.values() for cut in done.cuts})
     for file in _files(whole):
         flush(file)
@@ -296,7 +300,11 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
             f"{len(cuts)} cut{'s' * (len(cuts) > 1)} found, listed in {listed.name} "
             f"(edit it and pass it back with cuts={listed.name})"
         )
-    return Outcome(tuple(lines), facts={**totals(journal), "cuts": cuts if plan.cuts is None else list(plan.cuts)})
+    if unplanned:
+        lines.append(f"lost, though the plan did not say so: {'; '.join(unplanned)}.")
+    facts: dict[str, object] = {**totals(journal), "cuts": cuts if plan.cuts is None else list(plan.cuts)}
+    facts["lost_unplanned"] = unplanned
+    return Outcome(tuple(lines), facts=facts)
 
 
 def _write_cuts(plan: Plan, cuts: Sequence[int]) -> Path:

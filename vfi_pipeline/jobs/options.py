@@ -47,7 +47,7 @@ class Options:
     dedup: bool
     mask: str | None
     max_gap: Fraction | None
-    deinterlace: bool
+    deinterlace: str
     allow_damaged: bool
     max_pixels: int
     device: str
@@ -140,7 +140,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         dedup=on("dedup"),
         mask=given.get("mask"),
         max_gap=_gap(given["max_gap"]),
-        deinterlace=on("deinterlace"),
+        deinterlace=_deinterlace(given["deinterlace"]),
         allow_damaged=on("allow_damaged"),
         max_pixels=values.whole("max_pixels", given["max_pixels"], 1, 10**10),
         device=_device(given["device"]),
@@ -157,7 +157,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
     )
 
 
-FIELDS = ("stem", "fps", "multi", "slowmo", "model", "ext")
+FIELDS = ("stem", "fps", "multi", "slowmo", "model", "ext", "folder", "source_ext")
 
 
 def _template(text: str) -> str:
@@ -170,6 +170,18 @@ def _template(text: str) -> str:
             f"name={{stem}}_{{fps}}fps.{{ext}} (fields: {', '.join(FIELDS)}; folders go into output=).",
         )
     return text
+
+
+def _deinterlace(text: str) -> str:
+    if text.strip().lower() in ("auto", "film"):
+        return text.strip().lower()
+    try:
+        return "on" if values.switch("deinterlace", text) else "off"
+    except UserError:
+        raise UserError(
+            f"deinterlace={text} is not known.",
+            "deinterlace=auto (looks), on (one picture per field), film (inverse telecine) or off.",
+        ) from None
 
 
 def _gap(text: str) -> Fraction | None:
@@ -200,7 +212,7 @@ def read_cuts(path: Path) -> tuple[int | Fraction, ...]:
     try:
         if path.stat().st_size > 50_000_000:
             raise UserError(f"cuts={path} is larger than any cut list.", example, BAD_INPUT)
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"cuts={path} cannot be read ({error.strerror}).", "check the name.", BAD_INPUT) from error
     except (ValueError, RecursionError) as error:

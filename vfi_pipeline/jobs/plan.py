@@ -48,7 +48,8 @@ class Segment:
 class Plan:
     """Everything that is decided before the work starts. ``cuts`` is None where they are looked for.
 
-    ``max_gap_s``: a source frame whose next one comes later than this is held; None holds none.
+    ``max_gap_s``: a source frame whose next one comes later than this is held; None holds none. ``notes``: what of the
+    source is not taken as it stands, one line each, to be told before the work.
     """
 
     info: SourceInfo
@@ -61,6 +62,12 @@ class Plan:
     timing: Timing
     cuts: tuple[int, ...] | None
     max_gap_s: Fraction | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Everything that does not come out as it was, one line each."""
+        return (*self.notes, *self.streams.losses(), *self.encoding.notes)
 
     @property
     def gaps(self) -> frozenset[int]:
@@ -97,11 +104,49 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
         )  # fmt: skip
     timeline = Timeline(times, rate, slowdown, begin, end)
     _refuse_stray_times(info, timeline)
+    _refuse_lone_times(options, info, timeline)
     return timeline
 
 
 LONGEST_STILL_S = 3600
 """A picture that stays longer than this is put down to a broken time stamp: one such asks for days of film."""
+
+
+LONE_S = 10
+"""A first or last picture that lies further from the others than this, and than ten times their span, is put down to a
+broken time stamp, where the others come as evenly as a camera's."""
+
+
+def _refuse_lone_times(options: Options, info: SourceInfo, timeline: Timeline) -> None:
+    """UserError if the first or last picture lies far from an even film and no ``start=`` or ``end=`` wants it."""
+    times, pts = timeline.times, timeline.times.pts
+    if len(pts) < 6:
+        return
+
+    def said(moment: Fraction) -> str:
+        return f"{float(moment - info.start):.3f}"
+
+    if options.end is None and _is_lone(times, pts[:-1], pts[-1] - pts[-2]):
+        without = times.time(-2) + 1 / info.video.rate
+        what, where, ways = "last", times.time(-1), f"end={said(without)} to leave it out, end={said(times.end)}"
+    elif options.start is None and _is_lone(times, pts[1:], pts[1] - pts[0]):
+        what, where = "first", times.first
+        ways = f"start={said(times.time(1))} to leave it out, start={said(max(info.start, where))}"
+    else:
+        return
+    rest = times.time(-1) - times.time(1) if what == "first" else times.time(-2) - times.first
+    raise UserError(
+        f"{info.path.name}: its {what} picture is stamped {said(where)} s, far from the others, which are a film of "
+        f"{float(rest):.3f} s: a time stamp is broken.",
+        f"{ways} if it is meant.",
+        BAD_INPUT,
+    )
+
+
+def _is_lone(times: SourceTimes, rest: Sequence[int], gap: int) -> bool:
+    steps = [b - a for a, b in zip(rest, rest[1:])]
+    even = max(steps) <= 2 * min(steps) + 1
+    return even and gap * times.time_base > LONE_S and gap > 10 * (rest[-1] - rest[0])
 
 
 def _refuse_stray_times(info: SourceInfo, timeline: Timeline) -> None:
@@ -241,16 +286,27 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f"output    {target}: {plan.encoding.encoder} {plan.encoding.pixel_format}{_settings(plan.encoding)}, "
         f"{rate_text(timeline.rate)} fps, {timeline.count} frames, {float(timeline.duration):.3f} s",
         f"frames    {timeline.count - made - held} copied from the source, {made} between two source frames"
-        + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else ""),
+        + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else "")
+        + _last_text(timeline),
         f"segments  {len(plan.segments)}; {done} done, {len(plan.segments) - done} left",
         f"cuts      {_cuts_text(plan, options)}",
     ]
     lines += [f"streams   {line}" for line in plan.streams.lines()]
-    lines += [f"note      {note}" for note in plan.encoding.notes]
+    lines += [f"note      {note}" for note in (*plan.notes, *plan.encoding.notes)]
     if plan.encoding.finish != "nothing":
         have = "" if free is None else f"; {size_text(free)} free"
         lines.append(f"disk      about {size_text(plan.disk_bytes)} while working{have}")
     return lines
+
+
+def _last_text(timeline: Timeline) -> str:
+    """How long the last picture stays, where that is more than a frame."""
+    times = timeline.times
+    stays = timeline.end - times.time(-1)
+    usual = times.span / len(times)
+    if len(times) < 2 or stays <= 2 * min(usual, times.time(1) - times.first):
+        return ""
+    return f"; the last picture stays for {float(stays):.3f} s"
 
 
 def _settings(encoding: Encoding) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,16 @@ from vfi_pipeline.jobs.options import Options, read_cuts
 from vfi_pipeline.jobs.plan import Plan, cuts_of, max_gap_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
-from vfi_pipeline.media import ffmpeg, images, index, probe, tracks
+from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
+from vfi_pipeline.media.film_times import film_times
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.inventory import loop_count
+from vfi_pipeline.media.profiles import EMBEDS
+from vfi_pipeline.media.rehearsal import rehearse
+from vfi_pipeline.media.timecode import timecode_at
 
 
 def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path], many: bool) -> Plan:
@@ -37,8 +44,9 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     if options.mask is not None and not Path(options.mask).is_file():
         raise UserError(f"mask={options.mask} does not exist.", "check the name.", BAD_INPUT)
     info = _probe(film, options)
-    if info.video.interlaced and not options.deinterlace:
-        raise UserError(f"{film.label} is interlaced: its frames are two moments each.", "deinterlace=on.", BAD_INPUT)
+    view, seen = view_of(film, options, info)
+    info = replace(info, view=view)
+    rate = info.video.rate
     found = index.index(info, options.max_pixels)
     if found.damaged_at is not None and not options.allow_damaged:
         raise UserError(
@@ -46,7 +54,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
             "allow_damaged=true to use what comes before, or a sound copy of the file.",
             BAD_INPUT,
         )
-    times = found.times.even_at(info.video.rate)
+    info, times, notes = film_times(info, found)
     timeline = timeline_of(options, info, times)
     spec = VideoSpec.of(info.video, timeline.rate)
     suffix = default_suffix(spec, film.files[0].suffix.lower(), options.codec or "auto")
@@ -56,9 +64,20 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     encoding = choose_encoding(
         spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
     )
+    if info.images:
+        embeds = encoding.finish == "images" and Path(encoding.pattern).suffix.lower() in EMBEDS
+        info = images.managed(info, embeds, options.max_pixels)
+        notes += info.notes[len(notes) :]
+        if info.video.working_format != spec.pixel_format:  # read as RGB, to be converted
+            spec = VideoSpec.of(info.video, timeline.rate)
+            encoding = choose_encoding(
+                spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
+            )
+        encoding = replace(encoding, profile=info.profile or b"")
     if encoding.finish == "images" and "%" not in encoding.pattern and timeline.count != 1:
         numbered = target.with_name(f"{target.stem}_%06d{target.suffix}")
-        raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", f"output={numbered}")
+        remedy = f"output={shlex.quote(str(numbered))}"
+        raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", remedy)
     audio = options.audio or ("drop" if timeline.slowdown != 1 else "keep")
     if found.counted and audio in ("keep", "stretch") and encoding.finish == "copy":
         _refuse_joined_sound(film, info)
@@ -71,7 +90,16 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         spec=spec,
         encoding=encoding,
         streams=stream_plan(
-            info, target, encoding, audio=audio, subtitles=options.subtitles, stretch=timeline.slowdown
+            info,
+            target,
+            encoding,
+            audio=audio,
+            subtitles=options.subtitles,
+            stretch=timeline.slowdown,
+            timecode=timecode_at(info.timecode, rate, timeline.rate, timeline.begin - times.first)
+            if info.timecode
+            else None,
+            loop=None if info.images else loop_count(info.path),
         ),
         timing=Timing(
             rate=timeline.rate,
@@ -83,7 +111,63 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         ),
         cuts=cuts_of(entries, info, times),
         max_gap_s=max_gap_of(options, info),
+        notes=seen + notes,
     )
+
+
+def rehearsed(plan: Plan) -> Plan:
+    """The plan after its end has been tried on a second: streams that cannot be written are converted or lost.
+
+    Raises:
+        UserError: if the pictures cannot be encoded or joined.
+    """
+    return replace(plan, streams=rehearse(plan.info, plan.spec, plan.encoding, plan.streams, plan.timing))
+
+
+_NEVER_WOVEN = ("gif", "apng", "png", "webp", "bmp", "tiff")
+
+
+def view_of(film: Film, options: Options, info: SourceInfo) -> tuple[fields.View | None, tuple[str, ...]]:
+    """How pictures are taken out of the film's frames, by looking at them; and what is to be told of it.
+
+    Raises:
+        UserError: if the frames are combed and nothing in the file says so.
+    """
+    video, asked = info.video, options.deinterlace
+    if info.images or asked == "off":
+        return None, ()
+    small = video.height <= fields.TALLEST and video.rate <= fields.FASTEST and video.codec not in _NEVER_WOVEN
+    if asked == "film":
+        seen = fields.film_look(info.path, video.index, video.rate, options.max_pixels)
+        return _film_view(seen)
+    if not (video.interlaced or small or asked == "on"):
+        return None, ()
+    claimed = video.interlaced or asked == "on"
+    seen = fields.look(info.path, video.index, video.rate, claimed, options.max_pixels)
+    if seen.kind == "whole":
+        told = "none of the pictures that were looked at is combed: they are taken as they are"
+        return None, (told,) if claimed else ()
+    if seen.kind == "film" and asked == "auto":
+        return _film_view(seen)
+    if seen.kind == "unknown" and not claimed:
+        return None, ()
+    if not claimed:
+        raise UserError(
+            f"{film.label} is interlaced, though it does not say so: {seen.combed} of the {seen.frames} pictures that "
+            "were looked at are combed, two moments each.",
+            "deinterlace=on for one picture per field, or deinterlace=off to take the pictures as they are.",
+            BAD_INPUT,
+        )
+    first = {"tff": ", the top one first", "bff": ", the bottom one first"}.get(seen.parity, "")
+    rate = rate_text(2 * video.rate)
+    told = f"interlaced: one picture per field{first}, {rate} per second (deinterlace=off takes the frames as they are)"
+    return fields.View("fields", seen.parity), (told,)
+
+
+def _film_view(seen: fields.Look) -> tuple[fields.View, tuple[str, ...]]:
+    how = f", one frame in {seen.cycle} left out as a repetition" if seen.cycle else ""
+    told = f"film in fields: put together again{how} (deinterlace=off takes the frames as they are)"
+    return fields.View("film", seen.parity, seen.cycle), (told,)
 
 
 def input_fingerprint(film: Film) -> dict[str, str]:
@@ -99,7 +183,8 @@ def _refuse_joined_sound(film: Film, info: SourceInfo) -> None:
         raise UserError(
             f"{film.label}: the time stamps of its sound jump back after {float(back - info.start):.3f} s, as in "
             "recordings that were joined; it would not stay with the pictures.",
-            f"ffmpeg -i {shlex.quote(film.path.name)} -map 0 -c copy mended.mkv and input=mended.mkv, or audio=drop.",
+            f"{ffmpeg.typed()} -i {shlex.quote(str(film.path))} -map 0 -c copy mended.mkv and input=mended.mkv, "
+            "or audio=drop.",
             BAD_INPUT,
         )
 
@@ -119,7 +204,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "segments": len(plan.segments),
         "segment": options.segment,
         "stream": info.video.index,
-        "deinterlace": options.deinterlace,
+        "deinterlace": plan.info.view,
         "allow_damaged": options.allow_damaged,
         "scene": options.scene if plan.cuts is None else "cuts=" + ",".join(map(str, plan.cuts)),
         "scene_threshold": options.scene_threshold if plan.cuts is None else "-",
@@ -130,6 +215,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "codec": plan.encoding.encoder,
         "pix_fmt": plan.encoding.pixel_format,
         "container": plan.encoding.muxer,
+        "profile": "as stored" if info.profile is None else hashlib.sha256(info.profile).hexdigest()[:16],
         "model": method.name,
         "scale": options.scale,
         "precision": options.precision,
@@ -144,7 +230,11 @@ def _probe(film: Film, options: Options) -> SourceInfo:
     if film.images:
         if options.stream is not None:
             raise UserError("Images have no streams to choose from.", "leave stream= out.")
-        return images.probe_images(film.path, film.images, options.input_fps or Fraction(25), options.max_pixels)
+        numbers = images.numbering(film.images, film.listed) if film.listed else None
+        rate = options.input_fps or Fraction(25)
+        info = images.probe_images(film.path, film.images, rate, options.max_pixels, numbers)
+        images.check_sizes(info, options.max_pixels)
+        return info
     if options.input_fps is not None:
         raise UserError(
             f"{film.label} has its own times; input_fps= is for images.", "fps= for the rate of the result.",

@@ -15,9 +15,10 @@ from vfi_pipeline.jobs.lock import lock_holder
 from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, describe
-from vfi_pipeline.jobs.sources import Film
+from vfi_pipeline.jobs.sources import Film, LeftOut
 from vfi_pipeline.jobs.space import free_bytes
 from vfi_pipeline.jobs.values import clock_text
+from vfi_pipeline.media.inventory import told
 
 if TYPE_CHECKING:
     from vfi_pipeline.synthesis.stream import Statistics
@@ -106,7 +107,8 @@ def facts_of_plan(plan: Plan, film: Film) -> dict[str, object]:
         "duration_s": float(timeline.duration),
         "source_frames": len(timeline.times),
         "streams": plan.streams.lines(),
-        "lost": [fate.label for fate in plan.streams.lost],
+        "lost": [*(fate.label for fate in plan.streams.lost), *told(plan.streams.missing)],
+        "notes": [*plan.notes, *plan.encoding.notes],
     }
 
 
@@ -115,15 +117,18 @@ def failure(film: Film, problem: str) -> dict[str, object]:
     return {"input": str(film.path.absolute()), "state": "failed", "problem": problem}
 
 
-def write(path: str | None, films: Sequence[dict[str, object]]) -> None:
-    """Writes ``report=``: JSON, one entry per film in the order of the inputs; nothing if ``path`` is None.
+def write(path: str | None, films: Sequence[dict[str, object]], left_out: Sequence[LeftOut] = ()) -> None:
+    """Writes ``report=``: JSON, one entry per film in the order of the inputs, and what was found and left out.
+
+    Nothing if ``path`` is None.
 
     Raises:
         UserError: if it cannot be written. The films are done by then.
     """
     if path is None:
         return
-    document = {"version": vfi_pipeline.__version__, "films": list(films)}
+    left = [{"path": str(one.path.absolute()), "why": one.why} for one in left_out]
+    document = {"version": vfi_pipeline.__version__, "films": list(films), "left_out": left}
     try:
         write_durably(Path(path), json.dumps(document, indent=1).encode() + b"\n")
     except OSError as error:

@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,9 @@ OLDEST = (6, 0)
 """The oldest ffmpeg taken from PATH: 6.0 brought ``-display_rotation``, without which no container is told how its
 pictures are turned; 5.1 also loses the sound of a trimmed film in MP4."""
 
+_LINES_KEPT = 2000
+"""Lines of what ffmpeg says that are kept, the last ones."""
+
 _ALWAYS = ["-nostdin", "-hide_banner"]
 
 
@@ -61,6 +65,11 @@ class Output(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------------------- the program
+
+
+def typed() -> str:
+    """How a user calls ffmpeg: by its name where a shell finds it, else by the place of the one that we use."""
+    return "ffmpeg" if shutil.which("ffmpeg") else shlex.quote(ffmpeg_path())
 
 
 @lru_cache
@@ -284,7 +293,7 @@ class Process:
 
     def __init__(self, popen: subprocess.Popen[bytes], doing: str, remedy: str | None, code: int) -> None:
         self._popen, self._doing, self._remedy, self._code = popen, doing, remedy, code
-        self._said: deque[str] = deque(maxlen=400)
+        self._said: deque[str] = deque(maxlen=_LINES_KEPT)
         self._finished = False
         assert popen.stderr is not None
         try:
@@ -313,7 +322,7 @@ class Process:
         return self._popen.poll()
 
     def stderr_text(self) -> str:
-        """The last 400 lines of what ffmpeg said."""
+        """The last 2000 lines of what ffmpeg said."""
         return "\n".join(self._said)
 
     def communicate(self, data: bytes | None, timeout_s: float | None) -> bytes:

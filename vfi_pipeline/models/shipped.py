@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 
@@ -43,12 +46,41 @@ def model_of(weights: str | Path) -> str | None:
     Raises:
         UserError: if there is no such file or name.
     """
+    return MODELS.get(str(_config(weights).get("kind")))
+
+
+def animates_one(config: Mapping[str, Any]) -> bool:
+    """Whether a model of this configuration looks at the first picture only: it animates one, and knows of no other."""
+    field = config.get("field")
+    return isinstance(field, Mapping) and field.get("conditioning") == "first"
+
+
+def refuse_for_films(weights: str | Path) -> None:
+    """UserError if these weights look at the first frame only: between two frames of a film they move what is seen to
+    somewhere else than the second one.
+
+    Raises:
+        UserError: also if there is no such file or name.
+    """
+    if animates_one(_config(weights)):
+        line = f"python interpolate.py input=picture.png duration=2 {shlex.quote(f'weights={weights}')}"
+        raise UserError(
+            f"{weights} looks at the first picture only and animates one (field.conditioning=first): it does not know "
+            "where the next frame of a film is.",
+            f"{line}; films take weights trained with field.conditioning=both.",
+            BAD_INPUT,
+        )
+
+
+def _config(weights: str | Path) -> dict[str, Any]:
+    """The configuration in the file's header; empty if there is none to be read."""
     path, _ = locate(weights)
     try:
         with open(path, "rb") as file:
             # safetensors: the header's length, 8 bytes, then the header, JSON.
             length = int.from_bytes(file.read(8), "little")
             facts = json.loads(file.read(length))["__metadata__"] if length < 1 << 24 else {}
-        return MODELS.get(json.loads(facts["config"])["kind"])
+        found = json.loads(facts["config"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {}
+    return found if isinstance(found, dict) else {}
