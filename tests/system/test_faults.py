@@ -258,7 +258,7 @@ def test_the_motion_is_estimated_in_smaller_pictures_at_last(command, tmp_path, 
     steps = starving(lambda method: method.lean >= 3)
     made = command(*JOB, "output=b.mkv", "model=flow")
     assert made.code == 0 and steps == [0, 1, 2, 3]
-    assert spans == [640, 640, 320, 160]
+    assert spans == [512, 512, 256, 128]
     assert len(content(tmp_path / "b.mkv")) == 50
 
 
