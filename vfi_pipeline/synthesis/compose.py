@@ -330,17 +330,18 @@ def _edges(coarse: Tensor, layout: Layout) -> list[tuple[slice, slice]]:
     at_x = (torch.arange(w) + 0.5) * cell_x - 0.5 + coarse[:, 0:4:2]
     at_y = ((torch.arange(h) + 0.5) * cell_y - 0.5)[:, None] + coarse[:, 1:4:2]
 
-    def depth(leaves: Tensor, axis: int, from_end: bool) -> int:
-        """How many cells deep, from the start or end of the axis, lies the deepest cell that leaves."""
-        hit = leaves.any(dim=5 - axis).flatten(0, 1).any(dim=0).nonzero()
-        if not len(hit):
-            return 0
-        return int(leaves.shape[axis] - hit.min()) if from_end else int(hit.max()) + 1
+    def deepest(leaves: Tensor) -> int:
+        """How many cells lie before the last that leaves, itself included. ``leaves``: one value per row or column."""
+        hit = leaves.nonzero()
+        return int(hit.max()) + 1 if len(hit) else 0
 
-    x0 = ceil((depth(at_x < cell_x, 3, False) + 1) * cell_x)
-    x1 = layout.width - ceil((depth(at_x > layout.width - 1 - cell_x, 3, True) + 1) * cell_x)
-    y0 = ceil((depth(at_y < cell_y, 2, False) + 1) * cell_y)
-    y1 = layout.height - ceil((depth(at_y > layout.height - 1 - cell_y, 2, True) + 1) * cell_y)
+    (left, right), (top, bottom) = (
+        (at.amin(dim=(0, 1, across)), at.amax(dim=(0, 1, across)).flip(0)) for at, across in ((at_x, 2), (at_y, 3))
+    )
+    x0 = ceil((deepest(left < cell_x) + 1) * cell_x)
+    x1 = layout.width - ceil((deepest(right > layout.width - 1 - cell_x) + 1) * cell_x)
+    y0 = ceil((deepest(top < cell_y) + 1) * cell_y)
+    y1 = layout.height - ceil((deepest(bottom > layout.height - 1 - cell_y) + 1) * cell_y)
     if x0 >= x1 or y0 >= y1:
         return everything
     across, between = slice(0, layout.width), slice(y0, y1)
@@ -361,7 +362,7 @@ def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
     batch, channels, h, w = field.shape
     if h != layout.height:
         low, high, share = _row_weights(h, layout.height, field.device)
-        field = torch.lerp(field[:, :, low[rows]], field[:, :, high[rows]], share[rows])
+        field = torch.lerp(field.index_select(2, low[rows]), field.index_select(2, high[rows]), share[rows])
     else:
         field = field[:, :, rows].clone()
     if rows.start and channels >= WEIGHT:
@@ -419,4 +420,4 @@ def _grid(height: int, width: int, device: torch.device) -> Tensor:
 def _is_zero(flow: Tensor) -> bool:
     # On a device the look costs a stall, and only trivial models (one cell) stand still.
     small = flow.device.type == "cpu" or flow[0, 0].numel() == 1
-    return small and not bool(flow.any())
+    return small and not float(flow[0, 0, 0, 0]) and not bool(flow.any())
