@@ -36,7 +36,7 @@ class LucasKanade:
         solver: of the displacements to t = 1/2.
     """
 
-    steps: tuple[tuple[int, int], ...] = ((2, 2), (1, 1))
+    steps: tuple[tuple[int, int], ...] = ((2, 1), (1, 1))
     window: float = 1.0
     ridge: float = 1e-5
     robust: float = 0.03
