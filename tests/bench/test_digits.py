@@ -1,11 +1,13 @@
 """The referees of the 3 -> 4 experiment: right on real digits, not fooled by standing still, blind to no fold."""
 
+import json
+
 import pytest
 import torch
 from fixed import Fixed
 
 from vfi_pipeline.bench.ablation import TIMES, by_time, row, scenes, solver_table
-from vfi_pipeline.bench.digits import Referee, run_weights, score
+from vfi_pipeline.bench.digits import Referee, run_weights, score, table
 from vfi_pipeline.data.digits import load_digits
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.models.warping_ode import WarpingODE
@@ -79,3 +81,14 @@ def test_more_steps_come_nearer_to_the_exact_map():
 def test_a_run_without_weights_is_named(tmp_path):
     with pytest.raises(UserError, match="holds no exported weights"):
         run_weights(tmp_path)
+
+
+def test_the_table_in_the_docs_is_that_of_the_recorded_facts(root):
+    facts = json.loads((root / "docs" / "figures" / "digits_gan.json").read_text())
+    text = table(facts)
+
+    assert (root / "docs" / "figures" / "digits_gan.md").read_text() == text
+    named = [f"`{model['name']}`" for model in facts["models"]]
+    assert text.splitlines()[2] == "| | " + " | ".join(named) + " |"
+    left = " | ".join(f"{model['inverse_px']:.2f}" for model in facts["models"])
+    assert f"| what is left after the way and back, mean px | {left} |" in text

@@ -17,7 +17,7 @@ import csv
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -249,11 +249,44 @@ def figure(path: Path, named: Sequence[tuple[str, nn.Module, Tensor, Score]], so
     plt.close(chart)
 
 
+def table(facts: Mapping[str, Any]) -> str:
+    """Markdown of what ``main`` writes as JSON: a column for each model."""
+    models = facts["models"]
+    whos = list(models[0]["called_target"])
+    shown = range(0, len(TIMES), 2)
+    rows: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        f"called 4 at t = 1, {' / '.join(whos)}": lambda m: _shares(m["called_target"]),
+        "called 4 at t = 0": lambda m: _shares(m["called_target_before"]),
+        f"mean P(4) at t = {', '.join(f'{TIMES[k]:g}' for k in shown)}": lambda m: ", ".join(
+            f"{m['probability'][k]:.2f}" for k in shown
+        ),
+        "the mean rises / digits whose own P(4) rises": lambda m: (
+            f"{'yes' if m['monotone'] else 'no'} / {100 * m['rising']:.0f} %"
+        ),
+        "cells with det <= 0; smallest det": lambda m: f"{100 * m['folded']:.3f} %; {m['min_det']:.2f}",
+        "what is left after the way and back, mean px": lambda m: f"{m['inverse_px']:.2f}",
+        "made pixels outside the source's range, largest": lambda m: f"{m['outside_range']:.3f}",
+        "critic's gradient norm": lambda m: (
+            "-" if m["critic_gradient_norm"] is None else f"{m['critic_gradient_norm']:.2f}"
+        ),
+        "velocity calls": lambda m: str(m["nfe"]),
+    }
+    lines = ["| | " + " | ".join(f"`{m['name']}`" for m in models) + " |", "|--|" + "--|" * len(models)]
+    lines += [f"| {title} | " + " | ".join(cell(m) for m in models) + " |" for title, cell in rows.items()]
+    known = ", ".join(f"{who} {100 * share:.1f} %" for who, share in facts["referee_accuracy"].items())
+    judged = f"{models[0]['digits']} 3s of the part `{facts['part']}`. Referees right about real digits: {known}."
+    return judged + "\n\n" + "\n".join(lines) + "\n"
+
+
+def _shares(by_referee: Mapping[str, float]) -> str:
+    return " / ".join(f"{100 * share:.0f} %" for share in by_referee.values())
+
+
 def main() -> None:
     """The command; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="folders of training runs")
-    parser.add_argument("--out", type=Path, default=Path("outputs/digits"), help="where digits_gan.png and .json go")
+    parser.add_argument("--out", type=Path, default=Path("outputs/digits"), help="where digits_gan.png, .json, .md go")
     parser.add_argument("--mnist", default=None, help="the user's MNIST, if the runs were trained on it")
     parser.add_argument("--part", choices=("val", "test"), default="test", help="val while settings are being chosen")
     options = parser.parse_args()
@@ -272,6 +305,7 @@ def main() -> None:
         "models": [asdict(found) for *_, found in named],
     }
     (options.out / "digits_gan.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (options.out / "digits_gan.md").write_text(table(facts))
     log.info("%s", json.dumps(facts, indent=1))
 
 

@@ -202,7 +202,7 @@ def minterpolate(rgb_input: bool = False) -> Method:
         if len(pictures) <= wanted[-1]:
             raise UserError(
                 f"ffmpeg's minterpolate gave {len(pictures)} of {wanted[-1] + 1} frames.",
-                "leave it out: methods=[fit,blend].",
+                "leave it out: methods=[blend].",
             )
         return Made(pictures[wanted], seconds)
 
