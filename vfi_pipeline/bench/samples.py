@@ -24,12 +24,11 @@ from vfi_pipeline.bench.conventions import (
 )
 from vfi_pipeline.bench.rgb import rgb_frame, to_rgb, unrounded_rgb
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
-from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.frames import Frame, pixel_format
 from vfi_pipeline.media.images import SUFFIXES
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.reader import read_numbered
-from vfi_pipeline.media.stills import as_channels, read_still
-from vfi_pipeline.media.stills import samples as samples_of
+from vfi_pipeline.media.stills import read_still
 
 FILMS = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .wmv .flv .3gp .ogv .mxf .nut .y4m .gif .apng".split()
@@ -248,15 +247,16 @@ EXPECTED = {
 
 
 def read_picture(path: Path) -> Frame:
-    """A picture file with all its bits, ``gray`` or ``gbrp`` of 8 to 16 bit, as training and animation read it.
+    """A picture file with all its bits, ``gray`` or ``gbrp`` of 8 to 16 bit, without alpha, as papers read it.
 
-    What is see-through lies over mid grey. UserError if it cannot be read.
+    UserError if it cannot be read.
     """
     frame = read_still(path)
     if not frame.format.has_alpha:
         return frame
-    codes = 255 * as_channels(samples_of(frame), 3)
-    return rgb_frame(np.rint(codes).astype(np.uint8) if frame.format.depth == 8 else codes)
+    colours = [plane for plane, facts in zip(frame.planes, frame.format.planes) if facts.kind != "a"]
+    form = pixel_format(frame.format.name.replace("gbrap", "gbrp").replace("ya", "gray"))
+    return replace(frame, planes=tuple(colours), format=form)
 
 
 def _sample(

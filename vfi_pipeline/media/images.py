@@ -456,9 +456,7 @@ def sixteen_bit(path: Path, values: np.ndarray) -> Frame:
         raise unreadable(path, f"its samples go from {low:g} to {high:g}, and have at most 16 bit")
     else:
         codes = values.astype("<u2")
-    return _frame_of_codes(
-        codes, {2: "gray16le"}.get(codes.ndim, "gbrap16le" if codes.shape[-1] == 4 else "gbrp16le")
-    )
+    return _frame_of_codes(codes, {2: "gray16le"}.get(codes.ndim, "gbrap16le" if codes.shape[-1] == 4 else "gbrp16le"))
 
 
 def _frame_of_codes(codes: np.ndarray, name: str) -> Frame:

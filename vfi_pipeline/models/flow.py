@@ -180,8 +180,8 @@ class FlowInterpolator(nn.Module):
     Args:
         guide_span: longest side, px, of the working picture when films are interpolated.
         network_span: longest side, px, of the picture that the network sees then.
-        enlargement: pictures that are not reduced to ``guide_span`` are shown to the network enlarged by up to this, and
-            up to as much beyond ``network_span``: small pictures cost little, and thin things are found that way.
+        enlargement: pictures that are not reduced to ``guide_span`` are shown to the network enlarged by up to this,
+            and up to as much beyond ``network_span``: small pictures cost little, and thin things are found that way.
         settings: of the estimate.
         refinement: of ``nets.refinement.Refinement``.
         **network: of ``nets.flow.FlowNet``.
