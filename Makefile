@@ -66,7 +66,7 @@ BENCH_RATES ?= [2,8]
 
 bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.md: 15 min of a quiet machine
 	@$(PY) evaluate.py speed=true output=outputs/bench page=BENCHMARKS.md \
-	  model=flow methods=[fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),'input=$(BENCH_CLIPS)' rates=$(BENCH_RATES))
+	  model=flow methods=[dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),'input=$(BENCH_CLIPS)' rates=$(BENCH_RATES))
 
 # Words after the names: FACES=folder with neutral/ and smiling/, MNIST=file or folder, SEEDS=0,1,2, ONLY=digits_gan,...
 SEEDS ?= 0,1,2

@@ -302,3 +302,12 @@ def test_a_folder_of_16_bit_grey_pictures_is_no_perfect_film(tmp_path):
     results = evaluate(samples(tmp_path, "films", 3), {"hold": rival("hold")}, [2])
 
     assert 10 < results.rows[0].psnr < 50
+
+
+@pytest.mark.parametrize("words", [["model=fit"], ["methods=[morph]"]])
+def test_models_of_pictures_are_refused_with_a_remedy(tmp_path, words):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "evaluate.py"), *words], capture_output=True, text=True, timeout=100, cwd=tmp_path
+    )
+    assert done.returncode == 2 and "films are what is evaluated.\n  Try: model=flow." in done.stderr
+    assert not list(tmp_path.iterdir())

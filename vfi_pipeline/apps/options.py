@@ -80,7 +80,8 @@ def as_film_options(texts: Mapping[str, object], typed: Mapping[str, str]) -> di
     asking = [name for name in ASKING if name in typed]
     if out_of_place:
         reason = f"{asking[0]}= animates pictures" if asking else "this model animates pictures"
-        raise UserError(f"{out_of_place[0]}= is for films, and {reason}.", f"leave out {out_of_place[0]}=.")
+        remedy = f"leave out {out_of_place[0]}=" + ("." if asking else ", or take model=flow for a film.")
+        raise UserError(f"{out_of_place[0]}= is for films, and {reason}.", remedy)
     given = {key for key, value in texts.items() if value is not None and str(value) not in ("", "null")}
     filled: dict[str, object] = {"fps": "30", "name": DEFAULT_NAME}
     return {**texts, **{key: value for key, value in filled.items() if key not in given}}

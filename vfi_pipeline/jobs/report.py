@@ -70,12 +70,13 @@ def totals(journal: Journal) -> dict[str, float | None]:
     total: dict[str, float | None] = {key: round(sum(fact[key] for fact in facts)) for key in keys}
     calls, pairs = sum(fact["nfe"] for fact in facts), sum(fact["pairs"] for fact in facts)
     if not calls:
-        return {**total, "nfe_per_pair": None, "min_det": None, "folded": None}
+        return {**total, "nfe_per_pair": None, "min_det": None, "folded": None, "confidence": None}
     return {
         **total,
         "nfe_per_pair": calls / pairs,
         "min_det": min(fact["min_det"] for fact in facts),
         "folded": sum(fact["folded"] * fact["pairs"] for fact in facts) / pairs,
+        "confidence": sum(fact["confidence"] * fact["pairs"] for fact in facts) / pairs,
     }
 
 
@@ -87,7 +88,8 @@ def made_lines(journal: Journal) -> list[str]:
     if total["nfe_per_pair"] is not None:
         line += (
             f"; {total['nfe_per_pair']:.0f} velocity calls per pair, "
-            f"smallest Jacobian determinant {total['min_det']:.3f}, {100 * (total['folded'] or 0):.2f} % folded"
+            f"smallest Jacobian determinant {total['min_det']:.3f}, {100 * (total['folded'] or 0):.2f} % folded, "
+            f"mean confidence in the motion {total['confidence']:.2f}"
         )
     if total["duplicates"]:
         line += f"; {total['duplicates']} repeated frames re-timed"
@@ -157,5 +159,5 @@ def facts_of(statistics: Statistics) -> dict[str, float]:
     return {
         "made": statistics.made, "held": statistics.held, "copied": statistics.copied, "pairs": statistics.pairs,
         "nfe": statistics.nfe, "min_det": statistics.min_det, "folded": statistics.folded,
-        "duplicates": len(statistics.duplicates),
+        "confidence": statistics.confidence, "duplicates": len(statistics.duplicates),
     }  # fmt: skip

@@ -126,9 +126,7 @@ class FlowMotion:
         fields = self.fields
         times = [float(t) for t in times]
         durations = sorted({*times, *(1 - t for t in times)})
-        flows = dict(
-            zip(durations, stationary_flows(torch.cat((-fields.first, fields.last)), durations, self.solver))
-        )
+        flows = dict(zip(durations, stationary_flows(torch.cat((-fields.first, fields.last)), durations, self.solver)))
         self._nfe += stationary_nfe(durations, self.solver)
         motions = []
         for t in times:

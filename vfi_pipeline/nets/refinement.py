@@ -86,9 +86,7 @@ class Refinement(nn.Module):
         weights, change, confidence = out.split((NEIGHBOURS, 4, 1), dim=1)
         fine = self.upsample(torch.cat((2 * velocity, state[:, 2:4]), dim=1), weights) + change
         (a, b), (c, d) = fine.chunk(2), confidence.chunk(2)
-        return Refined(
-            a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:4] + b[:, 3:4], self.confidence_bias + c + d
-        )
+        return Refined(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:4] + b[:, 3:4], self.confidence_bias + c + d)
 
     def upsample(self, coarse: Tensor, logits: Tensor) -> Tensor:
         """Every fine value is a convex combination of the nine coarse ones around it.

@@ -164,6 +164,10 @@ def planes(
     made = [coarse.new_empty(len(coarse), a.shape[1] // 2 if clear else a.shape[1], *a.shape[-2:]) for a in first]
     for rows in _bands(coarse, layout):
         band = _upsample(coarse, rows, layout)
+        sure = band.shape[1] == weight + 1
+        plain = band[:, weight : weight + 1]  # no border corrects the unmoved frames' weight
+        if edges and not sure:
+            plain = _scratch("plain", plain.shape).copy_(plain)
         for edge in edges:
             _hand_over(band, rows, edge, layout)
         for out, group, a, b in zip(made, layout.groups, first, last):
@@ -174,9 +178,9 @@ def planes(
             one, other = (a[..., at, :], b[..., at, :]) if still else _pull(a, b, here, group)
             target = None if clear else part
             mixed = torch.lerp(other, one, here[:, weight : weight + 1], out=target)
-            if here.shape[1] > weight + 1:
-                unmoved = torch.lerp(b[..., at, :], a[..., at, :], here[:, weight + 2 :])
-                mixed = torch.lerp(unmoved, mixed, here[:, weight + 1 : weight + 2], out=target)
+            if not sure:
+                unmoved = torch.lerp(b[..., at, :], a[..., at, :], _read(plain, group))
+                mixed = torch.lerp(unmoved, mixed, here[:, weight + 1 :], out=target)
             if clear:
                 part.copy_(_unweighted(mixed, group, layout))
     return made
@@ -184,14 +188,14 @@ def planes(
 
 WEIGHT = 4
 """Channel of the moved frames' blend weight in the motion field: behind two displacements in luma pixels. Where there
-is a confidence, it follows, and then the blend weight of the unmoved frames, which no border corrects."""
+is a confidence, it follows."""
 
 SURE = 1 - 1 / 1024
 """A confidence that is nowhere below this is taken for 1: the difference is less than a quarter of an 8-bit code."""
 
 
 def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device: torch.device) -> Tensor:
-    """(B, 5 or 7, h, w), float32 on the device; see ``WEIGHT``."""
+    """(B, 5 or 6, h, w), float32 on the device; see ``WEIGHT``."""
 
     def stacked(name: str) -> Tensor:
         return torch.cat([getattr(motion, name) for motion in motions]).to(device, torch.float32)
@@ -203,7 +207,7 @@ def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device:
     if all(motion.confidence is not None for motion in motions):
         confidence = stacked("confidence")
         if device.type != "cpu" or bool((confidence < SURE).any()):
-            parts += [confidence, parts[2]]
+            parts.append(confidence)
     return torch.cat(parts, dim=1)
 
 
