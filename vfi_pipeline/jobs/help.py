@@ -56,6 +56,7 @@ PICTURES
   cut=blend         cross-fade over a cut; default: hold the frame before it
   dedup=on          film on twos and threes: re-time repeated frames, same duration
   mask=IMAGE        white stays as in the nearer source frame: logos, score boards, burnt-in subtitles
+  overlay=auto      logos, subtitles and counters over a moving picture are found and left where they are; off
   max_gap=0.5       seconds without a new frame (variable rate) beyond which the one before is held; off makes frames
   deinterlace=auto  looks at the pictures: one per field of interlaced film, telecine becomes film again; on, film, off
   scale=0.5         estimate motion on a picture of half the size: faster, less memory

@@ -46,6 +46,7 @@ class Options:
     cut: str
     dedup: bool
     mask: str | None
+    overlay: bool
     max_gap: Fraction | None
     deinterlace: str
     allow_damaged: bool
@@ -139,6 +140,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         cut=values.choice("cut", given["cut"], ("hold", "blend")),
         dedup=on("dedup"),
         mask=given.get("mask"),
+        overlay=_overlay(given.get("overlay", "auto")),
         max_gap=_gap(given["max_gap"]),
         deinterlace=_deinterlace(given["deinterlace"]),
         allow_damaged=on("allow_damaged"),
@@ -170,6 +172,18 @@ def _template(text: str) -> str:
             f"name={{stem}}_{{fps}}fps.{{ext}} (fields: {', '.join(FIELDS)}; folders go into output=).",
         )
     return text
+
+
+def _overlay(text: str) -> bool:
+    if text.strip().lower() == "auto":
+        return True
+    try:
+        return values.switch("overlay", text)
+    except UserError:
+        raise UserError(
+            f"overlay={text} is not known.",
+            "overlay=auto (what stays over a moving picture is left alone) or overlay=off; mask=IMAGE to say where.",
+        ) from None
 
 
 def _deinterlace(text: str) -> str:

@@ -211,6 +211,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "cut": options.cut,
         "dedup": options.dedup,
         "max_gap": plan.max_gap_s,
+        "overlay": options.overlay,
         "mask": content_hash(Path(options.mask)) if options.mask else "none",
         "codec": plan.encoding.encoder,
         "pix_fmt": plan.encoding.pixel_format,

@@ -141,13 +141,20 @@ def intermediate_frame(
 
 
 def planes(
-    first: list[Tensor], last: list[Tensor], motions: Sequence[IntermediateMotion], layout: Layout
+    first: list[Tensor],
+    last: list[Tensor],
+    motions: Sequence[IntermediateMotion],
+    layout: Layout,
+    covered: tuple[Tensor, Tensor] | None = None,
 ) -> list[Tensor]:
     """Warps and blends a batch: several times of one pair (sources of batch 1), or several pairs, or both.
 
     Args:
         first, last: per group of ``layout`` (1 or B, C, h, w) code values, float32; see ``to_tensors``.
         motions: one for each sample of the batch, on grids of one size.
+        covered: how much of each pixel of the first and the last frame an overlay covers, (1 or B, 1, height, width) in
+            [0, 1]. What would be pulled from under it comes from the other frame; if that is covered too, from the
+            unmoved frames.
 
     Returns:
         Per group (B, C, h, w) code values, not yet rounded; see ``to_frame``.
@@ -156,20 +163,24 @@ def planes(
     clear = layout.alpha is not None and not (_is_opaque(first, layout) and _is_opaque(last, layout))
     if clear:
         first, last = _weighted(first, layout), _weighted(last, layout)
-    field = _motion_field(motions, layout, device)
+    field = _motion_field(motions, layout, device, covered is not None)
     still = _is_zero(field[:, :4])
     coarse, weight = (field[:, WEIGHT:], 0) if still else (field, WEIGHT)
     edges = [] if still else _edges(coarse, layout)
+    beside = [] if still or covered is None else _beside(coarse, covered, layout)
 
     made = [coarse.new_empty(len(coarse), a.shape[1] // 2 if clear else a.shape[1], *a.shape[-2:]) for a in first]
     for rows in _bands(coarse, layout):
         band = _upsample(coarse, rows, layout)
         sure = band.shape[1] == weight + 1
         plain = band[:, weight : weight + 1]  # no border corrects the unmoved frames' weight
-        if edges and not sure:
+        if (edges or beside) and not sure:
             plain = _scratch("plain", plain.shape).copy_(plain)
         for edge in edges:
             _hand_over(band, rows, edge, layout)
+        for box in beside:
+            assert covered is not None
+            _uncover(band, rows, box, covered, layout)
         for out, group, a, b in zip(made, layout.groups, first, last):
             here = _read(band, group)
             top = rows.start // group.sub[1]
@@ -194,8 +205,8 @@ SURE = 1 - 1 / 1024
 """A confidence that is nowhere below this is taken for 1: the difference is less than a quarter of an 8-bit code."""
 
 
-def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device: torch.device) -> Tensor:
-    """(B, 5 or 6, h, w), float32 on the device; see ``WEIGHT``."""
+def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device: torch.device, unsure: bool) -> Tensor:
+    """(B, 5 or 6, h, w), float32 on the device; see ``WEIGHT``. ``unsure``: with a confidence in any case."""
 
     def stacked(name: str) -> Tensor:
         return torch.cat([getattr(motion, name) for motion in motions]).to(device, torch.float32)
@@ -206,8 +217,10 @@ def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device:
     parts = [flow * scale for flow in flows] + [stacked("blend_weight")]
     if all(motion.confidence is not None for motion in motions):
         confidence = stacked("confidence")
-        if device.type != "cpu" or bool((confidence < SURE).any()):
+        if device.type != "cpu" or unsure or bool((confidence < SURE).any()):
             parts.append(confidence)
+    elif unsure:
+        parts.append(torch.ones_like(parts[-1]))
     return torch.cat(parts, dim=1)
 
 
@@ -315,6 +328,54 @@ def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: La
     where = _grid(layout.height, layout.width, field.device)[:, :, top - rows.start : bottom - rows.start, edge[1]]
     in_first, in_last = (inside(where + part[:, k : k + 2], layout.height, layout.width) for k in (0, 2))
     part[:, WEIGHT : WEIGHT + 1] = visible_weight(part[:, WEIGHT : WEIGHT + 1], in_first, in_last)
+
+
+def _uncover(
+    field: Tensor, rows: slice, box: tuple[slice, slice], covered: tuple[Tensor, Tensor], layout: Layout
+) -> None:
+    """Corrects blend weight and confidence in the part of ``box`` in ``rows``: a side that pulls from under an overlay
+    yields to the other, and where both do, to the unmoved frames."""
+    top, bottom = max(box[0].start, rows.start), min(box[0].stop, rows.stop)
+    if top >= bottom:
+        return
+    part = field[:, :, top - rows.start : bottom - rows.start, box[1]]
+    where = _grid(layout.height, layout.width, field.device)[:, :, top - rows.start : bottom - rows.start, box[1]]
+    # Whatever is mixed with a covered pixel shows some of it.
+    seen = [(sample(covered[k], where + part[:, 2 * k : 2 * k + 2]) < COVERS).float() for k in (0, 1)]
+    part[:, WEIGHT : WEIGHT + 1] = visible_weight(part[:, WEIGHT : WEIGHT + 1], *seen)
+    part[:, WEIGHT + 1 :] *= torch.maximum(*seen)
+
+
+COVERS = 1 / 256
+"""A sample of which less is covered counts as seen: below half an 8-bit code."""
+
+COVER_CELL = 16
+"""Luma pixels across the cells in which it is noted what lies near an overlay."""
+
+
+def _beside(coarse: Tensor, covered: tuple[Tensor, Tensor], layout: Layout) -> list[tuple[slice, slice]]:
+    """Disjoint (rows, columns) of luma pixels; no position outside of them lies under an overlay."""
+    if coarse.device.type != "cpu":
+        return [(slice(0, layout.height), slice(0, layout.width))]
+    either = torch.maximum(covered[0].amax(dim=0), covered[1].amax(dim=0))
+    cells = F.max_pool2d(either, COVER_CELL, ceil_mode=True)[0].numpy()
+    farthest = float(coarse[:, :WEIGHT].abs().max())
+    grow = ceil((farthest + 1) / COVER_CELL)
+    near = cv2.dilate((cells > 0).astype(np.uint8), np.ones((2 * grow + 1, 2 * grow + 1), np.uint8))
+    count, _, found, _ = cv2.connectedComponentsWithStats(near)
+    boxes = [tuple(int(v) for v in found[k, :4]) for k in range(1, count)]
+    if any(_overlap(a, b) for k, a in enumerate(boxes) for b in boxes[:k]):
+        x, y, w, h = cv2.boundingRect(near)
+        boxes = [(x, y, w, h)]
+
+    def luma(begin: int, count: int, size: int) -> slice:
+        return slice(begin * COVER_CELL, min((begin + count) * COVER_CELL, size))
+
+    return [(luma(y, h, layout.height), luma(x, w, layout.width)) for x, y, w, h in boxes]
+
+
+def _overlap(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def _edges(coarse: Tensor, layout: Layout) -> list[tuple[slice, slice]]:

@@ -24,6 +24,7 @@ class Options:
         dedup_threshold: 0 .. 1; larger takes more for a repeat, see ``synthesis.duplicates``.
         dedup_max_span_s: a picture that stays longer than this, in seconds, is held, not stretched.
         mask: what stays as it is in the nearer source frame, see ``synthesis.mask``.
+        overlay: leave what stays over a moving picture where it is, see ``synthesis.overlay``.
         max_gap_s: a frame whose next one comes later than this, in seconds, is held; None holds none.
         device: torch device for the guide and the composition.
         times_per_solve: times of one pair asked from the model in one call: bounds a thousandfold slow motion's memory.
@@ -39,6 +40,7 @@ class Options:
     dedup_threshold: float = duplicates.THRESHOLD
     dedup_max_span_s: float = 0.25
     mask: Mask | None = None
+    overlay: bool = True
     max_gap_s: Fraction | None = None
     device: str = "cpu"
     times_per_solve: int = 8

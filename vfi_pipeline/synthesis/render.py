@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,8 +23,9 @@ from vfi_pipeline.models.blend import CrossFade
 from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionReport, PairMotion
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import looked_at
-from vfi_pipeline.synthesis.mask import keep
+from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
+from vfi_pipeline.synthesis.overlay import Overlays, hidden_part, moving, within
 from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, leaves_gap, place, same_picture
 
@@ -74,11 +77,14 @@ class PairRenderer:
     """
 
     def __init__(self, model: MotionModel, options: Options, facts: Statistics, executor: Executor) -> None:
+        if model.guide_span is None:  # nothing moves
+            options = replace(options, overlay=False)
         self.model, self.options, self.facts, self.executor = model, options, facts, executor
         self._observations: dict[int, Observation] = {}
         self._planes: weakref.WeakValueDictionary[int, _Planes] = weakref.WeakValueDictionary()
         self._same: dict[tuple[int, int], bool] = {}
         self._solved: _SolvedPair | None = None
+        self._overlays = Overlays() if options.overlay else None
 
     def render(self, window: KeyWindow, slots: Sequence[Slot]) -> Iterator[PendingFrame]:
         """The outputs of ``slots``, all of which lie in [window.first, window.last)."""
@@ -121,13 +127,14 @@ class PairRenderer:
             self._solved = _SolvedPair(first.index, self._window(window), self.model, self.facts)
         loaded = self._loaded(first), self._loaded(last)
         motions = self.executor.submit(self._solved.at, [float(t) for _, t in slots])
+        staying = self._staying(window)
         for number, (slot, t) in enumerate(slots):
             nearer = first.frame if t <= Fraction(1, 2) else last.frame
-            yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time)
+            yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time, staying)
 
     def _window(self, window: KeyWindow) -> Window | None:
         """The window as models see it; None at a cut, where nothing moves."""
-        before, first, last, after = window
+        before, first, last, after = window[:4]
         assert last is not None
         if last.starts_shot:
             return None
@@ -144,6 +151,26 @@ class PairRenderer:
             1.0 if before is None else float((first.time - before.time) / length),
             1.0 if after is None else float((after.time - last.time) / length),
         )  # fmt: skip
+
+    def _staying(self, window: KeyWindow) -> _Staying | None:
+        """What finds the pair's overlays; None where none are looked for: at a cut, or without ``overlay``."""
+        assert window.last is not None
+        if self._overlays is None or window.last.starts_shot:
+            return None
+        shot = deque([window.first, window.last])
+        for key in reversed(window.earlier):
+            if not self._is_one_shot(key, shot[0]):
+                break
+            shot.appendleft(key)
+        for key in window.later:
+            if not self._is_one_shot(shot[-1], key):
+                break
+            shot.append(key)
+        self._overlays.forget_before(shot[0].index)
+        return _Staying(self._overlays, [(key.index, key.frame) for key in shot], window.first.index, window.last.index)
+
+    def _is_one_shot(self, first: KeyFrame, last: KeyFrame) -> bool:
+        return not last.starts_shot and not leaves_gap(first, last, self.options.max_gap_s)
 
     def _observed(self, key: KeyFrame) -> Observation:
         known = self._observations.get(key.index)
@@ -169,12 +196,25 @@ class PairRenderer:
         loaded: tuple[_Planes, _Planes],
         nearer: Frame,
         time: Fraction,
+        staying: _Staying | None,
     ) -> Composed:
         solved, report = motions.result()
+        overlay: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+        if staying is not None:
+            with self.facts.timed("overlay"):
+                overlay = staying.masks(solved[number])
         with self.facts.timed("compose"):
             layout = compose.layout_of(first.frame)
-            groups = compose.planes(loaded[0].tensors(), loaded[1].tensors(), [solved[number]], layout)
+            hidden = None
+            if any(mask is not None for mask in overlay):
+                size = layout.height, layout.width
+                device = torch.device(self.options.device)
+                hidden = hidden_part(overlay[0], size, device), hidden_part(overlay[1], size, device)
+            groups = compose.planes(loaded[0].tensors(), loaded[1].tensors(), [solved[number]], layout, hidden)
             frame = compose.to_frame(groups, layout, first.frame, time)
+            shown = overlay[0] if nearer is first.frame else overlay[1]
+            if shown is not None:
+                frame = keep(frame, nearer, Mask(shown / np.float32(255)))
             if self.options.mask is not None:
                 frame = keep(frame, nearer, self.options.mask)
         return Composed(frame, first.index, report)
@@ -200,6 +240,35 @@ class _SolvedPair:
             if self._motion is None:
                 self._motion = self._model.motion(self._window)
             return self._motion.at(times), self._motion.report()
+
+
+class _Staying:
+    """The overlays of a pair's two frames, looked for when something around them moves.
+
+    ``shot`` are (index, frame) of the pair and of those around it, in one shot.
+    """
+
+    def __init__(self, overlays: Overlays, shot: Sequence[tuple[int, Frame]], first: int, last: int) -> None:
+        self._overlays, self._shot, self._pair = overlays, shot, (first, last)
+        self._found: list[np.ndarray | None] | None = None
+        self._lock = threading.Lock()
+
+    def masks(self, motion: IntermediateMotion) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(of the first frame, of the last): (h, w) uint8, 0 or 255, or None where nothing has to stay."""
+        frame = self._shot[0][1]
+        gate = moving(motion, frame.width, frame.height)
+        if gate is None:
+            return None, None
+        with self._lock:
+            if self._found is None:
+                self._found = [self._overlays.mask(self._around(index), index) for index in self._pair]
+        first, last = (None if mask is None else within(mask, gate) for mask in self._found)
+        return first, last
+
+    def _around(self, index: int) -> list[tuple[int, Frame]]:
+        place = [number for number, _ in self._shot].index(index)
+        reach = self._overlays.rule.frames - 1
+        return list(self._shot[max(0, place - reach) : place + reach + 1])
 
 
 class _Planes:
