@@ -65,7 +65,7 @@ def made(pictures, options=PLAIN, model=None, start=0, stop=None, context=None):
 
 def test_letters_over_a_pan_are_found_and_nothing_else():
     text = "and so it goes"
-    found = overlay.lasting(lumas(lettered(p, text) for p in shot("coffee", 4, SPEED)))
+    found = overlay.lasting(lumas(lettered(p, text) for p in shot("coffee", 4, SPEED))).mask
     there = letters(text)
     assert (found[there] > 0).mean() > 0.94  # the rest are rims that the ground shines through
     near = cv2.dilate(there.astype(np.uint8), np.ones((9, 9))) > 0
@@ -109,7 +109,7 @@ def test_the_samples_of_an_overlay_are_those_of_the_nearer_source_frame():
     text = "LIVE"
     pictures = [lettered(p, text, scale=1.2) for p in shot("coffee", 8, SPEED)]
     source = [frame(p) for p in pictures]
-    mask = overlay.lasting([overlay.luma(f) for f in source[2:6]]) > 0
+    mask = overlay.lasting([overlay.luma(f) for f in source[2:6]]).mask > 0
     out = made(pictures)[7]  # between the frames 3 and 4, half-way: the first is the nearer
     assert mask.sum() > 300 and np.array_equal(out.planes[0][mask], source[3].planes[0][mask])
 
@@ -158,6 +158,14 @@ def test_nothing_is_touched_where_the_camera_stands_still():
         assert all(np.array_equal(a, b) for a, b in zip(on[number].planes, off[number].planes))
 
 
+def test_a_camera_that_starts_to_move_leaves_nothing_behind():
+    pictures = [shot("astronaut", 1)[0]] * 5 + shot("astronaut", 6, SPEED)[1:]
+    rng = np.random.default_rng(0)
+    pictures = [np.clip(p + rng.normal(0, 1, p.shape), 0, 255) for p in pictures]  # no two frames are the same
+    on, off = made(pictures), made(pictures, replace(PLAIN, overlay=False))
+    assert np.array_equal(on[9].planes[0], off[9].planes[0])  # between the last still frame and the first moved one
+
+
 def test_a_cut_ends_an_overlay():
     text = "so it goes"
     pictures = shot("coffee", 6, SPEED) + [lettered(p, text) for p in shot("astronaut", 2, SPEED)]
@@ -190,7 +198,7 @@ def test_formats_of_any_kind_are_looked_at_by_what_is_seen(name, depth):
             if plane.kind in "yrgb":
                 planes[k] = luma.astype(form.dtype)
         pictures.append(Frame(tuple(planes), form, *SIZE))
-    found = overlay.lasting([overlay.luma(p) for p in pictures])
+    found = overlay.lasting([overlay.luma(p) for p in pictures]).mask
     assert (found[letters(text)] > 0).mean() > 0.9
 
 

@@ -11,7 +11,8 @@ A frame's overlay is found on full-size luma, in runs of ``Rule.frames`` key fra
   (translucent logos).
 
 A run that begins or ends with the frame is as good as one around it, so a subtitle that comes and goes is an overlay
-from its first frame to its last, and the frames a mask depends on are those within ``Rule.frames - 1`` of it.
+from its first frame to its last, and the frames a mask depends on are those within ``Rule.frames - 1`` of it. Runs before
+or after the pair to be made count only if most other edges moved in them: a camera that starts to move was still before.
 
 In a made frame, an overlay is kept from the nearer source frame (``synthesis.mask.keep``), but only where the camera
 moves, and what lies around the overlay with it (``moving``): of a still camera's background nothing is touched. Beside
@@ -23,6 +24,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -53,6 +55,8 @@ class Rule:
         share: least share of what lies around that moves.
         whole: least share of the frame that moves: the camera does. In 17 of 20 clips of moving cameras it is 0.75 to
             1, in 16 of still ones 0.01 to 0.54.
+        still: largest share of a frame's edges that may last in a run beside the pair. Films with drawn text have 0.1 to
+            0.3, still cameras 0.3 to 0.8.
     """
 
     frames: int = 4
@@ -68,9 +72,17 @@ class Rule:
     near: float = 1 / 6
     share: float = 0.5
     whole: float = 0.6
+    still: float = 0.35
 
 
 RULE = Rule()
+
+
+class Run(NamedTuple):
+    """What lasts through a run: ``mask``, (h, w) uint8, 0 or 255; and the ``share`` of all its edges that do."""
+
+    mask: np.ndarray
+    share: float
 
 
 class Overlays:
@@ -79,23 +91,25 @@ class Overlays:
     def __init__(self, rule: Rule = RULE) -> None:
         self.rule = rule
         self._lumas: dict[int, np.ndarray] = {}
-        self._runs: dict[int, np.ndarray | None] = {}
+        self._runs: dict[int, Run | None] = {}
         self._lock = threading.Lock()
 
-    def mask(self, around: Sequence[tuple[int, Frame]], index: int) -> np.ndarray | None:
-        """The overlay of frame ``index``: (h, w) uint8, 0 or 255; None if it has none.
+    def mask(self, around: Sequence[tuple[int, Frame]], index: int, pair: tuple[int, int]) -> np.ndarray | None:
+        """The overlay of frame ``index``, one of ``pair``: (h, w) uint8, 0 or 255; None if it has none.
 
         Args:
             around: (index, frame) of the frames of its shot within ``rule.frames - 1``, in order, itself among them.
         """
         length = self.rule.frames
-        place = [number for number, _ in around].index(index)
+        numbers = [number for number, _ in around]
+        place = numbers.index(index)
         found: np.ndarray | None = None
         with self._lock:
             for start in range(max(0, place - length + 1), min(place, len(around) - length) + 1):
                 run = self._run(around[start : start + length])
-                if run is not None:
-                    found = run if found is None else cv2.bitwise_or(found, run)
+                spans = set(pair) <= set(numbers[start : start + length])
+                if run is not None and (spans or run.share <= self.rule.still):
+                    found = run.mask if found is None else cv2.bitwise_or(found, run.mask)
         return found
 
     def forget_before(self, index: int) -> None:
@@ -104,7 +118,7 @@ class Overlays:
             self._lumas = {key: kept for key, kept in self._lumas.items() if key >= index}
             self._runs = {key: kept for key, kept in self._runs.items() if key >= index}
 
-    def _run(self, frames: Sequence[tuple[int, Frame]]) -> np.ndarray | None:
+    def _run(self, frames: Sequence[tuple[int, Frame]]) -> Run | None:
         begin = frames[0][0]
         if begin not in self._runs:
             for index, frame in frames:
@@ -131,8 +145,8 @@ def luma(frame: Frame) -> np.ndarray:
     return seen
 
 
-def lasting(lumas: Sequence[np.ndarray], rule: Rule = RULE) -> np.ndarray | None:
-    """What stays in every one of ``lumas`` ((h, w) uint8) and has lasting edges both ways: uint8, 0 or 255; or None."""
+def lasting(lumas: Sequence[np.ndarray], rule: Rule = RULE) -> Run | None:
+    """What stays in every one of ``lumas`` ((h, w) uint8) and has lasting edges both ways; None if nothing does."""
     high, low = lumas[0], lumas[0]
     for picture in lumas[1:]:
         high, low = cv2.max(high, picture), cv2.min(low, picture)
@@ -165,7 +179,11 @@ def lasting(lumas: Sequence[np.ndarray], rule: Rule = RULE) -> np.ndarray | None
     edges[:, 1:] = cv2.bitwise_or(edges[:, 1:], across[:, :-1])  # the second sample of each pair
     edges[1:] = cv2.bitwise_or(edges[1:], along[:-1])
     close = cv2.bitwise_and(_dilated(edges, 1), nearly)
-    return cv2.bitwise_or(close, cv2.bitwise_and(_dilated(edges, rule.grow), _at_most(spread, rule.equal)))
+    mask = cv2.bitwise_or(close, cv2.bitwise_and(_dilated(edges, rule.grow), _at_most(spread, rule.equal)))
+    all_edges = sum(cv2.countNonZero(_at_least(step, rule.contrast)) for step in (
+        cv2.absdiff(lumas[0][:, 1:], lumas[0][:, :-1]), cv2.absdiff(lumas[0][1:], lumas[0][:-1])))  # fmt: skip
+    lasts = sum(cv2.countNonZero(part) for part in (right, left, down, up))
+    return Run(np.asarray(mask, np.uint8), lasts / max(all_edges, 1))
 
 
 def _edges(
@@ -187,7 +205,7 @@ def _edges(
             least = step if least is None else cv2.min(least, step)
         assert least is not None
         edges = np.zeros_like(nearly)
-        edges[before] = cv2.threshold(least, rule.contrast - 1, 255, cv2.THRESH_BINARY)[1]
+        edges[before] = _at_least(least, rule.contrast)
         found.append(cv2.bitwise_and(edges, stays))
     if not (cv2.countNonZero(found[0]) or cv2.countNonZero(found[1])):
         return None
@@ -196,6 +214,10 @@ def _edges(
 
 def _at_most(spread: np.ndarray, limit: int) -> np.ndarray:
     return cv2.threshold(spread, limit, 255, cv2.THRESH_BINARY_INV)[1]
+
+
+def _at_least(step: np.ndarray, limit: int) -> np.ndarray:
+    return cv2.threshold(step, limit - 1, 255, cv2.THRESH_BINARY)[1]
 
 
 def _dilated(mask: np.ndarray, radius: int) -> np.ndarray:

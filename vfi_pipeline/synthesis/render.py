@@ -261,7 +261,7 @@ class _Staying:
             return None, None
         with self._lock:
             if self._found is None:
-                self._found = [self._overlays.mask(self._around(index), index) for index in self._pair]
+                self._found = [self._overlays.mask(self._around(index), index, self._pair) for index in self._pair]
         first, last = (None if mask is None else within(mask, gate) for mask in self._found)
         return first, last
 
