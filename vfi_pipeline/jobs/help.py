@@ -55,6 +55,8 @@ PICTURES
   cuts=FILE.json    use this list of cuts: [24, 48], or the list written beside an earlier output, edited
   cut=blend         cross-fade over a cut; default: hold the frame before it
   dedup=on          film on twos and threes: re-time repeated frames, same duration
+  size=1280x720     another size, or a factor: 2x, 0.5x; made frames are read at it directly, source frames resized
+  fit_size=crop     for a size of another shape: crop, pad (bars) or stretch; asked for if much would be cut off
   mask=IMAGE        white stays as in the nearer source frame: logos, score boards, burnt-in subtitles
   overlay=auto      logos, subtitles and counters over a moving picture are found and left where they are; off
   max_gap=0.5       seconds without a new frame (variable rate) beyond which the one before is held; off makes frames

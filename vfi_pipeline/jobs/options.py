@@ -45,6 +45,8 @@ class Options:
     cuts: str | None
     cut: str
     dedup: bool
+    size: tuple[int, int] | Fraction | None
+    fit_size: str | None
     mask: str | None
     overlay: bool
     max_gap: Fraction | None
@@ -139,6 +141,8 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         cuts=given.get("cuts"),
         cut=values.choice("cut", given["cut"], ("hold", "blend")),
         dedup=on("dedup"),
+        size=maybe("size", values.size),
+        fit_size=_fit_size(given),
         mask=given.get("mask"),
         overlay=_overlay(given.get("overlay", "auto")),
         max_gap=_gap(given["max_gap"]),
@@ -172,6 +176,15 @@ def _template(text: str) -> str:
             f"name={{stem}}_{{fps}}fps.{{ext}} (fields: {', '.join(FIELDS)}; folders go into output=).",
         )
     return text
+
+
+def _fit_size(given: Mapping[str, str]) -> str | None:
+    if "fit_size" not in given:
+        return None
+    fit = values.choice("fit_size", given["fit_size"], ("crop", "pad", "stretch"))
+    if "size" not in given:
+        raise UserError(f"fit_size={fit} needs a size to fit to.", f"size=1280x720 fit_size={fit}.")
+    return fit
 
 
 def _overlay(text: str) -> bool:

@@ -15,6 +15,7 @@ from vfi_pipeline.media.containers import StreamPlan
 from vfi_pipeline.media.encoders import Encoding, VideoSpec
 from vfi_pipeline.media.frames import pixel_format
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import SourceTimes, Timeline
 
 MOST_FRAMES = 1200
@@ -63,6 +64,7 @@ class Plan:
     cuts: tuple[int, ...] | None
     max_gap_s: Fraction | None = None
     notes: tuple[str, ...] = ()
+    scaling: Scaling | None = None
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -283,7 +285,8 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f"input     {shown}: {video.codec} {video.width} x {video.height} {video.pixel_format}, "
         f"{rate_text(video.rate)} fps, {len(source)} frame{'s' * (len(source) > 1)}, "
         f"{clock_text(float(source.span))}{turned}{trim}",
-        f"output    {target}: {plan.encoding.encoder} {plan.encoding.pixel_format}{_settings(plan.encoding)}, "
+        f"output    {target}: {plan.encoding.encoder} {_size_text(plan)}{plan.encoding.pixel_format}"
+        f"{_settings(plan.encoding)}, "
         f"{rate_text(timeline.rate)} fps, {timeline.count} frames, {float(timeline.duration):.3f} s",
         f"frames    {timeline.count - made - held} copied from the source, {made} between two source frames"
         + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else "")
@@ -297,6 +300,10 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         have = "" if free is None else f"; {size_text(free)} free"
         lines.append(f"disk      about {size_text(plan.disk_bytes)} while working{have}")
     return lines
+
+
+def _size_text(plan: Plan) -> str:
+    return "" if plan.scaling is None else "{} x {} ".format(*plan.scaling.canvas)
 
 
 def _last_text(timeline: Timeline) -> str:

@@ -28,7 +28,9 @@ from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.inventory import loop_count
 from vfi_pipeline.media.profiles import EMBEDS
 from vfi_pipeline.media.rehearsal import rehearse
+from vfi_pipeline.media.scaling import Scaling, scaling_of
 from vfi_pipeline.media.timecode import timecode_at
+from vfi_pipeline.media.writer import assumed_matrix
 
 
 def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path], many: bool) -> Plan:
@@ -56,7 +58,10 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         )
     info, times, notes = film_times(info, found)
     timeline = timeline_of(options, info, times)
-    spec = VideoSpec.of(info.video, timeline.rate)
+    scaling = None if options.size is None else scaling_of(options.size, options.fit_size, info.video)
+    if scaling is not None:
+        notes += _refuse_or_tell(scaling, options, info)
+    spec = _spec(info, timeline.rate, scaling)
     suffix = default_suffix(spec, film.files[0].suffix.lower(), options.codec or "auto")
     multi = timeline.rate * timeline.slowdown / info.video.rate
     target = names.target_of(film, options, timeline.rate, multi, method.name, suffix, many)
@@ -69,7 +74,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         info = images.managed(info, embeds, options.max_pixels)
         notes += info.notes[len(notes) :]
         if info.video.working_format != spec.pixel_format:  # read as RGB, to be converted
-            spec = VideoSpec.of(info.video, timeline.rate)
+            spec = _spec(info, timeline.rate, scaling)
             encoding = choose_encoding(
                 spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
             )
@@ -86,7 +91,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         info=info,
         timeline=timeline,
         target=target,
-        segments=segments_of(timeline, options.segment, info.video.width * info.video.height),
+        segments=segments_of(timeline, options.segment, spec.width * spec.height),
         spec=spec,
         encoding=encoding,
         streams=stream_plan(
@@ -112,7 +117,51 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         cuts=cuts_of(entries, info, times),
         max_gap_s=max_gap_of(options, info),
         notes=seen + notes,
+        scaling=scaling,
     )
+
+
+def _spec(info: SourceInfo, rate: Fraction, scaling: Scaling | None) -> VideoSpec:
+    """What is written: the source's own format, in the size that is asked for."""
+    spec = VideoSpec.of(info.video, rate)
+    if scaling is None:
+        return spec
+    width, height = scaling.canvas
+    scaled = replace(spec, width=width, height=height, sample_aspect=scaling.sample_aspect)
+    chroma = not spec.format.is_rgb and len(spec.format.planes) > 1
+    if chroma and (guess := assumed_matrix(spec)) != assumed_matrix(scaled):  # players guess by the size
+        return replace(scaled, colour=replace(spec.colour, matrix=guess))
+    return scaled
+
+
+def _refuse_or_tell(scaling: Scaling, options: Options, info: SourceInfo) -> tuple[str, ...]:
+    """What is to be told of another size.
+
+    Raises:
+        UserError: if the pictures are too large, or two fields woven into one picture.
+    """
+    width, height = scaling.canvas
+    if width * height > options.max_pixels:
+        raise UserError(
+            f"Pictures of {width}x{height} are beyond the limit of {options.max_pixels} pixels.",
+            f"a smaller size=, or max_pixels={width * height} if you have the memory.",
+        )
+    if info.video.interlaced and options.deinterlace == "off" and scaling.source[1] != height:
+        raise UserError(
+            f"{info.path.name} is interlaced: resized as they are, its pictures would mix two moments.",
+            "deinterlace=auto (looks at the pictures), deinterlace=on, or no size=.",
+            BAD_INPUT,
+        )
+    told: tuple[str, ...] = (
+        f"every picture is resized from {scaling.source[0]} x {scaling.source[1]} to {width} x {height} (bicubic): "
+        "copies of source frames are not the source's bit for bit",
+    )
+    x, y, across, down = (float(part) for part in scaling.window)
+    if (across, down) != scaling.source:
+        told += (f"cropped to the middle {across:g} x {down:g} (fit_size=pad and fit_size=stretch show all)",)
+    if scaling.padded:
+        told += (f"bars around a picture of {scaling.place[2]} x {scaling.place[3]} (fit_size=crop has none)",)
+    return told
 
 
 def rehearsed(plan: Plan) -> Plan:
@@ -212,6 +261,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "dedup": options.dedup,
         "max_gap": plan.max_gap_s,
         "overlay": options.overlay,
+        "size": None if (scale := plan.scaling) is None else (scale.canvas, scale.place, scale.window),
         "mask": content_hash(Path(options.mask)) if options.mask else "none",
         "codec": plan.encoding.encoder,
         "pix_fmt": plan.encoding.pixel_format,

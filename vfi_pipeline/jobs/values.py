@@ -40,6 +40,18 @@ def factor(option: str, text: str) -> Fraction:
     return value
 
 
+def size(option: str, text: str) -> tuple[int, int] | Fraction:
+    """The size of a film's pictures: ``1280x720`` as (width, height), or a factor as a Fraction: ``2x``, ``0.5x``."""
+    plain = text.strip().lower()
+    if found := re.fullmatch(r"([1-9]\d{0,5})\s*[x:*\u00d7]\s*([1-9]\d{0,5})", plain, flags=re.ASCII):
+        return int(found[1]), int(found[2])
+    if plain.endswith("x") and (value := _fraction(plain[:-1])) is not None and 0 < value <= 100:
+        return value
+    raise UserError(
+        f"{option}={text} is not the size of a film.", f"{option}=1280x720, or a factor: {option}=2x, {option}=0.5x."
+    )
+
+
 def moment(option: str, text: str) -> Fraction:
     """A time in seconds as a Fraction: ``90``, ``90.5``, ``90s``, ``1:30.5``, ``1:02:03``, ``500ms``."""
     plain = text.strip().lower()

@@ -11,8 +11,9 @@ A frame's overlay is found on full-size luma, in runs of ``Rule.frames`` key fra
   (translucent logos).
 
 A run that begins or ends with the frame is as good as one around it, so a subtitle that comes and goes is an overlay
-from its first frame to its last, and the frames a mask depends on are those within ``Rule.frames - 1`` of it. Runs before
-or after the pair to be made count only if most other edges moved in them: a camera that starts to move was still before.
+from its first frame to its last, and a mask depends on the frames within ``Rule.frames - 1`` of its own. Runs that lie
+before or after the pair to be made count only if most other edges moved in them: a camera that starts to move was
+still before.
 
 In a made frame, an overlay is kept from the nearer source frame (``synthesis.mask.keep``), but only where the camera
 moves, and what lies around the overlay with it (``moving``): of a still camera's background nothing is touched. Beside
@@ -55,8 +56,8 @@ class Rule:
         share: least share of what lies around that moves.
         whole: least share of the frame that moves: the camera does. In 17 of 20 clips of moving cameras it is 0.75 to
             1, in 16 of still ones 0.01 to 0.54.
-        still: largest share of a frame's edges that may last in a run beside the pair. Films with drawn text have 0.1 to
-            0.3, still cameras 0.3 to 0.8.
+        still: largest share of a frame's edges that may last in a run beside the pair. Films with drawn text have
+            0.1 to 0.3, still cameras 0.3 to 0.8.
     """
 
     frames: int = 4

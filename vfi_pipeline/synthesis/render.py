@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vfi_pipeline.estimation.window import Observation, Window
 from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.models.blend import CrossFade
 from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionReport, PairMotion
@@ -26,12 +27,13 @@ from vfi_pipeline.synthesis.guide import looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.overlay import Overlays, hidden_part, moving, within
+from vfi_pipeline.synthesis.resize import on_canvas
 from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, leaves_gap, place, same_picture
 
 
 class Output(NamedTuple):
-    """One output frame, with the slot's time; where ``made`` is False its planes are a source frame's own."""
+    """One output frame, with the slot's time; where ``made`` is False it is a source frame, resized at the most."""
 
     slot: Slot
     frame: Frame
@@ -48,21 +50,21 @@ class Composed(NamedTuple):
 
 @dataclass(frozen=True)
 class PendingFrame:
-    """An output that may not be finished: a source frame, or one that is being composed."""
+    """An output that may not be finished: a source frame, at hand or being resized, or one that is being composed."""
 
     slot: Slot
-    frame: Frame | Future[Composed]
+    frame: Frame | Future[Frame] | Future[Composed]
     held: bool = False
 
     def finished(self, facts: Statistics) -> Output:
         """The output, waited for and counted."""
-        if isinstance(self.frame, Frame):
+        composed = self.frame if isinstance(self.frame, Frame) else self.frame.result()
+        if isinstance(composed, Frame):
             if self.held:
                 facts.held += 1
             else:
                 facts.copied += 1
-            return Output(self.slot, self.frame, False)
-        composed = self.frame.result()
+            return Output(self.slot, replace(composed, time=self.slot.time), False)
         facts.made += 1
         if composed.report is not None:
             facts.record(composed.pair, composed.report)
@@ -97,7 +99,13 @@ class PairRenderer:
             if pending is not None:
                 yield PendingFrame(slot, pending)
             else:
-                yield PendingFrame(slot, replace(first.frame, time=slot.time), held=bool(t))
+                yield PendingFrame(slot, self._copy(first), held=bool(t))
+
+    def _copy(self, key: KeyFrame) -> Frame | Future[Frame]:
+        """A source frame in the size that is asked for."""
+        if self.options.scaling is None:
+            return key.frame
+        return self.executor.submit(self._loaded(key).resized)
 
     def _moves(self, first: KeyFrame, last: KeyFrame) -> bool:
         """Whether anything is made between two keys."""
@@ -129,7 +137,7 @@ class PairRenderer:
         motions = self.executor.submit(self._solved.at, [float(t) for _, t in slots])
         staying = self._staying(window)
         for number, (slot, t) in enumerate(slots):
-            nearer = first.frame if t <= Fraction(1, 2) else last.frame
+            nearer = 0 if t <= Fraction(1, 2) else 1
             yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time, staying)
 
     def _window(self, window: KeyWindow) -> Window | None:
@@ -184,7 +192,7 @@ class PairRenderer:
         """The frame's planes as tensors, held as long as a pair that is being composed needs them."""
         known = self._planes.get(key.index)
         if known is None:
-            known = self._planes[key.index] = _Planes(key.frame, self.options.device)
+            known = self._planes[key.index] = _Planes(key.frame, self.options.device, self.options.scaling)
         return known
 
     @torch.inference_mode()
@@ -194,7 +202,7 @@ class PairRenderer:
         number: int,
         first: KeyFrame,
         loaded: tuple[_Planes, _Planes],
-        nearer: Frame,
+        nearer: int,
         time: Fraction,
         staying: _Staying | None,
     ) -> Composed:
@@ -204,19 +212,23 @@ class PairRenderer:
             with self.facts.timed("overlay"):
                 overlay = staying.masks(solved[number])
         with self.facts.timed("compose"):
-            layout = compose.layout_of(first.frame)
+            scaling = self.options.scaling
+            layout = compose.layout_of(first.frame, None if scaling is None else scaling.place[2:])
             hidden = None
             if any(mask is not None for mask in overlay):
-                size = layout.height, layout.width
+                size = first.frame.height, first.frame.width
                 device = torch.device(self.options.device)
                 hidden = hidden_part(overlay[0], size, device), hidden_part(overlay[1], size, device)
-            groups = compose.planes(loaded[0].tensors(), loaded[1].tensors(), [solved[number]], layout, hidden)
+            tensors = loaded[0].tensors(), loaded[1].tensors()
+            groups = compose.planes(*tensors, [solved[number]], layout, hidden, scaling)
             frame = compose.to_frame(groups, layout, first.frame, time)
-            shown = overlay[0] if nearer is first.frame else overlay[1]
+            if scaling is not None:
+                frame = on_canvas(frame, scaling)
+            shown = overlay[nearer]
             if shown is not None:
-                frame = keep(frame, nearer, Mask(shown / np.float32(255)))
+                frame = keep(frame, loaded[nearer].resized(), Mask(shown / np.float32(255)).on_canvas(scaling))
             if self.options.mask is not None:
-                frame = keep(frame, nearer, self.options.mask)
+                frame = keep(frame, loaded[nearer].resized(), self.options.mask.on_canvas(scaling))
         return Composed(frame, first.index, report)
 
 
@@ -272,15 +284,29 @@ class _Staying:
 
 
 class _Planes:
-    """A frame's planes as float tensors, made when they are first needed."""
+    """A frame's planes as float tensors, and the frame in the size that is asked for, made when first needed."""
 
-    def __init__(self, frame: Frame, device: str) -> None:
-        self._frame, self._device = frame, device
+    def __init__(self, frame: Frame, device: str, scaling: Scaling | None) -> None:
+        self._frame, self._device, self._scaling = frame, device, scaling
         self._tensors: list[Tensor] | None = None
+        self._resized: Frame | None = frame if scaling is None else None
         self._lock = threading.Lock()
 
+    @torch.inference_mode()
     def tensors(self) -> list[Tensor]:
         with self._lock:
-            if self._tensors is None:
-                self._tensors = compose.to_tensors(self._frame, self._device)
-            return self._tensors
+            return self._loaded()
+
+    @torch.inference_mode()
+    def resized(self) -> Frame:
+        with self._lock:
+            if self._resized is None:
+                assert self._scaling is not None
+                self._resized = compose.resized(self._loaded(), self._frame, self._scaling)
+            return self._resized
+
+    def _loaded(self) -> list[Tensor]:
+        if self._tensors is None:
+            loaded = compose.to_tensors(self._frame, self._device)
+            self._tensors = compose.readable(loaded, compose.layout_of(self._frame), self._scaling)
+        return self._tensors

@@ -6,6 +6,7 @@ outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
@@ -61,7 +62,10 @@ class _Held:
 
     def see(self, frame: Frame) -> None:
         """Takes the size of the outputs from a source frame."""
-        self.count = min(self.most, self.options.prefetch_bytes // sum(plane.nbytes for plane in frame.planes))
+        size = sum(plane.nbytes for plane in frame.planes)
+        if (scaling := self.options.scaling) is not None:
+            size = max(1, size * math.prod(scaling.canvas) // math.prod(scaling.source))
+        self.count = min(self.most, self.options.prefetch_bytes // size)
 
     def ahead(self) -> int:
         return self.count
