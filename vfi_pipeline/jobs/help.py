@@ -13,6 +13,8 @@ HOW SMOOTH (exactly one)
                     (Some tools re-tag the same frames with fps=, which changes the duration. This one never does.)
   multi=2           so many times the frames per second of the source; 2.5 works too
   slowmo=4          slow motion: the same frames per second, four times as long
+  at=12.48          one frame of the film at that moment, as a picture (clip_at_12.48.png; output= names it);
+                    at=[1.5,2.25] several
   audio=...         slow motion only: drop (default), stretch (keeps the pitch) or silence. Otherwise keep or drop
 
 ANIMATE PICTURES (two or more pictures in, animation out; one, with weights of a Warping ODE)

@@ -20,7 +20,7 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 class Options:
     """What the user asked for; one field per option of ``conf/interpolate.yaml``, which holds the defaults.
 
-    Exactly one of ``fps``, ``multi`` and ``slowmo`` is set. Times are seconds from the start of the film.
+    Exactly one of ``fps``, ``multi``, ``slowmo`` and ``at`` is set. Times are seconds from the start of the film.
     """
 
     inputs: tuple[str, ...]
@@ -30,6 +30,7 @@ class Options:
     fps: Fraction | None
     multi: Fraction | None
     slowmo: Fraction | None
+    at: tuple[Fraction, ...] | None
     audio: str | None
     subtitles: str
     input_fps: Fraction | None
@@ -68,6 +69,8 @@ class Options:
     @property
     def timing(self) -> str:
         """The timing option as typed, for messages and names: ``fps=60``."""
+        if self.at is not None:
+            return f"at={values.moments_text(self.at)}"
         if self.fps is not None:
             return f"fps={values.rate_text(self.fps)}"
         name, factor = ("multi", self.multi) if self.multi is not None else ("slowmo", self.slowmo)
@@ -95,7 +98,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
     status = on("status")
     if not inputs and not (status and "output" in given):
         raise UserError("No input was given.", "python interpolate.py input=clip.mp4 fps=60 (--help shows more).")
-    timing = [name for name in ("fps", "multi", "slowmo") if name in given]
+    timing = [name for name in ("fps", "multi", "slowmo", "at") if name in given]
     if len(timing) > 1:
         raise UserError(
             f"{' and '.join(timing)} were both given; one of them decides the timing.", f"{timing[0]}= alone."
@@ -104,8 +107,13 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         raise UserError(
             "How smooth? No fps=, multi= or slowmo= was given.",
             "fps=60, multi=2 (twice the frames, same duration) or slowmo=4 (same rate, four times as long); "
-            "duration=2 to animate pictures.",
+            "at=12.48 for one frame of a film; duration=2 to animate pictures.",
         )
+    if "at" in given:
+        for name in ("start", "end", "audio", "segment"):
+            if name in given and not (name == "segment" and given[name] == "20"):
+                raise UserError(f"{name}= has no meaning beside at=, which names each frame.", f"leave out {name}=.")
+        given["audio"] = given["subtitles"] = "drop"
     audio = maybe("audio", values.choice, AUDIO)
     if audio in ("stretch", "silence") and "slowmo" not in given:
         raise UserError(
@@ -120,12 +128,20 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         inputs=inputs,
         output=given.get("output"),
         name=_template(
-            given.get("name") or ("{stem}_slow{slowmo}x.{ext}" if "slowmo" in given else "{stem}_{fps}fps.{ext}")
+            given.get("name")
+            or (
+                "{stem}_slow{slowmo}x.{ext}"
+                if "slowmo" in given
+                else "{stem}_at_{at}.{ext}"
+                if "at" in given
+                else "{stem}_{fps}fps.{ext}"
+            )
         ),
         overwrite=on("overwrite"),
         fps=maybe("fps", values.rate),
         multi=maybe("multi", values.factor),
         slowmo=maybe("slowmo", values.factor),
+        at=maybe("at", values.moments),
         audio=audio,
         subtitles=values.choice("subtitles", given["subtitles"], ("keep", "drop")),
         input_fps=maybe("input_fps", values.rate),
@@ -163,7 +179,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
     )
 
 
-FIELDS = ("stem", "fps", "multi", "slowmo", "model", "ext", "folder", "source_ext")
+FIELDS = ("stem", "fps", "multi", "slowmo", "at", "model", "ext", "folder", "source_ext")
 
 
 def _template(text: str) -> str:

@@ -59,13 +59,18 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     info, times, notes = film_times(info, found)
     timeline = timeline_of(options, info, times)
     scaling = None if options.size is None else scaling_of(options.size, options.fit_size, info.video)
-    if scaling is not None:
-        notes += _refuse_or_tell(scaling, options, info)
+    resized = () if scaling is None else _refuse_or_tell(scaling, options, info)
     spec = _spec(info, timeline.rate, scaling)
-    suffix = default_suffix(spec, film.files[0].suffix.lower(), options.codec or "auto")
+    suffix = ".png" if options.at else default_suffix(spec, film.files[0].suffix.lower(), options.codec or "auto")
     multi = timeline.rate * timeline.slowdown / info.video.rate
     target = names.target_of(film, options, timeline.rate, multi, method.name, suffix, many)
     names.refuse_input_as_output(target, inputs)
+    if options.at and target.suffix.lower() not in images.SUFFIXES:
+        what = "pictures" if len(options.at) > 1 else "a picture"
+        raise UserError(
+            f"at= writes {what}, and {target.name} is a film.",
+            f"output={shlex.quote(str(target.with_suffix('.png')))}, or fps=60 start= end= for a part of the film.",
+        )
     encoding = choose_encoding(
         spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
     )
@@ -116,7 +121,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         ),
         cuts=cuts_of(entries, info, times),
         max_gap_s=max_gap_of(options, info),
-        notes=seen + notes,
+        notes=seen + notes + resized,
         scaling=scaling,
     )
 
@@ -245,6 +250,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
     facts |= {
         "tool": vfi_pipeline.__version__,
         "ffmpeg": ffmpeg.version(),
+        "at": options.at and [str(moment) for moment in options.at],
         "fps": rate_text(plan.timeline.rate) + f" ({plan.timeline.rate})",
         "slowmo": plan.timeline.slowdown,
         "start": plan.timeline.begin,

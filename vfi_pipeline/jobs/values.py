@@ -67,6 +67,21 @@ def moment(option: str, text: str) -> Fraction:
     return total
 
 
+def moments(option: str, text: str) -> tuple[Fraction, ...]:
+    """Times in seconds: ``12.48``, ``0:01:30.5``, ``100/3``, or a list, ``[1.5,2.25]``."""
+    inner = text.strip()
+    parts = [part.strip() for part in inner.removeprefix("[").removesuffix("]").split(",")]
+    if inner.startswith("[") != inner.endswith("]") or not all(parts) or len(parts) > 10_000:
+        raise UserError(f"{option}={text} is not a time, nor a list of times.", f"{option}=12.48 or {option}=[1.5,2.25].")
+    return tuple(moment(option, part) for part in parts)
+
+
+def moments_text(moments: Iterable[Fraction]) -> str:
+    """Moments as people write them: ``12.48``, or ``[1.5,2.25]``."""
+    parts = [f"{float(moment):.6f}".rstrip("0").rstrip(".") for moment in moments]
+    return parts[0] if len(parts) == 1 else "[" + ",".join(parts) + "]"
+
+
 def switch(option: str, text: str) -> bool:
     """``on/off``, ``true/false``, ``yes/no``, ``1/0``."""
     plain = text.strip().lower()
