@@ -20,7 +20,7 @@ SHORT = ("mult", "add", "warp", "add_first", "steps")
 # Options of films, which pictures have no use for.
 FILMS_ONLY = (
     "multi", "slowmo", "at", "audio", "input_fps", "start", "end", "stream", "scene", "scene_threshold", "cuts", "cut",
-    "dedup", "mask", "overlay", "deinterlace", "allow_damaged", "max_gap",
+    "dedup", "mask", "overlay", "shutter", "deinterlace", "allow_damaged", "max_gap",
 )  # fmt: skip
 PAIR_MODELS = ("fit", "morph")
 """Models that solve pictures and not films."""

@@ -57,6 +57,7 @@ PICTURES
   cuts=FILE.json    use this list of cuts: [24, 48], or the list written beside an earlier output, edited
   cut=blend         cross-fade over a cut; default: hold the frame before it
   dedup=on          film on twos and threes: re-time repeated frames, same duration
+  shutter=180       motion blur: each frame is exposed for that angle of the time from frame to frame (360: all of it)
   size=1280x720     another size, or a factor: 2x, 0.5x; made frames are read at it directly, source frames resized
   fit_size=crop     for a size of another shape: crop, pad (bars) or stretch; asked for if much would be cut off
   mask=IMAGE        white stays as in the nearer source frame: logos, score boards, burnt-in subtitles

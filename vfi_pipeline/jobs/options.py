@@ -46,6 +46,7 @@ class Options:
     cuts: str | None
     cut: str
     dedup: bool
+    shutter: Fraction | None
     size: tuple[int, int] | Fraction | None
     fit_size: str | None
     mask: str | None
@@ -157,6 +158,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         cuts=given.get("cuts"),
         cut=values.choice("cut", given["cut"], ("hold", "blend")),
         dedup=on("dedup"),
+        shutter=_shutter(given),
         size=maybe("size", values.size),
         fit_size=_fit_size(given),
         mask=given.get("mask"),
@@ -192,6 +194,11 @@ def _template(text: str) -> str:
             f"name={{stem}}_{{fps}}fps.{{ext}} (fields: {', '.join(FIELDS)}; folders go into output=).",
         )
     return text
+
+
+def _shutter(given: Mapping[str, str]) -> Fraction | None:
+    text = given.get("shutter", "off").strip().lower()
+    return None if text in ("off", "false", "no", "none", "0") else values.angle("shutter", text)
 
 
 def _fit_size(given: Mapping[str, str]) -> str | None:

@@ -65,6 +65,7 @@ class Plan:
     max_gap_s: Fraction | None = None
     notes: tuple[str, ...] = ()
     scaling: Scaling | None = None
+    exposure_s: Fraction | None = None
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -198,13 +199,32 @@ def most_frames(pixels: int) -> int:
     return max(60, min(MOST_FRAMES, FULL_HD_FRAMES * 1920 * 1080 // pixels))
 
 
-def segments_of(timeline: Timeline, length: Fraction, pixels: int) -> tuple[Segment, ...]:
+def exposure_of(options: Options, timeline: Timeline) -> Fraction | None:
+    """How long each frame is exposed, in seconds of the source; None: it shows a moment."""
+    return None if options.shutter is None else options.shutter / 360 / (timeline.rate * timeline.slowdown)
+
+
+def segments_of(
+    timeline: Timeline, length: Fraction, pixels: int, exposure: Fraction | None = None
+) -> tuple[Segment, ...]:
     """Cuts the work at source frames about ``length`` seconds apart; the same film and settings give the same segments.
 
     Args:
         length: seconds of source; shortened so that a segment has about ``most_frames(pixels)`` output frames at most.
         pixels: of a picture.
+        exposure: seconds of source that a frame shows, half of them before its moment; None: a moment.
     """
+    if exposure is not None:
+        times, half = timeline.times, exposure / 2
+        plain = segments_of(timeline, length, pixels)
+        return tuple(
+            replace(
+                segment,
+                first=times.shown_at(times.time(segment.first) - half),
+                last=min(len(times) - 1, times.starting_at(times.time(segment.last) + half)),
+            )
+            for segment in plain
+        )
     times = timeline.times
     if isinstance(timeline, Moments):  # they may lie far apart, and in any order
         return tuple(Segment(k, k, k + 1, *timeline.sources(k, k + 1)) for k in range(timeline.count))
@@ -303,7 +323,7 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f"output    {target}: {plan.encoding.encoder} {_size_text(plan)}{plan.encoding.pixel_format}"
         f"{_settings(plan.encoding)}, "
         + _timeline_text(timeline, info),
-        f"frames    {timeline.count - made - held} copied from the source, {made} between two source frames"
+        _frames_text(timeline, made, held, plan.exposure_s)
         + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else "")
         + _last_text(timeline),
         f"segments  {len(plan.segments)}; {done} done, {len(plan.segments) - done} left",
@@ -315,6 +335,12 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         have = "" if free is None else f"; {size_text(free)} free"
         lines.append(f"disk      about {size_text(plan.disk_bytes)} while working{have}")
     return lines
+
+
+def _frames_text(timeline: Timeline, made: int, held: int, exposure: Fraction | None) -> str:
+    if exposure is None:
+        return f"frames    {timeline.count - made - held} copied from the source, {made} between two source frames"
+    return f"frames    {timeline.count}, each the mean of what is seen in {1000 * float(exposure):.1f} ms of the source"
 
 
 def _timeline_text(timeline: Timeline, info: SourceInfo) -> str:

@@ -16,7 +16,7 @@ from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint, files_fingerprint
 from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.options import Options, read_cuts
-from vfi_pipeline.jobs.plan import Plan, cuts_of, max_gap_of, segments_of, timeline_of
+from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
@@ -58,6 +58,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         )
     info, times, notes = film_times(info, found)
     timeline = timeline_of(options, info, times)
+    exposure = exposure_of(options, timeline)
     scaling = None if options.size is None else scaling_of(options.size, options.fit_size, info.video)
     resized = () if scaling is None else _refuse_or_tell(scaling, options, info)
     spec = _spec(info, timeline.rate, scaling)
@@ -96,7 +97,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         info=info,
         timeline=timeline,
         target=target,
-        segments=segments_of(timeline, options.segment, spec.width * spec.height),
+        segments=segments_of(timeline, options.segment, spec.width * spec.height, exposure),
         spec=spec,
         encoding=encoding,
         streams=stream_plan(
@@ -121,7 +122,8 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         ),
         cuts=cuts_of(entries, info, times),
         max_gap_s=max_gap_of(options, info),
-        notes=seen + notes + resized,
+        notes=seen + notes + resized + _blur_notes(options, exposure),
+        exposure_s=exposure,
         scaling=scaling,
     )
 
@@ -137,6 +139,16 @@ def _spec(info: SourceInfo, rate: Fraction, scaling: Scaling | None) -> VideoSpe
     if chroma and (guess := assumed_matrix(spec)) != assumed_matrix(scaled):  # players guess by the size
         return replace(scaled, colour=replace(spec.colour, matrix=guess))
     return scaled
+
+
+def _blur_notes(options: Options, exposure: Fraction | None) -> tuple[str, ...]:
+    if exposure is None or options.shutter is None:
+        return ()
+    return (
+        f"motion blur: every frame, copies of source frames too, is the mean of up to 64 moments in "
+        f"{1000 * float(exposure):.1f} ms around its own (shutter={float(options.shutter):g}), of code values as "
+        "ffmpeg averages them",
+    )
 
 
 def _refuse_or_tell(scaling: Scaling, options: Options, info: SourceInfo) -> tuple[str, ...]:
@@ -267,6 +279,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "dedup": options.dedup,
         "max_gap": plan.max_gap_s,
         "overlay": options.overlay,
+        "exposure": plan.exposure_s,
         "size": None if (scale := plan.scaling) is None else (scale.canvas, scale.place, scale.window),
         "mask": content_hash(Path(options.mask)) if options.mask else "none",
         "codec": plan.encoding.encoder,

@@ -72,7 +72,8 @@ def moments(option: str, text: str) -> tuple[Fraction, ...]:
     inner = text.strip()
     parts = [part.strip() for part in inner.removeprefix("[").removesuffix("]").split(",")]
     if inner.startswith("[") != inner.endswith("]") or not all(parts) or len(parts) > 10_000:
-        raise UserError(f"{option}={text} is not a time, nor a list of times.", f"{option}=12.48 or {option}=[1.5,2.25].")
+        example = f"{option}=12.48 or {option}=[1.5,2.25]."
+        raise UserError(f"{option}={text} is not a time, nor a list of times.", example)
     return tuple(moment(option, part) for part in parts)
 
 
@@ -80,6 +81,17 @@ def moments_text(moments: Iterable[Fraction]) -> str:
     """Moments as people write them: ``12.48``, or ``[1.5,2.25]``."""
     parts = [f"{float(moment):.6f}".rstrip("0").rstrip(".") for moment in moments]
     return parts[0] if len(parts) == 1 else "[" + ",".join(parts) + "]"
+
+
+def angle(option: str, text: str) -> Fraction:
+    """A shutter's angle in degrees: ``180``, ``172.8``, ``180deg``; 360 is the whole time from frame to frame."""
+    value = _fraction(text.strip().lower().removesuffix("deg").removesuffix("\u00b0"))
+    if value is None or not 0 < value <= 360:
+        raise UserError(
+            f"{option}={text} is not an angle of a shutter: more than 0 and up to 360 degrees.",
+            f"{option}=180 (open for half the time from frame to frame), or leave it out.",
+        )
+    return value
 
 
 def switch(option: str, text: str) -> bool:

@@ -354,6 +354,18 @@ def _weighted(groups: list[Tensor], layout: Layout) -> list[Tensor]:
     return weighted
 
 
+def weighted_by_opacity(groups: list[Tensor], layout: Layout) -> list[Tensor]:
+    """What may be averaged: planes as they are, or, where one is not opaque, with their opacities beside them."""
+    return groups if layout.alpha is None else _weighted(groups, layout)
+
+
+def unweighted_by_opacity(groups: list[Tensor], layout: Layout) -> list[Tensor]:
+    """The planes back from what ``weighted_by_opacity`` gave."""
+    if layout.alpha is None:
+        return groups
+    return [_unweighted(both, group, layout) for both, group in zip(groups, layout.groups)]
+
+
 def _unweighted(both: Tensor, group: Group, layout: Layout) -> Tensor:
     """Colours back from (a * c, a, c); where the alpha will be rounded to nothing, the plain colours."""
     channels, peak = both.shape[1] // 2, layout.format.peak

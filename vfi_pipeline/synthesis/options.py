@@ -27,6 +27,8 @@ class Options:
         mask: what stays as it is in the nearer source frame, see ``synthesis.mask``.
         overlay: leave what stays over a moving picture where it is, see ``synthesis.overlay``.
         max_gap_s: a frame whose next one comes later than this, in seconds, is held; None holds none.
+        exposure_s: motion blur: each output is the mean over so many seconds of the source, see
+            ``synthesis.exposure``; None: moments.
         scaling: the outputs have another size than the source, see ``media.scaling``.
         device: torch device for the guide and the composition.
         times_per_solve: times of one pair asked from the model in one call: bounds a thousandfold slow motion's memory.
@@ -44,6 +46,7 @@ class Options:
     mask: Mask | None = None
     overlay: bool = True
     max_gap_s: Fraction | None = None
+    exposure_s: Fraction | None = None
     scaling: Scaling | None = None
     device: str = "cpu"
     times_per_solve: int = 8

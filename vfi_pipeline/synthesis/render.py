@@ -22,7 +22,7 @@ from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.models.blend import CrossFade
 from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionReport, PairMotion
-from vfi_pipeline.synthesis import compose
+from vfi_pipeline.synthesis import compose, exposure
 from vfi_pipeline.synthesis.guide import looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
@@ -48,12 +48,28 @@ class Composed(NamedTuple):
     report: MotionReport | None
 
 
+class Developed(NamedTuple):
+    """A frame that was exposed, and (pair, what is known of its motion so far) for every pair that moved in it."""
+
+    frame: Frame
+    reports: tuple[tuple[int, MotionReport | None], ...]
+
+
+class Seen(NamedTuple):
+    """A part of an exposure: a mean of frames, whose weights sum to ``share``, or a frame that stays."""
+
+    mean: exposure.Mean | None
+    share: float
+    still: Frame | None
+    report: tuple[int, MotionReport | None] | None
+
+
 @dataclass(frozen=True)
 class PendingFrame:
     """An output that may not be finished: a source frame, at hand or being resized, or one that is being composed."""
 
     slot: Slot
-    frame: Frame | Future[Frame] | Future[Composed]
+    frame: Frame | Future[Frame] | Future[Composed] | Future[Frame | Developed]
     held: bool = False
 
     def finished(self, facts: Statistics) -> Output:
@@ -66,6 +82,11 @@ class PendingFrame:
                 facts.copied += 1
             return Output(self.slot, replace(composed, time=self.slot.time), False)
         facts.made += 1
+        if isinstance(composed, Developed):
+            for pair, report in composed.reports:
+                if report is not None and pair >= facts.last_pair:  # an exposure may reach back to pairs told before
+                    facts.record(pair, report)
+            return Output(self.slot, composed.frame, True)
         if composed.report is not None:
             facts.record(composed.pair, composed.report)
         return Output(self.slot, composed.frame, True)
@@ -101,6 +122,63 @@ class PairRenderer:
             else:
                 yield PendingFrame(slot, self._copy(first), held=bool(t))
 
+    def seen(self, window: KeyWindow, part: exposure.Part) -> Future[Seen]:
+        """What is seen in a part of an exposure."""
+        first, last = window.first, window.last
+        if last is None or not self._moves(first, last):
+            return self.executor.submit(self._seen_still, first, float(part.share))
+        solved = self._solve(window)
+        loaded = self._loaded(first), self._loaded(last)
+        return self.executor.submit(self._seen_moving, solved, part, first, loaded, self._staying(window))
+
+    def exposed(self, one: exposure.Exposed, parts: Sequence[Future[Seen]]) -> PendingFrame:
+        """The frame of an exposure whose parts are all begun."""
+        return PendingFrame(one.slot, self.executor.submit(self._developed, one, parts))
+
+    @torch.inference_mode()
+    def _seen_still(self, key: KeyFrame, share: float) -> Seen:
+        frame = self._loaded(key).resized()
+        return Seen(None, share, frame, None)
+
+    @torch.inference_mode()
+    def _seen_moving(
+        self,
+        solved: _SolvedPair,
+        part: exposure.Part,
+        first: KeyFrame,
+        loaded: tuple[_Planes, _Planes],
+        staying: _Staying | None,
+    ) -> Seen:
+        size = first.frame.width, first.frame.height
+        middle = (part.begin + part.end) / 2
+        times = part.times(solved.at([float(middle)])[0][0], *size)
+        mean, step = exposure.Mean(), self.options.times_per_solve
+        nearer = 0 if middle <= Fraction(1, 2) else 1
+        report: MotionReport | None = None
+        for begin in range(0, len(times), step):
+            motions, report = solved.at(times[begin : begin + step])
+            for motion in motions:
+                frame = self._frame(motion, first, loaded, nearer, Fraction(0), staying)
+                mean.add(frame, float(part.share) / len(times))
+        return Seen(mean, float(part.share), None, (first.index, report))
+
+    @torch.inference_mode()
+    def _developed(self, one: exposure.Exposed, parts: Sequence[Future[Seen]]) -> Frame | Developed:
+        seen = [part.result() for part in parts]
+        stills = [each.still for each in seen]
+        if all(still is not None and still is stills[0] for still in stills):
+            assert stills[0] is not None
+            return stills[0]
+        with self.facts.timed("compose"):
+            total = exposure.Mean()
+            for each in seen:
+                if each.mean is not None:
+                    total.merge(each.mean)
+                elif each.still is not None:
+                    total.add(each.still, each.share)
+        reports = tuple(each.report for each in seen if each.report is not None)
+        return Developed(total.frame(one.slot.time), reports)
+
     def _copy(self, key: KeyFrame) -> Frame | Future[Frame]:
         """A source frame in the size that is asked for."""
         if self.options.scaling is None:
@@ -131,14 +209,18 @@ class PairRenderer:
         """Composed frames of the slots, in order; all their times are read off one solve."""
         first, last = window.first, window.last
         assert last is not None
-        if self._solved is None or self._solved.index != first.index:
-            self._solved = _SolvedPair(first.index, self._window(window), self.model, self.facts)
+        solved = self._solve(window)
         loaded = self._loaded(first), self._loaded(last)
-        motions = self.executor.submit(self._solved.at, [float(t) for _, t in slots])
+        motions = self.executor.submit(solved.at, [float(t) for _, t in slots])
         staying = self._staying(window)
         for number, (slot, t) in enumerate(slots):
             nearer = 0 if t <= Fraction(1, 2) else 1
             yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time, staying)
+
+    def _solve(self, window: KeyWindow) -> _SolvedPair:
+        if self._solved is None or self._solved.index != window.first.index:
+            self._solved = _SolvedPair(window.first.index, self._window(window), self.model, self.facts)
+        return self._solved
 
     def _window(self, window: KeyWindow) -> Window | None:
         """The window as models see it; None at a cut, where nothing moves."""
@@ -207,10 +289,22 @@ class PairRenderer:
         staying: _Staying | None,
     ) -> Composed:
         solved, report = motions.result()
+        frame = self._frame(solved[number], first, loaded, nearer, time, staying)
+        return Composed(frame, first.index, report)
+
+    def _frame(
+        self,
+        motion: IntermediateMotion,
+        first: KeyFrame,
+        loaded: tuple[_Planes, _Planes],
+        nearer: int,
+        time: Fraction,
+        staying: _Staying | None,
+    ) -> Frame:
         overlay: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
         if staying is not None:
             with self.facts.timed("overlay"):
-                overlay = staying.masks(solved[number])
+                overlay = staying.masks(motion)
         with self.facts.timed("compose"):
             scaling = self.options.scaling
             layout = compose.layout_of(first.frame, None if scaling is None else scaling.place[2:])
@@ -220,7 +314,7 @@ class PairRenderer:
                 device = torch.device(self.options.device)
                 hidden = hidden_part(overlay[0], size, device), hidden_part(overlay[1], size, device)
             tensors = loaded[0].tensors(), loaded[1].tensors()
-            groups = compose.planes(*tensors, [solved[number]], layout, hidden, scaling)
+            groups = compose.planes(*tensors, [motion], layout, hidden, scaling)
             frame = compose.to_frame(groups, layout, first.frame, time)
             if scaling is not None:
                 frame = on_canvas(frame, scaling)
@@ -229,7 +323,7 @@ class PairRenderer:
                 frame = keep(frame, loaded[nearer].resized(), Mask(shown / np.float32(255)).on_canvas(scaling))
             if self.options.mask is not None:
                 frame = keep(frame, loaded[nearer].resized(), self.options.mask.on_canvas(scaling))
-        return Composed(frame, first.index, report)
+        return frame
 
 
 class _SolvedPair:
