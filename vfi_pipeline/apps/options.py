@@ -13,14 +13,14 @@ from vfi_pipeline.jobs import values
 # Options that only make sense for pictures: any of them on the command line says that the input is not a film.
 ASKING = (
     "duration", "durations", "frames", "t", "loop", "hold_first", "hold_last", "easing", "extrapolate", "strength",
-    "direction", "size", "fit_size", "points", "sheet", "preview", "save_maps", "maps",
+    "direction", "points", "sheet", "preview", "save_maps", "maps",
 )  # fmt: skip
 # Settings of model=morph that the command takes without ``model.`` in front.
 SHORT = ("mult", "add", "warp", "add_first", "steps")
 # Options of films, which pictures have no use for.
 FILMS_ONLY = (
-    "multi", "slowmo", "audio", "input_fps", "start", "end", "stream", "scene", "scene_threshold", "cuts", "cut",
-    "dedup", "mask", "deinterlace", "allow_damaged", "max_gap",
+    "multi", "slowmo", "at", "audio", "input_fps", "start", "end", "stream", "scene", "scene_threshold", "cuts", "cut",
+    "dedup", "mask", "overlay", "shutter", "deinterlace", "allow_damaged", "max_gap",
 )  # fmt: skip
 PAIR_MODELS = ("fit", "morph")
 """Models that solve pictures and not films."""
@@ -84,7 +84,9 @@ def as_film_options(texts: Mapping[str, object], typed: Mapping[str, str]) -> di
         raise UserError(f"{out_of_place[0]}= is for films, and {reason}.", remedy)
     given = {key for key, value in texts.items() if value is not None and str(value) not in ("", "null")}
     filled: dict[str, object] = {"fps": "30", "name": DEFAULT_NAME}
-    return {**texts, **{key: value for key, value in filled.items() if key not in given}}
+    # Of pictures these mean something else: see read_picture_options.
+    shared: dict[str, object] = {name: None for name in ("size", "fit_size") if name in texts}
+    return {**texts, **shared, **{key: value for key, value in filled.items() if key not in given}}
 
 
 def read_picture_options(given: Mapping[str, object]) -> PictureOptions:

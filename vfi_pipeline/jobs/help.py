@@ -13,6 +13,8 @@ HOW SMOOTH (exactly one)
                     (Some tools re-tag the same frames with fps=, which changes the duration. This one never does.)
   multi=2           so many times the frames per second of the source; 2.5 works too
   slowmo=4          slow motion: the same frames per second, four times as long
+  at=12.48          one frame of the film at that moment, as a picture (clip_at_12.48.png; output= names it);
+                    at=[1.5,2.25] several
   audio=...         slow motion only: drop (default), stretch (keeps the pitch) or silence. Otherwise keep or drop
 
 ANIMATE PICTURES (two or more pictures in, animation out; one, with weights of a Warping ODE)
@@ -55,7 +57,11 @@ PICTURES
   cuts=FILE.json    use this list of cuts: [24, 48], or the list written beside an earlier output, edited
   cut=blend         cross-fade over a cut; default: hold the frame before it
   dedup=on          film on twos and threes: re-time repeated frames, same duration
+  shutter=180       motion blur: each frame is exposed for that angle of the time from frame to frame (360: all of it)
+  size=1280x720     another size, or a factor: 2x, 0.5x; made frames are read at it directly, source frames resized
+  fit_size=crop     for a size of another shape: crop, pad (bars) or stretch; asked for if much would be cut off
   mask=IMAGE        white stays as in the nearer source frame: logos, score boards, burnt-in subtitles
+  overlay=auto      logos, subtitles and counters over a moving picture are found and left where they are; off
   max_gap=0.5       seconds without a new frame (variable rate) beyond which the one before is held; off makes frames
   deinterlace=auto  looks at the pictures: one per field of interlaced film, telecine becomes film again; on, film, off
   scale=0.5         estimate motion on a picture of half the size: faster, less memory

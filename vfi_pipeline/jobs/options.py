@@ -20,7 +20,7 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 class Options:
     """What the user asked for; one field per option of ``conf/interpolate.yaml``, which holds the defaults.
 
-    Exactly one of ``fps``, ``multi`` and ``slowmo`` is set. Times are seconds from the start of the film.
+    Exactly one of ``fps``, ``multi``, ``slowmo`` and ``at`` is set. Times are seconds from the start of the film.
     """
 
     inputs: tuple[str, ...]
@@ -30,6 +30,7 @@ class Options:
     fps: Fraction | None
     multi: Fraction | None
     slowmo: Fraction | None
+    at: tuple[Fraction, ...] | None
     audio: str | None
     subtitles: str
     input_fps: Fraction | None
@@ -45,7 +46,11 @@ class Options:
     cuts: str | None
     cut: str
     dedup: bool
+    shutter: Fraction | None
+    size: tuple[int, int] | Fraction | None
+    fit_size: str | None
     mask: str | None
+    overlay: bool
     max_gap: Fraction | None
     deinterlace: str
     allow_damaged: bool
@@ -65,6 +70,8 @@ class Options:
     @property
     def timing(self) -> str:
         """The timing option as typed, for messages and names: ``fps=60``."""
+        if self.at is not None:
+            return f"at={values.moments_text(self.at)}"
         if self.fps is not None:
             return f"fps={values.rate_text(self.fps)}"
         name, factor = ("multi", self.multi) if self.multi is not None else ("slowmo", self.slowmo)
@@ -92,7 +99,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
     status = on("status")
     if not inputs and not (status and "output" in given):
         raise UserError("No input was given.", "python interpolate.py input=clip.mp4 fps=60 (--help shows more).")
-    timing = [name for name in ("fps", "multi", "slowmo") if name in given]
+    timing = [name for name in ("fps", "multi", "slowmo", "at") if name in given]
     if len(timing) > 1:
         raise UserError(
             f"{' and '.join(timing)} were both given; one of them decides the timing.", f"{timing[0]}= alone."
@@ -101,8 +108,13 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         raise UserError(
             "How smooth? No fps=, multi= or slowmo= was given.",
             "fps=60, multi=2 (twice the frames, same duration) or slowmo=4 (same rate, four times as long); "
-            "duration=2 to animate pictures.",
+            "at=12.48 for one frame of a film; duration=2 to animate pictures.",
         )
+    if "at" in given:
+        for name in ("start", "end", "audio", "segment"):
+            if name in given and not (name == "segment" and given[name] == "20"):
+                raise UserError(f"{name}= has no meaning beside at=, which names each frame.", f"leave out {name}=.")
+        given["audio"] = given["subtitles"] = "drop"
     audio = maybe("audio", values.choice, AUDIO)
     if audio in ("stretch", "silence") and "slowmo" not in given:
         raise UserError(
@@ -117,12 +129,20 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         inputs=inputs,
         output=given.get("output"),
         name=_template(
-            given.get("name") or ("{stem}_slow{slowmo}x.{ext}" if "slowmo" in given else "{stem}_{fps}fps.{ext}")
+            given.get("name")
+            or (
+                "{stem}_slow{slowmo}x.{ext}"
+                if "slowmo" in given
+                else "{stem}_at_{at}.{ext}"
+                if "at" in given
+                else "{stem}_{fps}fps.{ext}"
+            )
         ),
         overwrite=on("overwrite"),
         fps=maybe("fps", values.rate),
         multi=maybe("multi", values.factor),
         slowmo=maybe("slowmo", values.factor),
+        at=maybe("at", values.moments),
         audio=audio,
         subtitles=values.choice("subtitles", given["subtitles"], ("keep", "drop")),
         input_fps=maybe("input_fps", values.rate),
@@ -138,7 +158,11 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         cuts=given.get("cuts"),
         cut=values.choice("cut", given["cut"], ("hold", "blend")),
         dedup=on("dedup"),
+        shutter=_shutter(given),
+        size=maybe("size", values.size),
+        fit_size=_fit_size(given),
         mask=given.get("mask"),
+        overlay=_overlay(given.get("overlay", "auto")),
         max_gap=_gap(given["max_gap"]),
         deinterlace=_deinterlace(given["deinterlace"]),
         allow_damaged=on("allow_damaged"),
@@ -157,7 +181,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
     )
 
 
-FIELDS = ("stem", "fps", "multi", "slowmo", "model", "ext", "folder", "source_ext")
+FIELDS = ("stem", "fps", "multi", "slowmo", "at", "model", "ext", "folder", "source_ext")
 
 
 def _template(text: str) -> str:
@@ -170,6 +194,32 @@ def _template(text: str) -> str:
             f"name={{stem}}_{{fps}}fps.{{ext}} (fields: {', '.join(FIELDS)}; folders go into output=).",
         )
     return text
+
+
+def _shutter(given: Mapping[str, str]) -> Fraction | None:
+    text = given.get("shutter", "off").strip().lower()
+    return None if text in ("off", "false", "no", "none", "0") else values.angle("shutter", text)
+
+
+def _fit_size(given: Mapping[str, str]) -> str | None:
+    if "fit_size" not in given:
+        return None
+    fit = values.choice("fit_size", given["fit_size"], ("crop", "pad", "stretch"))
+    if "size" not in given:
+        raise UserError(f"fit_size={fit} needs a size to fit to.", f"size=1280x720 fit_size={fit}.")
+    return fit
+
+
+def _overlay(text: str) -> bool:
+    if text.strip().lower() == "auto":
+        return True
+    try:
+        return values.switch("overlay", text)
+    except UserError:
+        raise UserError(
+            f"overlay={text} is not known.",
+            "overlay=auto (what stays over a moving picture is left alone) or overlay=off; mask=IMAGE to say where.",
+        ) from None
 
 
 def _deinterlace(text: str) -> str:
