@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interpolate import option_names
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs.command_line import parse
 from vfi_pipeline.jobs.help import HELP
@@ -90,10 +91,6 @@ def test_help_is_asked_for():
 
 
 def test_help_names_every_option():
-    import yaml
-
-    from interpolate import CONF
-
-    options = set(yaml.safe_load((CONF / "interpolate.yaml").read_text())) - {"defaults"}
+    options, _ = option_names()
     missing = [name for name in options if f"{name}=" not in HELP and f"  {name} " not in HELP]
     assert not missing
