@@ -19,7 +19,7 @@ from vfi_pipeline.jobs.command_line import parse
 from vfi_pipeline.jobs.completion import script
 from vfi_pipeline.jobs.help import HELP, help_text
 from vfi_pipeline.jobs.option_docs import BEGIN, END, options_section, with_section
-from vfi_pipeline.jobs.option_fields import declared, names, option
+from vfi_pipeline.jobs.option_fields import declared, frame_settings, names, option
 from vfi_pipeline.jobs.option_kinds import SWITCH, one_of, real
 from vfi_pipeline.jobs.option_table import MOTION, TABLE, Options, PictureOptions, table_of
 from vfi_pipeline.jobs.options import read_options
@@ -31,7 +31,7 @@ GROUPS = {"model": ("blend", "flow")}
 class More(Options):
     grain: float = option(
         real(0, 9), MOTION, "2", "grain on made frames", default="0.5", concerns="films", aliases=("noise",),
-        shorthands={"grainy": "3"}, details="Of the source.",
+        changes_frames=True, shorthands={"grainy": "3"}, details="Of the source.",
     )  # fmt: skip
     tone: str | None = option(one_of("warm", "cold"), MOTION, "warm", "colour of the made frames", unset="as it is")
     flicker: bool = option(SWITCH, MOTION, "off", "do not even out flicker", default="true")
@@ -71,6 +71,13 @@ class TestAnAddedOption:
         options = self.read("a.mp4", "fps=60")
         assert (options.grain, options.tone, options.flicker) == (0.5, None, True)
         assert More(("a.mp4",)).grain == 0.5
+
+    def test_keeps_a_job_from_going_on_with_another_value_if_frames_depend_on_it(self):
+        grainy, plain = frame_settings(self.read("a.mp4", "fps=60", "--grainy")), frame_settings(Options(("a.mp4",)))
+        assert grainy == {**plain, "grain": 3.0}
+        assert plain == {
+            "cut": "hold", "dedup": False, "scale": 1.0, "precision": "auto", "allow_damaged": False, "segment": F(20)
+        }  # fmt: skip
 
     def test_is_in_the_help(self):
         text = help_text(MORE)

@@ -58,6 +58,7 @@ class Option:
         aliases: other names for it, most from other tools.
         shorthands: words that stand for the option with a value (``uhd`` for ``scale=0.5``).
         of_model: it is handed to the model, as ``model.name``.
+        changes_frames: frames depend on the value and on nothing else with it, so a job does not go on with another.
     """
 
     name: str
@@ -72,17 +73,20 @@ class Option:
     aliases: tuple[str, ...] = ()
     shorthands: Mapping[str, str] = field(default_factory=dict)
     of_model: bool = False
+    changes_frames: bool = False
 
 
 @overload
 def option(
     kind: Kind[T], group: Group, example: str, line: str, *, default: str, name: str = "", details: str = "",
     concerns: Concern = "both", aliases: tuple[str, ...] = (), shorthands: Mapping[str, str] = {},
+    changes_frames: bool = False,
 ) -> T: ...  # fmt: skip
 @overload
 def option(
     kind: Kind[T], group: Group, example: str, line: str, *, unset: str = "", name: str = "", details: str = "",
     concerns: Concern = "both", aliases: tuple[str, ...] = (), shorthands: Mapping[str, str] = {},
+    changes_frames: bool = False,
 ) -> T | None: ...  # fmt: skip
 def option(
     kind: Kind[Any], group: Group, example: str, line: str, *, default: str | None = None, name: str = "", **more: Any
@@ -117,6 +121,11 @@ def read_fields(kind: type[D], given: Mapping[str, str], **others: Any) -> D:
         text = given.get(row.name, row.default)
         read[name] = None if text is None else row.kind.read(row.name, text)
     return kind(**others, **read)
+
+
+def frame_settings(options: Any) -> dict[str, object]:
+    """Option -> value, of the options in a dataclass of them that change frames by themselves."""
+    return {row.name: getattr(options, name) for name, row in declared(type(options)).items() if row.changes_frames}
 
 
 def in_groups(rows: Iterable[Option]) -> dict[Group, list[Option]]:

@@ -139,11 +139,11 @@ class Options:
     )  # fmt: skip
     cut: str = option(
         one_of("hold", "blend"), MOTION, "blend", "cross-fade over a cut; hold shows the frame before it",
-        default="hold", concerns="films",
+        default="hold", changes_frames=True, concerns="films",
     )  # fmt: skip
     dedup: bool = option(
         SWITCH, MOTION, "on", "film on twos and threes: re-time repeated frames, same duration", default="false",
-        concerns="films",
+        changes_frames=True, concerns="films",
     )  # fmt: skip
     mask: str | None = option(
         FILE, MOTION, "IMAGE", "white stays as in the nearer source frame: logos, score boards, burnt-in subtitles",
@@ -161,7 +161,7 @@ class Options:
         real(0.05, 4), MOTION, "0.5", "estimate motion on a picture of half the size: faster, less memory",
         details="Where memory runs out, the size is halved and the log says so. The pictures themselves are always"
         " moved at full size.",
-        default="1.0", shorthands={"uhd": "0.5"},
+        default="1.0", changes_frames=True, shorthands={"uhd": "0.5"},
     )  # fmt: skip
 
     dry_run: bool = option(
@@ -178,14 +178,16 @@ class Options:
     device: str = option(DEVICE, JOB, "cpu", "cpu, cuda, cuda:1; auto takes a GPU if there is one", default="auto")
     precision: str = option(
         one_of("auto", "fp32", "fp16", "bf16"), JOB, "fp16", "fp32, fp16, bf16, for models that know them",
-        default="auto", shorthands={"fp16": "fp16", "half": "fp16", "bf16": "bf16"},
+        default="auto", changes_frames=True, shorthands={"fp16": "fp16", "half": "fp16", "bf16": "bf16"},
     )  # fmt: skip
     allow_damaged: bool = option(
-        SWITCH, JOB, "true", "use what can be decoded of a broken file", default="false", concerns="films"
-    )
+        SWITCH, JOB, "true", "use what can be decoded of a broken file", default="false", changes_frames=True,
+        concerns="films",
+    )  # fmt: skip
     segment: Fraction = option(
-        SEGMENT, JOB, "20", "seconds of source at most between two points that a job can resume from", default="20"
-    )
+        SEGMENT, JOB, "20", "seconds of source at most between two points that a job can resume from", default="20",
+        changes_frames=True,
+    )  # fmt: skip
     check_space: bool = option(SWITCH, JOB, "off", "start even if the disk looks too full", default="true")
     max_pixels: int = option(
         whole(1, 10**10), JOB, "N", "refuse larger pictures", details="2^28: 16384 x 16384.", default="268435456"

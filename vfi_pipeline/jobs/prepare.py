@@ -15,6 +15,7 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint, files_fingerprint
 from vfi_pipeline.jobs.method import Method, resolve_device
+from vfi_pipeline.jobs.option_fields import frame_settings
 from vfi_pipeline.jobs.options import Options, read_cuts
 from vfi_pipeline.jobs.plan import Plan, cuts_of, max_gap_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
@@ -202,14 +203,10 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "end": plan.timeline.end,
         "frames": plan.timeline.count,
         "segments": len(plan.segments),
-        "segment": options.segment,
         "stream": info.video.index,
         "deinterlace": plan.info.view,
-        "allow_damaged": options.allow_damaged,
         "scene": options.scene if plan.cuts is None else "cuts=" + ",".join(map(str, plan.cuts)),
         "scene_threshold": options.scene_threshold if plan.cuts is None else "-",
-        "cut": options.cut,
-        "dedup": options.dedup,
         "max_gap": plan.max_gap_s,
         "mask": content_hash(Path(options.mask)) if options.mask else "none",
         "codec": plan.encoding.encoder,
@@ -217,10 +214,9 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "container": plan.encoding.muxer,
         "profile": "as stored" if info.profile is None else hashlib.sha256(info.profile).hexdigest()[:16],
         "model": method.name,
-        "scale": options.scale,
-        "precision": options.precision,
         "device": resolve_device(options.device),
     }
+    facts |= frame_settings(options)
     facts |= dict(plan.encoding.options)
     facts |= {f"model.{key}": value for key, value in method.settings.items()}
     return {key: str(value) for key, value in facts.items()}
