@@ -63,11 +63,6 @@ class SourceTimes:
         """Duration of the film, seconds: from the first frame to the end of the last."""
         return self.end - self.first
 
-    def shown_at(self, time: Fraction) -> int:
-        """The frame on the screen at ``time``: the last one that starts at or before it, else frame 0."""
-        ticks = time / self.time_base
-        return max(0, bisect_right(self.pts, ticks.numerator // ticks.denominator) - 1)
-
     def starting_at(self, time: Fraction) -> int:
         """The first frame that starts at or after ``time``; ``len(self)`` if none does."""
         ticks = time / self.time_base
