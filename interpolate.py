@@ -41,15 +41,15 @@ def run(line: CommandLine, command: str) -> int:
         cfg = compose("interpolate", [f"model={name}"] if name else [], return_hydra_config=True)
     name = name or cfg.hydra.runtime.choices.model
     settings: Any = OmegaConf.to_container(cfg.model, resolve=True)
-    texts = {**_own_defaults(cfg), **line.values}
+    texts: dict[str, object] = {**_own_defaults(cfg), **line.values}
     pictures = asks_for_pictures(line.values, name)
     options = read_options(tuple(line.inputs), as_film_options(texts, line.values) if pictures else texts)
-    nested = {**model_settings(line.values), **line.nested}
+    nested = {**model_settings(texts), **line.nested}
     method = choose_method(name, settings, nested, options, instantiate)
     if pictures:
         from vfi_pipeline.apps.render import animate
 
-        return animate(options, line.values, method, command, say)
+        return animate(options, texts, method, command, say)
     return batch.run(options, method, command, say)
 
 

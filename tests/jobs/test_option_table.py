@@ -11,6 +11,7 @@ from fractions import Fraction as F
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from interpolate import main
 from vfi_pipeline.apps.options import as_film_options, asks_for_pictures, read_picture_options
@@ -254,6 +255,15 @@ def test_defaults_of_an_installation_take_the_place_of_the_tables(own, capsys):
     assert "scale=9 is not a number from 0.05 to 4." in capsys.readouterr().err
     assert main(["input=a.mp4", "fps=60", "scale=1"]) == 3  # what is typed goes before; there is no film
     assert "a.mp4" in capsys.readouterr().err
+
+
+def test_they_hold_for_pictures_as_well(own, capsys):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (16, 12)).save(name)
+    own("easing: bouncy\n")
+    words = ["input=[a.png,b.png]", "duration=1", "output=o.png", "model=blend"]
+    assert main(words) == 2 and "easing=bouncy is not known" in capsys.readouterr().err
+    assert main([*words[:2], "output=o.mp4", "model=blend", "easing=smooth", "dry_run=true"]) == 0
 
 
 def test_an_installation_cannot_set_what_is_no_option(own, capsys):

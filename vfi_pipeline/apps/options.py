@@ -22,7 +22,7 @@ def asks_for_pictures(given: Mapping[str, str], model: str | None, table: Sequen
     return model in PAIR_MODELS or any(row.concerns == "pictures" and row.name in typed for row in table)
 
 
-def model_settings(given: Mapping[str, str], table: Sequence[Option] = TABLE) -> dict[str, str]:
+def model_settings(given: Mapping[str, object], table: Sequence[Option] = TABLE) -> dict[str, str]:
     """``mult=`` and other settings of a model that are typed without it, as ``model.mult``."""
     typed = given_texts(given)
     return {f"model.{row.name}": typed[row.name] for row in table if row.of_model and row.name in typed}
