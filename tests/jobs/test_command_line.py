@@ -60,6 +60,19 @@ def test_group_entries_go_to_the_group():
     assert line.values == {"model": "fit"} and line.nested == {"model.steps": "4", "model.span": "64"}
 
 
+def test_a_switch_takes_the_words_of_its_own_that_follow():
+    options, _ = option_names()
+
+    def values(*words):
+        line = parse(words, options, GROUPS)
+        return line.values, line.inputs
+
+    assert values("--deinterlace", "film", "a.mp4") == ({"deinterlace": "film"}, ["a.mp4"])
+    assert values("--deinterlace", "a.mp4") == ({"deinterlace": "on"}, ["a.mp4"])
+    assert values("--overlay", "auto", "--no-scene") == ({"overlay": "auto", "scene": "off"}, [])
+    assert values("--overwrite", "auto") == ({"overwrite": "on"}, ["auto"])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -77,7 +77,7 @@ class TestAnAddedOption:
         grainy, plain = frame_settings(self.read("a.mp4", "fps=60", "--grainy")), frame_settings(Options(("a.mp4",)))
         assert grainy == {**plain, "grain": 3.0}
         assert plain == {
-            "cut": "hold", "dedup": False, "scale": 1.0, "precision": "auto", "allow_damaged": False, "segment": F(20)
+            "cut": "hold", "dedup": False, "overlay": True, "scale": 1.0, "precision": "auto", "allow_damaged": False, "segment": F(20)
         }  # fmt: skip
 
     def test_is_in_the_help(self):
@@ -122,6 +122,13 @@ def test_a_section_replaces_the_one_before_and_leaves_the_rest():
             with_section(cut, "new")
 
 
+def test_an_option_that_films_and_pictures_read_differently_is_listed_once():
+    assert names(TABLE).count("size") == names(TABLE).count("fit_size") == 1
+    assert read_options(("a.mp4",), {"fps": "60", "size": "2x"}).size == 2
+    assert read_picture_options({"duration": "2", "size": "largest"}).size == "largest"
+    assert not asks_for_pictures({"fps": "60", "size": "2x"}, None)
+
+
 def test_no_name_means_two_options():
     words = [
         word for row in TABLE for word in (row.name, *row.aliases, *row.shorthands) if word not in ("fp16", "bf16")
@@ -131,7 +138,7 @@ def test_no_name_means_two_options():
 
 def test_a_row_of_the_docs_has_four_cells():
     rows = [line for line in options_section().splitlines() if line.startswith("| `")]
-    assert len(rows) == len(TABLE)
+    assert len(rows) == len(TABLE) == len(set(names(TABLE)))
     assert all(line.replace("\\|", "").count("|") == 5 for line in rows)
 
 
@@ -189,7 +196,7 @@ _vfi_interpolate interpolate.py "$TEST_LAST" x
         ("--no-scene sca", ["scale="]),
         ("hold_", ["hold_first=", "hold_last="]),
         ("--hold-", ["--hold-first", "--hold-last"]),
-        ("--no-", ["--no-scene", "--no-deinterlace", "--no-resume", "--no-check-space"]),
+        ("--no-", ["--no-scene", "--no-overlay", "--no-deinterlace", "--no-resume", "--no-check-space"]),
         ("stat", ["status"]),
         ("fps=", []),
         ("input=film", ["film one.mp4", "film-2.mkv"]),

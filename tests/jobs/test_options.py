@@ -44,6 +44,7 @@ def test_defaults_are_valid_and_exact(options):
         ({"fps": "60", "start": "5", "end": "4"}, "not after the start"),
         ({"fps": "60", "scene_threshold": "2"}, "from 0 to 1"),
         ({"fps": "60", "scale": "nan"}, "from 0.05 to 4"),
+        ({"fps": "60", "overlay": "maybe"}, "overlay=auto"),
         ({"fps": "60", "cut": "dissolve"}, "cut=hold or cut=blend"),
         ({"fps": "60", "name": "../{stem}.mp4"}, "no.* template"),
         ({"fps": "60", "name": "{stem.__class__}"}, "not a name template"),

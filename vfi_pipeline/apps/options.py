@@ -45,7 +45,9 @@ def as_film_options(
         raise UserError(f"{out_of_place[0]}= is for films, and {reason}.", remedy)
     filled: dict[str, object] = {"fps": "30", "name": DEFAULT_NAME}
     given = given_texts(texts)
-    return {**texts, **{key: value for key, value in filled.items() if key not in given}}
+    # Of pictures these mean something else: see PictureOptions.
+    shared: dict[str, object] = {name: None for name in ("size", "fit_size") if name in texts}
+    return {**texts, **shared, **{key: value for key, value in filled.items() if key not in given}}
 
 
 def read_picture_options(given: Mapping[str, object]) -> PictureOptions:

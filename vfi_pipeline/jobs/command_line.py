@@ -16,6 +16,7 @@ from vfi_pipeline.jobs.option_fields import Option
 from vfi_pipeline.jobs.option_table import TABLE
 from vfi_pipeline.jobs.values import unknown
 
+_SWITCHED = ("on", "off", "true", "false", "yes", "no", "1", "0")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 
 
@@ -45,14 +46,14 @@ class _Names:
         groups: group -> its choices.
         aliases: another name -> the option.
         shorthands: word -> (option, value).
-        switches: options and shorthands that need no value.
+        switches: options and shorthands that need no value, and the words that are one behind them.
     """
 
     known: Collection[str]
     groups: Mapping[str, Collection[str]]
     aliases: Mapping[str, str]
     shorthands: Mapping[str, tuple[str, str]]
-    switches: Collection[str]
+    switches: Mapping[str, Collection[str]]
 
     @classmethod
     def of(cls, known: Collection[str], groups: Mapping[str, Collection[str]], table: Iterable[Option]) -> _Names:
@@ -63,7 +64,8 @@ class _Names:
             groups=groups,
             aliases={alias: row.name for row in rows for alias in row.aliases},
             shorthands=shorthands,
-            switches=frozenset({row.name for row in rows if row.kind.switch} | set(shorthands)),
+            switches={row.name: {*_SWITCHED, *row.kind.words} for row in rows if row.kind.switch}
+            | dict.fromkeys(shorthands, _SWITCHED),
         )
 
     def name(self, key: str) -> str:
@@ -121,7 +123,7 @@ def _dashed(line: CommandLine, key: str, words: list[str], names: _Names) -> Non
     if name.startswith("no_") and names.name(name[3:]) in names.switches:
         _set(line, names.name(name[3:]), "off")
     elif name in names.switches:
-        stated = bool(words) and words[0].lower() in ("on", "off", "true", "false", "yes", "no", "1", "0")
+        stated = bool(words) and words[0].lower() in names.switches[name]
         _assign(line, name, words.pop(0) if stated else "on", names)
     elif not (name in names.known or name in names.groups or name == "exp" or "." in name):
         raise unknown(f"-{key}" if len(key) == 1 else f"--{key}", [f"--{k}" for k in (*names.known, *names.groups)])

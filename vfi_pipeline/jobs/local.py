@@ -240,7 +240,8 @@ def _run(
     statistics: dict[int, Statistics] = {}
     settings = stream.Options(
         scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
-        dedup=options.dedup, mask=_mask(options.mask), max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
+        dedup=options.dedup, mask=_mask(options.mask), overlay=options.overlay, scaling=plan.scaling,
+        exposure_s=plan.exposure_s, max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
         times_per_solve=1 if method.lean else stream.Options.times_per_solve,
     )  # fmt: skip
     times = plan.timeline.times

@@ -12,7 +12,7 @@ from pathlib import Path
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.sources import Film
-from vfi_pipeline.jobs.values import rate_text
+from vfi_pipeline.jobs.values import moments_text, rate_text
 from vfi_pipeline.media import writer
 from vfi_pipeline.media.images import NUMBERED
 from vfi_pipeline.media.images import SUFFIXES as IMAGES
@@ -38,6 +38,7 @@ def target_of(
     """
     fields = {
         "stem": film.stem, "fps": rate_text(rate), "multi": f"{float(multi):.3f}".rstrip("0").rstrip("."),
+        "at": moments_text(options.at) if options.at and len(options.at) == 1 else "%06d",
         "slowmo": f"{float(options.slowmo or 1):g}", "model": model, "ext": suffix.lstrip("."), **_source_fields(film),
     }  # fmt: skip
     named = _filled(options.name, fields)

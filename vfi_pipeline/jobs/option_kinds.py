@@ -10,7 +10,7 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import values
 from vfi_pipeline.jobs.option_fields import Kind
 
-NAME_FIELDS = ("stem", "fps", "multi", "slowmo", "model", "ext", "folder", "source_ext")
+NAME_FIELDS = ("stem", "fps", "multi", "slowmo", "at", "model", "ext", "folder", "source_ext")
 """What a template of names may hold in braces."""
 
 
@@ -61,6 +61,24 @@ def _deinterlace(option: str, text: str) -> str:
             f"{option}={text} is not known.",
             f"{option}=auto (looks), on (one picture per field), film (inverse telecine) or off.",
         ) from None
+
+
+def _overlay(option: str, text: str) -> bool:
+    if text.strip().lower() == "auto":
+        return True
+    try:
+        return values.switch(option, text)
+    except UserError:
+        raise UserError(
+            f"{option}={text} is not known.",
+            f"{option}=auto (what stays over a moving picture is left alone) or {option}=off; mask=IMAGE to say where.",
+        ) from None
+
+
+def _shutter(option: str, text: str) -> Fraction | None:
+    if text.strip().lower() in ("off", "false", "no", "none", "0"):
+        return None
+    return values.angle(option, text)
 
 
 def _gap(option: str, text: str) -> Fraction | None:
@@ -133,7 +151,10 @@ SWITCH = Kind(values.switch, ("true", "false"), switch=True)
 RATE = Kind(values.rate)
 FACTOR = Kind(values.factor)
 MOMENT = Kind(values.moment)
+MOMENTS = Kind(values.moments)
 TEMPLATE = Kind(_template)
+OVERLAY = Kind(_overlay, ("auto", "off"), switch=True)
+SHUTTER = Kind(_shutter, ("off",))
 DEINTERLACE = Kind(_deinterlace, ("auto", "on", "film", "off"), switch=True)
 GAP = Kind(_gap, ("off",))
 DEVICE = Kind(_device, ("auto", "cpu", "cuda", "mps", "xpu"))
@@ -142,5 +163,6 @@ DURATION = Kind(_duration)
 DURATIONS = several(_part_of_durations)
 PLACES = several(values.number)
 STRENGTH = Kind(_strength)
-SIZE = Kind(_size, ("first", "largest", "smallest"))
+FILM_SIZE = Kind(values.size, ("first", "largest", "smallest"))
+SIZE = Kind(_size, FILM_SIZE.words)
 PICTURE_NAME = Kind(_picture_name, file=True)

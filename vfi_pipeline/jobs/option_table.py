@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vfi_pipeline.jobs import values
-from vfi_pipeline.jobs.option_fields import Group, Option, declared, in_groups, option
+from vfi_pipeline.jobs.option_fields import Group, Option, declared, in_groups, names, option
 from vfi_pipeline.jobs.option_kinds import (
     CODEC,
     DEINTERLACE,
@@ -20,12 +20,16 @@ from vfi_pipeline.jobs.option_kinds import (
     DURATIONS,
     FACTOR,
     FILE,
+    FILM_SIZE,
     GAP,
     MOMENT,
+    MOMENTS,
+    OVERLAY,
     PICTURE_NAME,
     PLACES,
     RATE,
     SEGMENT,
+    SHUTTER,
     SIZE,
     STRENGTH,
     SWITCH,
@@ -37,13 +41,13 @@ from vfi_pipeline.jobs.option_kinds import (
     whole,
 )
 
-TIMING = Group("HOW SMOOTH", "exactly one of fps, multi and slowmo")
+TIMING = Group("HOW SMOOTH", "exactly one of fps, multi, slowmo and at")
 ANIMATION = Group(
     "ANIMATE PICTURES",
     "two or more pictures in, animation out; one, with weights of a Warping ODE",
     (
         "input=[a.jpg,b.jpg] or a folder of them, and one of duration, durations, frames and t.",
-        "With fps= and none of these options, images are a film's frames.",
+        "With fps= and none of these options, images are a film's frames. size= and fit_size= are further down.",
     ),
 )
 FILES = Group("IN AND OUT")
@@ -57,7 +61,7 @@ GROUPS = (TIMING, ANIMATION, FILES, MOTION, JOB)
 class Options:
     """What the user asked of a film; pictures share those that concern both.
 
-    Exactly one of ``fps``, ``multi`` and ``slowmo`` is set. Times are seconds from the start of the film.
+    Exactly one of ``fps``, ``multi``, ``slowmo`` and ``at`` is set. Times are seconds from the start of the film.
     """
 
     inputs: tuple[str, ...]
@@ -77,6 +81,11 @@ class Options:
         FACTOR, TIMING, "4", "slow motion: the same frames per second, four times as long",
         concerns="films", aliases=("slow", "slow_motion"),
     )  # fmt: skip
+    at: tuple[Fraction, ...] | None = option(
+        MOMENTS, TIMING, "12.48", "one frame of the film at that moment, as a picture (clip_at_12.48.png; output= names"
+        " it); at=[1.5,2.25] several", details="A time as for `start=`, also `100/3`; several are written in that order"
+        " (`output=frames/%03d.png`).", concerns="films",
+    )  # fmt: skip
     audio: str | None = option(
         one_of("keep", "drop", "stretch", "silence"), TIMING, "stretch",
         "sound: keep or drop; in slow motion drop, stretch (keeps the pitch) or silence",
@@ -90,7 +99,8 @@ class Options:
     name: str = option(
         TEMPLATE, FILES, "TEMPLATE", "names of files in a folder: {stem}_{fps}fps.{ext}; also {multi} {slowmo} {model},"
         " and of the source {folder} {source_ext}",
-        details="In slow motion `{stem}_slow{slowmo}x.{ext}`, of pictures `{stem}_animated.{ext}`.",
+        details="In slow motion `{stem}_slow{slowmo}x.{ext}`, of single frames `{stem}_at_{at}.{ext}`, of pictures"
+        " `{stem}_animated.{ext}`.",
         default="{stem}_{fps}fps.{ext}", aliases=("template",),
     )  # fmt: skip
     overwrite: bool = option(SWITCH, FILES, "true", "replace an output that exists", default="false", aliases=("y",))
@@ -145,9 +155,26 @@ class Options:
         SWITCH, MOTION, "on", "film on twos and threes: re-time repeated frames, same duration", default="false",
         changes_frames=True, concerns="films",
     )  # fmt: skip
+    shutter: Fraction | None = option(
+        SHUTTER, MOTION, "180", "motion blur: each frame is exposed for that angle of the time from frame to frame"
+        " (360: all of it)", details="See *Motion blur*.", default="off", concerns="films",
+    )  # fmt: skip
+    size: tuple[int, int] | Fraction | None = option(
+        FILM_SIZE, MOTION, "1280x720", "another size, or a factor: 2x, 0.5x; of pictures also that of the first,"
+        " largest or smallest", details="Width and height as seen (upright, square pixels). See *Another size*; of"
+        " pictures [pictures.md](pictures.md).", unset="the source's; of pictures the first one's",
+    )  # fmt: skip
+    fit_size: str | None = option(
+        one_of("crop", "pad", "stretch"), MOTION, "crop", "for a size of another shape: crop, pad (bars) or stretch",
+        unset="crop; asked for if much would be cut off",
+    )  # fmt: skip
     mask: str | None = option(
         FILE, MOTION, "IMAGE", "white stays as in the nearer source frame: logos, score boards, burnt-in subtitles",
         concerns="films",
+    )  # fmt: skip
+    overlay: bool = option(
+        OVERLAY, MOTION, "off", "logos, subtitles and counters over a moving picture are found and left where they are;"
+        " off drags them along", details="See *Overlays*.", default="auto", changes_frames=True, concerns="films",
     )  # fmt: skip
     max_gap: Fraction | None = option(
         GAP, MOTION, "0.5", "seconds without a new frame (variable rate) beyond which the one before is held; off makes"
@@ -196,6 +223,8 @@ class Options:
     @property
     def timing(self) -> str:
         """The timing option as typed, for messages and names: ``fps=60``."""
+        if self.at is not None:
+            return f"at={values.moments_text(self.at)}"
         if self.fps is not None:
             return f"fps={values.rate_text(self.fps)}"
         name, factor = ("multi", self.multi) if self.multi is not None else ("slowmo", self.slowmo)
@@ -248,11 +277,11 @@ class PictureOptions:
     )  # fmt: skip
     size: str = option(
         SIZE, ANIMATION, "1280x720", "size of the result: first, largest, smallest (picture), or 1280x720",
-        default="first", concerns="pictures",
+        default="first",
     )  # fmt: skip
     fit_size: str | None = option(
         one_of("crop", "pad", "stretch"), ANIMATION, "crop", "pictures of another shape: crop, pad (bars) or stretch",
-        unset="crop; asked for if much would be cut off", concerns="pictures",
+        unset="crop; asked for if much would be cut off",
     )  # fmt: skip
     points: str | None = option(
         FILE, ANIMATION, "FILE.json", "pairs of points that belong together: [[[12,30],[14,33]],...]; a wish, never"
@@ -306,9 +335,12 @@ COMPLETION = Option(
 def table_of(
     films: type = Options, pictures: type = PictureOptions, others: tuple[Option, ...] = (COMPLETION,)
 ) -> tuple[Option, ...]:
-    """All options in the order of the help: the dataclasses' fields and those that have none."""
+    """All options in the order of the help: the dataclasses' fields and those that have none.
+
+    An option that films and pictures read differently (``size``) is listed once, as films have it.
+    """
     rows = [INPUT, MODEL, *declared(films).values(), *declared(pictures).values(), *OF_MORPH, *others]
-    groups = in_groups(rows)
+    groups = in_groups({row.name: row for row in reversed(rows)}[name] for name in dict.fromkeys(names(rows)))
     return tuple(row for group in dict.fromkeys((*GROUPS, *groups)) for row in groups.get(group, ()))
 
 

@@ -28,7 +28,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
     status = values.switch("status", given.get("status", "off"))
     if not inputs and not (status and "output" in given):
         raise UserError("No input was given.", "python interpolate.py input=clip.mp4 fps=60 (--help shows more).")
-    timing = [name for name in ("fps", "multi", "slowmo") if name in given]
+    timing = [name for name in ("fps", "multi", "slowmo", "at") if name in given]
     if len(timing) > 1:
         raise UserError(
             f"{' and '.join(timing)} were both given; one of them decides the timing.", f"{timing[0]}= alone."
@@ -37,8 +37,14 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
         raise UserError(
             "How smooth? No fps=, multi= or slowmo= was given.",
             "fps=60, multi=2 (twice the frames, same duration) or slowmo=4 (same rate, four times as long); "
-            "duration=2 to animate pictures.",
+            "at=12.48 for one frame of a film; duration=2 to animate pictures.",
         )
+    if "at" in given:
+        for name in ("start", "end", "audio", "segment"):
+            if name in given:
+                raise UserError(f"{name}= has no meaning beside at=, which names each frame.", f"leave out {name}=.")
+        given |= {"audio": "drop", "subtitles": "drop"}
+        given.setdefault("name", "{stem}_at_{at}.{ext}")
     if "slowmo" in given:
         given.setdefault("name", "{stem}_slow{slowmo}x.{ext}")
     options = read_fields(kind, given, inputs=inputs)
@@ -50,6 +56,10 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
         raise UserError("Slow motion cannot keep the sound as it is.", "audio=stretch, audio=silence or audio=drop.")
     if options.end is not None and options.end <= (options.start or 0):
         raise UserError(f"end={given['end']} is not after the start.", f"end={float((options.start or 0) + 10):g}.")
+    if options.fit_size is not None and options.size is None:
+        raise UserError(
+            f"fit_size={options.fit_size} needs a size to fit to.", f"size=1280x720 fit_size={options.fit_size}."
+        )
     return options
 
 

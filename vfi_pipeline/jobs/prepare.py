@@ -17,7 +17,7 @@ from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint, files_
 from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.option_fields import frame_settings
 from vfi_pipeline.jobs.options import Options, read_cuts
-from vfi_pipeline.jobs.plan import Plan, cuts_of, max_gap_of, segments_of, timeline_of
+from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
@@ -29,7 +29,9 @@ from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.inventory import loop_count
 from vfi_pipeline.media.profiles import EMBEDS
 from vfi_pipeline.media.rehearsal import rehearse
+from vfi_pipeline.media.scaling import Scaling, scaling_of
 from vfi_pipeline.media.timecode import timecode_at
+from vfi_pipeline.media.writer import assumed_matrix
 
 
 def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path], many: bool) -> Plan:
@@ -57,11 +59,20 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         )
     info, times, notes = film_times(info, found)
     timeline = timeline_of(options, info, times)
-    spec = VideoSpec.of(info.video, timeline.rate)
-    suffix = default_suffix(spec, film.files[0].suffix.lower(), options.codec or "auto")
+    exposure = exposure_of(options, timeline)
+    scaling = None if options.size is None else scaling_of(options.size, options.fit_size, info.video)
+    resized = () if scaling is None else _refuse_or_tell(scaling, options, info)
+    spec = _spec(info, timeline.rate, scaling)
+    suffix = ".png" if options.at else default_suffix(spec, film.files[0].suffix.lower(), options.codec or "auto")
     multi = timeline.rate * timeline.slowdown / info.video.rate
     target = names.target_of(film, options, timeline.rate, multi, method.name, suffix, many)
     names.refuse_input_as_output(target, inputs)
+    if options.at and target.suffix.lower() not in images.SUFFIXES:
+        what = "pictures" if len(options.at) > 1 else "a picture"
+        raise UserError(
+            f"at= writes {what}, and {target.name} is a film.",
+            f"output={shlex.quote(str(target.with_suffix('.png')))}, or fps=60 start= end= for a part of the film.",
+        )
     encoding = choose_encoding(
         spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
     )
@@ -70,7 +81,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         info = images.managed(info, embeds, options.max_pixels)
         notes += info.notes[len(notes) :]
         if info.video.working_format != spec.pixel_format:  # read as RGB, to be converted
-            spec = VideoSpec.of(info.video, timeline.rate)
+            spec = _spec(info, timeline.rate, scaling)
             encoding = choose_encoding(
                 spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
             )
@@ -87,7 +98,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         info=info,
         timeline=timeline,
         target=target,
-        segments=segments_of(timeline, options.segment, info.video.width * info.video.height),
+        segments=segments_of(timeline, options.segment, spec.width * spec.height, exposure),
         spec=spec,
         encoding=encoding,
         streams=stream_plan(
@@ -112,8 +123,63 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         ),
         cuts=cuts_of(entries, info, times),
         max_gap_s=max_gap_of(options, info),
-        notes=seen + notes,
+        notes=seen + notes + resized + _blur_notes(options, exposure),
+        exposure_s=exposure,
+        scaling=scaling,
     )
+
+
+def _spec(info: SourceInfo, rate: Fraction, scaling: Scaling | None) -> VideoSpec:
+    """What is written: the source's own format, in the size that is asked for."""
+    spec = VideoSpec.of(info.video, rate)
+    if scaling is None:
+        return spec
+    width, height = scaling.canvas
+    scaled = replace(spec, width=width, height=height, sample_aspect=scaling.sample_aspect)
+    chroma = not spec.format.is_rgb and len(spec.format.planes) > 1
+    if chroma and (guess := assumed_matrix(spec)) != assumed_matrix(scaled):  # players guess by the size
+        return replace(scaled, colour=replace(spec.colour, matrix=guess))
+    return scaled
+
+
+def _blur_notes(options: Options, exposure: Fraction | None) -> tuple[str, ...]:
+    if exposure is None or options.shutter is None:
+        return ()
+    return (
+        f"motion blur: every frame, copies of source frames too, is the mean of up to 64 moments in "
+        f"{1000 * float(exposure):.1f} ms around its own (shutter={float(options.shutter):g}), of code values as "
+        "ffmpeg averages them",
+    )
+
+
+def _refuse_or_tell(scaling: Scaling, options: Options, info: SourceInfo) -> tuple[str, ...]:
+    """What is to be told of another size.
+
+    Raises:
+        UserError: if the pictures are too large, or two fields woven into one picture.
+    """
+    width, height = scaling.canvas
+    if width * height > options.max_pixels:
+        raise UserError(
+            f"Pictures of {width}x{height} are beyond the limit of {options.max_pixels} pixels.",
+            f"a smaller size=, or max_pixels={width * height} if you have the memory.",
+        )
+    if info.video.interlaced and options.deinterlace == "off" and scaling.source[1] != height:
+        raise UserError(
+            f"{info.path.name} is interlaced: resized as they are, its pictures would mix two moments.",
+            "deinterlace=auto (looks at the pictures), deinterlace=on, or no size=.",
+            BAD_INPUT,
+        )
+    told: tuple[str, ...] = (
+        f"every picture is resized from {scaling.source[0]} x {scaling.source[1]} to {width} x {height} (bicubic): "
+        "copies of source frames are not the source's bit for bit",
+    )
+    x, y, across, down = (float(part) for part in scaling.window)
+    if (across, down) != scaling.source:
+        told += (f"cropped to the middle {across:g} x {down:g} (fit_size=pad and fit_size=stretch show all)",)
+    if scaling.padded:
+        told += (f"bars around a picture of {scaling.place[2]} x {scaling.place[3]} (fit_size=crop has none)",)
+    return told
 
 
 def rehearsed(plan: Plan) -> Plan:
@@ -197,6 +263,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
     facts |= {
         "tool": vfi_pipeline.__version__,
         "ffmpeg": ffmpeg.version(),
+        "at": options.at and [str(moment) for moment in options.at],
         "fps": rate_text(plan.timeline.rate) + f" ({plan.timeline.rate})",
         "slowmo": plan.timeline.slowdown,
         "start": plan.timeline.begin,
@@ -208,6 +275,8 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "scene": options.scene if plan.cuts is None else "cuts=" + ",".join(map(str, plan.cuts)),
         "scene_threshold": options.scene_threshold if plan.cuts is None else "-",
         "max_gap": plan.max_gap_s,
+        "exposure": plan.exposure_s,
+        "size": None if (scale := plan.scaling) is None else (scale.canvas, scale.place, scale.window),
         "mask": content_hash(Path(options.mask)) if options.mask else "none",
         "codec": plan.encoding.encoder,
         "pix_fmt": plan.encoding.pixel_format,

@@ -63,6 +63,11 @@ class SourceTimes:
         """Duration of the film, seconds: from the first frame to the end of the last."""
         return self.end - self.first
 
+    def shown_at(self, time: Fraction) -> int:
+        """The frame on the screen at ``time``: the last one that starts at or before it, else frame 0."""
+        ticks = time / self.time_base
+        return max(0, bisect_right(self.pts, ticks.numerator // ticks.denominator) - 1)
+
     def starting_at(self, time: Fraction) -> int:
         """The first frame that starts at or after ``time``; ``len(self)`` if none does."""
         ticks = time / self.time_base
@@ -223,3 +228,36 @@ class Timeline:
         """(first, last) source frame that output frames ``start .. stop - 1`` need, both inclusive."""
         head, tail = self.slot(start), self.slot(stop - 1)
         return head.source, tail.source + (1 if tail.t else 0)
+
+
+class Moments(Timeline):
+    """Single frames of a film: one output frame for each of the moments asked for, in their order.
+
+    The presentation times of the slots mean nothing; they count on at ``rate``.
+    """
+
+    def __init__(self, times: SourceTimes, rate: Fraction, moments: Sequence[Fraction]) -> None:
+        """
+        Args:
+            moments: in the source's own times. Before the first frame the first one is shown.
+
+        Raises:
+            ValueError: if there is none, or one lies at or behind the film's end.
+        """
+        if not moments or max(moments) >= times.end:
+            raise ValueError(f"Moments lie before the film's end, {float(times.end):g} s.")
+        super().__init__(times, rate)
+        self.moments = tuple(Fraction(moment) for moment in moments)
+        self.count = len(self.moments)
+
+    def slots(self, start: int = 0, stop: int | None = None) -> Iterator[Slot]:
+        times = self.times
+        for index in range(start, self.count if stop is None else min(stop, self.count)):
+            moment = max(times.first, self.moments[index])
+            k = times.shown_at(moment)
+            t = Fraction(0) if k == len(times) - 1 else (moment - times.time(k)) / (times.time(k + 1) - times.time(k))
+            yield Slot(index, self.begin + index / self.rate, k, t)
+
+    @property
+    def sources_shown(self) -> tuple[int, int]:
+        return 0, len(self.times) - 1
