@@ -77,7 +77,8 @@ class TestAnAddedOption:
         grainy, plain = frame_settings(self.read("a.mp4", "fps=60", "--grainy")), frame_settings(Options(("a.mp4",)))
         assert grainy == {**plain, "grain": 3.0}
         assert plain == {
-            "cut": "hold", "dedup": False, "overlay": True, "scale": 1.0, "precision": "auto", "allow_damaged": False, "segment": F(20)
+            "cut": "hold", "dedup": False, "overlay": True, "scale": 1.0, "precision": "auto", "allow_damaged": False,
+            "segment": F(20),
         }  # fmt: skip
 
     def test_is_in_the_help(self):

@@ -51,7 +51,7 @@ def _row(row: Option) -> str:
         f"Short: {', '.join(shorthands)}" if shorthands else "",
     ]
     *before, last = [sentence for sentence in sentences if sentence]
-    text = " ".join([*(sentence.removesuffix(".") + "." for sentence in before), last.removesuffix(".")])
+    text = " ".join([*(each if each.endswith((".", ".)")) else f"{each}." for each in before), last.removesuffix(".")])
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in (typed, default, row.concerns, text)) + " |"
 
 

@@ -17,7 +17,7 @@ from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint, files_
 from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.option_fields import frame_settings
 from vfi_pipeline.jobs.options import Options, read_cuts
-from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, segments_of, timeline_of
+from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, moments_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
@@ -58,7 +58,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
             BAD_INPUT,
         )
     info, times, notes = film_times(info, found)
-    timeline = timeline_of(options, info, times)
+    timeline = timeline_of(options, info, times) if options.at is None else moments_of(options.at, info, times)
     exposure = exposure_of(options, timeline)
     scaling = None if options.size is None else scaling_of(options.size, options.fit_size, info.video)
     resized = () if scaling is None else _refuse_or_tell(scaling, options, info)
