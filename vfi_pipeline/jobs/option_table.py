@@ -332,16 +332,15 @@ COMPLETION = Option(
 )  # fmt: skip
 
 
-def table_of(
-    films: type = Options, pictures: type = PictureOptions, others: tuple[Option, ...] = (COMPLETION,)
-) -> tuple[Option, ...]:
-    """All options in the order of the help: the dataclasses' fields and those that have none.
+def table_of(*kinds: type) -> tuple[Option, ...]:
+    """All options in the order of the help: the fields of dataclasses, and the options that have none.
 
-    An option that films and pictures read differently (``size``) is listed once, as films have it.
+    An option that two of them read differently (``size``) is listed once, as the first has it.
     """
-    rows = [INPUT, MODEL, *declared(films).values(), *declared(pictures).values(), *OF_MORPH, *others]
-    groups = in_groups({row.name: row for row in reversed(rows)}[name] for name in dict.fromkeys(names(rows)))
+    rows = [INPUT, MODEL, *(row for kind in kinds for row in declared(kind).values()), *OF_MORPH, COMPLETION]
+    listed = {row.name: row for row in reversed(rows)}
+    groups = in_groups(listed[name] for name in dict.fromkeys(names(rows)))
     return tuple(row for group in dict.fromkeys((*GROUPS, *groups)) for row in groups.get(group, ()))
 
 
-TABLE = table_of()
+TABLE = table_of(Options, PictureOptions)
