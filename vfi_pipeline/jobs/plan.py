@@ -324,8 +324,7 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f"{rate_text(video.rate)} fps, {len(source)} frame{'s' * (len(source) > 1)}, "
         f"{clock_text(float(source.span))}{turned}{trim}",
         f"output    {target}: {plan.encoding.encoder} {_size_text(plan)}{plan.encoding.pixel_format}"
-        f"{_settings(plan.encoding)}, "
-        + _timeline_text(timeline, info),
+        f"{_settings(plan.encoding)}, " + _timeline_text(timeline, info),
         _frames_text(timeline, made, held, plan.exposure_s)
         + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else "")
         + _last_text(timeline),
