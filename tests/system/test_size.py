@@ -122,6 +122,14 @@ def test_the_remedies_do_what_they_say(good, tmp_path):
     good("input=a.mkv", "fps=60", "size=2x", "max_pixels=12288", "output=big.mkv")
 
 
+def test_only_the_size_is_changed_by_what_the_remedy_says(good, command, tmp_path):
+    clips.make_clip(tmp_path / "a.mkv", frames=5, size=(64, 48))
+    result = command("input=a.mkv", "size=2x")
+    assert result.code == 2 and "multi=1" in result.err
+    good("input=a.mkv", "size=2x", "multi=1", "output=b.mkv")
+    assert len(pictures(tmp_path / "b.mkv")) == 5
+
+
 def test_woven_pictures_are_not_resized_as_they_are(command, tmp_path):
     frames = weaving.woven(weaving.film(24), weaving.fields_of(12))
     weaving.write(tmp_path / "a.mkv", frames, "25", flagged="tff")

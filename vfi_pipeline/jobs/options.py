@@ -33,6 +33,11 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
         raise UserError(
             f"{' and '.join(timing)} were both given; one of them decides the timing.", f"{timing[0]}= alone."
         )
+    if not timing and not status and ("size" in given or "shutter" in given):
+        raise UserError(
+            "How smooth? No fps=, multi= or slowmo= was given.",
+            "multi=1 (the frames of the source, and no others), fps=60, or duration=2 to animate pictures.",
+        )
     if not timing and not status:
         raise UserError(
             "How smooth? No fps=, multi= or slowmo= was given.",
