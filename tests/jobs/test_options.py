@@ -8,7 +8,6 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
-import yaml
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs.method import choose_method
@@ -24,10 +23,8 @@ def info(rate):
 
 
 @pytest.fixture
-def options(root):
-    defaults = yaml.safe_load((root / "conf" / "interpolate.yaml").read_text())
-    defaults.pop("defaults")
-    return lambda **given: read_options(("a.mp4",), {**defaults, **given})
+def options():
+    return lambda **given: read_options(("a.mp4",), given)
 
 
 def test_defaults_are_valid_and_exact(options):

@@ -212,4 +212,4 @@ def test_two_trims_side_by_side_cover_the_film(film, rate, cut):
         return
     left, right = Timeline(film, rate, end=middle), Timeline(film, rate, begin=middle)
     assert left.begin == film.first and right.begin == middle
-    assert right.slot(0).source == film.shown_at(middle)
+    assert right.slot(0).source == max(k for k in range(len(film)) if film.time(k) <= middle)

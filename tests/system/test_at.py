@@ -90,6 +90,11 @@ def test_the_last_frame_is_where_the_remedy_says(good, film, tmp_path):
     assert (pixels(tmp_path / "last.png") == 180).all()
 
 
+def test_for_films_there_is_at(command, film):
+    result = command(f"input={film}", "t=0.5")
+    assert result.code != 0 and "at=12.48" in result.err
+
+
 def test_for_pictures_there_is_t(command, tmp_path):
     for name in ("a.png", "b.png"):
         Image.new("RGB", (32, 24)).save(tmp_path / name)

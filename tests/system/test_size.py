@@ -60,6 +60,36 @@ def test_films_seen_turned_or_with_long_pixels_come_out_in_the_size_that_is_seen
     assert video(tmp_path / "c.mkv").sample_aspect == F(64, 45)
 
 
+def test_a_turned_film_stays_turned_and_is_as_large_as_asked_when_seen(good, tmp_path):
+    clips.make_clip(tmp_path / "a.mp4", frames=4, size=(64, 48), rotation=90)
+    good("input=a.mp4", "multi=2", "size=96x128", "output=b.mp4")
+    stored = video(tmp_path / "b.mp4")
+    assert (stored.width, stored.height, stored.rotation) == (128, 96, 90)
+    good("input=a.mp4", "at=0.06", "size=96x128", "output=one.png")
+    from PIL import Image
+
+    assert Image.open(tmp_path / "one.png").size == (96, 128)
+
+
+def test_fields_become_pictures_before_they_are_resized(good, tmp_path):
+    frames = weaving.woven(weaving.film(24), weaving.fields_of(12))
+    weaving.write(tmp_path / "a.mkv", frames, "25", flagged="tff")
+    good("input=a.mkv", "multi=1", "size=2x", "output=b.mkv", "codec=ffv1")
+    made, truth = pictures(tmp_path / "b.mkv"), weaving.film(24)
+    assert len(made) == 24 and made[0].width == 2 * weaving.SIZE[0]
+    for k in (6, 9, 14):  # of each second picture too, which a frame only held a field of
+        small = made[k].planes[0].reshape(weaving.SIZE[1], 2, weaving.SIZE[0], 2).mean(axis=(1, 3))
+        assert np.abs(small - truth[k])[8:-8, 8:-8].mean() < 3
+
+
+def test_segments_change_nothing(good, tmp_path):
+    clips.make_clip(tmp_path / "a.mkv", rate="24", frames=48)
+    words = ("input=a.mkv", "multi=2", "size=0.5x", "codec=ffv1")
+    good(*words, "output=one.mkv")
+    good(*words, "output=many.mkv", "segment=0.5")
+    assert clips.describe(tmp_path / "one.mkv")["md5"] == clips.describe(tmp_path / "many.mkv")["md5"]
+
+
 def test_an_untagged_film_keeps_the_colours_that_players_guessed(good, tmp_path):
     clips.make_clip(tmp_path / "a.mkv", frames=3, size=(64, 48))
     assert video(tmp_path / "a.mkv").colour.matrix is None
@@ -90,6 +120,14 @@ def test_the_remedies_do_what_they_say(good, tmp_path):
         good("input=a.mkv", "fps=60", "size=48x64", f"fit_size={fit}", f"output={fit}.mkv")
         assert (video(tmp_path / f"{fit}.mkv").width, video(tmp_path / f"{fit}.mkv").height) == (48, 64)
     good("input=a.mkv", "fps=60", "size=2x", "max_pixels=12288", "output=big.mkv")
+
+
+def test_only_the_size_is_changed_by_what_the_remedy_says(good, command, tmp_path):
+    clips.make_clip(tmp_path / "a.mkv", frames=5, size=(64, 48))
+    result = command("input=a.mkv", "size=2x")
+    assert result.code == 2 and "multi=1" in result.err
+    good("input=a.mkv", "size=2x", "multi=1", "output=b.mkv")
+    assert len(pictures(tmp_path / "b.mkv")) == 5
 
 
 def test_woven_pictures_are_not_resized_as_they_are(command, tmp_path):

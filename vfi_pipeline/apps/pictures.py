@@ -104,7 +104,8 @@ def film_of(inputs: Sequence[str], output: str | None = None) -> Series:
             if suffix in VIDEOS:
                 raise UserError(
                     f"{film.label} is a film; these options animate pictures.",
-                    "fps=60 or slowmo=4 for a film, or pictures taken out of it.", BAD_INPUT,
+                    "fps=60 or slowmo=4 for a film, at=12.48 for one frame of it, or pictures taken out of it.",
+                    BAD_INPUT,
                 )  # fmt: skip
             raise UserError(
                 f"{film.path} cannot be read as a picture.", "PNG, JPEG, TIFF, WebP or BMP; copy it again.", BAD_INPUT

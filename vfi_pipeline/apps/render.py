@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -44,12 +44,14 @@ PREVIEW_S = 1.0
 """Seconds between two states of the preview file."""
 
 
-def animate(options: Options, typed: dict[str, str], method: Method, command: str, say: Callable[[str], None]) -> int:
+def animate(
+    options: Options, texts: Mapping[str, object], method: Method, command: str, say: Callable[[str], None]
+) -> int:
     """Does what the options ask of the pictures; returns the exit code.
 
     Args:
         options: what pictures share with films.
-        typed: the options as typed, those of pictures among them.
+        texts: the options as text, those of pictures among them.
         command: what the user typed, to be shown where it resumes the work.
         say: takes the lines of the result.
 
@@ -60,7 +62,7 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
     for line in selection.lines():
         log.warning("%s", line)
     film = sources.film_of(options.inputs, options.output)
-    asked = read_picture_options(typed)
+    asked = read_picture_options(texts)
     if options.name == DEFAULT_NAME:
         options = replace(options, name=sources.default_name(film.images, asked))
     _check_model(len(film.images), asked, method)

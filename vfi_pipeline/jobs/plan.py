@@ -90,8 +90,6 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
         UserError: if nothing lies between ``start`` and ``end``.
     """
     source_rate = info.video.rate
-    if options.at is not None:
-        return _moments(options.at, info, times)
     slowdown = options.slowmo or Fraction(1)
     rate = options.fps or source_rate * (options.multi or 1)
     begin = None if options.start is None else info.start + options.start
@@ -113,7 +111,12 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
     return timeline
 
 
-def _moments(at: Sequence[Fraction], info: SourceInfo, times: SourceTimes) -> Timeline:
+def moments_of(at: Sequence[Fraction], info: SourceInfo, times: SourceTimes) -> Timeline:
+    """The timeline of single frames at moments, counted in seconds from the start of the file.
+
+    Raises:
+        UserError: if one lies at or behind the film's end.
+    """
     late = [moment for moment in at if info.start + moment >= times.end]
     if late:
         last = times.time(-1) - info.start
@@ -321,8 +324,7 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f"{rate_text(video.rate)} fps, {len(source)} frame{'s' * (len(source) > 1)}, "
         f"{clock_text(float(source.span))}{turned}{trim}",
         f"output    {target}: {plan.encoding.encoder} {_size_text(plan)}{plan.encoding.pixel_format}"
-        f"{_settings(plan.encoding)}, "
-        + _timeline_text(timeline, info),
+        f"{_settings(plan.encoding)}, " + _timeline_text(timeline, info),
         _frames_text(timeline, made, held, plan.exposure_s)
         + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else "")
         + _last_text(timeline),

@@ -15,8 +15,9 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint, files_fingerprint
 from vfi_pipeline.jobs.method import Method, resolve_device
+from vfi_pipeline.jobs.option_fields import frame_settings
 from vfi_pipeline.jobs.options import Options, read_cuts
-from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, segments_of, timeline_of
+from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, moments_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
@@ -57,7 +58,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
             BAD_INPUT,
         )
     info, times, notes = film_times(info, found)
-    timeline = timeline_of(options, info, times)
+    timeline = timeline_of(options, info, times) if options.at is None else moments_of(options.at, info, times)
     exposure = exposure_of(options, timeline)
     scaling = None if options.size is None else scaling_of(options.size, options.fit_size, info.video)
     resized = () if scaling is None else _refuse_or_tell(scaling, options, info)
@@ -269,16 +270,11 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "end": plan.timeline.end,
         "frames": plan.timeline.count,
         "segments": len(plan.segments),
-        "segment": options.segment,
         "stream": info.video.index,
         "deinterlace": plan.info.view,
-        "allow_damaged": options.allow_damaged,
         "scene": options.scene if plan.cuts is None else "cuts=" + ",".join(map(str, plan.cuts)),
         "scene_threshold": options.scene_threshold if plan.cuts is None else "-",
-        "cut": options.cut,
-        "dedup": options.dedup,
         "max_gap": plan.max_gap_s,
-        "overlay": options.overlay,
         "exposure": plan.exposure_s,
         "size": None if (scale := plan.scaling) is None else (scale.canvas, scale.place, scale.window),
         "mask": content_hash(Path(options.mask)) if options.mask else "none",
@@ -287,10 +283,9 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "container": plan.encoding.muxer,
         "profile": "as stored" if info.profile is None else hashlib.sha256(info.profile).hexdigest()[:16],
         "model": method.name,
-        "scale": options.scale,
-        "precision": options.precision,
         "device": resolve_device(options.device),
     }
+    facts |= frame_settings(options)
     facts |= dict(plan.encoding.options)
     facts |= {f"model.{key}": value for key, value in method.settings.items()}
     return {key: str(value) for key, value in facts.items()}

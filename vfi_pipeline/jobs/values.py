@@ -11,6 +11,7 @@ from fractions import Fraction
 from vfi_pipeline.errors import UserError
 
 _NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
+_SIGNED = r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:e-?[0-9]{1,2})?"
 _NTSC = 1001
 
 
@@ -135,6 +136,29 @@ def whole(option: str, text: str, low: int, high: int) -> int:
             f"{option}={text} is not a whole number from {low} to {high}.", f"{option}={max(low, min(high, 1))}."
         )
     return value
+
+
+def number(option: str, text: str) -> Fraction:
+    """A number as typed, exactly, with its sign: ``0.37``, ``-1/3``, ``1e-6``."""
+    plain = text.strip().lower()
+    parts = plain.split("/")
+    if len(parts) <= 2 and all(re.fullmatch(_SIGNED, part) for part in parts):
+        value = Fraction(parts[0])
+        divisor = Fraction(parts[1]) if len(parts) == 2 else Fraction(1)
+        if divisor and abs(value / divisor) <= 1_000_000:
+            return value / divisor
+    raise UserError(f"{option}={text} is not a number.", f"{option}=0.5, {option}=1/3 or a list, {option}=[0.25,0.75].")
+
+
+def listed(option: str, text: str) -> list[str]:
+    """The parts of ``[a,b]`` or ``a,b``; a plain value is a list of one."""
+    inner = text.strip()
+    if inner.startswith("[") != inner.endswith("]"):
+        raise UserError(f"{option}={text} lacks a bracket.", f"{option}=[0.25,0.75].")
+    parts = [part.strip() for part in inner.strip("[]").split(",")]
+    if not all(parts) or len(parts) > 100_000:
+        raise UserError(f"{option}={text} is not a list.", f"{option}=[0.25,0.75].")
+    return parts
 
 
 def unknown(name: str, known: Iterable[str], kind: str = "option", program: str = "interpolate.py") -> UserError:

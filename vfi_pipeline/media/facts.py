@@ -101,7 +101,6 @@ _TRANSFERS = {
     17: "smpte428", 18: "arib-std-b67",
 }  # fmt: skip
 _RANGES = {1: "tv", 2: "pc"}
-_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
 
 def colour(frame: av.VideoFrame, context: av.video.codeccontext.VideoCodecContext, full: bool, said: str) -> Colour:

@@ -23,12 +23,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import ffmpeg
 
-from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
+from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media.threads import start_thread
 
 log = logging.getLogger(__name__)
@@ -156,12 +155,6 @@ def encoders() -> frozenset[str]:
 def filters() -> frozenset[str]:
     """Names of the filters that this ffmpeg was built with."""
     return _names(_listing("filters"))
-
-
-@lru_cache
-def muxers() -> frozenset[str]:
-    """Names of the output containers that this ffmpeg can write."""
-    return _names(_listing("muxers"))
 
 
 @lru_cache
@@ -429,11 +422,6 @@ def open_process(
             f"ffmpeg could not be started ({doing}): {error}.", "check the limits of memory and processes.", ENVIRONMENT
         ) from error
     return Process(popen, doing, remedy, code)
-
-
-def bad_input(path: Path, why: str, remedy: str) -> UserError:
-    """The error for a source that cannot be used: ``clip.mp4: why``."""
-    return UserError(f"{path.name or path}: {why}", remedy, BAD_INPUT)
 
 
 def _telling(lines: Sequence[str]) -> str:

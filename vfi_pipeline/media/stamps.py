@@ -25,11 +25,6 @@ class Mended(NamedTuple):
     tick: int
 
 
-def steady_ticks(stamps: Iterable[int | None], step: Fraction, decoding: Sequence[int] = ()) -> list[int]:
-    """The ticks of ``mended_ticks``."""
-    return mended_ticks(stamps, step, decoding)[0]
-
-
 def mended_ticks(
     stamps: Iterable[int | None], step: Fraction, decoding: Sequence[int] = (), long: int | None = None
 ) -> tuple[list[int], list[Mended]]:

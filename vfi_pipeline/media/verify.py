@@ -167,18 +167,6 @@ def verify(path: Path, expectation: Expectation, *, quick: bool = False) -> Veri
     return found
 
 
-def count_frames(path: Path) -> int:
-    """How many pictures the video stream of a segment holds, counted without decoding.
-
-    Raises:
-        UserError: it cannot be opened.
-    """
-    if path.is_dir():
-        return sum(1 for _ in path.iterdir())
-    with open_media(path) as container:
-        return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
-
-
 def _failure(path: Path, wrong: Sequence[str]) -> UserError:
     return UserError(
         f"The result was checked and is not as planned ({path.name}): {'; '.join(wrong)}.",

@@ -69,7 +69,7 @@ class Rule:
     corners: float = 0.1
     faint: float = 0.02
     grow: int = 2
-    moves: float = 1.5
+    moves: float = 1.0
     near: float = 1 / 6
     share: float = 0.5
     whole: float = 0.6

@@ -75,6 +75,8 @@ class _Held:
         size = sum(plane.nbytes for plane in frame.planes)
         if (scaling := self.options.scaling) is not None:
             size = max(1, size * math.prod(scaling.canvas) // math.prod(scaling.source))
+        if self.options.exposure_s:
+            size *= 8  # sums in float32, of two pairs and more
         self.count = min(self.most, self.options.prefetch_bytes // size)
 
     def ahead(self) -> int:
