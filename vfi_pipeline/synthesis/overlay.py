@@ -42,8 +42,8 @@ class Rule:
     (docs/interpolate.md, *Overlays*, has the figures); luma in 8-bit codes, distances in pixels of the film.
 
     Attributes:
-        frames: key frames in a run. 3 finds more in films without overlays, 5 loses subtitles of 0.2 s.
-        equal: largest range of a sample that stays equal: twice the noise of H.264 at CRF 17 beside moving pictures.
+        frames: key frames in a run; masks of runs of 3 to 5 hardly differ, fewer are weaker evidence.
+        equal: largest range of a sample that stays equal, in compressed films (14 gave ragged masks no fewer holes).
         nearly: the same at a lasting edge: a logo of 85 % opacity over black and white.
         contrast: least difference across a lasting edge.
         cell, around: px; edges are counted in cells, and judged over so many cells in each direction.
@@ -51,7 +51,8 @@ class Rule:
             0.09 where the ground stays between feet, 0.03 elsewhere; text has 0.2 to 0.4.
         faint: the same within ``around`` cells of such a place: the ends of a word, letters of little contrast.
         grow: px around a lasting edge that belong to it where they stay equal.
-        moves: px between the two frames beyond which something moves.
+        moves: px between the two frames beyond which something moves. At 0.75, 5 of 40 clips without overlays lose up to
+            0.13 dB; at 1, two of 66 lose 0.004 and 0.04 dB; at 0.5 still cameras lose 0.3 to 0.7 dB.
         near: share of the frame's longer side over which the motion around is averaged.
         share: least share of what lies around that moves.
         whole: least share of the frame that moves: the camera does. In 17 of 20 clips of moving cameras it is 0.75 to
