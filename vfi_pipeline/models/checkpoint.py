@@ -27,6 +27,7 @@ FORMAT = "vfi-pipeline/1"
 BUILDERS = {
     "warping_ode": "vfi_pipeline.models.warping_ode:WarpingODE",
     "flow": "vfi_pipeline.models.flow:FlowInterpolator",
+    "style": "vfi_pipeline.models.style:StyleTransfer",
 }
 
 
@@ -146,7 +147,7 @@ def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weight
     """The card as Markdown, for people."""
     lines = [
         f"# {card.name}", "", f"`{file}`, {weights:,} weights, SHA-256 `{digest}`.", "",
-        f"    python interpolate.py input=film.mp4 fps=60 weights={file}", "",
+        f"    python interpolate.py input=film.mp4 fps=60 {'style' if config['kind'] == 'style' else 'weights'}={file}", "",
     ]  # fmt: skip
     if card.metrics:
         lines += ["## Metrics", "", "| metric | value |", "|--|--|"]

@@ -275,6 +275,20 @@ class FlowInterpolator(nn.Module):
         own = resize_flow(Velocities.of_state(state).acceleration, 2 * rows, 2 * columns)
         return PairEstimate(_fields(refined, own), (v + w) / 2, flow)
 
+    @torch.no_grad()
+    def flows(self, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """(forward, backward) flow of pairs (B, 3, H, W), H and W multiples of the network's stride: (B, 2, H, W), px.
+
+        Forward leads from the first frame's grid to the last frame, backward from the last's to the first.
+        """
+        height, width = first.shape[-2:]
+        encoded = [level.chunk(2) for level in self.net.encode(torch.cat((first, last)))]
+        features = [a for a, _ in encoded], [b for _, b in encoded]
+        fields = self.estimate(features, (first, last), (height / CELL, width / CELL)).fields
+        flows = stationary_flow(torch.cat((fields.last, -fields.first)), 1.0, self.settings.solver)
+        forward, backward = resize_flow(flows, height, width).chunk(2)
+        return forward, backward
+
     def forward(self, first: Tensor, last: Tensor | None, t: Tensor) -> Motion:
         """Frames (B, 3, H, W), H and W multiples of the network's stride, times (B, T) in [0, 1].
 

@@ -19,8 +19,10 @@ def shipped() -> dict[str, dict[str, str]]:
     return json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
 
 
-def locate(weights: str | Path) -> tuple[Path, str | None]:
+def locate(weights: str | Path, option: str = "weights") -> tuple[Path, str | None]:
     """The file behind a shipped name or a path, and the SHA-256 that it must have (None for the user's own file).
+
+    ``option`` is what the user typed it for.
 
     Raises:
         UserError: if it is neither a file nor a known name.
@@ -32,7 +34,7 @@ def locate(weights: str | Path) -> tuple[Path, str | None]:
     if not path.is_file():
         names = ", ".join(known) or "none"
         raise UserError(
-            f"weights={weights} is neither a file nor a known name.", f"a path, or one of: {names}.", BAD_INPUT
+            f"{option}={weights} is neither a file nor a known name.", f"a path, or one of: {names}.", BAD_INPUT
         )
     return path, None
 
