@@ -1,6 +1,6 @@
 """Two pictures to take a style from, drawn by code, so that they are free to use:
 
-    python -m vfi_pipeline.data.style_pictures docs/figures/style
+python -m vfi_pipeline.data.style_pictures docs/figures/style
 """
 
 from __future__ import annotations
@@ -54,13 +54,21 @@ def brushwork(size: int = 512, seed: int = 2) -> np.ndarray:
     y, x = np.mgrid[0:size, 0:size].astype(np.float64) / size
     angle = 0.35 * np.sin(5 * x + 2) + 0.4 * np.cos(4 * y)
     glow = np.zeros_like(x)
-    for cx, cy, radius, turn in ((0.28, 0.30, 0.17, 1), (0.72, 0.24, 0.12, -1), (0.62, 0.68, 0.20, 1), (0.18, 0.78, 0.1, -1)):
+    for cx, cy, radius, turn in (
+        (0.28, 0.30, 0.17, 1),
+        (0.72, 0.24, 0.12, -1),
+        (0.62, 0.68, 0.20, 1),
+        (0.18, 0.78, 0.1, -1),
+    ):
         away = np.hypot(x - cx, y - cy)
         share = np.exp(-((away / radius) ** 2))
         angle = angle * (1 - share) + (np.arctan2(y - cy, x - cx) + turn * 1.35) * share
-        glow += np.exp(-((away / (0.45 * radius)) ** 2)) + 0.45 * np.exp(-(((away - 0.8 * radius) / (0.18 * radius)) ** 2))
+        glow += np.exp(-((away / (0.45 * radius)) ** 2)) + 0.45 * np.exp(
+            -(((away - 0.8 * radius) / (0.18 * radius)) ** 2)
+        )
     palette = np.array(
-        [(12, 26, 74), (24, 58, 130), (44, 96, 176), (96, 150, 206), (186, 212, 220), (244, 236, 190), (248, 206, 70)], float
+        [(12, 26, 74), (24, 58, 130), (44, 96, 176), (96, 150, 206), (186, 212, 220), (244, 236, 190), (248, 206, 70)],
+        float,
     )
     canvas = np.zeros((size, size, 3), np.float64) + palette[1]
     scale = 4  # OpenCV's fixed-point fractions of a pixel

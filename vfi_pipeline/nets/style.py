@@ -14,8 +14,8 @@ class StyleNet(nn.Module):
     """Picture -> stylised picture, of any size; with the frame before it, stylised and moved, consistent over time.
 
     Every convolution is followed by an instance normalisation, and borders are replicated: the output is the same for
-    ``a x + b`` and ``x``, a > 0, but for the normalisation's epsilon. The earlier frame is looked at by a convolution of
-    its own that is added behind the first normalisation: where none is known it adds nothing.
+    ``a x + b`` and ``x``, a > 0, but for the normalisation's epsilon. The earlier frame is looked at by a convolution
+    of its own that is added behind the first normalisation: where none is known it adds nothing.
 
     Args:
         widths: channels at full, half and quarter size.

@@ -147,7 +147,9 @@ class StyleModule(pl.LightningModule):
         )  # fmt: skip
         if index == 0 and self.run_dir is not None and self.trainer.is_global_zero:
             rows = torch.cat((*frames[1:], *alone), dim=-1)[:4]
-            log_picture(self.trainer.loggers, self.run_dir, f"{part}/style", torch.cat(list(rows), dim=-2), self.global_step)
+            log_picture(
+                self.trainer.loggers, self.run_dir, f"{part}/style", torch.cat(list(rows), dim=-2), self.global_step
+            )
 
     def _network(self) -> Features:
         return self._fixed[0].to(self.device)
