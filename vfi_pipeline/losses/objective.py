@@ -83,7 +83,7 @@ class TripletObjective(nn.Module):
     ) -> None:
         super().__init__()
         if perceptual and network is None:
-            raise ValueError("A perceptual weight needs a network: add +perceptual@objective.network=features (or =lpips).")
+            raise ValueError("A perceptual weight needs a network: +perceptual@objective.network=features (or =lpips).")
         self.weights = {
             "l2": l2, "charbonnier": charbonnier, "laplacian": laplacian, "census": census,
             "negative_psnr": negative_psnr, "perceptual": perceptual,

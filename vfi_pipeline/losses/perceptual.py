@@ -19,7 +19,7 @@ FeatureNetwork = Callable[..., Mapping[str, Tensor]]
 
 CONTENT_LAYERS = ("conv3_3",)
 STYLE_LAYERS = ("conv1_2", "conv2_2", "conv3_3", "conv4_1")
-"""Of VGG-16: those of Johnson et al. (2016), but for the last, which is that of Gatys et al. (2016): a third less work."""
+"""Of VGG-16: those of Johnson et al. (2016), but for the last, Gatys et al.'s (2016): a third less work."""
 
 
 def gram(features: Tensor) -> Tensor:
