@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import values
+from vfi_pipeline.jobs.style import NAMES as STYLE
 
 # Options that only make sense for pictures: any of them on the command line says that the input is not a film.
 ASKING = (
@@ -20,7 +21,7 @@ SHORT = ("mult", "add", "warp", "add_first", "steps")
 # Options of films, which pictures have no use for.
 FILMS_ONLY = (
     "multi", "slowmo", "audio", "input_fps", "start", "end", "stream", "scene", "scene_threshold", "cuts", "cut",
-    "dedup", "mask", "deinterlace", "allow_damaged", "max_gap",
+    "dedup", "mask", "deinterlace", "allow_damaged", "max_gap", *STYLE,
 )  # fmt: skip
 PAIR_MODELS = ("fit", "morph")
 """Models that solve pictures and not films."""
@@ -62,6 +63,8 @@ class PictureOptions:
 def asks_for_pictures(given: Mapping[str, str], model: str | None) -> bool:
     """Whether the options typed (not the defaults) are about pictures rather than about a film."""
     typed = {name for name, text in given.items() if str(text) not in ("", "null")}
+    if "style" in typed:
+        typed.discard("preview")  # which styles have as well
     return model in PAIR_MODELS or bool(typed & {*ASKING, *SHORT})
 
 

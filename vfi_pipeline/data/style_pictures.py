@@ -1,4 +1,4 @@
-"""Two pictures to take a style from, drawn by code, so that they are free to use:
+"""Pictures to take a style from. Two are drawn by code, so that they are free to use:
 
 python -m vfi_pipeline.data.style_pictures docs/figures/style
 """
@@ -11,7 +11,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 
 def mosaic(size: int = 512, seed: int = 1) -> np.ndarray:
@@ -90,6 +93,16 @@ def brushwork(size: int = 512, seed: int = 2) -> np.ndarray:
 
 
 DRAWN: dict[str, Callable[[], np.ndarray]] = {"mosaic": mosaic, "brushwork": brushwork}
+
+
+def shrunk_picture(pixels: np.ndarray, size: int) -> Tensor:
+    """(H, W, 3) uint8 as (1, 3, h, w) in [0, 1], its longest side ``size`` px or less."""
+    picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+    share = size / max(picture.shape[-2:])
+    if share < 1:
+        shape = [max(1, round(side * share)) for side in picture.shape[-2:]]
+        picture = F.interpolate(picture, shape, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+    return picture
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import values
+from vfi_pipeline.jobs.style import StyleChoice, read_style
 
 AUDIO = ("keep", "drop", "stretch", "silence")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -61,6 +62,7 @@ class Options:
     benchmark: bool
     status: bool
     report: str | None
+    style: StyleChoice | None = None
 
     @property
     def timing(self) -> str:
@@ -154,6 +156,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Option
         benchmark=on("benchmark"),
         status=status,
         report=given.get("report"),
+        style=read_style(given),
     )
 
 

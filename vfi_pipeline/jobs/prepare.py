@@ -135,6 +135,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "precision": options.precision,
         "device": resolve_device(options.device),
     }
+    facts |= {} if options.style is None else options.style.facts()
     facts |= dict(plan.encoding.options)
     facts |= {f"model.{key}": value for key, value in method.settings.items()}
     return {key: str(value) for key, value in facts.items()}

@@ -45,12 +45,21 @@ def model_of(weights: str | Path) -> str | None:
     Raises:
         UserError: if there is no such file or name.
     """
-    path, _ = locate(weights)
+    return MODELS.get(kind_of(weights) or "")
+
+
+def kind_of(weights: str | Path, option: str = "weights") -> str | None:
+    """The kind of model in a weights file (``models.checkpoint.BUILDERS``), from its header; None if it has none.
+
+    Raises:
+        UserError: if there is no such file or name; ``option`` is what it was typed for.
+    """
+    path, _ = locate(weights, option)
     try:
         with open(path, "rb") as file:
             # safetensors: the header's length, 8 bytes, then the header, JSON.
             length = int.from_bytes(file.read(8), "little")
             facts = json.loads(file.read(length))["__metadata__"] if length < 1 << 24 else {}
-        return MODELS.get(json.loads(facts["config"])["kind"])
+        return str(json.loads(facts["config"])["kind"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from vfi_pipeline.synthesis import cuts, duplicates
 from vfi_pipeline.synthesis.mask import Mask
+from vfi_pipeline.synthesis.style import Stylist
 
 AT_CUT = ("hold", "blend")
 
@@ -24,6 +25,7 @@ class Options:
         dedup_threshold: 0 .. 1; larger takes more for a repeat, see ``synthesis.duplicates``.
         dedup_max_span_s: a picture that stays longer than this, in seconds, is held, not stretched.
         mask: what stays as it is in the nearer source frame, see ``synthesis.mask``.
+        style: shows the source frames in a style, and made frames with them; see ``synthesis.style``.
         max_gap_s: a frame whose next one comes later than this, in seconds, is held; None holds none.
         device: torch device for the guide and the composition.
         times_per_solve: times of one pair asked from the model in one call: bounds a thousandfold slow motion's memory.
@@ -39,6 +41,7 @@ class Options:
     dedup_threshold: float = duplicates.THRESHOLD
     dedup_max_span_s: float = 0.25
     mask: Mask | None = None
+    style: Stylist | None = None
     max_gap_s: Fraction | None = None
     device: str = "cpu"
     times_per_solve: int = 8

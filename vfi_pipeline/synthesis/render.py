@@ -28,7 +28,7 @@ from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, leaves_gap, plac
 
 
 class Output(NamedTuple):
-    """One output frame, with the slot's time; where ``made`` is False its planes are a source frame's own."""
+    """One output frame, with the slot's time; where ``made`` is False it is a source frame, as it is or stylised."""
 
     slot: Slot
     frame: Frame
@@ -79,10 +79,13 @@ class PairRenderer:
         self._planes: weakref.WeakValueDictionary[int, _Planes] = weakref.WeakValueDictionary()
         self._same: dict[tuple[int, int], bool] = {}
         self._solved: _SolvedPair | None = None
+        self._shown: dict[int, Frame] = {}
 
     def render(self, window: KeyWindow, slots: Sequence[Slot]) -> Iterator[PendingFrame]:
         """The outputs of ``slots``, all of which lie in [window.first, window.last)."""
         first, last = window.first, window.last
+        if self.options.style is not None:
+            self._stylise(first, last)
         places = [place(slot, first, last) for slot in slots]
         inner = [(slot, t) for slot, t in zip(slots, places) if t]
         made = iter(self._composed(window, inner) if inner and last is not None and self._moves(first, last) else ())
@@ -91,7 +94,38 @@ class PairRenderer:
             if pending is not None:
                 yield PendingFrame(slot, pending)
             else:
-                yield PendingFrame(slot, replace(first.frame, time=slot.time), held=bool(t))
+                yield PendingFrame(slot, replace(self._shown_frame(first), time=slot.time), held=bool(t))
+
+    def _stylise(self, first: KeyFrame, last: KeyFrame | None) -> None:
+        """Puts both keys in the style, ``last`` in the light of ``first``."""
+        style = self.options.style
+        assert style is not None
+        for key, before in ((first, None), (last, first)):
+            if key is None or key.index in self._shown:
+                continue
+            if before is not None and self._repeats(before, key):
+                style.repeat(key.index, before.index)
+            moves = before is not None and self._continues(before, key) and self.model.guide_span is not None
+            flows = partial(self._flows, first, key) if moves else None
+            with self.facts.timed("style"):
+                shown = style.shown(key.index, key.frame, first.index if moves else None, flows)
+            self._shown[key.index] = shown if self.options.mask is None else keep(shown, key.frame, self.options.mask)
+        for old in sorted(self._shown)[:-2]:
+            del self._shown[old]
+
+    def _repeats(self, first: KeyFrame, last: KeyFrame) -> bool:
+        return not last.starts_shot and (last.repeats or self._shows_same(first, last))
+
+    def _flows(self, first: KeyFrame, last: KeyFrame) -> tuple[Tensor, Tensor]:
+        """(backward, forward) flow between two keys, from the estimate that made frames share."""
+        for key in (first, last):
+            self._observations.setdefault(key.index, self._observed(key))
+        motion = self.model.motion(Window(self._observations[first.index], self._observations[last.index]))
+        start, end = motion.at([0.0, 1.0])
+        return end.flow_to_first, start.flow_to_last
+
+    def _shown_frame(self, key: KeyFrame) -> Frame:
+        return self._shown.get(key.index, key.frame)
 
     def _moves(self, first: KeyFrame, last: KeyFrame) -> bool:
         """Whether anything is made between two keys."""
@@ -157,7 +191,7 @@ class PairRenderer:
         """The frame's planes as tensors, held as long as a pair that is being composed needs them."""
         known = self._planes.get(key.index)
         if known is None:
-            known = self._planes[key.index] = _Planes(key.frame, self.options.device)
+            known = self._planes[key.index] = _Planes(self._shown_frame(key), self.options.device)
         return known
 
     @torch.inference_mode()

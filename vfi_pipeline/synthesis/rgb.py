@@ -64,9 +64,7 @@ def with_luma_of(painted: Frame, source: Frame) -> Frame:
             source, planes=tuple(p if kind == "y" else s for kind, p, s in zip(kinds, painted.planes, source.planes))
         )
     share = {"g": 0.587, "b": 0.114, "r": 0.299, "a": 0.0}
-    change = sum(
-        share[kind] * (p.astype(np.float32) - s) for kind, p, s in zip(kinds, painted.planes, source.planes)
-    )
+    change = sum(share[kind] * (p.astype(np.float32) - s) for kind, p, s in zip(kinds, painted.planes, source.planes))
     return replace(
         source,
         planes=tuple(s if kind == "a" else _codes(s + change, source) for kind, s in zip(kinds, source.planes)),

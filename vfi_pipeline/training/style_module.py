@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vfi_pipeline.data.batch import Triplet
-from vfi_pipeline.data.style_pictures import DRAWN
+from vfi_pipeline.data.style_pictures import DRAWN, shrunk_picture
 from vfi_pipeline.data.textures import read_image
 from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.losses.perceptual import STYLE_LAYERS, StyleObjective, StyleTarget, temporal_distance
@@ -167,18 +166,3 @@ def style_picture(image: str, size: int) -> Tensor:
     drawn = DRAWN.get(image) if not Path(image).is_file() else None
     pixels = drawn() if drawn is not None else read_image(Path(image))
     return shrunk_picture(pixels, size)
-
-
-def shrunk_picture(pixels: np.ndarray, size: int) -> Tensor:
-    """(H, W, 3) uint8 as (1, 3, h, w) in [0, 1], its longest side ``size`` px or less."""
-    picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
-    share = size / max(picture.shape[-2:])
-    if share < 1:
-        shape = [max(1, round(side * share)) for side in picture.shape[-2:]]
-        picture = F.interpolate(picture, shape, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
-    return picture
-
-
-def facts_of_style(module: StyleModule) -> Mapping[str, Any]:
-    """What the card says of a style."""
-    return {"features": module._fixed[0].source}
