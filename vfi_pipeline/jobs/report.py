@@ -80,7 +80,8 @@ def totals(journal: Journal) -> dict[str, float | None]:
 
 def made_lines(journal: Journal) -> list[str]:
     total = totals(journal)
-    line = f"{total['copied']} frames copied from the source, {total['made']} made"
+    shown = "of the source painted" if "style" in journal.fingerprint else "copied from the source"
+    line = f"{total['copied']} frames {shown}, {total['made']} made"
     if total["held"]:
         line += f", {total['held']} held (cuts, gaps, still pictures)"
     if total["nfe_per_pair"] is not None:
