@@ -128,3 +128,39 @@ def test_as_a_training_loss_it_is_zero_for_the_true_frames_and_has_a_gradient_el
     made = true.flip(-1).requires_grad_()
     loss(made, true).backward()
     assert made.grad.abs().sum() > 0
+
+
+def test_interpolation_can_be_trained_by_it():
+    from types import SimpleNamespace
+
+    from vfi_pipeline.losses import TripletObjective
+
+    objective = TripletObjective(l2=1.0, perceptual=0.5, network=FeatureDistance(TwoLayers(), ("coarse",)))
+    true = torch.rand(1, 1, 3, 8, 8)
+    made = torch.rand(1, 1, 3, 8, 8, requires_grad=True)
+    motion = SimpleNamespace(frame=made, velocity=None, forward=None, backward=None, auxiliary={}, path=None)
+    terms = {name: value.detach() for name, value in objective(motion, true, true[:, 0]).items()}
+    wanted = content_distance(TwoLayers()(made[0]), TwoLayers()(true[0]), ("coarse",))
+    assert terms["perceptual"] == pytest.approx(float(wanted.detach()))
+    assert terms["total"] == pytest.approx(float(terms["l2"] + 0.5 * terms["perceptual"]))
+    with pytest.raises(ValueError, match="perceptual@objective.network=features"):
+        TripletObjective(perceptual=0.5)
+
+
+@pytest.mark.parametrize("choice", ["features", "lpips"])
+def test_the_configuration_names_both_networks(root, choice):
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(root / "conf"), version_base=None):
+        words = [
+            "experiment=flow",
+            "data.root=x",
+            f"+perceptual@objective.network={choice}",
+            "objective.perceptual=0.1",
+        ]
+        cfg = compose("train", words)
+    assert cfg.objective.perceptual == 0.1
+    assert (
+        cfg.objective.network._target_.rsplit(".", 1)[1]
+        == {"features": "FeatureDistance", "lpips": "Perceptual"}[choice]
+    )

@@ -20,8 +20,8 @@ ASKING = (
 SHORT = ("mult", "add", "warp", "add_first", "steps")
 # Options of films, which pictures have no use for.
 FILMS_ONLY = (
-    *STYLE, "multi", "slowmo", "audio", "input_fps", "start", "end", "stream", "scene", "scene_threshold", "cuts", "cut",
-    "dedup", "mask", "deinterlace", "allow_damaged", "max_gap",
+    *STYLE, "multi", "slowmo", "audio", "input_fps", "start", "end", "stream", "scene", "scene_threshold", "cuts",
+    "cut", "dedup", "mask", "deinterlace", "allow_damaged", "max_gap",
 )  # fmt: skip
 PAIR_MODELS = ("fit", "morph")
 """Models that solve pictures and not films."""
