@@ -59,6 +59,16 @@ PICTURES
   deinterlace=on    for interlaced sources, which are refused otherwise
   scale=0.5         estimate motion on a picture of half the size: faster, less memory
 
+STYLE (docs/style.md)
+  style=mosaic      every source frame painted by a trained style (mosaic, brushwork, or FILE.safetensors of
+                    train.py experiment=style); the motion, and so the frames between, are the film's own
+  style=FILE.jpg    the style of any picture, optimised frame by frame: slow; needs `make features` once
+  style_strength=0.5   how far from the film's frames to the painted ones; style_colour=keep paints brightness only
+  style_size=N      longest side at which frames are painted: size of the strokes; 384 for a picture
+  passes=10         for a picture: so often forth and back over the film; long_term=[1,2,4] frames back that each
+                    is held to (off: each alone); style_iterations=, style_weight= content_weight= temporal_weight=
+  preview=FILE.png  the latest painted frame
+
 THE JOB
   dry_run=true      show the plan (frames, streams kept and lost, disk space) and stop
   status            show what is done and what is left: python interpolate.py status output=clip_60fps.mp4
