@@ -3,8 +3,8 @@
     python -m vfi_pipeline.bench.style clips/a.mp4 clips/b.mp4 style=mosaic picture=mosaic.jpg page=docs/style.md
 
 Every film is made by ``interpolate.py`` from the first frames of each clip, shrunk; what lies in ``outputs`` is
-not made again. Flow and mask of the measurement are OpenCV's DIS on the film's own frames, which no method here used; the
-neutral style distance is EfficientNet-Lite0's, which no method saw. ``make features`` first.
+not made again. Flow and mask of the measurement are OpenCV's DIS on the film's own frames, which no method here used;
+the neutral style distance is EfficientNet-Lite0's, which no method saw. ``make features`` first.
 """
 
 from __future__ import annotations

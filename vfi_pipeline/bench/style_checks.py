@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vfi_pipeline.bench.page import circumstances, write_section
@@ -35,7 +35,7 @@ def hidden_film() -> np.ndarray:
     """(7, H, W, 3) uint8: a still photograph, and a board that lies over ``REGION`` in frames 1 to 5."""
     from skimage.data import coffee
 
-    wall = cv2.resize(coffee(), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    wall = _shrunk(coffee(), WIDTH)
     frames = np.stack([wall] * 7)
     rows, columns = REGION
     board = np.indices((rows.stop - rows.start + 8, columns.stop - columns.start + 8)).sum(0) % 8 * 12 + 60
@@ -49,7 +49,7 @@ def pan_film(frames: int = 8, speed: int = 6) -> np.ndarray:
     """(frames, H, W, 3) uint8: a camera that moves right over a photograph by ``speed`` px a frame."""
     from skimage.data import chelsea
 
-    wide = cv2.resize(chelsea(), (WIDTH + speed * frames, HEIGHT), interpolation=cv2.INTER_AREA)
+    wide = _shrunk(chelsea(), WIDTH + speed * frames)
     return np.stack([wide[:, speed * k : speed * k + WIDTH] for k in range(frames)])
 
 
@@ -84,6 +84,10 @@ def made(folder: Path, name: str, film: np.ndarray, picture: str, *words: str) -
         fixed = [f"input={source}", f"output={target}", "codec=ffv1", "multi=1", "scene=off", f"style={picture}"]
         subprocess.run([sys.executable, str(SCRIPT), *fixed, "style_size=192", *words], check=True)
     return frames_of(target)
+
+
+def _shrunk(picture: np.ndarray, width: int) -> np.ndarray:
+    return np.array(Image.fromarray(picture).resize((width, HEIGHT), Image.Resampling.BOX))
 
 
 def main(words: Sequence[str] | None = None) -> None:
