@@ -15,7 +15,7 @@ from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.losses.perceptual import StyleObjective
 from vfi_pipeline.models.checkpoint import load_model, save_model
-from vfi_pipeline.models.style import StyleTransfer, load_style
+from vfi_pipeline.models.style import StyleTransfer, load_style, style_transfer
 from vfi_pipeline.nets import features as feature_module
 from vfi_pipeline.nets.features import VGG16, VGG_LAYERS
 from vfi_pipeline.training import style_module
@@ -85,6 +85,11 @@ def test_a_style_is_saved_and_loaded_by_name_of_its_kind(tmp_path):
     image = torch.rand(1, 3, 16, 16)
     assert torch.allclose(load_style(tmp_path / "a.safetensors")(image), model.eval()(image), atol=1e-5)
     assert "style=a.safetensors" in (tmp_path / "a.md").read_text()
+    going_on = style_transfer(str(tmp_path / "a.safetensors"), widths=[8, 8, 8], blocks=1)
+    assert all(torch.equal(a, b) for a, b in zip(going_on.parameters(), model.parameters()))
+    assert all(p.requires_grad for p in going_on.parameters())
+    with pytest.raises(UserError, match="holds a network of other widths"):
+        style_transfer(str(tmp_path / "a.safetensors"), widths=[8, 8, 8], blocks=2)
     with pytest.raises(UserError, match="holds a flow model, not a style"):
         load_style("flow")
     with pytest.raises(UserError, match="style=nowhere is neither a file nor a known name"):

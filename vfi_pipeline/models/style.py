@@ -49,6 +49,24 @@ class StyleTransfer(nn.Module):
         return self.net(image, earlier, mask)
 
 
+def style_transfer(init_from: str | None = None, **settings: Any) -> StyleTransfer:
+    """The trainable model, fresh or from weights by name or file, to go on with or to lead to another picture.
+
+    Raises:
+        UserError: if the weights are missing, damaged, or of another kind or size.
+    """
+    model = StyleTransfer(**settings)
+    if init_from is None:
+        return model
+    known = load_style(init_from)
+    if known.config() != model.config():
+        raise UserError(
+            f"{init_from} holds a network of other widths.", "Choose its net.widths and net.blocks, or train anew."
+        )
+    model.load_state_dict(known.state_dict())
+    return model
+
+
 def temporal_confidence(backward: Tensor, forward: Tensor) -> Tensor:
     """Ruder's ``c``: 1 where the earlier frame shows the point too and its motion is no guess, else 0. (B, 1, H, W).
 
