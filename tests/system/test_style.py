@@ -207,6 +207,8 @@ def test_passes_alternate_stay_within_shots_and_settle_first(tmp_path, monkeypat
         (["style=WEIGHTS", "style_strength=2"], "style_strength=2 is not a number from 0 to 1", "style_strength=0.5"),
         (["style=WEIGHTS", "style_colour=red"], "style_colour=red is not known", "style_colour=keep"),
         (["style=WEIGHTS", "preview=live.mp4"], "preview=live.mp4 is not a PNG's name", "preview=live.png"),
+        (["style=WEIGHTS", "preview=nowhere/live.png"], "lies in a folder that does not exist", "preview=live.png"),
+        (["style=paint.png", "preview=paint.png"], "preview=paint.png is the style's own picture", "preview=live.png"),
         (["style=paint.png", "long_term=[1,x]"], "long_term=[1,x] is no list", "long_term=[1,2,4]"),
         (["style=paint.png", "style_weight=-1"], "style_weight=-1 is not a number", "style_weight="),
         (["style=WEIGHTS", "duration=2"], "style= is for films", "leave out style="),

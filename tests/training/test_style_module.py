@@ -75,6 +75,22 @@ def test_frames_before_are_expected_where_the_pan_takes_them(module, batch, sequ
         assert float((expected - moved)[inner].abs().mean()) < 0.2 * float((middle - moved)[inner].abs().mean())
 
 
+def test_the_flow_model_gives_both_directions_of_a_batch(module, batch):
+    flow = module._fixed[1]
+    forward, backward = flow.flows(torch.cat((batch.first, batch.last)), torch.cat((batch.last, batch.first)))
+    # Two frames of a pan by 3 px to the left.
+    for field, expected in ((forward[0], -6), (backward[0], 6), (forward[1], 6), (backward[1], -6)):
+        inner = field[:, 16:-16, 16:-16]
+        assert abs(float(inner[0].median()) - expected) < 0.5 and abs(float(inner[1].median())) < 0.5
+    with pytest.raises(ValueError, match="needs multiples of"):
+        flow.flows(batch.first[..., :-5], batch.last[..., :-5])
+
+
+def test_pairs_without_a_middle_train_too(module, batch):
+    pair = Triplet(batch.first, batch.middle[:, :0], batch.last, batch.t[:, :0])
+    assert torch.isfinite(module._terms(pair, (0, 1))["total"])
+
+
 def test_checkpoints_hold_the_style_network_alone(module):
     assert all(name.startswith("model.") for name in module.state_dict())
 

@@ -111,6 +111,10 @@ def read_style(texts: Mapping[str, str]) -> StyleChoice | None:
     preview = texts.get("preview")
     if preview is not None and not preview.lower().endswith(".png"):
         raise UserError(f"preview={preview} is not a PNG's name.", f"preview={Path(preview).stem or 'live'}.png.")
+    if preview is not None and not Path(preview).absolute().parent.is_dir():
+        raise UserError(f"preview={preview} lies in a folder that does not exist.", f"preview={Path(preview).name}.")
+    if preview is not None and Path(preview).exists() and Path(preview).samefile(source):
+        raise UserError(f"preview={preview} is the style's own picture.", "preview=live.png.")
 
     def weight(name: str, usual: float) -> float:
         return values.real(name, texts.get(name, f"{usual:g}"), 0, 1e6)

@@ -275,13 +275,25 @@ class FlowInterpolator(nn.Module):
         own = resize_flow(Velocities.of_state(state).acceleration, 2 * rows, 2 * columns)
         return PairEstimate(_fields(refined, own), (v + w) / 2, flow)
 
+    def _checked_size(self, frame: Tensor) -> tuple[int, int]:
+        height, width = frame.shape[-2:]
+        if height % self.net.stride or width % self.net.stride:
+            raise ValueError(
+                f"Training frames are {width}x{height}; the network needs multiples of {self.net.stride}. "
+                "Choose such a crop."
+            )
+        return height, width
+
     @torch.no_grad()
     def flows(self, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
         """(forward, backward) flow of pairs (B, 3, H, W), H and W multiples of the network's stride: (B, 2, H, W), px.
 
         Forward leads from the first frame's grid to the last frame, backward from the last's to the first.
+
+        Raises:
+            ValueError: if the size does not fit.
         """
-        height, width = first.shape[-2:]
+        height, width = self._checked_size(first)
         encoded = [level.chunk(2) for level in self.net.encode(torch.cat((first, last)))]
         features = [a for a, _ in encoded], [b for _, b in encoded]
         fields = self.estimate(features, (first, last), (height / CELL, width / CELL)).fields
@@ -297,12 +309,7 @@ class FlowInterpolator(nn.Module):
         """
         if last is None:
             raise ValueError("The flow model looks at both frames; one alone is for model=node.")
-        height, width = first.shape[-2:]
-        if height % self.net.stride or width % self.net.stride:
-            raise ValueError(
-                f"Training frames are {width}x{height}; the network needs multiples of {self.net.stride}. "
-                "Choose such a crop."
-            )
+        height, width = self._checked_size(first)
         encoded = [level.chunk(2) for level in self.net.encode(torch.cat((first, last)))]
         features = [a for a, _ in encoded], [b for _, b in encoded]
         states, hidden = self.net(*features)

@@ -95,7 +95,7 @@ class StyleModule(pl.LightningModule):
 
     def _terms(self, batch: Triplet, sequence: Sequence[int]) -> dict[str, Tensor]:
         network, target = self._network(), self._style_target()
-        frames = (batch.first, batch.middle[:, 0], batch.last)
+        frames = _frames(batch)
         expected, confidence = self._before(frames, sequence)
         made = self.model(frames[2], expected, confidence)
         content = self.objective.content_of(network, frames[2])
@@ -132,7 +132,7 @@ class StyleModule(pl.LightningModule):
         terms = self._terms(batch, (0, 1))
         found = {"loss": terms["total"], **{name: value for name, value in terms.items() if name != "total"}}
         # The same without the frame before, and as the unstylised picture would do.
-        frames = (batch.first, batch.middle[:, 0], batch.last)
+        frames = _frames(batch)
         alone = [self.model(frame) for frame in frames[1:]]
         forward, backward = self._flows(frames, (1,))[1, 2]
         expected, confidence = carried(alone[0], backward, forward)
@@ -155,6 +155,11 @@ class StyleModule(pl.LightningModule):
 
     def _style_target(self) -> StyleTarget:
         return StyleTarget({layer: matrix.to(self.device) for layer, matrix in self._target.grams.items()})
+
+
+def _frames(batch: Triplet) -> tuple[Tensor, Tensor, Tensor]:
+    """First, middle and last; of pairs the first stands in for the middle."""
+    return batch.first, batch.middle[:, 0] if batch.middle.shape[1] else batch.first, batch.last
 
 
 def style_picture(image: str, size: int) -> Tensor:
