@@ -27,6 +27,8 @@ def show(plan: Plan, options: Options, method: Method) -> list[str]:
     """The plan and the state of the work, for ``dry_run=true``."""
     lines = describe(plan, options, _done_already(plan), free_bytes(plan.target.parent))
     lines.insert(3, f"model     {method.name}")
+    if options.style is not None:
+        lines.insert(4, f"style     {options.style.describe()}")
     present = names.existing(plan.target)
     if present and not options.overwrite and not options.benchmark:
         lines.append(f"note      {plan.target.name} exists already: overwrite=true, or another output=.")

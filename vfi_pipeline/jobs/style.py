@@ -64,6 +64,11 @@ class StyleChoice:
             }  # fmt: skip
         return {"style": content_hash(self.source), **{f"style.{key}": str(value) for key, value in told.items()}}
 
+    def describe(self) -> str:
+        """The style in a few words, for the plan."""
+        how = "a trained network" if self.weights else f"optimised, {self.passes} x {self.iterations} iterations a frame"
+        return f"{self.source.name}, {how}" + ("" if self.size is None else f", at {self.size} px")
+
     def settings(self) -> StyleSettings:
         """How painted frames are shown."""
         from vfi_pipeline.synthesis.style import StyleSettings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,6 +64,10 @@ def picture_file(folder: Path, index: int) -> Path:
     return folder / f"{index:08d}.png"
 
 
+def pass_folder(folder: Path, number: int) -> Path:
+    return folder / f"pass_{number:03d}"
+
+
 @dataclass(frozen=True)
 class Sequence:
     """The source frames of a job: ``first .. last``, both included, and where new shots begin."""
@@ -97,9 +102,11 @@ def paint_film(
     if model.guide_span is None and choice.long_term:
         log.warning("model=%s estimates no motion: every frame is painted by itself.", model.name)
     painting = Painting(choice, model, folder, device, network, target)
-    for number in range(1, choice.passes + 1):
+    begun = max((int(child.name.removeprefix("pass_")) for child in folder.glob("pass_*")), default=1)
+    for number in range(begun, choice.passes + 1):
         painting.run(number, sequence, Progress(f"style, pass {number} of {choice.passes}", painting.count(sequence)))
-    return Gallery(folder / f"pass_{choice.passes:03d}", temporary)
+        shutil.rmtree(pass_folder(folder, number - 1), ignore_errors=True)  # only the next pass looks at a pass
+    return Gallery(pass_folder(folder, choice.passes), temporary)
 
 
 def read_sources(plan: Plan, options: Options, choice: StyleChoice, folder: Path, progress: Progress) -> Sequence:
@@ -151,7 +158,7 @@ class Painting:
 
     def run(self, number: int, sequence: Sequence, progress: Progress) -> None:
         """Pass ``number``, from 1: forward if it is odd. What it has painted before a stop stays."""
-        (self.folder / f"pass_{number:03d}").mkdir(exist_ok=True)
+        pass_folder(self.folder, number).mkdir(exist_ok=True)
         try:
             for index, shot in self._order(number, sequence):
                 if self._painted(number, index) is None:
@@ -230,10 +237,10 @@ class Painting:
         return picture.to(self.device)
 
     def _painted(self, number: int, index: int) -> Tensor | None:
-        picture = read_picture(picture_file(self.folder / f"pass_{number:03d}", index))
+        picture = read_picture(picture_file(pass_folder(self.folder, number), index))
         return None if picture is None else picture.to(self.device)
 
     def _keep(self, number: int, index: int, painted: Tensor) -> None:
-        write_picture(picture_file(self.folder / f"pass_{number:03d}", index), painted)
+        write_picture(picture_file(pass_folder(self.folder, number), index), painted)
         if self.choice.preview is not None:
             write_picture(self.choice.preview, painted)
