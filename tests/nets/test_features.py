@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 
 import pytest
 import torch
@@ -156,3 +157,17 @@ def test_a_vgg_of_ones_counts_its_inputs():
     found = network(torch.full((1, 3, 8, 8), 0.5), upto="conv1_2")
     assert float(found["conv1_1"][0, 0, 4, 4]) == 27 * 0.5
     assert float(found["conv1_2"][0, 0, 4, 4]) == 64 * 9 * 27 * 0.5
+
+
+def test_without_the_reader_of_the_wheels_file_the_remedy_is_the_same(nothing_here, monkeypatch):
+    file = nothing_here / "weights.h5"
+    file.write_bytes(b"anything")
+    monkeypatch.setattr(module, "_wheel_file", lambda name: file)
+    with pytest.raises(UserError, match="weights.h5 is damaged"):
+        features("vgg")
+    known = (*module._WHEELS["vgg"][:2], hashlib.sha256(b"anything").hexdigest())
+    monkeypatch.setitem(module._WHEELS, "vgg", known)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UserError, match="h5py, which reads them, is not") as caught:
+        features("vgg")
+    assert "make features" in str(caught.value)

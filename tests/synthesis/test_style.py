@@ -187,6 +187,20 @@ def test_a_damaged_memory_is_told_and_the_style_begins_anew(tmp_path, caplog):
     assert "damaged" in caplog.text
 
 
+def test_a_shots_first_frame_is_painted_after_itself_until_it_stands():
+    calls = []
+
+    def network(image, earlier, mask):
+        calls.append(None if earlier is None else float(mask.mean()))
+        return 1 - image if earlier is None else torch.lerp(1 - image, earlier, 0.5)
+
+    NetworkPainter(network, settle=3).paint(0, torch.rand(1, 3, 4, 4), None, None)
+    assert calls == [None, 1, 1, 1]
+    NetworkPainter(network).paint(1, torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), torch.full((1, 1, 4, 4), 0.5))
+    NetworkPainter(network, looks_back=False).paint(1, torch.rand(1, 3, 4, 4), None, None)
+    assert calls[4:] == [0.5, None]
+
+
 def test_the_preview_is_the_latest_painted_frame(tmp_path):
     frames = film(count=3)
     outputs(frames, Stylist(Inverting(), StyleSettings(preview=tmp_path / "live.png")))

@@ -376,7 +376,7 @@ def _stylist(plan: Plan, options: Options, model: MotionModel, progress: Progres
     folder = work_folder(plan.target) / STYLE_FOLDER
     painter: Painter
     if choice.weights is not None:
-        painter = NetworkPainter(load_style(choice.weights, device), looks_back=True)
+        painter = NetworkPainter(load_style(choice.weights, device), looks_back=model.guide_span is not None)
     else:
         painter = paint_film(plan, options, choice, model, folder, device, progress)
     return Stylist(painter, choice.settings(), device, None if options.benchmark else folder)

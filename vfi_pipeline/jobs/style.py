@@ -66,7 +66,7 @@ class StyleChoice:
 
     def describe(self) -> str:
         """The style in a few words, for the plan."""
-        how = "a trained network" if self.weights else f"optimised, {self.passes} x {self.iterations} iterations a frame"
+        how = "a trained network" if self.weights else f"optimised, {self.passes} x {self.iterations} iterations"
         return f"{self.source.name}, {how}" + ("" if self.size is None else f", at {self.size} px")
 
     def settings(self) -> StyleSettings:

@@ -43,14 +43,24 @@ class Painter(Protocol):
 
 
 class NetworkPainter:
-    """Paints by a trained network, see ``models.style``."""
+    """Paints by a trained network, see ``models.style``.
 
-    def __init__(self, network: Callable[..., Tensor], looks_back: bool = True) -> None:
-        self.network, self.looks_back = network, looks_back
+    Args:
+        settle: a shot's first frame, which has none before it, is painted after itself so many times: what follows
+            does not drift away from it.
+    """
+
+    def __init__(self, network: Callable[..., Tensor], looks_back: bool = True, settle: int = 4) -> None:
+        self.network, self.looks_back, self.settle = network, looks_back, settle
 
     @torch.inference_mode()
     def paint(self, index: int, image: Tensor, expected: Tensor | None, confidence: Tensor | None) -> Tensor:
-        return self.network(image, expected, confidence)
+        painted = self.network(image, expected, confidence)
+        if expected is None and self.looks_back:
+            everywhere = torch.ones_like(image[:, :1])
+            for _ in range(self.settle):
+                painted = self.network(image, painted, everywhere)
+        return painted
 
 
 @dataclass(frozen=True)
