@@ -16,7 +16,7 @@ from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
 from vfi_pipeline.synthesis import stream
 from vfi_pipeline.synthesis.mask import Mask
 from vfi_pipeline.synthesis.rgb import from_rgb, to_rgb
-from vfi_pipeline.synthesis.style import StyleSettings, Stylist, read_picture, write_picture
+from vfi_pipeline.synthesis.style import NetworkPainter, StyleSettings, Stylist, read_picture, write_picture
 
 
 class Inverting:
