@@ -226,10 +226,8 @@ def strip(films: Mapping[str, Mapping[str, Sequence[Tensor]]]) -> Image.Image:
             expected, confidence = carried(frames[last - 1], backward, forward)
             change = (3 * confidence * (frames[last] - expected).abs()).clamp(0, 1)
             colour = SOURCE if name == "unstylised" else MADE
-            cells = [
-                Cell(_bytes(frames[k]), colour, name if k == last - 2 else "", clip if k == last - 2 else "")
-                for k in (last - 2, last - 1, last)
-            ]
+            labels = (name, clip if name == "unstylised" else "", "")
+            cells = [Cell(_bytes(frames[k]), colour, label) for k, label in zip(range(last - 2, last + 1), labels)]
             rows.append([*cells, Cell(_bytes(change), NEUTRAL, "change x 3")])
     return filmstrip(rows, 300)
 

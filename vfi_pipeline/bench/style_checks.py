@@ -104,12 +104,14 @@ def main(words: Sequence[str] | None = None) -> None:
         ("", "`passes=6`", "pan_six", ["long_term=[1]", "passes=6", "style_iterations=8"], contrast_gap),
     ]
     lines = ["| | | |", "|--|--|--:|"]
+    own = [torch.from_numpy(frame.copy()).permute(2, 0, 1)[None].float() / 255 for frame in pan_film()]
     for title, name, file, more, measure in rows:
         film = hidden_film() if file.startswith("hidden") else pan_film()
         more = more if "passes=6" in more else [*more, "style_iterations=40"]
         value = measure(made(folder, file, film, picture, *more))
         lines.append(f"| {title} | {name} | {value:.3g} |")
         log.info(lines[-1])
+    lines.append(f"| | the film itself | {contrast_gap(own):.3g} |")
     if "page" in options:
         told = circumstances(["python", "-m", "vfi_pipeline.bench.style_checks", *words])
         write_section(Path(options["page"]), "style_checks", "What each part does", "\n".join(lines) + f"\n\n{told}")
