@@ -124,7 +124,7 @@ def test_the_command_trains_stops_goes_on_and_exports(root, tmp_path):
     write_film(tmp_path / "a.mkv", panning(14, 2, seed=2))
     words = [
         "experiment=style", "style.image=mosaic", f"data.root={tmp_path / 'a.mkv'}", f"data.cache={tmp_path / 'cache'}",
-        "data.val_share=0", "data.crop=48", "data.val_crop=48", "data.val_samples=2", "net.widths=[8,8,8]",
+        "data.val_share=0", "data.crop=64", "data.val_crop=64", "data.val_samples=2", "net.widths=[8,8,8]",
         "net.blocks=1", "training.size=64", "scheduler.warmup=1", "validate_every=2", "checkpoint_every=2",
         "trainer=cpu",
         f"hydra.run.dir={tmp_path / 'run'}",

@@ -25,7 +25,7 @@ from torch import Tensor
 from vfi_pipeline.bench.dis import dis_flow
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
 from vfi_pipeline.bench.page import circumstances, write_section
-from vfi_pipeline.data.style_pictures import shrunk_picture
+from vfi_pipeline.data.style_pictures import DRAWN, shrunk_picture
 from vfi_pipeline.data.textures import read_image
 from vfi_pipeline.losses.perceptual import (
     CONTENT_LAYERS,
@@ -114,30 +114,41 @@ def main(words: Sequence[str] | None = None) -> None:
     log.info(body)
     if "strip" in options:
         strip(films).convert("RGB").save(options["strip"], quality=85)
+    if "gallery" in options:
+        gallery(clips, folder).convert("RGB").save(options["gallery"], quality=85)
     if "page" in options:
         told = circumstances(["python", "-m", "vfi_pipeline.bench.style", *words])
         write_section(Path(options["page"]), "style", "Measured", f"{body}\n\n{told}")
 
 
-def make_films(
-    clip: Path, style: str, picture: str, folder: Path, settings: Settings
-) -> dict[str, list[Tensor]]:  # fmt: skip
+def make_films(clip: Path, style: str, picture: str, folder: Path, settings: Settings) -> dict[str, list[Tensor]]:
     """Method -> its frames, (1, 3, H, W) in [0, 1]; made where they are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    source = folder / "source.mkv"
-    if not source.is_file():
-        scale = f"scale={settings.width}:-2:flags=area"
-        words = ["-y", "-loglevel", "error", "-i", str(clip), "-frames:v", str(settings.frames), "-vf", scale, "-an"]
-        subprocess.run([ffmpeg_path(), *words, "-c:v", "ffv1", str(source)], check=True)
+    source = shrunk_clip(clip, folder / "source.mkv", settings.width, settings.frames)
     found = {}
     for name, words in methods(style, picture, settings).items():
         target = folder / f"{name.replace(', ', '_').replace(' ', '-')}.mkv"
-        if not target.is_file():
-            log.info("%s: %s", clip.stem, name)
-            command = [sys.executable, str(SCRIPT), f"input={source}", f"output={target}", "codec=ffv1", "scene=off"]
-            subprocess.run([*command, *words], check=True)
-        found[name] = frames_of(target)
+        found[name] = made_by(source, target, *words)
     return found
+
+
+def shrunk_clip(clip: Path, target: Path, width: int, frames: int) -> Path:
+    """The first frames of a clip, ``width`` px wide, without loss; not made again."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.is_file():
+        words = ["-y", "-loglevel", "error", "-i", str(clip), "-frames:v", str(frames), "-an"]
+        words += ["-vf", f"scale={width}:-2:flags=area", "-c:v", "ffv1", str(target)]
+        subprocess.run([ffmpeg_path(), *words], check=True)
+    return target
+
+
+def made_by(source: Path, target: Path, *words: str) -> list[Tensor]:
+    """The frames that ``interpolate.py`` makes of ``source`` with these words; not made again."""
+    if not target.is_file():
+        log.info("%s", target)
+        command = [sys.executable, str(SCRIPT), f"input={source}", f"output={target}", "codec=ffv1", "scene=off"]
+        subprocess.run([*command, *words], check=True)
+    return frames_of(target)
 
 
 def frames_of(path: Path) -> list[Tensor]:
@@ -207,6 +218,23 @@ def table_text(table: Mapping[str, Sequence[Measured]]) -> str:
     return "\n".join(lines)
 
 
+def gallery(clips: Sequence[Path], folder: Path, width: int = 480, count: int = 5) -> Image.Image:
+    """Rows for each clip: two source frames and a made one between, of the film and of each shipped style."""
+    rows = []
+    for clip in clips:
+        source = shrunk_clip(clip, folder / clip.stem / f"source{width}.mkv", width, count)
+        films = {"the film": made_by(source, folder / clip.stem / "gallery.mkv", "multi=2")}
+        for style in DRAWN:
+            films[style] = made_by(source, folder / clip.stem / f"gallery_{style}.mkv", "multi=2", f"style={style}")
+        for name, frames in films.items():
+            first = 2 * count - 4
+            labels = (name, "made", "")
+            rows.append(
+                [Cell(_bytes(frames[first + k]), MADE if k == 1 else SOURCE, label) for k, label in enumerate(labels)]
+            )
+    return filmstrip(rows, 320)
+
+
 def strip(films: Mapping[str, Mapping[str, Sequence[Tensor]]]) -> Image.Image:
     """A row for each clip and method: three neighbours, and what changes from the second to the third beside motion."""
     rows = []
@@ -229,7 +257,7 @@ def strip(films: Mapping[str, Mapping[str, Sequence[Tensor]]]) -> Image.Image:
             labels = (name, clip if name == "unstylised" else "", "")
             cells = [Cell(_bytes(frames[k]), colour, label) for k, label in zip(range(last - 2, last + 1), labels)]
             rows.append([*cells, Cell(_bytes(change), NEUTRAL, "change x 3")])
-    return filmstrip(rows, 300)
+    return filmstrip(rows, 240)
 
 
 def _layers(network: Features, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
