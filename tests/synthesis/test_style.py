@@ -180,6 +180,19 @@ def test_segments_go_on_where_the_one_before_ended_whoever_makes_them(tmp_path):
     assert all(same(one.frame, other.frame) for one, other in zip(parts, whole, strict=True))
 
 
+def test_a_segment_that_ends_in_a_picture_that_stays_is_remembered(tmp_path):
+    frames = film(count=3)
+    frames += [Frame(frames[2].planes, frames[2].format, 64, 48, Fraction(k, 24)) for k in range(3, 6)]
+    whole = outputs(frames, Stylist(Inverting()), Still())
+    first, second = (Stylist(Inverting(), memory=tmp_path) for _ in range(2))
+    parts = outputs(frames, first, Still(), stop=8)
+    first.segment_ends(0)
+    second.segment_begins(1)
+    parts += outputs(frames, second, Still(), start=8)
+    assert all(same(one.frame, other.frame) for one, other in zip(parts, whole, strict=True))
+    assert second.painter.seen == []
+
+
 def test_a_damaged_memory_is_told_and_the_style_begins_anew(tmp_path, caplog):
     (tmp_path / "segment_00000.safetensors").write_bytes(b"nothing")
     style = Stylist(Inverting(), memory=tmp_path)

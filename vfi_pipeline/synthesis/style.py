@@ -139,7 +139,7 @@ class Stylist:
         """Keeps what the next segment goes on from."""
         if self.memory is not None and self._known:
             self.memory.mkdir(exist_ok=True)
-            content = save({str(index): picture for index, picture in self._known.items()})
+            content = save({str(index): picture.clone() for index, picture in self._known.items()})
             draft = self.memory / f"segment_{number:05d}.part"
             draft.write_bytes(content)
             os.replace(draft, self.memory / f"segment_{number:05d}.safetensors")
