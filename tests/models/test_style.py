@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -26,7 +28,8 @@ def test_a_shipped_style_is_small_and_has_its_card(name):
     path, digest = locate(name, "style")
     assert kind_of(name) == "style" and len(digest) == 64 and path.stat().st_size < 3_000_000
     card = path.with_suffix(".md").read_text()
-    assert digest in card and "## Data" in card and "style=" in card and "/work" not in card
+    assert digest in card and "## Data" in card and "style=" in card
+    assert not re.search(r"(^|[\s\"'=\[(])/\w", card)  # no path of the machine that trained it
 
 
 @pytest.mark.parametrize("name", STYLES)

@@ -1,6 +1,7 @@
 """How steady styles are over time, and how near to the picture: the table and the filmstrips of docs/style.md.
 
-    python -m vfi_pipeline.bench.style clips/a.mp4 clips/b.mp4 style=mosaic picture=mosaic.jpg page=docs/style.md
+    python -m vfi_pipeline.bench.style clips/a.mp4 clips/b.mp4 style=mosaic picture=docs/figures/style/mosaic.jpg \\
+        page=docs/style.md strip=docs/figures/style/strip.jpg gallery=docs/figures/style/films.jpg
 
 Every film is made by ``interpolate.py`` from the first frames of each clip, shrunk; what lies in ``outputs`` is
 not made again. Flow and mask of the measurement are OpenCV's DIS on the film's own frames, which no method here used;
