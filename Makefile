@@ -18,7 +18,7 @@ UV_TORCH := $(if $(filter-out default,$(TORCH)),--torch-backend=$(TORCH)) \
 # One empty file says what was installed: named by the requirements' checksum and the build of torch.
 STAMP := .venv/installed-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)-$(TORCH)
 
-.PHONY: help setup demo test check fuzz goldens bench bench-large features clean
+.PHONY: help setup demo test check fuzz goldens bench bench-large reproduce features clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | while IFS=$$'\t' read -r name what; do \
@@ -66,7 +66,14 @@ BENCH_RATES ?= [2,8]
 
 bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.md: 15 min of a quiet machine
 	@$(PY) evaluate.py speed=true output=outputs/bench page=BENCHMARKS.md \
-	  model=flow methods=[fit,dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),'input=$(BENCH_CLIPS)' rates=$(BENCH_RATES))
+	  model=flow methods=[dis-fast,minterpolate,blend] $(if $(BENCH_CLIPS),'input=$(BENCH_CLIPS)' rates=$(BENCH_RATES))
+
+# Words after the names: FACES=folder with neutral/ and smiling/, MNIST=file or folder, SEEDS=0,1,2, ONLY=digits_gan,...
+SEEDS ?= 0,1,2
+
+reproduce: setup ## the paper's experiments, three seeds each, into docs/reproduction.md: hours on a CPU
+	@$(PY) -m vfi_pipeline.bench.reproduce --seeds $(SEEDS) $(if $(ONLY),--only $(ONLY)) \
+	  $(if $(FACES),--faces '$(FACES)') $(if $(MNIST),--mnist '$(MNIST)') $(WORDS)
 
 bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
 	@$(PY) -m vfi_pipeline.bench.large --page BENCHMARKS.md

@@ -58,7 +58,7 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str) -> None:
         if name not in methods and name in RIVALS:
             methods[name] = rival(name)
         elif name not in methods and name in models():
-            ours[name] = hydra.utils.instantiate(OmegaConf.load(CONF / "model" / f"{name}.yaml"))
+            ours[name] = of_films(name, hydra.utils.instantiate(OmegaConf.load(CONF / "model" / f"{name}.yaml")))
             methods[name] = by_model(ours[name])
         elif name not in methods:
             known = ", ".join(sorted({*RIVALS, *models()}))
@@ -92,10 +92,21 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str) -> None:
 def model(name: str, settings: DictConfig, paths: Mapping[str, str | None]) -> Any:
     """The model ``name``, with weights from the file that was typed."""
     if "model.weights" not in paths:
-        return hydra.utils.instantiate(settings)
+        return of_films(name, hydra.utils.instantiate(settings))
     if "weights" not in settings:
         raise UserError(f"model={name} takes no weights.", "leave model.weights= out, or choose another model=.", USAGE)
-    return hydra.utils.instantiate(settings, _partial_=True)(weights=paths["model.weights"])
+    return of_films(name, hydra.utils.instantiate(settings, _partial_=True)(weights=paths["model.weights"]))
+
+
+def of_films(name: str, built: Any) -> Any:
+    """The model, if it makes frames of films.
+
+    Raises:
+        UserError: if it animates pictures alone.
+    """
+    if not hasattr(built, "motion"):
+        raise UserError(f"{name} animates pairs of pictures; films are what is evaluated.", "model=flow.", USAGE)
+    return built
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vfi_pipeline.errors import DONE, INTERRUPTED, UserError
 from vfi_pipeline.jobs.command_line import CommandLine, parse
 from vfi_pipeline.jobs.interrupts import Interrupted, interruptible
+from vfi_pipeline.jobs.option_fields import names
+from vfi_pipeline.jobs.option_table import TABLE
+from vfi_pipeline.jobs.values import unknown
 
 CONF = Path(__file__).resolve().parent / "conf"
 
@@ -38,16 +41,15 @@ def run(line: CommandLine, command: str) -> int:
         cfg = compose("interpolate", [f"model={name}"] if name else [], return_hydra_config=True)
     name = name or cfg.hydra.runtime.choices.model
     settings: Any = OmegaConf.to_container(cfg.model, resolve=True)
-    defaults = {str(key): value for key, value in cfg.items() if key not in ("model", "hydra")}
-    texts = {**defaults, **line.values}
+    texts: dict[str, object] = {**_own_defaults(cfg), **line.values}
     pictures = asks_for_pictures(line.values, name)
     options = read_options(tuple(line.inputs), as_film_options(texts, line.values) if pictures else texts)
-    nested = {**model_settings(line.values), **line.nested}
+    nested = {**model_settings(texts), **line.nested}
     method = choose_method(name, settings, nested, options, instantiate)
     if pictures:
         from vfi_pipeline.apps.render import animate
 
-        return animate(options, line.values, method, command, say)
+        return animate(options, texts, method, command, say)
     return batch.run(options, method, command, say)
 
 
@@ -74,6 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
                 say(HELP)
                 return DONE
+            if shell := line.values.get("completion"):
+                from vfi_pipeline.jobs.completion import script
+
+                say(script(shell, {"model": models}))
+                return DONE
             return run(line, command)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -84,12 +91,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def option_names() -> tuple[frozenset[str], tuple[str, ...]]:
-    """The options and the models there are, read from ``conf``."""
-    import yaml
-
-    known = yaml.safe_load((CONF / "interpolate.yaml").read_text(encoding="utf-8"))
+    """The options, and the models that ``conf`` has."""
     models = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-    return frozenset({*known, "input"} - {"defaults"}), tuple(models)
+    return frozenset(names(TABLE)) - {"model"}, tuple(models)
+
+
+def _own_defaults(cfg: Mapping[Any, Any]) -> dict[str, object]:
+    """Defaults of this installation, from conf/interpolate.yaml, which take the place of the table's."""
+    own = {str(key): value for key, value in cfg.items() if key not in ("model", "hydra")}
+    known, _ = option_names()
+    for name in own.keys() - known:
+        raise unknown(name, known, "option that conf/interpolate.yaml may set,")
+    return own
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
@@ -9,50 +10,72 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vfi_pipeline.errors import USAGE, UserError
+from vfi_pipeline.errors import DONE, INTERRUPTED, USAGE, UserError
+from vfi_pipeline.overrides import key_of
 
 log = logging.getLogger("train")
+
+CONF = Path(__file__).resolve().parent / "conf"
 
 
 def run(cfg: DictConfig) -> float | None:
     """Builds what the configuration names and trains it; returns the monitored metric, for sweeps."""
     import pytorch_lightning as pl
 
+    from vfi_pipeline.training.command import begin
     from vfi_pipeline.training.explain import explain, quiet
-    from vfi_pipeline.training.resume import AtomicCheckpoints, find_resume
+    from vfi_pipeline.training.resume import AtomicCheckpoints
     from vfi_pipeline.training.session import train
+    from vfi_pipeline.training.stopping import stop_requests
 
     quiet()
-    resume = find_resume(cfg.ckpt_path) if cfg.ckpt_path else None
-    if resume is not None:
-        cfg.run_dir = str(resume.run_dir)  # the run goes on in its own folder
-    complete(cfg)
-    settings: Any = OmegaConf.to_container(cfg)
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    try:
-        config: Any = OmegaConf.to_container(cfg, resolve=True)
-        data, module = instantiate(cfg.data), instantiate(cfg.training)
-        callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values() if callback]
-        logger = instantiate(cfg.logger, run_id=resume.run_id if resume else None) if cfg.logger else False
-        parts = {"callbacks": callbacks, "logger": logger, "plugins": [AtomicCheckpoints()]}
-        trainer = instantiate(cfg.trainer, **parts, _convert_="all")
-    except Exception as error:
-        raise explain(error) from error
-    try:
-        metrics = train(trainer, module, data, config, Path(cfg.run_dir), resume, cfg.name, cfg.test, settings)
-    except Exception as error:
-        raise explain(error, running=True) from error
+    typed = HydraConfig.get().overrides
+    chosen = any(key_of(word) == "hydra.run.dir" for word in typed.hydra)
+    with stop_requests("the same command starts again.") as stop:
+        beginning = begin(Path(cfg.run_dir), cfg.ckpt_path, typed.task, chosen)
+        folder, resume, words = beginning.folder, beginning.resume, beginning.words
+        try:
+            cfg = OmegaConf.create(beginning.settings(OmegaConf.to_container(cfg)))  # type: ignore[arg-type]
+            folder.keep(OmegaConf.to_yaml(cfg), words)
+            complete(cfg)
+            settings: Any = OmegaConf.to_container(cfg)
+            pl.seed_everything(cfg.seed, workers=True, verbose=False)
+            try:
+                config: Any = OmegaConf.to_container(cfg, resolve=True)
+                data, module = instantiate(cfg.data), instantiate(cfg.training)
+                callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values() if callback]
+                told = {"run_id": resume.run_id, "logged": resume.logged} if resume else {"run_id": None}
+                logger = (instantiate(cfg.logger, **told) if cfg.logger else None) or False
+                parts = {"callbacks": callbacks, "logger": logger, "plugins": [AtomicCheckpoints()]}
+                trainer = instantiate(cfg.trainer, **parts, _convert_="all")
+                referee = instantiate(cfg.referee) if cfg.referee else None
+            except Exception as error:
+                raise explain(error) from error
+            try:
+                metrics = train(
+                    trainer, module, data, config, folder.path, resume, cfg.name, cfg.test, settings, words, stop,
+                    referee,
+                )  # fmt: skip
+            except Exception as error:
+                raise explain(error, running=True) from error
+        finally:
+            folder.release()
     return metrics.get((cfg.monitor or "").replace("val/", "test/"))
 
 
 def complete(cfg: DictConfig) -> None:
     """Puts toy data where ``debug=fdr`` finds none; UserError that names what else is missing, or cannot be."""
-    if cfg.toy and OmegaConf.missing_keys(cfg.data):
-        log.info("toy data stand in for data: %s", ", ".join(sorted(OmegaConf.missing_keys(cfg.data))))
+    lacking = sorted(OmegaConf.missing_keys(cfg.data))
+    if "pairs" in cfg.data and not (cfg.data.pairs or (cfg.data.first and cfg.data.last)):
+        lacking.append("data.pairs, or data.first and data.last")
+    if cfg.toy and lacking:
+        log.info("toy data stand in for data: %s", ", ".join(lacking))
         cfg.data = cfg.toy
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
@@ -71,23 +94,80 @@ def main(cfg: DictConfig) -> float | None:
     try:
         return run(cfg)
     except UserError as error:
+        from vfi_pipeline.training.run_folder import is_child
+
+        if error.code == INTERRUPTED and is_child():
+            sys.exit(DONE)  # at any other code Lightning kills the first process, which may still be saving
         log.error("%s", error)
         sys.exit(error.code)
 
 
+def combinations(words: list[str]) -> tuple[list[list[str]], list[str]]:
+    """The words of each run of a sweep, and the keys in which they differ."""
+    parsed = OverridesParser.create().parse_overrides([word for word in words if not word.startswith("-")])
+    choices = [
+        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
+        if one.is_sweep_override()
+        else [one.input_line or ""]
+        for one in parsed
+    ]
+    varied = [key_of(one.input_line or "") for one in parsed if one.is_sweep_override()]
+    runs = itertools.product(*choices)
+    return [[word for word in run if not key_of(word).startswith("hydra.sweep.")] for run in runs], varied
+
+
+def sweep_folder(runs: list[list[str]], words: list[str]) -> Path:
+    """Where the runs of a sweep go, as the first that can be composed says."""
+    named = [word for word in words if key_of(word) == "hydra.sweep.dir"]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        for run_words in runs:
+            try:
+                cfg = hydra.compose("train", [*run_words, *named], return_hydra_config=True)
+                return Path(cfg.hydra.sweep.dir)
+            except HydraException:
+                continue
+    return Path("outputs/train/sweep")
+
+
+def sweep(words: list[str]) -> int:
+    """``-m``: every combination in a process of its own; returns the highest exit code."""
+    from vfi_pipeline.training.sweep import sweep as run_all
+
+    runs, varied = combinations(words)
+    chosen = any(key_of(word) == "hydra.sweep.dir" for word in words)
+    return run_all(sys.argv[0], runs, varied, sweep_folder(runs, words), chosen)
+
+
 def refuse(error: HydraException) -> None:
     """Ends the program over a word of the command line that the configuration does not know."""
+    from vfi_pipeline.training.command import remedy
+
     lines = [*str(error).splitlines(), *str(error.__cause__ or "").splitlines()]
     problem = " ".join(line for line in lines[:1] + [line for line in lines[1:] if "not in" in line])
-    remedy = "python train.py --cfg job shows every value that can be set, --help the groups."
-    sys.stderr.write(f"{UserError(problem, remedy)}\n")
+    sys.stderr.write(f"{UserError(problem, remedy(problem, CONF))}\n")
     sys.exit(USAGE)
+
+
+def start() -> None:
+    """Reads the words, and trains once or sweeps."""
+    from vfi_pipeline.training.command import is_sweep, words_for_hydra
+
+    words = words_for_hydra(sys.argv[1:], CONF)
+    if is_sweep(words):
+        sys.exit(sweep(words))
+    sys.argv[1:] = words
+    main()
 
 
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own mistakes come here instead of ending the program with code 1
     sys.argv[0] = str(Path(sys.argv[0]).resolve())  # DDP starts this file again, wherever it was called from
     try:
-        main()
+        start()
     except HydraException as mistake:
         refuse(mistake)
+    except UserError as mistake:
+        sys.stderr.write(f"{mistake}\n")
+        sys.exit(mistake.code)
+    except KeyboardInterrupt:  # while the libraries are read: nobody waits for the signal yet
+        sys.exit(INTERRUPTED)

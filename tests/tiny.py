@@ -50,8 +50,9 @@ def adversarial(seed: int = 0, **options) -> AdversarialModule:
         model("first"),
         Critic(1, (8, 16)),
         TripletObjective(folding=1.0, margin=0.2, smooth=0.01),
-        partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9)),
-        partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9)),
+        # eps above the rounding of gradients: Adam would make whole steps of it.
+        partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9), eps=1e-5),
+        partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9), eps=1e-5),
         partial(warmup_cosine, steps=STEPS),
         **{"n_critic": 2, **options},
     )

@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 # Read when torch is loaded, which is later. Threads of OpenMP that wait would otherwise spin, and keep the decoder and
 # the encoder of the very film they work on from the core.

@@ -47,10 +47,10 @@ def test_mistakes_name_the_option(given, problem):
 
 def test_a_rate_alone_is_about_films_and_a_duration_about_pictures():
     assert not asks_for_pictures({"fps": "60", "seed": "1"}, None)
-    assert not asks_for_pictures({"fps": "60", "duration": "null"}, "fit")
-    assert asks_for_pictures({"fps": "60", "duration": "2"}, "fit")
+    assert not asks_for_pictures({"fps": "60", "duration": "null"}, "flow")
+    assert asks_for_pictures({"fps": "60", "duration": "2"}, "flow")
     assert asks_for_pictures({"t": "0.5"}, None)
-    assert asks_for_pictures({}, "morph")
+    assert asks_for_pictures({}, "morph") and asks_for_pictures({"fps": "60"}, "fit")
 
 
 def test_options_of_films_are_refused_beside_those_of_pictures():

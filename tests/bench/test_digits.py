@@ -1,28 +1,17 @@
 """The referees of the 3 -> 4 experiment: right on real digits, not fooled by standing still, blind to no fold."""
 
+import json
+
 import pytest
 import torch
+from fixed import Fixed
 
 from vfi_pipeline.bench.ablation import TIMES, by_time, row, scenes, solver_table
-from vfi_pipeline.bench.digits import Referee, run_weights, score
+from vfi_pipeline.bench.digits import Referee, run_weights, score, table
 from vfi_pipeline.data.digits import load_digits
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.models.warping_ode import WarpingODE
-from vfi_pipeline.nets.fields import Field, _Polynomial
 from vfi_pipeline.ode import Solver
-
-
-class Fixed(Field):
-    """Always the same velocity field."""
-
-    kind = "svf"
-
-    def __init__(self, field: torch.Tensor, channels: int = 1) -> None:
-        super().__init__(channels, "first")
-        self.field = torch.nn.Parameter(field)
-
-    def forward(self, first, last=None):
-        return _Polynomial(self.field.expand(len(first), -1, -1, -1)[:, None])
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +26,33 @@ def referee(split):
 
 def test_the_referees_know_real_digits(split, referee):
     assert min(referee.accuracy.values()) > 0.93
-    fours = split.of(4, "val")
+    fours = split.of(4, "test")
     assert (referee.verdict(fours)["svm"] == 4).float().mean() > 0.9 < referee.probability(fours, 4).mean()
+
+
+def test_a_referee_learns_from_digits_that_no_critic_has_seen(split):
+    """Whatever is done to the training digits changes no referee."""
+    other = split._replace(train=split.train._replace(pictures=split.train.pictures.flip(-1)))
+    first, second = (Referee(digits, steps=20) for digits in (split, other))
+    assert torch.equal(first.probability(split.test.pictures, 4), second.probability(split.test.pictures, 4))
+    by_val = Referee(split, steps=20, judged="val")
+    assert not torch.equal(first.probability(split.val.pictures, 4), by_val.probability(split.val.pictures, 4))
 
 
 def test_a_model_that_moves_nothing_convinces_nobody(split, referee):
     still = WarpingODE(Fixed(torch.zeros(1, 2, 16, 16)), "first", Solver("euler", 2))
 
-    found, frames = score("still", still, referee, split.of(3, "val"))
+    found, frames = score("still", still, referee, split.of(3, "test"))
 
     assert max(found.called_target.values()) <= 0.05 and found.folded == 0 and found.min_det == 1
     assert found.inverse_px == 0 and found.outside_range < 1e-6 and found.monotone
-    assert torch.allclose(frames[:, -1], split.of(3, "val"), atol=1e-5)
+    assert torch.allclose(frames[:, -1], split.of(3, "test"), atol=1e-5)
 
 
 def test_a_model_that_folds_is_found_out(split, referee):
     field = torch.zeros(1, 2, 16, 16)
     field[:, 0, :, 6:10] = torch.tensor([8.0, 4.0, -4.0, -8.0])
-    found, _ = score("fold", WarpingODE(Fixed(field), "first", Solver("euler", 1)), referee, split.of(3, "val"))
+    found, _ = score("fold", WarpingODE(Fixed(field), "first", Solver("euler", 1)), referee, split.of(3, "test"))
 
     assert found.folded > 0 and found.min_det <= 0
 
@@ -83,3 +81,14 @@ def test_more_steps_come_nearer_to_the_exact_map():
 def test_a_run_without_weights_is_named(tmp_path):
     with pytest.raises(UserError, match="holds no exported weights"):
         run_weights(tmp_path)
+
+
+def test_the_table_in_the_docs_is_that_of_the_recorded_facts(root):
+    facts = json.loads((root / "docs" / "figures" / "digits_gan.json").read_text())
+    text = table(facts)
+
+    assert (root / "docs" / "figures" / "digits_gan.md").read_text() == text
+    named = [f"`{model['name']}`" for model in facts["models"]]
+    assert text.splitlines()[2] == "| | " + " | ".join(named) + " |"
+    left = " | ".join(f"{model['inverse_px']:.2f}" for model in facts["models"])
+    assert f"| what is left after the way and back, mean px | {left} |" in text

@@ -21,6 +21,9 @@ from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.media.ffmpeg import ffmpeg_path
 from vfi_pipeline.media.pictures import read_pictures
 from vfi_pipeline.models.blend import Blend
+from vfi_pipeline.models.warping_ode import WarpingODE
+from vfi_pipeline.nets.fields import FIELDS
+from vfi_pipeline.nets.unet import UNetShape
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (80, 56)
@@ -259,6 +262,22 @@ def test_the_command_measures_lpips_where_its_backbone_is_and_tells_where_it_is_
     weights.unlink()
 
 
+def test_weights_that_look_at_one_picture_are_refused():
+    model = WarpingODE(FIELDS["svf"](conditioning="first", unet=UNetShape(widths=(8, 12), final=8)), "first")
+    with pytest.raises(UserError, match="looks at the first picture only") as caught:
+        by_model(model)
+    assert "conditioning=both" in str(caught.value)
+
+
+def test_a_folder_of_16_bit_grey_pictures_is_no_perfect_film(tmp_path):
+    for k in range(3):
+        ramp = np.add.outer(np.arange(32), np.arange(40) + 5 * k) * 800
+        Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / f"{k}.png")
+    results = evaluate(samples(tmp_path, "films", 3), {"hold": rival("hold")}, [2])
+
+    assert 10 < results.rows[0].psnr < 50
+
+
 def test_films_of_one_name_keep_their_own_figures(folder, tmp_path):
     for place, film in (("one", "a grey.mkv"), ("two", "b moving.mkv")):
         (tmp_path / place).mkdir()
@@ -283,3 +302,12 @@ def test_rates_are_read(rates, frames, expected):
 def test_rates_that_leave_nothing_to_make_are_refused(rates, frames):
     with pytest.raises(UserError, match="leave no frame to make"):
         read_rates(rates, frames)
+
+
+@pytest.mark.parametrize("words", [["model=fit"], ["methods=[morph]"]])
+def test_models_of_pictures_are_refused_with_a_remedy(tmp_path, words):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "evaluate.py"), *words], capture_output=True, text=True, timeout=100, cwd=tmp_path
+    )
+    assert done.returncode == 2 and "films are what is evaluated.\n  Try: model=flow." in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -372,15 +372,15 @@ def test_pictures_of_one_triplet_may_differ_in_depth(tmp_path):
     assert mixed == pytest.approx(plain, abs=1e-6)
 
 
-def test_float_pictures_are_refused_in_words(tmp_path, caplog):
+def test_float_pictures_are_measured_as_their_eight_bit_rgb(tmp_path):
     for k, name in enumerate(("frame_00", "frame_01_gt", "frame_02")):
-        path = tmp_path / f"1/{name}.png"
-        write(path, picture(k))
-        assert cv2.imwrite(str(path.with_suffix(".tiff")), picture(k).astype(np.float32) / 255)
+        path = tmp_path / f"float/1/{name}.png"
+        write(tmp_path / f"plain/1/{name}.png", picture(k))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path.with_suffix(".tiff")), picture(k)[..., ::-1].astype(np.float32) / 255)
         path.with_suffix(".tiff").rename(path)
-    with pytest.raises(UserError, match="Nothing could be measured"):
-        evaluate(samples(tmp_path, "ucf101"), {"hold": rival("hold")}, temporal=False)
-    assert "pictures of the format rgbf32le are not supported" in caplog.text
+    plain, floats = (measured(tmp_path / name, "ucf101")["ucf101"]["published"] for name in ("plain", "float"))
+    assert floats == pytest.approx(plain, abs=1e-3)
 
 
 @pytest.mark.slow

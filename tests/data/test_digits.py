@@ -75,9 +75,7 @@ def mnist():
 
 def test_mnist_is_read_from_npz_and_idx_alike(tmp_path, mnist):
     pictures, labels = mnist
-    np.savez(
-        tmp_path / "mnist.npz", x_train=pictures[:40], y_train=labels[:40], x_test=pictures[40:], y_test=labels[40:]
-    )
+    np.savez(tmp_path / "mnist.npz", x_train=pictures, y_train=labels)
     folder = tmp_path / "idx"
     folder.mkdir()
     (folder / "train-images-idx3-ubyte").write_bytes(idx(pictures))
@@ -88,6 +86,33 @@ def test_mnist_is_read_from_npz_and_idx_alike(tmp_path, mnist):
     assert torch.equal(zipped.train.pictures, plain.train.pictures)
     threes = {(picture / np.float32(255)).tobytes() for picture in pictures[labels == 3]}
     assert {picture.numpy().tobytes() for picture in plain.of(3)} <= threes and len(plain.of(3)) == 2
+
+
+@pytest.mark.parametrize("kind", ["npz", "idx", "torchvision's folder"])
+def test_mnists_own_test_digits_are_the_test(tmp_path, mnist, kind):
+    """They are by other writers than the training digits."""
+    pictures, labels = mnist
+    path = tmp_path / "mnist.npz"
+    if kind == "npz":
+        np.savez(path, x_train=pictures[:40], y_train=labels[:40], x_test=pictures[40:], y_test=labels[40:])
+    else:
+        path = tmp_path / "mnist"
+        folder = path if kind == "idx" else path / "MNIST" / "raw"
+        folder.mkdir(parents=True)
+        for name, part in (("train", slice(40)), ("t10k", slice(40, None))):
+            for what, array in (("images-idx3", pictures[part]), ("labels-idx1", labels[part])):
+                (folder / f"{name}-{what}-ubyte").write_bytes(idx(array))
+                (folder / f"{name}-{what}-ubyte.gz").write_bytes(gzip.compress(idx(array)))  # beside the plain one
+    split = load_digits(28, path)
+
+    def contents(part):
+        return sorted(picture.numpy().tobytes() for picture in part.pictures)
+
+    assert contents(split.test) == sorted((p / np.float32(255)).tobytes() for p in pictures[40:])
+    assert sorted(contents(split.train) + contents(split.val)) == sorted(
+        (p / np.float32(255)).tobytes() for p in pictures[:40]
+    )
+    assert len(split.val.pictures) == 10  # one of the four of each digit
 
 
 def test_files_that_are_not_mnist_are_named(tmp_path, mnist):

@@ -9,7 +9,7 @@ from films import panning, write_film
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.clips import FilmFolder, find_films
-from vfi_pipeline.data.modules import Films
+from vfi_pipeline.data.modules import Clips, Films
 from vfi_pipeline.errors import UserError
 
 WHOLE = Augmentation.none(48)
@@ -78,3 +78,51 @@ def test_a_folder_without_a_usable_film_is_refused(tmp_path):
 
     with pytest.raises(UserError, match="None of the 1 films"):
         Films(str(tmp_path), cache=str(tmp_path)).films()
+
+
+@pytest.mark.parametrize("kind", [Films, Clips])
+@pytest.mark.parametrize("beside", [None, "a still film"])
+def test_one_film_alone_is_split_by_time(tmp_path, caplog, kind, beside):
+    """Each frame says by its first pixel which one it is: no frame is in two parts, and gaps lie between."""
+    frames = panning(120, 2, height=48, width=48, seed=1)
+    write_film(tmp_path / "film.mkv", frames)
+    if beside:
+        write_film(tmp_path / "title.mkv", np.repeat(frames[:1], 20, axis=0))
+    module = kind(str(tmp_path), crop=48, val_crop=48, cache=str(tmp_path / "cache"), val_share=0.15, spans=(2, 6))
+    module.augmentation = WHOLE
+    of = {frame.tobytes(): k for k, frame in enumerate(frames)}
+    seen = {}
+    for part in ("train", "val", "test"):
+        dataset = module.built(part)
+        samples = [dataset[counter] for counter in range(60)]
+        pictures = [p for s in samples for p in (s.first, *s.middle, s.last)]
+        seen[part] = {of[(p * 255).round().byte().permute(1, 2, 0).numpy().tobytes()] for p in pictures}
+
+    assert module.has_test() and "film.mkv is the only film with usable motion: it is split by time" in caplog.text
+    assert max(seen["train"]) + 6 <= min(seen["val"]) and max(seen["val"]) + 6 <= min(seen["test"])
+    assert min(seen["train"]) < 10 and max(seen["test"]) > 110
+    assert module.facts()["split"] == "one film, by time"
+
+
+def test_one_film_that_is_too_short_to_be_split_is_not_called_a_test(tmp_path, caplog):
+    write_film(tmp_path / "film.mkv", panning(14, 2, height=48, width=48))
+    options = {"crop": 48, "val_crop": 48, "cache": str(tmp_path / "cache")}
+    module = Clips(str(tmp_path), **options)
+    assert not module.has_test() and len(module.built("val"))
+    assert "too short to be split by time: the same films train and validate, and there is no test" in caplog.text
+
+    module = Clips(str(tmp_path), **options, val_share=0.0)
+    assert not module.has_test() and len(module.built("val")) and "Nothing is kept back" in caplog.text
+
+
+def test_films_for_the_test_are_neither_trained_on_nor_chosen_by(tmp_path):
+    for k in range(6):
+        write_film(tmp_path / f"{k}.mkv", panning(12, 2, height=48, width=48, seed=k))
+    options = {"crop": 48, "val_crop": 48, "cache": str(tmp_path / "cache"), "val_samples": 2}
+    module = Clips(str(tmp_path), **options, val_share=0.2, test_share=0.2)
+    train, held = module.films()
+    tested = module.facts()["test"]
+
+    assert module.has_test() and tested and not {film.name for film in [*train, *held]} & set(tested)
+    assert len(train) + len(held) + len(tested) == 6
+    assert not Clips(str(tmp_path), **options).has_test()

@@ -1,5 +1,7 @@
 """Image folders: Vimeo90K's layouts, pairs kept together, strangers kept apart, errors that name the file."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from films import panning, texture
 from PIL import Image
 
 from vfi_pipeline.data.augment import Augmentation
+from vfi_pipeline.data.batch import collate
 from vfi_pipeline.data.modules import Pairs, Strangers, Vimeo90k
-from vfi_pipeline.data.pairs import ImageSequences, listed_pairs, matched_pairs, picture_of, split_list, vimeo90k
+from vfi_pipeline.data.pairs import ImagePairs, ImageSequences, listed_pairs, matched_pairs, picture_of, vimeo90k
 from vfi_pipeline.errors import UserError
 
 
@@ -62,7 +65,8 @@ def test_a_broken_sequence_is_skipped_and_counted(tmp_path, caplog):
     dataset = ImageSequences(sequences)
 
     assert torch.equal(dataset[1].first, dataset[2].first)
-    assert dataset.skipped == 1 and "im3.png is not an image" in caplog.text
+    assert dataset[1] is not None  # and once more
+    assert dataset.skipped == 1 and caplog.text.count("im3.png is not a picture") == 1
 
 
 def test_what_is_not_vimeo_is_refused(tmp_path):
@@ -96,10 +100,15 @@ def test_pairs_from_a_list(two_folders):
     listing = two_folders / "pairs.txt"
     listing.write_text("# two a line\nneutral/face1.png\tsmiling/face2.png\nneutral/face3.png, smiling/face4.png\n")
 
-    assert [(a.name, b.name) for a, b in listed_pairs(listing)] == [
-        ("face1.png", "face2.png"),
-        ("face3.png", "face4.png"),
-    ]
+    expected = [("face1.png", "face2.png"), ("face3.png", "face4.png")]
+    assert [(pair.first.name, pair.last.name) for pair in listed_pairs(listing)] == expected
+    text = listing.read_text()
+    for encoding in ("utf-8-sig", "utf-16"):  # as Windows' editors and spreadsheets write it
+        listing.write_text(text.replace("\n", "\r\n"), encoding=encoding)
+        assert [(pair.first.name, pair.last.name) for pair in listed_pairs(listing)] == expected
+    listing.write_bytes(b"neutral/f\xe4ce.png smiling/face1.png")
+    with pytest.raises(UserError, match="no text in UTF-8"):
+        listed_pairs(listing)
     listing.write_text("neutral/face1.png smiling/gone.png\n")
     with pytest.raises(UserError, match="line 1"):
         listed_pairs(listing)
@@ -134,8 +143,93 @@ def test_a_picture_is_cut_in_its_middle_and_16_bits_are_read(tmp_path):
     assert picture_of(tmp_path / "deep.png", None)[0, 0, 0] == pytest.approx(128 / 255)
 
 
-def test_lists_are_split_without_overlap():
-    train, held = split_list(list(range(25)), 0.1)
+@pytest.mark.parametrize("name", ["image_pairs", "unpaired"])
+def test_three_parts_share_no_person(tmp_path, name):
+    """12 people with 3 pictures on either side: what is tested was neither trained on nor chosen by."""
+    for side in ("neutral", "smiling"):
+        (tmp_path / side).mkdir()
+        for person in range(12):
+            for k in range(3):
+                picture = np.full((16, 16, 3), 20 * person + k, np.uint8)
+                Image.fromarray(picture).save(tmp_path / side / f"p{person:02d}_{k}.png")
+    sides = [str(tmp_path / "neutral"), str(tmp_path / "smiling")]
+    module = (
+        Pairs(first=sides[0], last=sides[1], group=r"p\d+")
+        if name == "image_pairs"
+        else Strangers(*sides, group=r"p\d+")
+    )
+    people = {
+        part: {
+            path.name[:3] for files in found for path in ((files.first, files.last) if name == "image_pairs" else files)
+        }
+        for part, found in module.parts().items()
+    }
 
-    assert sorted(train + held) == list(range(25)) and held == [9, 19]
-    assert split_list([1], 0.1) == ([1], [1]) and split_list([1, 2], 0.1) == ([1], [2])
+    assert module.has_test() and set.union(*people.values()) == {f"p{k:02d}" for k in range(12)}
+    assert sum(len(part) for part in people.values()) == 12
+    assert len(module.built("test")) and module.built("test") is not module.built("val")
+
+
+def test_moved_data_have_the_same_fingerprint_and_changed_ones_another(two_folders, tmp_path):
+    def fingerprint(root):
+        return Pairs(first=str(root / "neutral"), last=str(root / "smiling")).fingerprint()
+
+    shutil.copytree(two_folders, tmp_path / "moved", ignore=lambda *_: ["moved"])
+    before = fingerprint(two_folders)
+
+    assert fingerprint(tmp_path / "moved") == before
+    Image.fromarray(np.full((40, 50, 3), 99, np.uint8)).save(tmp_path / "moved" / "neutral" / "face3.png")
+    assert fingerprint(tmp_path / "moved") != before
+
+
+def test_one_damaged_picture_is_left_out_named_once_and_counted_in_every_set(two_folders, caplog):
+    damaged = two_folders / "neutral" / "face3.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    sides = [str(two_folders / "neutral"), str(two_folders / "smiling")]
+    for module in (
+        Pairs(first=sides[0], last=sides[1], size=8, batch_size=10),
+        Strangers(*sides, size=8, batch_size=30),
+    ):
+        caplog.clear()
+        for _, batch in zip(range(4), module.train_dataloader()):
+            assert torch.isfinite(batch[0]).all()
+        list(module.val_dataloader()), list(module.test_dataloader())
+
+        assert module.left_out() == 1 and caplog.text.count("face3.png") == 1
+
+
+def test_loader_processes_share_what_they_find_out(two_folders):
+    for k in (2, 5):
+        (two_folders / "neutral" / f"face{k}.png").write_bytes(b"")
+    sides = [str(two_folders / "neutral"), str(two_folders / "smiling")]
+    module = Strangers(*sides, size=8, batch_size=40, workers=2, val_share=0.0, test_share=0.0)
+    next(iter(module.train_dataloader()))
+
+    assert module.left_out() == 2
+
+
+def test_a_set_of_broken_pictures_ends_with_a_remedy(tmp_path):
+    for k in range(3):
+        (tmp_path / f"{k}.png").write_bytes(b"no picture")
+    dataset = ImagePairs([(tmp_path / f"{k}.png", tmp_path / f"{k}.png") for k in range(3)])
+
+    with pytest.raises(UserError, match=r"None of the pairs near .* \(3 left out\)"):
+        dataset[0]
+
+
+def test_mixed_sizes_end_with_a_remedy(tmp_path):
+    for k, side in enumerate((8, 12)):
+        Image.fromarray(np.zeros((side, side), np.uint8)).save(tmp_path / f"{k}.png")
+    dataset = ImagePairs([(tmp_path / f"{k}.png", tmp_path / f"{k}.png") for k in range(2)], size=None)
+
+    with pytest.raises(UserError, match=r"differ in size: 12x12, 8x8.\n  Try: data.size=64"):
+        collate([dataset[0], dataset[1]])
+    with pytest.raises(UserError, match=r"is 8x8 and .* is 12x12.\n  Try: data.size=64"):
+        ImagePairs([(tmp_path / "0.png", tmp_path / "1.png")], size=None)[0]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_have_the_channels_that_the_network_was_made_for(two_folders, channels):
+    module = Strangers(str(two_folders / "neutral"), str(two_folders / "smiling"), size=None, channels=channels)
+
+    assert module.built("train")[0].source.shape == (channels, 40, 50) and module.span() == 50

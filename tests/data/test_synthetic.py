@@ -11,7 +11,7 @@ from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
 from vfi_pipeline.data.modules import Synthetic
 from vfi_pipeline.data.synthetic import Layer, Motion, Recipe, Scene, SyntheticMotion, draw_scene
-from vfi_pipeline.data.textures import bundled_textures, read_image
+from vfi_pipeline.data.textures import bundled_textures, own_textures, split_textures
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import pixel_grid, warp
 from vfi_pipeline.ode import SampledVelocity, Solver, flow_map
@@ -125,17 +125,24 @@ def test_scenes_of_any_shape_are_batches_in_range():
     assert batch.velocity.norm(dim=1).amax() > 5  # some of it is fast
 
 
-def test_textures_are_photographs_in_colour_and_bad_files_are_named(tmp_path):
+def test_textures_are_photographs_in_colour_and_bad_files_are_named(tmp_path, caplog):
     pictures = bundled_textures()
     (tmp_path / "bad.png").write_bytes(b"not a picture")
 
     assert len(pictures) >= 12 and all(p.dtype == np.uint8 and p.shape[2] == 3 for p in pictures)
-    with pytest.raises(UserError, match=r"bad\.png is not an image"):
-        read_image(tmp_path / "bad.png")
-    with pytest.raises(UserError, match=r"gone\.png does not exist"):
-        read_image(tmp_path / "gone.png")
+    with pytest.raises(UserError, match="None of the images"):
+        own_textures(tmp_path)
+    assert "bad.png is not a picture" in caplog.text
     with pytest.raises(UserError, match="at least 64 px"):
         SyntheticMotion(48, textures=[np.zeros((20, 20, 3), np.uint8)])
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 11])
+def test_no_texture_is_trained_on_and_held_out(count):
+    textures = [np.full((64, 64, 3), k, np.uint8) for k in range(count)]
+    train, held = ([int(t[0, 0, 0]) for t in split_textures(textures, side)] for side in (False, True))
+
+    assert train and held and sorted(train + held) == list(range(count))
 
 
 def test_a_kept_pool_is_drawn_from_again_and_again():

@@ -34,7 +34,7 @@ def main() -> None:
     from vfi_pipeline.models import hold  # noqa: F401
     from vfi_pipeline.synthesis import stream  # noqa: F401
 
-    ffmpeg.version(), ffmpeg.encoders(), ffmpeg.filters(), ffmpeg.muxers(), ffmpeg.has_option("-mastering_display")
+    ffmpeg.version(), ffmpeg.encoders(), ffmpeg.filters(), ffmpeg.has_option("-mastering_display")
     for encoder in ("libx264", "libvpx-vp9", "ffv1", "gif", "png"):
         ffmpeg.encoder_pixel_formats(encoder)
     with contextlib.redirect_stdout(io.StringIO()):  # loads Hydra; starts no threads, which a fork would not survive

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interpolate import option_names
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs.command_line import parse
 from vfi_pipeline.jobs.help import HELP
@@ -59,6 +60,19 @@ def test_group_entries_go_to_the_group():
     assert line.values == {"model": "fit"} and line.nested == {"model.steps": "4", "model.span": "64"}
 
 
+def test_a_switch_takes_the_words_of_its_own_that_follow():
+    options, _ = option_names()
+
+    def values(*words):
+        line = parse(words, options, GROUPS)
+        return line.values, line.inputs
+
+    assert values("--deinterlace", "film", "a.mp4") == ({"deinterlace": "film"}, ["a.mp4"])
+    assert values("--deinterlace", "a.mp4") == ({"deinterlace": "on"}, ["a.mp4"])
+    assert values("--overlay", "auto", "--no-scene") == ({"overlay": "auto", "scene": "off"}, [])
+    assert values("--overwrite", "auto") == ({"overwrite": "on"}, ["auto"])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -90,10 +104,6 @@ def test_help_is_asked_for():
 
 
 def test_help_names_every_option():
-    import yaml
-
-    from interpolate import CONF
-
-    options = set(yaml.safe_load((CONF / "interpolate.yaml").read_text())) - {"defaults"}
+    options, _ = option_names()
     missing = [name for name in options if f"{name}=" not in HELP and f"  {name} " not in HELP]
     assert not missing

@@ -8,7 +8,6 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
-import yaml
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs.method import choose_method
@@ -24,10 +23,8 @@ def info(rate):
 
 
 @pytest.fixture
-def options(root):
-    defaults = yaml.safe_load((root / "conf" / "interpolate.yaml").read_text())
-    defaults.pop("defaults")
-    return lambda **given: read_options(("a.mp4",), {**defaults, **given})
+def options():
+    return lambda **given: read_options(("a.mp4",), given)
 
 
 def test_defaults_are_valid_and_exact(options):
@@ -47,6 +44,7 @@ def test_defaults_are_valid_and_exact(options):
         ({"fps": "60", "start": "5", "end": "4"}, "not after the start"),
         ({"fps": "60", "scene_threshold": "2"}, "from 0 to 1"),
         ({"fps": "60", "scale": "nan"}, "from 0.05 to 4"),
+        ({"fps": "60", "overlay": "maybe"}, "overlay=auto"),
         ({"fps": "60", "cut": "dissolve"}, "cut=hold or cut=blend"),
         ({"fps": "60", "name": "../{stem}.mp4"}, "no.* template"),
         ({"fps": "60", "name": "{stem.__class__}"}, "not a name template"),
@@ -77,8 +75,9 @@ class Info:
     ],
 )
 def test_cut_lists(tmp_path, document, frames):
-    (tmp_path / "cuts.json").write_text(json.dumps(document))
-    assert cuts_of(read_cuts(tmp_path / "cuts.json"), Info, TIMES) == frames
+    for encoding in ("utf-8", "utf-8-sig"):  # Windows' editors put a byte order mark in front
+        (tmp_path / "cuts.json").write_text(json.dumps(document), encoding=encoding)
+        assert cuts_of(read_cuts(tmp_path / "cuts.json"), Info, TIMES) == frames
 
 
 @pytest.mark.parametrize(

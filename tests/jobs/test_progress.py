@@ -45,3 +45,27 @@ def test_the_time_left_counts_only_this_run():
     run(stream, 20, 160, 1120, done=800)
     assert "960/1120 frames (86 %)" in stream.getvalue().splitlines()[-1]
     assert "0:00:20 left" in stream.getvalue().splitlines()[-1]
+
+
+def test_steps_that_take_their_time_say_how_far_the_whole_is():
+    """Three gaps of 60 frames, each solved in 60 s before its frames come at once: half-way in time, half is done."""
+    stream, now = io.StringIO(), [0.0]
+    progress = Progress("out.mp4", 180, 0, stream, lambda: now[0])
+    for gap in range(2):
+        for second in range(0, 61, 10):
+            now[0] = 60 * gap + second
+            progress.passing(f"solving {gap + 1} of 3, a.png to b.png", second / 60, 60)
+        for _ in range(60):
+            progress.add(made=True)
+    line = next(line for line in stream.getvalue().splitlines() if "2 of 3" in line and "(50 %)" in line)
+
+    assert line == "out.mp4: 60/180 frames, solving 2 of 3, a.png to b.png (50 %), 0:01:30 left"
+
+
+def test_a_resumed_animation_counts_only_this_run():
+    stream, now = io.StringIO(), [0.0]
+    progress = Progress("out.mp4", 180, 120, stream, lambda: now[0])
+    now[0] = 30.0
+    progress.passing("solving 3 of 3, a.png to b.png", 0.5, 60)
+
+    assert stream.getvalue().strip().endswith("0:00:30 left")

@@ -15,8 +15,8 @@ def motion(**changed):
         "frame": torch.rand(2, 3, 3, 12, 16, generator=generator),
         "path": flow[None],
         "velocity": flow,
-        "there": flow,
-        "back": -flow,
+        "forward": flow,
+        "backward": -flow,
         "auxiliary": {"one_sided/first": torch.rand(2, 3, 3, 12, 16), "coarse/4": torch.rand(2, 3, 3, 3, 4)},
     }
     return SimpleNamespace(**{**made, **changed})

@@ -11,7 +11,8 @@ import pytest
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.index import index, source_times, steady_ticks, vp9_is_shown
+from vfi_pipeline.media.film_times import film_times
+from vfi_pipeline.media.index import index, source_times, vp9_is_shown
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.reader import read_frames
 
@@ -150,12 +151,86 @@ def test_the_index_is_renewed_when_the_file_changes(tmp_path):
         source_times(info)
 
 
-def test_steady_ticks_by_hand():
-    step = Fraction(10)
-    assert steady_ticks([0, 10, 25, 30], step) == [0, 10, 25, 30]
-    assert steady_ticks([None, None, None], step) == [0, 10, 20]
-    assert steady_ticks([5, None, 25, None], step) == [5, 15, 25, 35]
-    assert steady_ticks([100, 110, 0, 10, 20], step) == [100, 110, 120, 130, 140]  # the clock was reset
-    assert steady_ticks([0, 10, 10, 20], step) == [0, 10, 20, 30]
-    assert steady_ticks([None, None, None], step, decoding=[7, 3, 5]) == [3, 5, 7]
-    assert steady_ticks([None] * 4, Fraction(10, 3)) == [0, 3, 7, 10]
+def without_block_durations(path):
+    """The Matroska file as most muxers write it: BlockDuration (0x9B, one byte of size) becomes Void."""
+    data = bytearray(path.read_bytes())
+    for found in re.finditer(rb"\x9b(?=[\x81\x82\x84])", bytes(data)):
+        data[found.start()] = 0xEC
+    path.write_bytes(bytes(data))
+    return path
+
+
+def held_at_the_end(path, last: int = 2000):
+    """A film of 12 frames at 25 fps whose last frame lasts ``last`` ms, as its container says it."""
+    film = clips.make_clip(path.with_name(f"plain-{path.name}"), frames=12, content="noise")
+    hold = f"setts=duration=if(eq(N\\,11)\\,{last}/1000/TB\\,DURATION)"
+    command = [*clips.ALWAYS, "-i", ffmpeg.file_url(film), "-c", "copy", "-bsf:v", hold, ffmpeg.file_url(path)]
+    ffmpeg.run(command, doing="holding the last frame")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_the_last_frame_stays_for_its_own_duration(tmp_path, suffix):
+    found = source_times(probe(held_at_the_end(tmp_path / f"a{suffix}")))
+    assert len(found) == 12 and abs(found.span - Fraction(11, 25) - 2) < Fraction(1, 500)
+    assert found.even_at(Fraction(25)).span == found.span
+
+
+def test_matroska_without_block_durations_states_the_end_once(tmp_path):
+    path = without_block_durations(held_at_the_end(tmp_path / "a.mkv"))
+    with av.open(str(path)) as container:
+        assert max(packet.duration for packet in container.demux(video=0) if packet.size) == 40
+    found = index(probe(path))
+    assert found.times.span == Fraction(244, 100) and found.damaged_at is None
+
+    cut = tmp_path / "cut.mkv"  # the same statement in a file that was cut off is no hold
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    assert "promises" in index(probe(cut)).damage
+
+
+def test_gif_and_apng_hold_their_last_picture(tmp_path):
+    from PIL import Image
+
+    pictures = [Image.fromarray(clips.planes(n, content="motion")[0]) for n in range(4)]
+    for name in ("a.gif", "a.png"):
+        times = {"duration": [100, 100, 100, 1500], "loop": 0}
+        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], **times)
+        found = source_times(probe(tmp_path / name))
+        assert (len(found), found.span) == (4, Fraction(18, 10))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".nut", ".ts"])
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("away", ["+40", "-40", "+0.3"])
+def test_one_wild_time_stamp_is_mended_and_told(tmp_path, suffix, b_frames, away):
+    """``setts`` moves the presentation time of one packet alone."""
+    x264 = ["-c:v", "libx264", "-bf", str(b_frames), "-preset", "fast", "-qp", "0"]
+    film = clips.make_clip(tmp_path / "film.mp4", frames=25, codec=x264, content="motion")
+    if suffix == ".mkv" and away == "-40":
+        pytest.skip("ffmpeg shifts a Matroska file with times before 0 as a whole")
+    move = f"setts=pts=if(eq(N\\,12)\\,PTS{away}/TB\\,PTS)"
+    path = tmp_path / f"wild{suffix}"
+    command = [*clips.ALWAYS, "-i", ffmpeg.file_url(film), "-c", "copy", "-bsf:v", move, "-avoid_negative_ts", "0"]
+    ffmpeg.run([*command, ffmpeg.file_url(path)], doing="moving a time stamp")
+
+    info = probe(path)
+    _, times, notes = film_times(info, index(info))
+    steps = {times.time(k + 1) - times.time(k) for k in range(24)}
+    assert len(times) == 25 and all(abs(step - Fraction(1, 25)) < Fraction(1, 500) for step in steps)
+    assert abs(times.span - 1) < Fraction(1, 20)
+    assert "time stamp is wrong" in notes[0]
+    with read_frames(info) as frames:
+        assert len(list(frames)) == 25
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".nut", ".ts"])
+def test_frames_that_pile_up_behind_a_wild_time_stamp_follow_each_other(tmp_path, suffix):
+    """``setts`` moves both times of one packet, and muxers then push all later ones behind it."""
+    film = clips.make_clip(tmp_path / "film.mp4", frames=25, codec=["-c:v", "libx264", "-bf", "0", "-qp", "0"])
+    path = tmp_path / f"piled{suffix}"
+    move = "setts=ts=if(eq(N\\,12)\\,TS+40/TB\\,TS)"
+    command = [*clips.ALWAYS, "-i", ffmpeg.file_url(film), "-c", "copy", "-bsf:v", move, ffmpeg.file_url(path)]
+    ffmpeg.run(command, doing="moving a time stamp")
+    found = index(probe(path))
+    assert len(found.times) == 25 and abs(found.times.span - 1) < Fraction(1, 20)
+    assert "13 time stamps are wrong" in found.notes[0]

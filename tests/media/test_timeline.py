@@ -101,6 +101,18 @@ def test_millisecond_clock_is_seen_through_and_frames_are_copied():
     assert timeline.begin == F(23, 1000)
 
 
+def test_the_last_frames_own_duration_counts():
+    ms = SourceTimes(tuple(round(k * 1000 / 24) for k in range(24)), F(1, 1000), F(2042, 1000))
+    assert Timeline(ms.even_at(F(24)), F(48)).count == 144
+    gif = SourceTimes((0, 10, 20, 30), F(1, 100), F(5, 100))  # shorter than the others
+    assert gif.even_at(F(10)).span == F(35, 100)
+
+
+def test_a_clock_that_counts_frames_tells_of_one_that_is_missing():
+    times = SourceTimes((0, 1, 2, 4, 5), F(1, 25), F(1, 25))
+    assert times.even_at(F(25)) is times
+
+
 def test_truly_variable_times_stay_as_they_are():
     times = SourceTimes((0, 33, 67, 170, 203), F(1, 1000), F(33, 1000))
     assert times.even_at(F(30)) is times
@@ -200,4 +212,4 @@ def test_two_trims_side_by_side_cover_the_film(film, rate, cut):
         return
     left, right = Timeline(film, rate, end=middle), Timeline(film, rate, begin=middle)
     assert left.begin == film.first and right.begin == middle
-    assert right.slot(0).source == film.shown_at(middle)
+    assert right.slot(0).source == max(k for k in range(len(film)) if film.time(k) <= middle)

@@ -19,7 +19,12 @@ from vfi_pipeline.nets.flow import (
 def small_net() -> FlowNet:
     torch.manual_seed(3)
     return FlowNet(
-        widths=(8, 8, 8), hidden=(6, 6, 6), context_channels=(4, 4), radii=(0, 1, 2), match=(4, 4, 4), stem=4,
+        widths=(8, 8, 8),
+        hidden=(6, 6, 6),
+        context_channels=(4, 4),
+        radii=(0, 1, 2),
+        match=(4, 4, 4),
+        stem=4,
         depth=(1, 1, 1),
     )
 

@@ -10,6 +10,7 @@ import torch
 from synthesis.shots import frame, shot
 
 from vfi_pipeline.media.frames import Frame, pixel_format
+from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import SourceTimes, Timeline
 from vfi_pipeline.models.blend import Blend
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
@@ -57,12 +58,12 @@ def film(name="yuv420p", count=6, photo="coffee"):
     return [Frame(f.planes, f.format, f.width, f.height, Fraction(k, 24)) for k, f in enumerate(pictures)]
 
 
-def outputs(frames, style, model=None, target=48, start=0, stop=None, **options):
+def outputs(frames, style, model=None, target=48, start=0, stop=None, before=2, **options):
     times = SourceTimes(range(len(frames)), Fraction(1, 24), Fraction(1, 24))
     timeline = Timeline(times, Fraction(target))
     settings = stream.Options(scene=False, style=style, **options)
     slots = list(timeline.slots(start, timeline.count if stop is None else stop))
-    first = max(0, slots[0].source - 2)
+    first = max(0, slots[0].source - before)
     numbered = list(enumerate(frames))[first:]
     return list(stream.interpolate(numbered, slots, model or Blend(), settings, times))
 
@@ -80,6 +81,39 @@ def test_source_times_show_the_painted_frame_and_between_lies_their_mean(name):
         assert same(made[2 * k].frame, want) and not made[2 * k].made and made[2 * k].frame.time == Fraction(k, 24)
     between = (painted[0].planes[0].astype(float) + painted[1].planes[0]) / 2
     assert np.abs(made[1].frame.planes[0] - between).max() <= 0.5 and made[1].made
+
+
+@pytest.mark.parametrize("exposure", [None, Fraction(1, 48), Fraction(1, 12)])
+@pytest.mark.parametrize("size", [None, (96, 54), (40, 48)])
+def test_another_size_and_motion_blur_are_those_of_the_painted_film(exposure, size):
+    frames = film()
+    scaling = size and Scaling((64, 48), size, (0, 0, *size), (Fraction(0), Fraction(0), Fraction(64), Fraction(48)))
+    settings = {"target": 12 if exposure else 48, "exposure_s": exposure, "scaling": scaling}
+    painted = [from_rgb((1 - to_rgb(f)).half().float(), f) for f in frames]
+    made, wanted = outputs(frames, Stylist(Inverting()), **settings), outputs(painted, None, **settings)
+    assert all(same(one.frame, other.frame) for one, other in zip(made, wanted, strict=True))
+
+
+@pytest.mark.parametrize("exposure", [None, Fraction(1, 48)])
+def test_frames_that_nothing_is_made_of_lead_to_the_next_all_the_same(exposure):
+    painter = Inverting()
+    outputs(film(count=12), Stylist(painter), Still(), target=6, exposure_s=exposure)
+    assert painter.seen == list(range(len(painter.seen))) and len(painter.seen) >= 9
+    assert painter.trust == [None] + [1] * (len(painter.seen) - 1)
+
+
+def test_what_the_mask_protects_is_not_painted_in_another_size_or_motion_blur():
+    frames, values = film(), np.zeros((48, 64))
+    values[:, :32] = 1
+    double = Scaling((64, 48), (128, 96), (0, 0, 128, 96), (Fraction(0), Fraction(0), Fraction(64), Fraction(48)))
+    for settings in ({"scaling": double}, {"exposure_s": Fraction(1, 48)}):
+        made = outputs(frames, Stylist(Inverting()), mask=Mask(values), **settings)
+        plain = outputs(frames, None, mask=Mask(values), **settings)
+        middle = made[4].frame.planes[0].shape[1] // 2
+        for one, other in zip(made, plain, strict=True):
+            left, right = slice(0, middle - 4), slice(middle + 4, None)
+            assert np.array_equal(one.frame.planes[0][:, left], other.frame.planes[0][:, left])
+            assert not np.array_equal(one.frame.planes[0][:, right], other.frame.planes[0][:, right])
 
 
 def test_each_frame_is_painted_once_in_order():
@@ -178,6 +212,30 @@ def test_segments_go_on_where_the_one_before_ended_whoever_makes_them(tmp_path):
         parts += outputs(frames, style, Still(), start=start, stop=stop)
         style.segment_ends(number)
     assert all(same(one.frame, other.frame) for one, other in zip(parts, whole, strict=True))
+
+
+def test_segments_of_a_slower_film_go_on_over_the_frames_between(tmp_path):
+    frames = film(count=16)
+    whole = outputs(frames, Stylist(Inverting()), Still(), target=6)
+    parts = []
+    for number, (start, stop) in enumerate(((0, 1), (1, 3), (3, 4))):
+        style = Stylist(Inverting(), memory=tmp_path / "style")
+        style.segment_begins(number)
+        parts += outputs(frames, style, Still(), target=6, start=start, stop=stop, before=stream.CONTEXT_BEFORE)
+        style.segment_ends(number)
+    assert all(same(one.frame, other.frame) for one, other in zip(parts, whole, strict=True))
+
+
+def test_moments_apart_do_not_depend_on_each_other(tmp_path):
+    frames = film()
+    together, apart = Stylist(Inverting(), memory=tmp_path, apart=True), []
+    for number, start in enumerate((7, 1, 2)):
+        together.segment_begins(number)
+        (made,) = outputs(frames, together, Still(), start=start, stop=start + 1)
+        together.segment_ends(number)
+        (alone,) = outputs(frames, Stylist(Inverting()), Still(), start=start, stop=start + 1)
+        apart.append(same(made.frame, alone.frame))
+    assert apart == [True] * 3 and not list(tmp_path.iterdir())
 
 
 def test_a_segment_that_ends_in_a_picture_that_stays_is_remembered(tmp_path):

@@ -244,21 +244,21 @@ def test_a_job_steps_down_when_memory_runs_out_and_completes(command, tmp_path, 
     assert content(tmp_path / "b.mkv") == content(tmp_path / "whole.mkv")  # a shorter queue changes no picture
 
 
-def test_the_motion_is_looked_for_in_smaller_pictures_at_last(command, tmp_path, clip, starving, monkeypatch):
-    from vfi_pipeline.models.fit import FitModel
+def test_the_motion_is_estimated_in_smaller_pictures_at_last(command, tmp_path, clip, starving, monkeypatch):
+    from vfi_pipeline.models import flow
 
     spans = []
-    real = FitModel.__init__
+    real = flow.load_flow
 
-    def recording(self, guide_span=640, *args, **kwargs):
+    def recording(*args, guide_span, **kwargs):
         spans.append(guide_span)
-        real(self, guide_span, *args, **kwargs)
+        return real(*args, guide_span=guide_span, **kwargs)
 
-    monkeypatch.setattr(FitModel, "__init__", recording)
+    monkeypatch.setattr(flow, "load_flow", recording)
     steps = starving(lambda method: method.lean >= 3)
-    made = command(*JOB, "output=b.mkv", "model=fit", "model.quality=draft")
+    made = command(*JOB, "output=b.mkv", "model=flow")
     assert made.code == 0 and steps == [0, 1, 2, 3]
-    assert spans == [640, 640, 320, 160]
+    assert spans == [512, 512, 256, 128]
     assert len(content(tmp_path / "b.mkv")) == 50
 
 

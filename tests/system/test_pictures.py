@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction as F
 
 import clips
@@ -12,11 +13,14 @@ import torch
 from PIL import Image
 
 from vfi_pipeline.animation import picture_fit
+from vfi_pipeline.animation.sizes import guide_image
 from vfi_pipeline.apps import render
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.estimation.window import Window
+from vfi_pipeline.geometry import folding
 from vfi_pipeline.media import probe
 from vfi_pipeline.media.index import source_times
-from vfi_pipeline.models.checkpoint import Card, save_model
+from vfi_pipeline.models.checkpoint import Card, load_model, save_model
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import FIELDS
 from vfi_pipeline.nets.unet import UNetShape
@@ -59,6 +63,27 @@ def weights(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------ what comes out
+
+
+@pytest.mark.parametrize("t", [(0.25,), (6,), (1.5, 6, 3)], ids=["between", "far beyond", "several"])
+def test_folds_of_one_picture_are_those_at_the_times_asked(good, tmp_path, pictures, weights, t):
+    """Not half-way, and not halved by a second map that nothing shows."""
+    asked = ",".join(f"{x:g}" for x in t)
+    result = good(
+        "input=a.png", f"weights={weights}", "model=node", f"t=[{asked}]", "extrapolate=true", "output=o_%02d.png"
+    )
+    model, _ = load_model(weights)
+    picture = torch.from_numpy(pictures[0]).permute(2, 0, 1)[None].float() / 255
+    picture = guide_image(picture, model.guide_span)
+    motion = model.motion(Window.of(picture, picture))
+    flows = torch.cat([motion.at([x])[0].flow_to_first for x in t])
+    lowest, shares = folding(flows.float())
+
+    said = re.search(r"smallest Jacobian determinant (-?[\d.]+), ([\d.]+) % folded", result.out)
+    assert said, result.out
+    assert float(said[1]) == pytest.approx(float(lowest.min()), abs=0.02)
+    assert float(said[2]) == pytest.approx(100 * float(shares.mean()), abs=0.02)
+    assert max(t) < 1 or float(said[1]) < 0  # far beyond it does fold
 
 
 def test_two_pictures_become_a_film_of_the_asked_length(good, tmp_path, pictures):
@@ -386,3 +411,22 @@ def test_stopped_work_goes_on_and_changed_settings_are_refused(command, good, tm
     monkeypatch.chdir(tmp_path)
     good(*words[:-2], "codec=ffv1", "output=p.mkv")
     assert clips.describe(tmp_path / "o.mkv")["md5"] == clips.describe(tmp_path / "p.mkv")["md5"]
+
+
+@pytest.mark.parametrize("words", [("fps=60",), ("multi=2",), ("multi=2", "dry_run=true")])
+def test_weights_that_look_at_one_picture_are_refused_for_films(command, tmp_path, weights, words):
+    clips.make_clip(tmp_path / "a.mkv", frames=4, size=(WIDTH, HEIGHT))
+    result = command("input=a.mkv", f"weights={weights}", "model=node", "output=o.mkv", *words)
+
+    assert result.code == 3 and "looks at the first picture only" in result.err
+    assert f"input=picture.png duration=2 weights={weights}" in result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "smile.md", "smile.safetensors"]
+
+
+def test_the_card_says_the_command_that_fits_the_weights(good, tmp_path, pictures, weights):
+    card = weights.with_suffix(".md").read_text()
+    assert "    python interpolate.py input=picture.png duration=2 weights=smile.safetensors" in card
+    save_model(tmp_path / "f.safetensors", WarpingODE(FIELDS["svf"](unet=UNetShape(widths=(8, 12), final=8)), "both"))
+    assert "input=film.mp4 fps=60 weights=f.safetensors" in (tmp_path / "f.md").read_text()
+    line = next(line for line in card.splitlines() if "interpolate.py" in line).split()[2:]
+    good(*(word.replace("picture.png", "a.png") for word in line), "model=node", "output=o.mp4")

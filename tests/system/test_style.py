@@ -146,6 +146,25 @@ def test_a_pictures_style_is_optimised_and_goes_on_where_it_was(command, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_part_of_a_film_is_optimised_in_another_size_and_with_motion_blur(good, tmp_path, picture):
+    clips.make_clip(tmp_path / "a.mkv", frames=12)
+    part = ("input=a.mkv", "fps=10", "start=0.12", "end=0.4", "shutter=360", "size=0.5x", "segment=0.1")
+    good(*part, *SMALL, "model=flow", "output=b.mkv")
+    good(*part, *SMALL[3:], "model=flow", "output=plain.mkv")
+    painted, plain = pictures(tmp_path / "b.mkv"), pictures(tmp_path / "plain.mkv")
+    assert len(painted) == len(plain) and (painted[0].width, painted[0].height) == (plain[0].width, plain[0].height)
+    assert not any(np.array_equal(one.planes[0], other.planes[0]) for one, other in zip(painted, plain))
+
+
+def test_single_frames_in_a_style_do_not_depend_on_the_others(good, tmp_path, weights):
+    clips.make_clip(tmp_path / "a.mkv", frames=9)
+    good("input=a.mkv", "at=[0.21,0.05]", f"style={weights}", "model=flow", "output=both_%d.png")
+    good("input=a.mkv", "at=0.05", f"style={weights}", "model=flow", "output=one.png")
+    one, other, first = (np.asarray(Image.open(tmp_path / name)) for name in ("one.png", "both_2.png", "both_1.png"))
+    assert np.array_equal(one, other) and not np.array_equal(one, first)
+
+
+@pytest.mark.slow
 def test_benchmark_writes_nothing(good, tmp_path, picture):
     clips.make_clip(tmp_path / "a.mkv", frames=2)
     good("input=a.mkv", "multi=2", *SMALL, "benchmark=true")
@@ -211,12 +230,16 @@ def test_passes_alternate_stay_within_shots_and_settle_first(tmp_path, monkeypat
         (["style=paint.png", "preview=paint.png"], "preview=paint.png is the style's own picture", "preview=live.png"),
         (["style=paint.png", "long_term=[1,x]"], "long_term=[1,x] is no list", "long_term=[1,2,4]"),
         (["style=paint.png", "style_weight=-1"], "style_weight=-1 is not a number", "style_weight="),
-        (["style=WEIGHTS", "duration=2"], "style= is for films", "leave out style="),
+        (["preview=live.png"], "preview= is about a style, and there is none", "duration=2 to animate pictures"),
+        (["style=paint.png", "at=0.02"], "at= makes single frames", "start=0.02 end=1.02 multi=1"),
+        (["style=WEIGHTS", "duration=2"], "style= is for films, and duration= animates", "leave out sty"),
     ],
 )
 def test_mistakes_are_told_in_two_lines(command, tmp_path, picture, weights, words, problem, remedy):
     clips.make_clip(tmp_path / "a.mkv", frames=2)
-    result = command("input=a.mkv", "multi=2", *(word.replace("WEIGHTS", str(weights)) for word in words))
+    words = [word.replace("WEIGHTS", str(weights)) for word in words]
+    words += [] if any(word.startswith(("at=", "duration=")) for word in words) else ["multi=2"]
+    result = command("input=a.mkv", *words)
     assert result.code in (2, 3) and result.out == ""
     assert result.err.count("\n") == 2 and problem in result.err and remedy in result.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "paint.png"]
@@ -237,7 +260,7 @@ def test_a_picture_that_is_none_is_refused(command, tmp_path, picture):
     (tmp_path / "paint.png").write_text("no picture")
     clips.make_clip(tmp_path / "a.mkv", frames=2)
     result = command("input=a.mkv", "multi=2", *SMALL)
-    assert result.code == 3 and "paint.png is not an image" in result.err
+    assert result.code == 3 and "paint.png is not a picture" in result.err
 
 
 def test_defaults_depend_on_the_kind_of_style(tmp_path, weights, picture):

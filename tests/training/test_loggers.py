@@ -4,13 +4,16 @@ import csv
 import json
 import logging
 import struct
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import tiny
 import torch
 from PIL import Image
 from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import EarlyStopping
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.window import Window
@@ -109,9 +112,9 @@ def test_the_wandb_id_survives_in_the_checkpoint(tmp_path, no_key):
 
 
 def test_a_key_means_online_and_wandb_mode_wins(monkeypatch, no_key):
-    assert not loggers._has_key()
+    assert not loggers._key()
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    assert loggers._has_key()
+    assert loggers._key()
 
 
 def test_the_csv_of_a_resumed_run_stands_beside_the_first(tmp_path):
@@ -200,3 +203,142 @@ def test_tensorboard_is_named_where_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(loggers, "_Tensorboard", missing)
     with pytest.raises(UserError, match="pip install tensorboardX"):
         loggers.tensorboard_logger(str(tmp_path))
+
+
+def online(monkeypatch, url):
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", url)
+
+
+def test_a_key_without_a_network_trains_offline_within_seconds(tmp_path, no_key, monkeypatch, caplog):
+    online(monkeypatch, "http://127.0.0.1:9")  # nothing listens there
+    with caplog.at_level(logging.INFO):
+        began = time.monotonic()
+        logger = loggers.wandb_logger(str(tmp_path))
+        assert time.monotonic() - began < 20
+        fit(tmp_path, logger, test=False)
+    assert "offline, since http://127.0.0.1:9 cannot be reached" in caplog.text
+    assert f"WANDB_RESUME=allow wandb sync {tmp_path / 'wandb'}" in caplog.text
+    assert list((tmp_path / "wandb").glob("offline-run-*"))
+
+
+def test_a_server_that_refuses_the_run_is_no_reason_to_stop(tmp_path, no_key, monkeypatch, caplog):
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(401, "no such key")
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    online(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+    with caplog.at_level(logging.INFO):
+        logger = loggers.wandb_logger(str(tmp_path))
+    server.shutdown()
+    assert "does not accept the key" in caplog.text and logger.offline_part
+
+
+@pytest.mark.parametrize("mode", ["disabled", "offline", "dryrun"])
+def test_wandb_mode_is_respected(tmp_path, no_key, monkeypatch, mode):
+    online(monkeypatch, "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_MODE", mode)
+    logger = loggers.wandb_logger(str(tmp_path), offline=False)
+    assert (logger is None) == (mode == "disabled")
+    assert mode == "disabled" or logger.offline_part
+
+
+def records(folder):
+    """The records of each part of a run that was logged offline, in the order of their beginning."""
+    from wandb.proto import wandb_internal_pb2
+
+    parts = []
+    for path in sorted(folder.glob("offline-run-*/run-*.wandb")):
+        parts.append([])
+        for data in chunks(when_written(path)):
+            parts[-1].append(wandb_internal_pb2.Record())
+            parts[-1][-1].ParseFromString(data)
+    return parts
+
+
+def test_a_run_that_goes_on_offline_is_one_run_whose_steps_go_on(tmp_path, no_key):
+    class Stop(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == 8:
+                raise ConnectionAbortedError
+
+    trainer = tiny.trainer(tmp_path, logger=loggers.wandb_logger(str(tmp_path)), callbacks=[Stop()])
+    with pytest.raises(ConnectionAbortedError):
+        train(trainer, tiny.paired(), tiny.digits(), CONFIG, tmp_path)
+    loggers.finish(trainer.loggers)
+    found = find_resume(tmp_path)
+    time.sleep(1)  # wandb names a part by its second
+    logger = loggers.wandb_logger(str(tmp_path), run_id=found.run_id, logged=found.logged)
+    train(tiny.trainer(tmp_path, logger=logger), tiny.paired(), tiny.digits(), CONFIG, tmp_path, found)
+    first, second = records(tmp_path / "wandb")
+    assert {r.run.run_id for part in (first, second) for r in part if r.run.run_id} == {found.run_id}
+    steps = [
+        [int(item.value_json) for r in part for item in r.history.item if list(item.nested_key) == ["_step"]]
+        for part in (first, second)
+    ]
+    assert steps[0] == list(range(len(steps[0])))
+    # The second part begins where the checkpoint had stopped: what came after it is written again.
+    assert steps[1] == list(range(found.logged, found.logged + len(steps[1]))) and 0 < found.logged <= len(steps[0])
+    assert steps[1][-1] > steps[0][-1]
+
+
+def test_weights_and_final_figures_are_artifact_and_summary(tmp_path, no_key):
+    def referee(model, data):
+        assert model.channels == 1 and data.size == 16
+        return {"referee/called_4": 0.5}
+
+    fit(tmp_path, loggers.wandb_logger(str(tmp_path)), name="tiny", referee=referee)
+    (part,) = records(tmp_path / "wandb")
+    (artifact,) = [r.artifact for r in part if r.WhichOneof("record_type") == "artifact"]
+    assert artifact.type == "model" and artifact.name.startswith("tiny-")
+    assert {entry.path for entry in artifact.manifest.contents} == {"tiny.safetensors", "tiny.md"}
+    assert json.loads(artifact.metadata)["referee/called_4"] == 0.5
+    summary = {i.key: json.loads(i.value_json) for r in part for i in r.summary.update if i.key}
+    assert summary["referee/called_4"] == 0.5 and summary["export/steps"] == tiny.STEPS and "test/psnr" in summary
+    _, card = load_model(tmp_path / "export" / "tiny.safetensors")
+    assert card.metrics["referee/called_4"] == 0.5
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_each_player_is_logged_at_its_own_steps_alone(tmp_path, every):
+    """The critic has two steps, the model the third: 2, 5, 8, 11. With every = 3 Lightning looks at these only."""
+    logger = loggers.csv_logger(str(tmp_path))
+    trainer = tiny.trainer(tmp_path, logger=logger, log_every_n_steps=every)
+    train(trainer, tiny.adversarial(), tiny.digits(False), CONFIG, tmp_path, test=False)
+    with open(tmp_path / "csv" / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    seen = {
+        name: [int(row["step"]) for row in rows if row[f"train/{name}"]]
+        for name in ("model_loss", "critic_loss", "grad_norm/model", "grad_norm/critic", "nfe", "wasserstein")
+    }
+    critic = [0, 1, 3, 4, 6, 7, 9, 10] if every == 1 else [0, 3, 6, 9]
+    assert seen["model_loss"] == seen["grad_norm/model"] == seen["nfe"] == [2, 5, 8, 11]
+    assert seen["critic_loss"] == seen["grad_norm/critic"] == seen["wasserstein"] == critic
+
+
+def test_an_early_end_says_so_in_one_line(tmp_path, caplog):
+    class Never(EarlyStopping):
+        pass
+
+    callbacks = [Never(monitor="val/psnr", mode="max", patience=1, min_delta=50.0)]
+    with caplog.at_level(logging.INFO):
+        fit_with = tiny.trainer(tmp_path, callbacks=callbacks, steps=40)
+        train(fit_with, tiny.paired(), tiny.digits(), CONFIG, tmp_path, test=False)
+    (line,) = [message for message in caplog.messages if "Stopped early" in message]
+    assert "step 8 of 40" in line and "val/psnr has not gained for 1 validations: it is " in line
+
+
+def test_a_limit_of_the_trainer_says_so_too(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        train(
+            tiny.trainer(tmp_path, steps=4000, max_time="00:00:00:01"), tiny.paired(), tiny.digits(), CONFIG, tmp_path,
+            test=False,
+        )  # fmt: skip
+    assert any("Stopped early at step" in message and "max_time" in message for message in caplog.messages)

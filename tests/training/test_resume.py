@@ -1,7 +1,9 @@
 """A run that was stopped and goes on is the run that was not: weights, averages, rates, random numbers, data."""
 
+import errno
 import pickle
 import random
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +12,19 @@ import tiny
 import torch
 from pytorch_lightning import Callback
 
-from vfi_pipeline.errors import BAD_INPUT, INTERRUPTED, UserError
+from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, INTERRUPTED, UserError
+from vfi_pipeline.models.checkpoint import save_model
 from vfi_pipeline.training.callbacks import EMA
+from vfi_pipeline.training.explain import explain
 from vfi_pipeline.training.resume import (
+    AtomicCheckpoints,
     Resume,
     RunState,
     check_same,
     find_resume,
     random_state,
     read_checkpoint,
+    restored_settings,
     set_random_state,
 )
 from vfi_pipeline.training.session import train
@@ -102,6 +108,72 @@ def test_a_run_made_longer_may_have_a_schedule_that_follows():
     check_same(resume, {"steps": 20, "scheduler": {"steps": "${steps}", "warmup": 2}}, "")
     with pytest.raises(UserError, match="scheduler.warmup: was 2, now 3"):
         check_same(resume, {"steps": 20, "scheduler": {"steps": "${steps}", "warmup": 3}}, "")
+
+
+def test_what_changes_no_result_may_change():
+    """Loaders, caches, how often is saved, where the data lie: the fingerprint says whether they are the same data."""
+    old = {
+        "checkpoint_every": 500,
+        "data": {"root": "/old", "workers": 0, "cache": None, "seed": 0, "memory_gb": 8.0},
+        "logger": {"name": "csv"},
+        "training": {"lpips": True, "ends": [1.0]},
+    }
+    new = {
+        "checkpoint_every": 10,
+        "data": {"root": ["/new", "/other"], "workers": 4, "cache": "/c", "seed": 0, "memory_gb": 1.0},
+        "logger": None,
+        "training": {"lpips": False, "ends": [1.0]},
+    }
+    resume = Resume(Path("x/checkpoints/last.ckpt"), Path("x"), None, old, "abc", 10)
+    check_same(resume, new, "abc")
+    for changed in ({"data": {**new["data"], "seed": 1}}, {"training": {"ends": []}}):
+        with pytest.raises(UserError, match="was .*, now "):
+            check_same(resume, {**new, **changed}, "abc")
+    with pytest.raises(UserError, match="fingerprint"):
+        check_same(resume, new, "xyz")
+
+
+def test_a_run_that_goes_on_has_its_own_settings_but_for_what_was_typed():
+    old = {"net": {"sides": "first"}, "optimizer": {"lr": 1}, "run_dir": "/a", "data": {"size": 16}}
+    resume = Resume(Path("last.ckpt"), Path("."), None, old, "", 1)
+    now = {"net": {"sides": "both"}, "optimizer": {"lr": 2}, "run_dir": "/b", "data": {"size": 32}, "new": 1}
+    mixed = restored_settings(now, resume, ["optimizer.lr", "data"])
+    assert mixed == {**now, "net": {"sides": "first"}}
+    assert restored_settings(now, resume, ["experiment"]) == now
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path):
+    """The largest size of a file stands for the end of the disk: writing fails in the middle in either case."""
+    run("paired", tmp_path, steps=5)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    before, soft, hard = last.read_bytes(), *resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        with pytest.raises(UserError, match=r"last.ckpt could not be written .* the one before is whole") as caught:
+            AtomicCheckpoints().save_checkpoint(read_checkpoint(last), last)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+        with pytest.raises(UserError, match="could not be written") as exported:
+            save_model(tmp_path / "export" / "x.safetensors", tiny.model())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.code == exported.value.code == ENVIRONMENT
+    assert f"ckpt_path={tmp_path}" in str(caught.value) and last.read_bytes() == before
+    assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
+    assert not list((tmp_path / "export").iterdir())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "media/panel.png"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("[enforce fail] write failed: No space left on device"),
+    ],
+    ids=["disk", "quota", "a library's words"],
+)
+def test_a_full_disk_is_named_wherever_it_shows(error):
+    found = explain(error, running=True)
+    assert isinstance(found, UserError) and found.code == ENVIRONMENT and "disk is full" in str(found)
 
 
 def test_random_states_come_back_exactly():

@@ -114,7 +114,7 @@ def test_a_style_is_saved_and_loaded_by_name_of_its_kind(tmp_path):
 
 def test_a_style_picture_is_a_drawn_one_or_a_file():
     assert style_picture("mosaic", 96).shape == (1, 3, 96, 96)
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="cannot be found"):
         style_picture("no.jpg", 96)
 
 

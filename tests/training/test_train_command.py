@@ -37,7 +37,11 @@ def train(root, run_dir, *words, cwd=None):
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("preset", [[], ["experiment=digits_gan", "logger=wandb"]], ids=["toy", "digits_gan"])
+@pytest.mark.parametrize(
+    "preset",
+    [[], ["experiment=digits_gan", "logger=wandb"], ["experiment=smile_l2"], ["experiment=smile_gan"]],
+    ids=["toy", "digits_gan", "smile_l2", "smile_gan"],
+)
 def test_the_quick_check_trains_tests_and_exports(root, tmp_path, preset):
     code, said = train(root, tmp_path / "run", *preset, "debug=fdr", cwd=tmp_path)
     assert code == 0, said
@@ -71,6 +75,9 @@ def test_the_default_models_recipe_runs_on_any_films(root, tmp_path):
         (["debug=fdr", "ckpt_path={tmp}/none.ckpt"], "does not exist", 3),
         (["data.rot=/films"], "Could not override 'data.rot'. Key 'rot' is not in struct", 2),
         (["data=nothing"], "Could not find 'data/nothing'", 2),
+        (["epochs=3"], "did you mean steps=?", 2),
+        (["--epochs", "3"], "did you mean steps=?", 2),
+        (["name=a=b"], "goes in quotes", 2),
         (["debug=fdr", "validate_every=0"], "validate_every=0 is not a number of steps", 2),
         (["debug=fdr", "experiment=digits_gan", "data.size=8"], "A critic of 2 strided layers needs pictures of 16", 2),
     ],
@@ -82,6 +89,9 @@ def test_the_default_models_recipe_runs_on_any_films(root, tmp_path):
         "no checkpoint",
         "misspelt",
         "no such choice",
+        "of another program",
+        "in its style",
+        "a sign of Hydra's",
         "no steps",
         "only in training",
     ],  # fmt: skip
@@ -90,6 +100,16 @@ def test_mistakes_are_one_line_and_a_remedy(root, tmp_path, words, problem, code
     got, said = train(root, tmp_path / "run", *(word.format(tmp=tmp_path) for word in words))
     assert problem in said and "Try: " in said and "Traceback" not in said, said
     assert got == code
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]])
+def test_help_and_values_are_shown_and_nothing_is_made(root, tmp_path, words):
+    done = subprocess.run(
+        [sys.executable, str(root / "train.py"), *words], capture_output=True, text=True, timeout=100, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("smile_gan" if words == ["--help"] else "validate_every") in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def final_weights(run_dir):
@@ -131,6 +151,65 @@ def test_two_processes_take_the_same_number_of_steps(root, tmp_path):
             rows = [row for row in csv.DictReader(file) if row["train/grad_norm"]]
         losses.append([float(row["train/grad_norm"]) for row in rows])
     assert len(losses[0]) == len(losses[1]) == 8 and losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+def test_a_folder_with_a_run_is_not_trained_into_again_and_ckpt_path_alone_goes_on(root, tmp_path):
+    words = [*SMALL, "steps=6", "checkpoint_every=3", "validate_every=3", "test=false", "logger=none"]
+    assert train(root, tmp_path / "a=b, c", *words)[0] == 0
+    before = final_weights(tmp_path / "a=b, c")
+    code, said = train(root, tmp_path / "a=b, c", *words)
+    assert code == 4 and "finished at step 6 of 6" in said and "Traceback" not in said, said
+    assert final_weights(tmp_path / "a=b, c")[0] == before[0] == 6
+    goes_on = [sys.executable, str(root / "train.py"), f"ckpt_path={tmp_path / 'a=b, c'}"]
+    done = subprocess.run([*goes_on, "steps=8", "data.workers=1", "checkpoint_every=4"], capture_output=True, text=True,
+                          timeout=500, cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert final_weights(tmp_path / "a=b, c")[0] == 8
+    assert [path.name for path in tmp_path.iterdir()] == ["a=b, c"]  # no folder that Hydra names by the time
+    requeued = {**os.environ, "SLURM_JOB_ID": "3", "SLURM_JOB_NAME": "x"}
+    for steps in (4, 5):
+        done = subprocess.run(
+            command(root, tmp_path / "job", *words, f"steps={steps}"), capture_output=True, text=True, timeout=500,
+            env=requeued,
+        )  # fmt: skip
+        assert done.returncode == 0 and final_weights(tmp_path / "job")[0] == steps, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_checkpoint_saves_and_the_printed_line_works(root, tmp_path, number):
+    words = [*SMALL, "steps=4000", "data.workers=1", "test=false", "logger=none"]
+    process = subprocess.Popen(
+        command(root, tmp_path / "run", *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "step 1" in line and number:
+            os.killpg(process.pid, number)  # as a terminal and SLURM do: to all processes of the run
+            number = 0
+    assert process.wait(60) == 130, said
+    line = next(line for line in said if "Try: python train.py" in line)
+    words = line.split("Try: python train.py ")[1].split(" to go on")[0]
+    step = final_weights(tmp_path / "run")[0]
+    done = subprocess.run(
+        f"{sys.executable} {root / 'train.py'} {words} steps={step + 2}", shell=True, capture_output=True, text=True,
+        timeout=500, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert final_weights(tmp_path / "run")[0] == step + 2
+
+
+def test_a_refused_combination_of_a_sweep_does_not_end_the_others(root, tmp_path):
+    words = ["-m", *SMALL, "steps=4", "logger=none", "test=false", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    done = subprocess.run(
+        [sys.executable, str(root / "train.py"), *words, "field=nothing,svf", "scheduler.warmup=99,1"],
+        capture_output=True, text=True, timeout=500, cwd=tmp_path,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 2 and "1 of 4 combinations finished" in said and "Traceback" not in said, said
+    assert [path.parts[-3] for path in (tmp_path / "sweep").glob("*/export/*.safetensors")] == ["3"]
+    assert "does not fit into 4" in (tmp_path / "sweep" / "summary.md").read_text()
 
 
 def test_a_sweep_runs_every_combination(root, tmp_path):

@@ -7,7 +7,9 @@ import tiny
 import torch
 
 from vfi_pipeline.data.batch import Triplet
+from vfi_pipeline.errors import UserError
 from vfi_pipeline.losses import TripletObjective
+from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import StationaryField
 from vfi_pipeline.nets.unet import UNetShape
@@ -36,6 +38,62 @@ def test_a_pair_without_middle_frames_is_the_papers_l2():
     module, pair = tiny.paired(), batch(times=0)
     motion, terms = module._terms(pair)
     assert terms["l2"].item() == pytest.approx(((motion.frame[:, 0] - pair.last) ** 2).mean().item())
+
+
+@pytest.mark.parametrize("sides", ["group", "both"])
+@pytest.mark.parametrize("ends", [[1.0], [0.0, 1.0]])
+def test_where_both_frames_are_shown_each_end_is_judged_by_the_other_frame_alone(sides, ends):
+    """At t = 1 the last frame is shown as it is: 100 dB, whatever was learned."""
+    torch.manual_seed(0)
+    module, pair = tiny.paired(ends=ends), batch(times=0)
+    module.model = tiny.model("both", sides)
+    motion = module.model(pair.first, pair.last, torch.tensor([ends] * 3))
+    by_first, by_last = motion.auxiliary["one_sided/first"], motion.auxiliary["one_sided/last"]
+    expected = {1.0: (by_first[:, -1] - pair.last), 0.0: (by_last[:, 0] - pair.first)}
+    found = {}
+    module.log_dict = lambda values, **_: found.update(values)
+    module._measure(pair, "val")
+
+    errors = torch.stack([expected[end] for end in ends]).square().mean()
+    assert torch.allclose(motion.frame[:, -1], pair.last, atol=1e-5)
+    assert found["val/psnr"].item() < 30 and found["val/l2"].item() == pytest.approx(errors.item(), rel=1e-5)
+    module._terms(pair)[1]["total"].backward()
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in module.model.parameters())
+    assert not torch.equal(module.look(pair).made, module.look(pair).true)
+
+
+def test_one_sided_frames_that_the_objective_weighs_are_not_counted_twice():
+    module, pair = tiny.paired(), batch(times=0)
+    module.model, module.objective = tiny.model("both", "both"), TripletObjective(l2=1.0, auxiliary={"one_sided": 1.0})
+    _, terms = module._terms(pair)
+
+    assert terms["l2"].item() < 1e-10 and terms["one_sided/first"].item() > 0
+
+
+class ShowsBoth(torch.nn.Module):
+    """A cross-fade that does not say what either frame alone makes."""
+
+    channels = 1
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, first, last, t):
+        share = t[:, :, None, None, None]
+        flow = torch.zeros(len(first), t.shape[1], 2, 16, 16)
+        frame = (1 - share) * first[:, None] + share * last[:, None] * self.weight
+        return Motion(frame, flow, flow.transpose(0, 1), 0)
+
+
+def test_what_cannot_be_judged_is_refused():
+    module = tiny.paired()
+    module.model = ShowsBoth()
+    with pytest.raises(UserError, match="At t = 1 this model shows the true frame itself.*\n  Try: net.sides=first"):
+        module._measure(batch(times=0), "val")
+    with pytest.raises(UserError, match="nothing can be learned or judged.\n  Try: training.ends"):
+        tiny.paired(ends=[])._terms(batch(times=0))
+    module._terms(batch(times=2))
 
 
 def test_times_other_than_the_ends_have_no_known_frame():

@@ -54,6 +54,7 @@ class MotionAnimation:
     def __init__(self, motion: PairMotion, first: Tensor, last: Tensor) -> None:
         self.motion, self.first, self.last = motion, first, last
         self._prepared: dict[float, IntermediateMotion] = {}
+        self._latest: IntermediateMotion | None = None  # a frame's maps are asked for again once it is made
 
     @torch.no_grad()
     def prepare(self, times: Sequence[float]) -> None:
@@ -66,7 +67,11 @@ class MotionAnimation:
 
     def _motion_at(self, t: float) -> IntermediateMotion:
         t = self._motion_time(float(t))
-        return self._prepared[t] if t in self._prepared else self.motion.at([t])[0]
+        if t in self._prepared:
+            return self._prepared[t]
+        if self._latest is None or self._latest.t != t:
+            (self._latest,) = self.motion.at([t])
+        return self._latest
 
     @torch.no_grad()
     def frame(self, t: float) -> Tensor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment, segments_of
-from vfi_pipeline.jobs.sources import VIDEOS, Film, films
+from vfi_pipeline.jobs.sources import VIDEOS, Film, select
+from vfi_pipeline.media import images
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
 from vfi_pipeline.media.frames import Colour, Frame, PixelFormat
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
+from vfi_pipeline.media.profiles import EMBEDS, converted
 from vfi_pipeline.media.stills import read_still
 
 
@@ -50,6 +53,7 @@ class Pictures:
     fit_size: str | None
     loop: bool
     max_pixels: int
+    profile: bytes | None = None  # as in SourceInfo: the colour space that all are read in
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -69,6 +73,8 @@ class Pictures:
             UserError: if it cannot be read any more.
         """
         frame = read_still(self.paths[number], self.max_pixels)
+        if self.profile is not None:
+            frame = converted(frame, images.profile_of(self.paths[number]), self.profile)
         return canvas.placed(canvas.promoted(frame, self.format, self.colour), self.size, self.fit_size)
 
 
@@ -85,20 +91,21 @@ class Series(Film):
         return " to ".join(listed if len(listed) < 3 else (listed[0], listed[-1]))
 
 
-def film_of(inputs: Sequence[str]) -> Series:
-    """The one series of pictures that ``inputs`` name.
+def film_of(inputs: Sequence[str], output: str | None = None) -> Series:
+    """The one series of pictures that ``inputs`` name; ``output`` as in ``jobs.sources.select``.
 
     Raises:
         UserError: if there are films among them, several folders, or something that is no picture.
     """
-    found = films(inputs)
+    found = select(inputs, output).films
     for film in found:
         if not film.images:
             suffix = film.path.suffix.lower()
             if suffix in VIDEOS:
                 raise UserError(
                     f"{film.label} is a film; these options animate pictures.",
-                    "fps=60 or slowmo=4 for a film, or pictures taken out of it.", BAD_INPUT,
+                    "fps=60 or slowmo=4 for a film, at=12.48 for one frame of it, or pictures taken out of it.",
+                    BAD_INPUT,
                 )  # fmt: skip
             raise UserError(
                 f"{film.path} cannot be read as a picture.", "PNG, JPEG, TIFF, WebP or BMP; copy it again.", BAD_INPUT
@@ -161,16 +168,20 @@ def prepare(film: Film, pictures: Pictures, options: Options, asked: PictureOpti
     encoding = choose_encoding(
         spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
     )
+    embeds = encoding.finish == "images" and Path(encoding.pattern).suffix.lower() in EMBEDS
+    info = images.managed(info, embeds, options.max_pixels)
+    encoding = replace(encoding, profile=info.profile or b"")
     if encoding.finish == "images" and "%" not in encoding.pattern and timeline.count != 1:
         numbered = target.with_name(f"{target.stem}_%04d{target.suffix}")
-        raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", f"output={numbered}")
+        remedy = f"output={shlex.quote(str(numbered))}"
+        raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", remedy)
     if isinstance(timeline, Moments):
         segments: tuple[Segment, ...] = (Segment(0, 0, timeline.count, 0, len(keys) - 1),)
     else:
         segments = segments_of(timeline, options.segment, width * height)
     plan = Plan(
         info=info, timeline=timeline, target=target, segments=segments, spec=spec, encoding=encoding,
-        streams=stream_plan(info, target, encoding), timing=Timing(rate, timeline.count), cuts=(),
+        streams=stream_plan(info, target, encoding), timing=Timing(rate, timeline.count), cuts=(), notes=info.notes,
     )  # fmt: skip
     return plan, keys
 
@@ -222,7 +233,7 @@ def _point_lists(path: Path, gaps: int) -> list[list[list[list[float]]]]:
     try:
         if path.stat().st_size > 10_000_000:
             raise UserError(f"points={path} is larger than any list of points.", _EXAMPLE, BAD_INPUT)
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"points={path} cannot be read ({error.strerror}).", "check the name.", BAD_INPUT) from error
     except (ValueError, RecursionError) as error:

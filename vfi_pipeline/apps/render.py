@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -24,13 +24,16 @@ from vfi_pipeline.jobs.journal import write_durably
 from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment
+from vfi_pipeline.jobs.prepare import rehearsed
 from vfi_pipeline.jobs.progress import Progress
+from vfi_pipeline.jobs.sources import select
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.media.writer import FrameWriter
 
 if TYPE_CHECKING:
     from vfi_pipeline.animation.protocol import PairAnimation
+    from vfi_pipeline.synthesis.stream import Statistics
 
 log = logging.getLogger(__name__)
 
@@ -41,29 +44,37 @@ PREVIEW_S = 1.0
 """Seconds between two states of the preview file."""
 
 
-def animate(options: Options, typed: dict[str, str], method: Method, command: str, say: Callable[[str], None]) -> int:
+def animate(
+    options: Options, texts: Mapping[str, object], method: Method, command: str, say: Callable[[str], None]
+) -> int:
     """Does what the options ask of the pictures; returns the exit code.
 
     Args:
         options: what pictures share with films.
-        typed: the options as typed, those of pictures among them.
+        texts: the options as text, those of pictures among them.
         command: what the user typed, to be shown where it resumes the work.
         say: takes the lines of the result.
 
     Raises:
         UserError: whatever is wrong.
     """
-    film = sources.film_of(options.inputs)
-    asked = read_picture_options(typed)
+    selection = select(options.inputs, options.output)
+    for line in selection.lines():
+        log.warning("%s", line)
+    film = sources.film_of(options.inputs, options.output)
+    asked = read_picture_options(texts)
     if options.name == DEFAULT_NAME:
         options = replace(options, name=sources.default_name(film.images, asked))
     _check_model(len(film.images), asked, method)
     pictures = sources.gather(film, asked, options.max_pixels)
     plan, keys = sources.prepare(film, pictures, options, asked, method.name)
+    pictures = replace(pictures, profile=plan.info.profile)
     if options.status:
         for line in report.status(plan.target):
             say(line)
         return DONE
+    if options.dry_run or options.overwrite or not names.existing(plan.target):
+        plan = rehearsed(plan)
     studio = Studio(pictures, asked, method, options, plan, keys)
     if options.dry_run:
         for line in _shown(plan, options, method, pictures):
@@ -75,7 +86,7 @@ def animate(options: Options, typed: dict[str, str], method: Method, command: st
     outcome = local.work(plan, film, options, method, command, studio.make)
     for line in [*outcome.lines, *([] if options.benchmark else studio.finish())]:
         say(line)
-    report.write(options.report, [{**facts, "state": "done", **outcome.facts}])
+    report.write(options.report, [{**facts, "state": "done", **outcome.facts}], selection.left_out)
     return DONE
 
 
@@ -111,31 +122,30 @@ class GapFacts:
         kind, state: of its maps, where they are to be kept.
         block: its rows of the contact sheet, where there is to be one.
         shares: see ``PairAnimation.shares``.
-        nfe, min_det, folded: velocity calls so far; smallest determinant and folded area of the maps half-way.
     """
 
     kind: str = ""
     state: Any = None
     block: Any = None
     shares: dict[str, float] | None = None
-    nfe: int = 0
-    min_det: float = 1.0
-    folded: float = 0.0
 
 
-def _facts_of(animation: PairAnimation) -> GapFacts:
-    """Folds of the maps half-way, and the velocity calls so far."""
+def _judge(animation: PairAnimation, t: float, facts: Statistics) -> None:
+    """Adds the folds of the maps behind the frame at ``t``, which has just been made, to the summary.
+
+    A map counts where the frame shows what it moves: of one picture, and of weights that move the first one only, there
+    is one map. The share is the mean over the made frames, the determinant the smallest of all.
+    """
     from vfi_pipeline.geometry import folding
 
-    maps = animation.maps(0.5)
-    facts = GapFacts(shares=animation.shares())
-    flows = [flow.float() for flow in (maps.flow_to_first, maps.flow_to_last) if min(flow.shape[-2:]) > 1]
-    for low, share in map(folding, flows):
-        facts.min_det = min(facts.min_det, float(low))
-        facts.folded += float(share) / len(flows)
-    counted = getattr(animation, "report", None)
-    facts.nfe = counted().nfe if counted is not None else 0
-    return facts
+    maps = animation.maps(t)
+    shown = [maps.flow_to_first] if bool((maps.blend_weight > 0).any()) else []
+    shown += [maps.flow_to_last] if bool((maps.blend_weight < 1).any()) else []
+    judged = [folding(flow.float()) for flow in shown if min(flow.shape[-2:]) > 1]
+    if judged:
+        facts.min_det = min(facts.min_det, *(float(low) for low, _ in judged))
+        share = sum(float(share) for _, share in judged) / len(judged)
+        facts.folded += (share - facts.folded) / facts.made  # a mean over the frames, kept running
 
 
 def _announce(animation: PairAnimation, gap: int, coming: Sequence[int | tuple[int, float]]) -> None:
@@ -200,13 +210,16 @@ class Studio:
                     else:
                         gap, t = what
                         animation = self.solved(gap, progress)
-                        if gap not in seen:
-                            seen.add(gap)
-                            self._count(gap, facts)
                         if index % AT_ONCE == 0 or shown[index - 1] != what and isinstance(shown[index - 1], int):
                             _announce(animation, gap, shown[index : index - index % AT_ONCE + AT_ONCE])
                         frame, made = self._frame(animation, t), True
                         facts.made += 1
+                        _judge(animation, t, facts)
+                        if gap not in seen:
+                            seen.add(gap)
+                            facts.pairs += 1
+                            counted = getattr(animation, "report", None)
+                            facts.nfe += counted().nfe if counted is not None else 0
                     writer.write(replace(frame, time=slot.time))
                     progress.add(made)
             finished(segment, writer.frames, facts)
@@ -251,14 +264,6 @@ class Studio:
                 f"model={self.method.name} cannot go to t={t:g}, beyond its pictures ({error}).", "t from 0 to 1."
             ) from error
 
-    def _count(self, gap: int, facts: Any) -> None:
-        """Adds what is known of a gap's maps to the summary."""
-        known = self.facts[gap]
-        facts.pairs += 1
-        facts.nfe += known.nfe
-        facts.min_det = min(facts.min_det, known.min_det)
-        facts.folded += (known.folded - facts.folded) / facts.pairs  # a mean over the pairs, kept running
-
     # ------------------------------------------------------------------------------------------------- the solving
 
     def solved(self, gap: int, progress: Progress | None = None) -> PairAnimation:
@@ -299,7 +304,9 @@ class Studio:
         def tell(share: float, animation: PairAnimation) -> None:
             nonlocal shown
             if progress is not None:
-                progress.passing(f"{names_[0]} to {names_[1]}: solving", share)
+                count = len(self.pictures.gaps)
+                where = f"{gap + 1} of {count}, " if count > 1 else ""
+                progress.passing(f"solving {where}{names_[0]} to {names_[1]}", share, progress.total / count)
             if preview is not None and (time.monotonic() - shown >= PREVIEW_S or share >= 1):
                 self._preview(preview, animation)
                 shown = time.monotonic()
@@ -393,7 +400,7 @@ class Studio:
     def _note(self, gap: int, animation: PairAnimation) -> None:
         if gap in self.facts:
             return
-        facts = self.facts[gap] = _facts_of(animation)
+        facts = self.facts[gap] = GapFacts(shares=animation.shares())
         first, last = (self.pictures.paths[number].name for number in self.pictures.gaps[gap])
         single = len(self.pictures) == 1
         if self.asked.sheet is not None:

@@ -89,7 +89,7 @@ def main() -> None:
     made = ("ours", "border replicated", "ffmpeg minterpolate")
     said = ", ".join(f"{name} {errors[name]:.1f}" for name in made)
     body = (
-        f"{circumstances(command)}\n\nA pan of {PAN} px a frame, `model=fit`; the right third. Mean absolute error, "
+        f"{circumstances(command)}\n\nA pan of {PAN} px a frame, `model=flow`; the right third. Mean absolute error, "
         f"in codes of 255, in the {PAN // 2} columns that only the later frame sees: {said}. *Border replicated* "
         f"is the same motion and each side's last column drawn out.\n\n![What enters the picture]({path.as_posix()})\n"
     )

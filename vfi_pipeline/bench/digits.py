@@ -5,8 +5,9 @@
     python -m vfi_pipeline.bench.digits outputs/digits/svf outputs/digits/state --out docs/figures
 
 Settings are chosen by ``--part val``; the figure and the table are of the test digits, which no choice has seen.
-Two referees are trained on the real training digits of all ten classes and have never seen a warped one: a small
-convolutional network and a support vector machine. Their own accuracy on test digits is reported beside.
+Two referees, a small convolutional network and a support vector machine, are trained on real digits of all ten classes
+that neither the model nor its critic has seen: on the validation digits where test digits are judged, and the other way
+round. They have never seen a warped one. Their own accuracy on the judged part's real digits is reported beside.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import csv
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfi_pipeline.data.digits import DigitSplit, load_digits
+from vfi_pipeline.data.modules import Digits
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.geometry import folding, warp
 from vfi_pipeline.models.checkpoint import load_model
@@ -35,13 +38,22 @@ log = logging.getLogger(__name__)
 TIMES = tuple(k / 10 for k in range(11))
 
 
-class Referee:
-    """Digit classifiers trained on real digits: ``probability`` by a network, ``verdict`` by network and SVM."""
+LARGEST = 8000
+"""So many digits teach a referee at most: a support vector machine's time grows with their square."""
 
-    def __init__(self, split: DigitSplit, steps: int = 500, seed: int = 0) -> None:
+
+class Referee:
+    """Digit classifiers trained on real digits: ``probability`` by a network, ``verdict`` by network and SVM.
+
+    Args:
+        judged: the part whose digits it will be asked about. It learns from the other one that was not trained on.
+    """
+
+    def __init__(self, split: DigitSplit, steps: int = 500, seed: int = 0, judged: str = "test") -> None:
         from sklearn.svm import SVC
 
-        pictures, labels = split.train
+        taught = split.val if judged == "test" else split.test
+        pictures, labels = taught.pictures[:LARGEST], taught.labels[:LARGEST]
         self.svm = SVC(C=10).fit(pictures.flatten(1).numpy(), labels.numpy())
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng():
@@ -59,8 +71,9 @@ class Referee:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        named = self.verdict(split.test.pictures)
-        self.accuracy = {who: float((digit == split.test.labels).float().mean()) for who, digit in named.items()}
+        real = getattr(split, judged)
+        named = self.verdict(real.pictures)
+        self.accuracy = {who: float((digit == real.labels).float().mean()) for who, digit in named.items()}
 
     @torch.no_grad()
     def probability(self, pictures: Tensor, digit: int) -> Tensor:
@@ -126,7 +139,7 @@ def score(name: str, model: nn.Module, referee: Referee, sources: Tensor, target
     mean = chance.mean(0)
     dets = [folding(motion.flow[:, k]) for k in range(len(TIMES))]
     last, first = referee.verdict(frames[:, -1]), referee.verdict(sources)
-    back = _way_back(model, sources)
+    back = way_back(model, sources)
     low, high = sources.amin((1, 2, 3), True)[:, None], sources.amax((1, 2, 3), True)[:, None]
     return Score(
         name=name,
@@ -146,14 +159,25 @@ def score(name: str, model: nn.Module, referee: Referee, sources: Tensor, target
     ), frames
 
 
-def _way_back(model: nn.Module, sources: Tensor) -> Tensor:
-    """The model's own backward map over the whole way, (N, 2, H, W)."""
+def way_back(model: nn.Module, sources: Tensor, targets: Tensor | None = None) -> Tensor:
+    """The model's own backward map over the whole way, (N, 2, H, W); ``targets`` for a model that looks at both."""
     kept = model.there_and_back
     model.there_and_back = True
     try:
-        return model(sources, None, torch.ones(len(sources), 1)).backward
+        return model(sources, targets, torch.ones(len(sources), 1)).backward
     finally:
         model.there_and_back = kept
+
+
+def referee(model: nn.Module, data: Any) -> dict[str, float]:
+    """``train.py``'s referee: the main figures of ``score`` on the test digits, by name. Nothing for other data."""
+    if not isinstance(data, Digits) or data.channels != 1:
+        return {}
+    split = data.split()
+    found, _ = score("", model, Referee(split), split.of(data.source, "test"), data.target)
+    figures = {f"called_{data.target}/{who}": share for who, share in found.called_target.items()}
+    figures |= {"rising": found.rising, "folded": found.folded, "min_det": found.min_det}
+    return {f"referee/{name}": value for name, value in figures.items()}
 
 
 def run_weights(run: Path) -> Path:
@@ -225,29 +249,63 @@ def figure(path: Path, named: Sequence[tuple[str, nn.Module, Tensor, Score]], so
     plt.close(chart)
 
 
+def table(facts: Mapping[str, Any]) -> str:
+    """Markdown of what ``main`` writes as JSON: a column for each model."""
+    models = facts["models"]
+    whos = list(models[0]["called_target"])
+    shown = range(0, len(TIMES), 2)
+    rows: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        f"called 4 at t = 1, {' / '.join(whos)}": lambda m: _shares(m["called_target"]),
+        "called 4 at t = 0": lambda m: _shares(m["called_target_before"]),
+        f"mean P(4) at t = {', '.join(f'{TIMES[k]:g}' for k in shown)}": lambda m: ", ".join(
+            f"{m['probability'][k]:.2f}" for k in shown
+        ),
+        "the mean rises / digits whose own P(4) rises": lambda m: (
+            f"{'yes' if m['monotone'] else 'no'} / {100 * m['rising']:.0f} %"
+        ),
+        "cells with det <= 0; smallest det": lambda m: f"{100 * m['folded']:.3f} %; {m['min_det']:.2f}",
+        "what is left after the way and back, mean px": lambda m: f"{m['inverse_px']:.2f}",
+        "made pixels outside the source's range, largest": lambda m: f"{m['outside_range']:.3f}",
+        "critic's gradient norm": lambda m: (
+            "-" if m["critic_gradient_norm"] is None else f"{m['critic_gradient_norm']:.2f}"
+        ),
+        "velocity calls": lambda m: str(m["nfe"]),
+    }
+    lines = ["| | " + " | ".join(f"`{m['name']}`" for m in models) + " |", "|--|" + "--|" * len(models)]
+    lines += [f"| {title} | " + " | ".join(cell(m) for m in models) + " |" for title, cell in rows.items()]
+    known = ", ".join(f"{who} {100 * share:.1f} %" for who, share in facts["referee_accuracy"].items())
+    judged = f"{models[0]['digits']} 3s of the part `{facts['part']}`. Referees right about real digits: {known}."
+    return judged + "\n\n" + "\n".join(lines) + "\n"
+
+
+def _shares(by_referee: Mapping[str, float]) -> str:
+    return " / ".join(f"{100 * share:.0f} %" for share in by_referee.values())
+
+
 def main() -> None:
     """The command; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="folders of training runs")
-    parser.add_argument("--out", type=Path, default=Path("outputs/digits"), help="where digits_gan.png and .json go")
+    parser.add_argument("--out", type=Path, default=Path("outputs/digits"), help="where digits_gan.png, .json, .md go")
     parser.add_argument("--mnist", default=None, help="the user's MNIST, if the runs were trained on it")
     parser.add_argument("--part", choices=("val", "test"), default="test", help="val while settings are being chosen")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     models = [(run.name, load_model(run_weights(run))[0], gradient_norm(run)) for run in options.runs]
     split = load_digits(models[0][1].guide_span, options.mnist)
-    referee, sources = Referee(split), split.of(3, options.part)
+    judge, sources = Referee(split, judged=options.part), split.of(3, options.part)
     named = []
     for name, model, slope in models:
-        found, frames = score(name, model, referee, sources)
+        found, frames = score(name, model, judge, sources)
         named.append((name, model, frames, Score(**{**asdict(found), "critic_gradient_norm": slope})))
     figure(options.out / "digits_gan.png", named, sources)
     facts = {
         "part": options.part,
-        "referee_accuracy": referee.accuracy,
+        "referee_accuracy": judge.accuracy,
         "models": [asdict(found) for *_, found in named],
     }
     (options.out / "digits_gan.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (options.out / "digits_gan.md").write_text(table(facts))
     log.info("%s", json.dumps(facts, indent=1))
 
 

@@ -291,9 +291,7 @@ def main() -> None:
         if asked.seconds:
             facts["long"] = long_film(Path(place), asked.seconds, asked.model)
         if asked.size != "none":
-            facts["huge"] = [
-                huge_frames(Path(place), asked.size, model, "scale=0.5") for model in ("blend", "fit", "flow")
-            ]
+            facts["huge"] = [huge_frames(Path(place), asked.size, model, "scale=0.5") for model in ("blend", "flow")]
     text = json.dumps(facts, indent=1)
     asked.output.write_text(text + "\n", encoding="utf-8")
     if asked.page:

@@ -17,18 +17,19 @@ Every section below was written by the command that it names; run it again and t
 """
 
 
-def write_section(page: Path, name: str, title: str, body: str) -> None:
+def write_section(page: Path, name: str, title: str, body: str, head: str = HEAD) -> None:
     """Puts ``body`` under ``title`` into ``page``, in the place of the section ``name`` or at the end.
 
     Args:
         name: a word that stays the same from run to run; it is not shown.
+        head: of a page that does not exist yet.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     section = f"{begin}\n## {title}\n\n{body.strip()}\n{end}\n"
-    text = page.read_text(encoding="utf-8") if page.is_file() else HEAD
-    head, found, rest = text.partition(begin)
+    text = page.read_text(encoding="utf-8") if page.is_file() else head
+    before, found, rest = text.partition(begin)
     if found and end in rest:
-        text = head + section + rest.partition(end)[2].removeprefix("\n")
+        text = before + section + rest.partition(end)[2].removeprefix("\n")
     else:
         text = text.rstrip("\n") + "\n\n" + section
     draft = page.with_name(page.name + ".part")

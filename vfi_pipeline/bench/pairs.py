@@ -1,6 +1,6 @@
 """How good the animations of two pictures are: known motions of photographs, true disparity, motion and light at once.
 
-    python -m vfi_pipeline.bench.pairs [--only motion,stereo,light] [--strips folder]
+    python -m vfi_pipeline.bench.pairs [--only motion,stereo,light] [--strips folder] [--page BENCHMARKS.md]
 
 Everything comes from the pictures that scikit-image carries. PSNR is over whole frames, dB, at t = 1/4, 1/2, 3/4,
 averaged; end-point errors are in px.
@@ -24,11 +24,17 @@ from vfi_pipeline.animation.morph import MorphModel, morph_model
 from vfi_pipeline.animation.picture_fit import picture_fit
 from vfi_pipeline.animation.protocol import PairAnimation
 from vfi_pipeline.bench.dis import dis_flow
+from vfi_pipeline.bench.page import circumstances, write_section
 from vfi_pipeline.geometry import pixel_grid, sample
 from vfi_pipeline.metrics import psnr
 from vfi_pipeline.ode import Solver, flow_map
 
 TIMES = (0.25, 0.5, 0.75)
+
+SAID = (
+    "Photographs of scikit-image. PSNR in dB over whole frames, mean of t = 1/4, 1/2, 3/4; end-point errors in px, the "
+    "motorcycle at a quarter and at half of its size."
+)
 EXACT = Solver("rk4", 16)
 
 
@@ -174,15 +180,23 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vfi_pipeline.bench.pairs", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="motion,stereo,light", help="motion, stereo, light; separated by commas")
     parser.add_argument("--strips", type=Path, help="folder for filmstrips")
+    parser.add_argument("--page", type=Path, help="Markdown file whose section of pairs is replaced")
     asked = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.manual_seed(0)
     tables = {"motion": motion_table, "stereo": stereo_table, "light": lambda: light_table(asked.strips)}
+    measured = []
     for name in asked.only.split(","):
         if name not in tables:
             parser.error(f"there is no table {name!r}; there are {', '.join(tables)}")
-        sys.stdout.write("\n".join(tables[name]()) + "\n\n")
+        measured.append("\n".join(tables[name]()))
+        sys.stdout.write(measured[-1] + "\n\n")
         sys.stdout.flush()
+    if asked.page is not None:
+        typed = sys.argv[1:] if words is None else words
+        fenced = [f"```text\n{text}\n```" for text in measured]
+        command = ["python", "-m", "vfi_pipeline.bench.pairs", *typed]
+        write_section(asked.page, "pairs", "Two pictures", "\n\n".join([circumstances(command), SAID, *fenced]))
     return 0
 
 

@@ -27,6 +27,7 @@ from vfi_pipeline.geometry import warp
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.models.motion import MotionModel, MotionReport
+from vfi_pipeline.models.shipped import animates_one
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import looked_at
 
@@ -74,7 +75,16 @@ def by_model(model: MotionModel) -> Method:
     """The product's path: motion estimated on a small RGB picture, planes warped and blended, rounded.
 
     No cut is looked for: the clips have none.
+
+    Raises:
+        UserError: if the model looks at the first frame only.
     """
+    config = getattr(model, "config", None)
+    if config is not None and animates_one(config()):
+        raise UserError(
+            f"model={model.name} with these weights looks at the first picture only: there is no film to rebuild.",
+            "weights trained with field.conditioning=both.",
+        )
 
     def make(gaps: Gaps) -> Made:
         made, reports = [], []
@@ -192,7 +202,7 @@ def minterpolate(rgb_input: bool = False) -> Method:
         if len(pictures) <= wanted[-1]:
             raise UserError(
                 f"ffmpeg's minterpolate gave {len(pictures)} of {wanted[-1] + 1} frames.",
-                "leave it out: methods=[fit,blend].",
+                "leave it out: methods=[blend].",
             )
         return Made(pictures[wanted], seconds)
 

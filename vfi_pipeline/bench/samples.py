@@ -24,8 +24,8 @@ from vfi_pipeline.bench.conventions import (
 )
 from vfi_pipeline.bench.rgb import rgb_frame, to_rgb, unrounded_rgb
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
-from vfi_pipeline.media.frames import Frame
-from vfi_pipeline.media.opening import MAX_PIXELS
+from vfi_pipeline.media.frames import Frame, pixel_format
+from vfi_pipeline.media.images import SUFFIXES
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.reader import read_numbered
 from vfi_pipeline.media.stills import read_still
@@ -33,7 +33,6 @@ from vfi_pipeline.media.stills import read_still
 FILMS = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .wmv .flv .3gp .ogv .mxf .nut .y4m .gif .apng".split()
 )
-PICTURES = frozenset(".png .jpg .jpeg .bmp .tif .tiff .webp .ppm".split())
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,11 @@ def films(path: Path, frames: int | None) -> Iterator[Sample]:
         yield Sample(path.stem, "films", partial(read_film, path, frames))
         return
     inside = sorted(path.iterdir(), key=lambda child: child.name)
-    if any(child.suffix.lower() in PICTURES for child in inside):
+    if any(child.suffix.lower() in SUFFIXES for child in inside):
         yield Sample(path.name, "films", partial(read_film, path, frames))
         return
     for child in inside:
-        pictures = child.is_dir() and any(each.suffix.lower() in PICTURES for each in child.iterdir())
+        pictures = child.is_dir() and any(each.suffix.lower() in SUFFIXES for each in child.iterdir())
         if pictures or (child.is_file() and child.suffix.lower() in FILMS):
             yield Sample(child.stem, "films", partial(read_film, child, frames))
 
@@ -248,8 +247,16 @@ EXPECTED = {
 
 
 def read_picture(path: Path) -> Frame:
-    """A picture file with all its bits: ``gray``, ``gbrp`` or ``gbrap`` of 8 to 16 bit; UserError if it cannot be."""
-    return read_still(path, MAX_PIXELS)
+    """A picture file with all its bits, ``gray`` or ``gbrp`` of 8 to 16 bit, without alpha, as papers read it.
+
+    UserError if it cannot be read.
+    """
+    frame = read_still(path)
+    if not frame.format.has_alpha:
+        return frame
+    colours = [plane for plane, facts in zip(frame.planes, frame.format.planes) if facts.kind != "a"]
+    form = pixel_format(frame.format.name.replace("gbrap", "gbrp").replace("ya", "gray"))
+    return replace(frame, planes=tuple(colours), format=form)
 
 
 def _sample(

@@ -481,10 +481,10 @@ def _stage_table(figures: Figures) -> str:
     lines = [
         "### Once a pair, and for every made frame",
         "",
-        "Wall milliseconds. What is done once a pair and the synthesis go on side by side, beside the search for the "
-        "next pairs: each takes longer than it would alone, and together they are more than the whole.",
+        "Wall milliseconds. Motion and synthesis of several pairs run side by side: each takes longer than it would "
+        "alone, and together they are more than the whole.",
         "",
-        "| | guide, a pair | network or fit, a pair | ODE, a pair | synthesis, a made frame |",
+        "| | guide, a pair | motion, a pair | ODE, a pair | synthesis, a made frame |",
         "|--|--:|--:|--:|--:|",
     ]
     for name, stage in figures.stages.items():

@@ -27,7 +27,6 @@ from vfi_pipeline.bench.dis import dis_flow
 from vfi_pipeline.bench.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
 from vfi_pipeline.bench.page import circumstances, write_section
 from vfi_pipeline.data.style_pictures import DRAWN, shrunk_picture
-from vfi_pipeline.data.textures import read_image
 from vfi_pipeline.losses.perceptual import (
     CONTENT_LAYERS,
     STYLE_LAYERS,
@@ -38,6 +37,7 @@ from vfi_pipeline.losses.perceptual import (
 )
 from vfi_pipeline.media import probe, reader
 from vfi_pipeline.media.ffmpeg import ffmpeg_path
+from vfi_pipeline.media.stills import read_rgb8
 from vfi_pipeline.models.style import carried
 from vfi_pipeline.nets.features import Features, features
 from vfi_pipeline.synthesis.rgb import to_rgb
@@ -161,7 +161,7 @@ def frames_of(path: Path) -> list[Tensor]:
 @torch.no_grad()
 def measure(films: Mapping[str, Sequence[Tensor]], picture: str, settings: Settings) -> dict[str, Measured]:
     """Of each stylised film, beside the unstylised one."""
-    style = shrunk_picture(read_image(Path(picture)), settings.size)
+    style = shrunk_picture(read_rgb8(Path(picture)), settings.size)
     judges = [(features("vgg"), STYLE_LAYERS), (features("lite0"), REFEREE_LAYERS)]
     grams = [{layer: gram(value) for layer, value in _layers(net, style, layers).items()} for net, layers in judges]
     plain = films["unstylised"]

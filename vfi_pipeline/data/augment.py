@@ -57,9 +57,7 @@ class Augmentation:
         """Whether a picture of this size can fill a crop, enlarged as far as ``scale`` allows."""
         return min(width, height) * self.scale[1] >= self.crop
 
-    def __call__(
-        self, frames: np.ndarray, times: np.ndarray, random: np.random.Generator
-    ) -> tuple[Tensor, np.ndarray]:
+    def __call__(self, frames: np.ndarray, times: np.ndarray, random: np.random.Generator) -> tuple[Tensor, np.ndarray]:
         """Crops and changes one motion's frames.
 
         Args:

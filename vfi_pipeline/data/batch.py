@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vfi_pipeline.errors import BAD_INPUT, UserError
+
 
 class Triplet(NamedTuple):
     """Two frames of one motion, and the true frames between them. A batch and, without the B, one sample.
@@ -50,16 +52,22 @@ def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpair
     Samples with and without a known velocity mix: the missing ones become NaN.
 
     Raises:
-        ValueError: if the samples differ in shape, say because one holds more middle frames.
+        UserError: if the pictures differ in size.
+        ValueError: if the samples differ in shape otherwise, say because one holds more middle frames.
     """
     kinds = {type(sample) for sample in samples}
     if len(kinds) != 1:
         raise ValueError(f"A batch needs samples of one kind, got {sorted(kind.__name__ for kind in kinds)}.")
     shapes = {tuple(tuple(part.shape) for part in sample[:4]) for sample in samples}
     if len(shapes) != 1:
-        raise ValueError(
-            f"A batch needs samples of one shape, got {sorted(shapes)}. Give the data set a crop and fixed T."
-        )
+        sizes = sorted({f"{sample[0].shape[-1]}x{sample[0].shape[-2]}" for sample in samples})
+        if len(sizes) > 1:
+            raise UserError(
+                f"The pictures of one batch differ in size: {', '.join(sizes[:4])}.",
+                "data.size=64, to which all are cut and resized (data.crop= for films), or data.batch_size=1.",
+                BAD_INPUT,
+            )
+        raise ValueError(f"A batch needs samples of one shape, got {sorted(shapes)}.")
     if isinstance(samples[0], Unpaired):
         return Unpaired(*(torch.stack(parts) for parts in zip(*samples)))
     parts = [torch.stack(part) for part in list(zip(*samples))[:4]]

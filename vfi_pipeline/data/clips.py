@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,19 @@ from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import Triplet
+from vfi_pipeline.data.broken import LeftOut
 from vfi_pipeline.data.draw import Draw, TripletDraw
 from vfi_pipeline.data.index import EXTENSIONS, FilmIndex, film_index
+from vfi_pipeline.data.pairs import TRIES
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.pictures import read_pictures, shrunk, video_facts
 
 log = logging.getLogger(__name__)
 
 DEFAULT = Augmentation()
+
+Stretch = Callable[[int], tuple[int, int]]
+"""Number of a film's frames -> (begin, end) of those that may be used: a part of a film that is split by time."""
 
 
 def find_films(root: Path) -> list[Path]:
@@ -69,13 +74,18 @@ def usable_films(films: Sequence[Path], augmentation: Augmentation, longest: int
     return kept
 
 
-def split_films(films: Sequence[Path], share: float = 0.1) -> tuple[list[Path], list[Path]]:
+def split_films(films: Sequence[Path], share: float = 0.1, salt: str = "") -> tuple[list[Path], list[Path]]:
     """(training, validation) films. A film is wholly in one; which one depends on its name alone, so that adding films
-    moves none of the others. With two films or more, neither side is empty (unless ``share`` is 0)."""
+    moves none of the others. With two films or more, neither side is empty (unless ``share`` is 0). Another ``salt``
+    chooses others."""
     if share <= 0:
         return list(films), []
-    ranked = sorted(films, key=lambda film: zlib.crc32(film.name.encode()) / 2**32)
-    held = [film for film in ranked if zlib.crc32(film.name.encode()) / 2**32 < share]
+
+    def place(film: Path) -> float:
+        return zlib.crc32((film.name + salt).encode("utf-8", "surrogateescape")) / 2**32
+
+    ranked = sorted(films, key=place)
+    held = [film for film in ranked if place(film) < share]
     if len(films) > 1:
         held = held[: len(films) - 1] or ranked[:1]
     chosen = set(held)
@@ -124,6 +134,7 @@ class MemoryClips(_Triplets):
         spans, middles, centred, least_motion: which triplets, see ``TripletDraw``.
         longest: shrink clips so that their longer side has at most this many pixels. None keeps them.
         memory_gb: refuse to load more than this.
+        stretch: the part of each clip that is used; None uses all of it.
         cache: where indices are kept, see ``film_index``.
         length: nominal length of an epoch.
 
@@ -145,6 +156,7 @@ class MemoryClips(_Triplets):
         cache: Path | None = None,
         length: int = 100_000,
         threads: int = 2,
+        stretch: Stretch | None = None,
     ) -> None:
         super().__init__(augmentation, seed, length)
         self.films, self.pictures, self.skipped, held = [], [], 0, 0.0
@@ -179,6 +191,9 @@ class MemoryClips(_Triplets):
                 index.cut,
                 index.still,
             )
+            if stretch is not None:
+                begin, end = stretch(len(index))
+                index, decoded = index.part(begin, end), decoded[begin:end]
             held += sum(picture.nbytes for _, picture in decoded) / 2**30
             if held > memory_gb:
                 raise UserError(
@@ -221,7 +236,8 @@ class FilmFolder(_Triplets):
 
     Args:
         paths: the films. One that cannot be read is left out with a warning (``skipped`` counts them).
-        augmentation, seed, spans, middles, centred, least_motion, longest, cache, length: as in ``MemoryClips``.
+        augmentation, seed, spans, middles, centred, least_motion, longest, cache, length, stretch: as in
+            ``MemoryClips``.
         reuse: samples drawn from one window; 1 decodes anew for each.
         window: frames in a window.
         most_s: of a longer film only stretches are used, evenly spread, this many seconds in all. None: all of it.
@@ -247,6 +263,7 @@ class FilmFolder(_Triplets):
         kept: int = 4,
         most_s: float | None = 900.0,
         threads: int = 2,
+        stretch: Stretch | None = None,
     ) -> None:
         super().__init__(augmentation, seed, length)
         self.longest, self.reuse, self.window, self.kept = longest, reuse, max(window, spans[1] + 1), kept
@@ -258,7 +275,8 @@ class FilmFolder(_Triplets):
                     raise UserError(
                         f"{path} is {facts.width}x{facts.height}, too small for the crops.", "Lower data.crop."
                     )
-                self.films.append(film_index(path, None, cache, most_s, threads))
+                index = film_index(path, None, cache, most_s, threads)
+                self.films.append(index if stretch is None else index.part(*stretch(len(index))))
             except UserError as error:
                 log.warning("Left out: %s", error.args[0])
                 self.skipped += 1
@@ -269,6 +287,7 @@ class FilmFolder(_Triplets):
                 BAD_INPUT,
             )
         self.draw = TripletDraw(self.films, spans, middles, centred, least_motion)
+        self.left_out = LeftOut(len(self.films))
         self._windows: OrderedDict[tuple[int, int], dict[int, np.ndarray]] = OrderedDict()
         log.info(
             "%d films, %d frames, %d pairs, by motion %s; %d left out",
@@ -280,18 +299,28 @@ class FilmFolder(_Triplets):
         )
 
     def __getitem__(self, counter: int) -> Triplet:
+        for attempt in range(TRIES):
+            film, draw, random = self._drawn(counter + attempt * 1_000_003)
+            if film in self.left_out:
+                continue
+            try:
+                return self._sample(draw, random)
+            except UserError as error:  # a film that broke since it was indexed must not end a run of days
+                self.left_out.note(film, error)
+        raise UserError(
+            f"None of {TRIES} samples in a row can be decoded ({len(self.left_out)} films left out).",
+            "See the warnings above for each one's reason.",
+            BAD_INPUT,
+        )
+
+    def _drawn(self, counter: int) -> tuple[int, Draw, np.random.Generator]:
         group, place = divmod(counter, self.reuse)
         # The group's first draw places the window; the others are drawn from what lies inside it.
         lead = self.draw(np.random.default_rng([self.seed, 4, group]))
         random = np.random.default_rng([self.seed, 5, counter])
         begin = self._begin(lead.film, int(lead.frames[0]))
         draw = lead if place == 0 else self.draw.within(lead.film, begin, begin + self.window, random) or lead
-        try:
-            return self._sample(draw, random)
-        except UserError as error:
-            # A film that broke since it was indexed must not end a run of days.
-            log.warning("Sample %d skipped: %s", counter, error.args[0])
-            return self[counter + 1_000_003]
+        return lead.film, draw, random
 
     def _begin(self, film: int, first: int) -> int:
         """Where the window for a triplet from ``first`` on begins: there, or earlier near the end of a stretch."""
@@ -326,7 +355,7 @@ class FilmFolder(_Triplets):
                 return held
         pts, begin = self.films[film].pts, self._begin(film, first)
         end = min(begin + self.window, self._stretch(film, first)[1])
-        stop = int(pts[end]) if end < len(pts) else None
+        stop = int(pts[end]) if end < len(pts) else int(pts[-1]) + 1  # the film may go on behind a part of it
         decoded = dict(read_pictures(self.films[film].path, int(pts[begin]), stop, self.longest))
         self._windows[film, begin] = decoded
         while len(self._windows) > self.kept:

@@ -49,6 +49,10 @@ class DigitSplit(NamedTuple):
 def load_digits(size: int = 16, mnist: Path | str | None = None, channels: int = 1) -> DigitSplit:
     """All ten digits at ``size`` x ``size``, split once and for all (seed 0) per digit: half, a quarter, a quarter.
 
+    scikit-learn's do not say who wrote which: digits of one hand are in every part. MNIST's own test digits, where they
+    are given, are by other writers than its training digits (LeCun et al. 1998): they are the test, and a quarter of
+    the others is for validation.
+
     Args:
         size: 16 and 32 are what the experiments use. Enlarged bicubically, shrunk by area.
         mnist: an ``.npz`` with ``x_train, y_train[, x_test, y_test]`` or a folder of MNIST's idx files, plain or .gz.
@@ -58,7 +62,7 @@ def load_digits(size: int = 16, mnist: Path | str | None = None, channels: int =
     Raises:
         UserError: if the files are missing or not MNIST.
     """
-    pictures, labels = _scikit() if mnist is None else _mnist(Path(mnist))
+    pictures, labels, tested = _scikit() if mnist is None else _mnist(Path(mnist).expanduser())
     tensor = torch.from_numpy(pictures)[:, None]
     # Zeros around: the 8 x 8 digits touch their frame, and a stroke at the border cannot move outwards.
     if mnist is None:
@@ -68,10 +72,13 @@ def load_digits(size: int = 16, mnist: Path | str | None = None, channels: int =
     tensor = tensor.clamp(0, 1).repeat(1, channels, 1, 1)
     part = np.zeros(len(labels), int)  # a place in PARTS
     random = np.random.default_rng(0)
+    part[tested] = 2
     for digit in range(10):
-        of = random.permutation(np.flatnonzero(labels == digit))
+        of = random.permutation(np.flatnonzero((labels == digit) & ~tested))
         kept = round(HELD * len(of))
-        part[of[:kept]], part[of[kept : 2 * kept]] = 1, 2
+        part[of[:kept]] = 1
+        if not tested.any():
+            part[of[kept : 2 * kept]] = 2
     numbers = torch.from_numpy(labels.astype(np.int64))
     masks = [torch.from_numpy(part == k) for k in range(len(PARTS))]
     return DigitSplit(*(Labelled(tensor[mask], numbers[mask]) for mask in masks))
@@ -121,14 +128,18 @@ class PairedDigits(Dataset[Triplet]):
         return Triplet(first, first.new_zeros((0, *first.shape)), last, first.new_zeros(0))
 
 
-def _scikit() -> tuple[np.ndarray, np.ndarray]:
+Read = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""(N, h, w) float32 in [0, 1], (N,) labels, (N,) whether each is of the set's own test."""
+
+
+def _scikit() -> Read:
     from sklearn.datasets import load_digits as bundled  # takes a second to import; only digits need it
 
     held = bundled()
-    return (held.images / 16).astype(np.float32), held.target
+    return (held.images / 16).astype(np.float32), held.target, np.zeros(len(held.target), bool)
 
 
-def _mnist(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _mnist(path: Path) -> Read:
     remedy = "Give an .npz with x_train and y_train, or the folder with train-images-idx3-ubyte[.gz] and its labels."
     if path.suffix == ".npz" and path.is_file():
         try:
@@ -136,10 +147,11 @@ def _mnist(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 parts = [part for part in ("train", "test") if f"x_{part}" in held]
                 pictures = np.concatenate([held[f"x_{part}"] for part in parts])
                 labels = np.concatenate([held[f"y_{part}"] for part in parts])
+                tested = np.repeat([part == "test" for part in parts], [len(held[f"y_{part}"]) for part in parts])
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path} is not an MNIST archive ({error}).", remedy, BAD_INPUT) from error
     elif path.is_dir():
-        pictures, labels = _idx(path, "images", remedy), _idx(path, "labels", remedy)
+        (pictures, tested), (labels, _) = _idx(path, "images", remedy), _idx(path, "labels", remedy)
     else:
         raise UserError(f"{path} does not exist.", remedy, BAD_INPUT)
     if pictures.ndim != 3 or len(pictures) != len(labels):
@@ -148,14 +160,21 @@ def _mnist(path: Path) -> tuple[np.ndarray, np.ndarray]:
             remedy,
             BAD_INPUT,
         )
-    return (pictures / np.float32(255)).astype(np.float32), labels
+    if tested.all():
+        tested = np.zeros_like(tested)  # nothing else is there: they are split as any other
+    return (pictures / np.float32(255)).astype(np.float32), labels, tested
 
 
-def _idx(folder: Path, kind: str, remedy: str) -> np.ndarray:
-    found = sorted(folder.glob(f"*{kind}*idx*"))
+def _idx(folder: Path, kind: str, remedy: str) -> tuple[np.ndarray, np.ndarray]:
+    """The contents of all files of a kind, and whether each item is of MNIST's test (``t10k-...``)."""
+    # torchvision keeps them in a folder below, plain and packed: of one file either will do.
+    for place in (folder, folder / "raw", folder / "MNIST" / "raw"):
+        found = list({path.name.removesuffix(".gz"): path for path in sorted(place.glob(f"*{kind}*idx*"))}.values())
+        if found:
+            break
     if not found:
         raise UserError(f"{folder} holds no MNIST {kind} (*{kind}*idx*).", remedy, BAD_INPUT)
-    parts = []
+    parts, tested = [], []
     for path in found:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         if len(content) < 8 or content[:3] != b"\0\0\x08":
@@ -165,4 +184,5 @@ def _idx(folder: Path, kind: str, remedy: str) -> np.ndarray:
         if values.size != np.prod(sides):
             raise UserError(f"{path} is cut short: {values.size} of {np.prod(sides)} bytes.", remedy, BAD_INPUT)
         parts.append(values.reshape(sides))
-    return np.concatenate(parts)
+        tested.append(np.full(sides[0], path.name.startswith(("t10k", "test"))))
+    return np.concatenate(parts), np.concatenate(tested)

@@ -74,6 +74,12 @@ class FilmIndex:
     def __len__(self) -> int:
         return len(self.pts)
 
+    def part(self, begin: int, end: int) -> FilmIndex:
+        """The pictures ``begin ... end - 1`` alone."""
+        between = slice(begin, max(begin, end - 1))
+        facts = (self.motion[between], self.cut[between], self.still[between])
+        return FilmIndex(self.path, self.width, self.height, self.pts[begin:end], self.time_base, *facts)
+
     def runs(self, uneven: float = 1.75) -> list[np.ndarray]:
         """The picture numbers of each unbroken run: no cut inside, repeats left out, evenly spaced in time.
 

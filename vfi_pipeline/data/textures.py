@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from vfi_pipeline.data.broken import LeftOut
 from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.media.images import SUFFIXES
+from vfi_pipeline.media.stills import read_rgb8
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +20,6 @@ BUNDLED = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
     "hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg", "text.png",
 )  # fmt: skip
-IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 def bundled_textures() -> list[np.ndarray]:
@@ -29,28 +30,7 @@ def bundled_textures() -> list[np.ndarray]:
     folder = Path(skimage.__file__).parent / "data"
     photos = [folder / name for name in BUNDLED]
     photos += sorted((Path(sklearn.datasets.__file__).parent / "images").glob("*.jpg"))
-    return [read_image(path) for path in photos if path.is_file()]
-
-
-def read_image(path: Path) -> np.ndarray:
-    """An image file as (height, width, 3) uint8 RGB; alpha is dropped, 16 bits are rounded to 8.
-
-    Raises:
-        UserError: if the file is missing or no image.
-    """
-    try:
-        with Image.open(path) as opened:
-            opened = ImageOps.exif_transpose(opened)
-            if opened.mode.startswith("I"):
-                codes = np.asarray(opened, np.int64)
-                return np.repeat(np.round(codes.clip(0, 65535) / 257).astype(np.uint8)[..., None], 3, axis=2)
-            return np.array(opened.convert("RGB"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.", "Check the path.", BAD_INPUT) from error
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises on files that are no images
-        raise UserError(
-            f"{path} is not an image, or is damaged.", "Copy the file again, or move it out of the folder.", BAD_INPUT
-        ) from error
+    return [read_rgb8(path) for path in photos if path.is_file()]
 
 
 def image_files(root: Path) -> list[Path]:
@@ -61,9 +41,9 @@ def image_files(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise UserError(f"{root} is no folder.", "Point at a folder of images.", BAD_INPUT)
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGES and path.name[0] != ".")
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
     if not files:
-        raise UserError(f"{root} holds no images.", f"Known endings: {' '.join(sorted(IMAGES))}.", BAD_INPUT)
+        raise UserError(f"{root} holds no images.", f"Known endings: {' '.join(sorted(SUFFIXES))}.", BAD_INPUT)
     return files
 
 
@@ -71,17 +51,21 @@ def own_textures(root: Path, most: int = 500) -> list[np.ndarray]:
     """Up to ``most`` images of a folder, evenly spread; unreadable ones are left out with a warning."""
     files = image_files(root)
     files = [files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(most, len(files))).round().astype(int))]
-    pictures = []
-    for path in files:
+    pictures, left_out = [], LeftOut(len(files))
+    for k, path in enumerate(files):
         try:
-            pictures.append(read_image(path))
+            pictures.append(read_rgb8(path))
         except UserError as error:
-            log.warning("Left out: %s", error.args[0])
+            left_out.note(k, error)
     if not pictures:
         raise UserError(f"None of the images in {root} can be read.", "See the warnings above.", BAD_INPUT)
     return pictures
 
 
 def split_textures(textures: Sequence[np.ndarray], held: bool) -> list[np.ndarray]:
-    """Every fifth texture is held out for validation; the others are for training."""
-    return [texture for k, texture in enumerate(textures) if (k % 5 == 4) == held] or list(textures)
+    """Every fifth texture, or the last of fewer, is held out for validation; the others are for training."""
+    if len(textures) < 2:
+        log.warning("There is one texture only: training and validation scenes show the same.")
+        return list(textures)
+    every = min(5, len(textures))
+    return [texture for k, texture in enumerate(textures) if (k % every == every - 1) == held]

@@ -23,7 +23,7 @@ from vfi_pipeline.geometry import blur, pixel_grid, sample
 
 @dataclass(frozen=True)
 class AccelerationSettings:
-    """How far the neighbouring intervals are believed. Chosen on the clips that docs/results.md names.
+    """How far the neighbouring intervals are trusted. docs/results.md names the clips that the values were chosen on.
 
     Attributes:
         trust_floor: confidence (of 1) at which a neighbour counts half.

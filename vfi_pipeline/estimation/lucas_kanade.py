@@ -25,7 +25,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class LucasKanade:
-    """How velocities are refined. docs/results.md has the measurements behind the values.
+    """How velocities are refined. docs/results.md names the clips that the values were chosen on.
 
     Attributes:
         steps: (shrink, count), coarse to fine: ``count`` steps on pictures at 1 / ``shrink`` of their size.
@@ -36,7 +36,7 @@ class LucasKanade:
         solver: of the displacements to t = 1/2.
     """
 
-    steps: tuple[tuple[int, int], ...] = ((2, 2), (1, 1))
+    steps: tuple[tuple[int, int], ...] = ((2, 1), (1, 1))
     window: float = 1.0
     ridge: float = 1e-5
     robust: float = 0.03

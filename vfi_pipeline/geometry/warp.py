@@ -11,8 +11,8 @@ from torch import Tensor
 from vfi_pipeline.geometry.grid import constant, pixel_grid
 
 
-def sample(field: Tensor, position: Tensor) -> Tensor:
-    """Bilinear lookup ``field(position)``, the nearest border value outside.
+def sample(field: Tensor, position: Tensor, cubic: bool = False) -> Tensor:
+    """Bilinear lookup ``field(position)``, the nearest border value outside; ``cubic``: Keys' kernel, a = -0.75.
 
     Args:
         field: (B, C, H, W).
@@ -24,7 +24,8 @@ def sample(field: Tensor, position: Tensor) -> Tensor:
     unit = position.permute(0, 2, 3, 1) * _per_pixel(*field.shape[-2:], position.dtype, position.device) - 1
     if field.shape[0] == 1 and unit.shape[0] > 1:
         field = field.expand(unit.shape[0], -1, -1, -1)
-    return F.grid_sample(field, unit, padding_mode="border", align_corners=True)
+    mode = "bicubic" if cubic else "bilinear"
+    return F.grid_sample(field, unit, mode=mode, padding_mode="border", align_corners=True)
 
 
 @lru_cache(maxsize=32)

@@ -13,8 +13,9 @@ from vfi_pipeline.jobs.ledger import Ledger
 from vfi_pipeline.jobs.local import Outcome
 from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.prepare import fingerprint, prepare
-from vfi_pipeline.jobs.sources import Film, films
+from vfi_pipeline.jobs.prepare import fingerprint, prepare, rehearsed
+from vfi_pipeline.jobs.sources import Film, Selection, select
+from vfi_pipeline.models.shipped import refuse_for_films
 
 log = logging.getLogger(__name__)
 
@@ -35,21 +36,51 @@ def run(options: Options, method: Method, command: str, say: Callable[[str], Non
         for line in report.status(Path(options.output or "").absolute()):
             say(line)
         return DONE
-    todo = films(options.inputs)
+    if method.weights is not None:
+        refuse_for_films(method.weights)
+    selection = select(options.inputs, options.output)
+    for line in selection.lines():
+        log.warning("%s", line)
+    todo = list(selection.films)
     inputs = [file for film in todo for file in film.files]
-    if len(todo) == 1:
-        outcome = _one(todo[0], options, method, command, inputs, taken={}, ledger=None)
+    if len(todo) == 1 and not selection.scanned:
+        outcome = _one(todo[0], options, method, command, inputs)
         for line in outcome.lines:
             say(line)
-        report.write(options.report, [outcome.facts])
+        report.write(options.report, [outcome.facts], selection.left_out)
         return DONE
-    return _many(todo, options, method, command, inputs, say)
+    if not options.benchmark and not options.status:
+        try:
+            if len(todo) > 1:
+                names.refuse_one_file(options)
+            _refuse_one_name(todo, options, method, inputs)
+        except UserError as error:
+            say(f"{len(todo)} films: none was started. {error.args[0]}")
+            raise
+    return _many(selection, options, method, command, inputs, say)
+
+
+def _refuse_one_name(todo: list[Film], options: Options, method: Method, inputs: list[Path]) -> None:
+    """UserError if two films would become one file. Only those are looked at whose names make that likely."""
+    for group in names.suspects(todo, options):
+        targets = {}
+        for film in group:
+            try:
+                targets[film] = prepare(film, options, method, inputs, many=True).target
+            except UserError as error:  # told when its turn comes
+                log.debug("%s: %s", film.label, error)
+        names.refuse_one_name(targets, options)
 
 
 def _many(
-    todo: list[Film], options: Options, method: Method, command: str, inputs: list[Path], say: Callable[[str], None]
+    selection: Selection,
+    options: Options,
+    method: Method,
+    command: str,
+    inputs: list[Path],
+    say: Callable[[str], None],
 ) -> int:
-    taken: dict[Path, Film] = {}
+    todo = selection.films
     summary: list[str] = []
     worst, failed, skipped = DONE, 0, 0
     told: list[dict[str, object]] = []
@@ -57,7 +88,7 @@ def _many(
     for number, film in enumerate(todo, 1):
         log.info("[%d/%d] %s", number, len(todo), film.label)
         try:
-            outcome = _one(film, options, method, command, inputs, taken, ledger)
+            outcome = _one(film, options, method, command, inputs, ledger, many=len(todo) > 1)
         except UserError as error:
             log.error("%s", error)
             summary.append(f"failed   {film.label}: {error.args[0]}")
@@ -77,8 +108,9 @@ def _many(
         summary.append(f"{'skipped' if outcome.skipped else 'ok':8} {film.label}")
     if worst == DONE and not options.dry_run and not options.status:
         ledger.close()
-    report.write(options.report, told)
-    say(f"{len(todo)} films: {len(todo) - failed - skipped} done, {skipped} skipped, {failed} failed.")
+    report.write(options.report, told, selection.left_out)
+    count = f"{len(todo)} film{'s' * (len(todo) > 1)}"
+    say(f"{count}: {len(todo) - failed - skipped} done, {skipped} skipped, {failed} failed.")
     for line in summary:
         say("  " + line)
     return worst
@@ -90,24 +122,19 @@ def _one(
     method: Method,
     command: str,
     inputs: list[Path],
-    taken: dict[Path, Film],
-    ledger: Ledger | None,
+    ledger: Ledger | None = None,
+    many: bool = False,
 ) -> Outcome:
-    """One film; ``ledger`` is that of its batch, None where there is no other film."""
-    many = ledger is not None
+    """One film; ``ledger`` is that of its batch, None where it was named alone; ``many``: the batch has others."""
     plan = prepare(film, options, method, inputs, many)
     if options.status:
         return Outcome(tuple(report.status(plan.target)))
-    if not options.benchmark:
-        if plan.target in taken:
-            raise UserError(
-                f"{film.label} and {taken[plan.target].label} would both become {plan.target.name}.",
-                "another name= template, or one folder at a time.",
-            )
-        taken[plan.target] = film
     if options.dry_run:
+        plan = rehearsed(plan)
         planned = {**report.facts_of_plan(plan, film), "state": "planned"}
         return Outcome(tuple(report.show(plan, options, method)), facts=planned)
+    if not (names.existing(plan.target) and not options.overwrite):  # what will not be made needs no trial
+        plan = rehearsed(plan)
     # In a batch that is started again, what was finished before is not made again and is no failure.
     facts = report.facts_of_plan(plan, film)
     if ledger is None or options.benchmark:

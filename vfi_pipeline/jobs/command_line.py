@@ -8,33 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.jobs.option_fields import Option
+from vfi_pipeline.jobs.option_table import TABLE
 from vfi_pipeline.jobs.values import unknown
 
-# What fingers already know from other tools (RIFE, rife-ncnn, video2x, Flowframes, ffmpeg).
-ALIASES = {
-    "i": "input", "video": "input", "img": "input", "in": "input",
-    "o": "output", "out": "output",
-    "y": "overwrite",
-    "factor": "multi", "m": "multi", "interpolate_factor": "multi", "frame_rate_mul": "multi",
-    "slow": "slowmo", "slow_motion": "slowmo",
-    "ss": "start", "from": "start", "to": "end",
-    "scene_thresh": "scene_threshold", "scenechange": "scene",
-    "vcodec": "codec", "c": "codec", "encoder": "codec",
-    "pixel_format": "pix_fmt",
-    "dry": "dry_run",
-    "template": "name",
-}  # fmt: skip
-# Shorthands that stand for a whole setting.
-SHORTHANDS = {"fp16": ("precision", "fp16"), "half": ("precision", "fp16"), "bf16": ("precision", "bf16"),
-              "uhd": ("scale", "0.5")}  # fmt: skip
-SWITCHES = frozenset(
-    ("overwrite", "scene", "dedup", "deinterlace", "allow_damaged", "dry_run", "benchmark", "status", "resume",
-     "check_space", "loop", "extrapolate", "save_maps", "add_first", *SHORTHANDS)
-)  # fmt: skip
+_SWITCHED = ("on", "off", "true", "false", "yes", "no", "1", "0")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 
 
@@ -55,7 +37,49 @@ class CommandLine:
     help: bool = False
 
 
-def parse(argv: Sequence[str], known: Collection[str], groups: Mapping[str, Collection[str]]) -> CommandLine:
+@dataclass(frozen=True)
+class _Names:
+    """The words that mean something.
+
+    Attributes:
+        known: the options.
+        groups: group -> its choices.
+        aliases: another name -> the option.
+        shorthands: word -> (option, value).
+        switches: options and shorthands that need no value, and the words that are one behind them.
+    """
+
+    known: Collection[str]
+    groups: Mapping[str, Collection[str]]
+    aliases: Mapping[str, str]
+    shorthands: Mapping[str, tuple[str, str]]
+    switches: Mapping[str, Collection[str]]
+
+    @classmethod
+    def of(cls, known: Collection[str], groups: Mapping[str, Collection[str]], table: Iterable[Option]) -> _Names:
+        rows = tuple(table)
+        shorthands = {word: (row.name, value) for row in rows for word, value in row.shorthands.items()}
+        return cls(
+            known=known,
+            groups=groups,
+            aliases={alias: row.name for row in rows for alias in row.aliases},
+            shorthands=shorthands,
+            switches={row.name: {*_SWITCHED, *row.kind.words} for row in rows if row.kind.switch}
+            | dict.fromkeys(shorthands, _SWITCHED),
+        )
+
+    def name(self, key: str) -> str:
+        """The option that ``key`` names, if any does."""
+        plain = key.replace("-", "_")
+        return self.aliases.get(plain, plain)
+
+
+def parse(
+    argv: Sequence[str],
+    known: Collection[str],
+    groups: Mapping[str, Collection[str]],
+    table: Iterable[Option] = TABLE,
+) -> CommandLine:
     """Read the words after the program's name.
 
     Accepts ``key=value``, ``--key=value``, ``--key value``, ``--switch``, ``--no-switch`` and bare file names (inputs);
@@ -64,11 +88,13 @@ def parse(argv: Sequence[str], known: Collection[str], groups: Mapping[str, Coll
     Args:
         known: the option names, without groups' entries.
         groups: group name -> names of its choices (``model`` -> ``fit``, ``blend``...).
+        table: tells of each option its other names and whether it is a switch.
 
     Raises:
         UserError: an option nobody knows (naming the nearest), one given twice, or one without its value.
     """
     line = CommandLine()
+    names = _Names.of(known, groups, table)
     words = list(argv)
     while words:
         word = words.pop(0)
@@ -81,57 +107,55 @@ def parse(argv: Sequence[str], known: Collection[str], groups: Mapping[str, Coll
         elif word == "status" and not os.path.lexists(word):
             _set(line, "status", "on")
         elif word.startswith("-") and "=" not in word and not os.path.lexists(word):
-            _dashed(line, word.lstrip("-"), words, known, groups)
+            _dashed(line, word.lstrip("-"), words, names)
         else:
             key, equals, value = word.lstrip("-").partition("=") if not os.path.lexists(word) else (word, "", "")
             # A bare name, or something that cannot be an option's name, is a file.
             if not equals or not _KEY.fullmatch(key):
                 _set(line, "input", word)
             else:
-                _assign(line, key, value, known, groups)
+                _assign(line, key, value, names)
     return line
 
 
-def _dashed(line: CommandLine, key: str, words: list[str], known: Collection[str], groups: Mapping) -> None:
-    name = _name(key)
-    if name.startswith("no_") and _name(name[3:]) in SWITCHES:
-        _set(line, _name(name[3:]), "off")
-    elif name in SWITCHES:
-        stated = bool(words) and words[0].lower() in ("on", "off", "true", "false", "yes", "no", "1", "0")
-        _assign(line, name, words.pop(0) if stated else "on", known, groups)
-    elif not (name in known or name in groups or name == "exp" or "." in name):
-        raise unknown(f"-{key}" if len(key) == 1 else f"--{key}", [f"--{k}" for k in (*known, *groups)])
+def _dashed(line: CommandLine, key: str, words: list[str], names: _Names) -> None:
+    name = names.name(key)
+    if name.startswith("no_") and names.name(name[3:]) in names.switches:
+        _set(line, names.name(name[3:]), "off")
+    elif name in names.switches:
+        stated = bool(words) and words[0].lower() in names.switches[name]
+        _assign(line, name, words.pop(0) if stated else "on", names)
+    elif not (name in names.known or name in names.groups or name == "exp" or "." in name):
+        raise unknown(f"-{key}" if len(key) == 1 else f"--{key}", [f"--{k}" for k in (*names.known, *names.groups)])
     elif not words:
         raise UserError(f"--{key} needs a value.", f"{name}=... (python interpolate.py --help has examples).")
     else:
-        _assign(line, key, words.pop(0), known, groups)
+        _assign(line, key, words.pop(0), names)
 
 
-def _assign(
-    line: CommandLine, key: str, value: str, known: Collection[str], groups: Mapping[str, Collection[str]]
-) -> None:
-    name = _name(key)
-    if name in SHORTHANDS:
-        name, value = SHORTHANDS[name]
+def _assign(line: CommandLine, key: str, value: str, names: _Names) -> None:
+    name = names.name(key)
+    if name in names.shorthands:
+        name, value = names.shorthands[name]
     if name == "exp":
         if not re.fullmatch("[1-9]", value):
             raise UserError(f"exp={value} is not a power of two.", "multi=4 (exp=2 means the same).")
         name, value = "multi", str(2 ** int(value))
     group, dot, entry = name.partition(".")
-    if dot and group in groups:
+    if dot and group in names.groups:
         if any(part.startswith("_") for part in entry.split(".")) or "${" in value:
             raise UserError(
-                f"{name} cannot be set on the command line.", f"{group}=<one of {', '.join(groups[group])}>."
+                f"{name} cannot be set on the command line.", f"{group}=<one of {', '.join(names.groups[group])}>."
             )
         line.nested[name] = value
-    elif name in groups:
-        if value not in groups[name]:
-            raise unknown(value, groups[name], kind=name)
+    elif name in names.groups:
+        if value not in names.groups[name]:
+            raise unknown(value, names.groups[name], kind=name)
         _set(line, name, value)
-    elif name in known:
+    elif name in names.known:
         _set(line, name, value)
     else:
-        raise unknown(key, (*known, *groups))
+        raise unknown(key, (*names.known, *names.groups))
 
 
 def _set(line: CommandLine, name: str, value: str) -> None:
@@ -141,8 +165,3 @@ def _set(line: CommandLine, name: str, value: str) -> None:
         raise UserError(f"{name} was given twice: {line.values[name]} and {value}.", f"{name}={value} alone.")
     else:
         line.values[name] = value
-
-
-def _name(key: str) -> str:
-    plain = key.replace("-", "_")
-    return ALIASES.get(plain, plain)

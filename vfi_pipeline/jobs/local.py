@@ -40,6 +40,8 @@ from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import assemble as joining
 from vfi_pipeline.media import reader
 from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.inventory import lost, told
+from vfi_pipeline.media.rehearsal import held_by_result, held_by_source
 from vfi_pipeline.media.verify import expect, verify
 from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
 
@@ -94,7 +96,7 @@ def work(
     if options.benchmark:
         with _explained(plan, film):
             return _benchmark(plan, film, options, method, make)
-    for line in (*plan.streams.losses(), *plan.encoding.notes):
+    for line in plan.told:
         log.warning("%s", line)
     names.make_folder(plan.target, options)
     folder = work_folder(plan.target)
@@ -243,7 +245,8 @@ def _run(
     statistics: dict[int, Statistics] = {}
     settings = stream.Options(
         scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
-        dedup=options.dedup, mask=_mask(options.mask), max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
+        dedup=options.dedup, mask=_mask(options.mask), overlay=options.overlay, scaling=plan.scaling,
+        exposure_s=plan.exposure_s, max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
         style=_stylist(plan, options, model, progress),
         times_per_solve=1 if method.lean else stream.Options.times_per_solve,
     )  # fmt: skip
@@ -251,7 +254,7 @@ def _run(
 
     def open_frames(start: int) -> AbstractContextManager[Iterator[tuple[int, Frame]]]:
         return reader.read_numbered(
-            plan.info, start, None, options.deinterlace,
+            plan.info, start, None,
             allow_damaged=options.allow_damaged, max_pixels=options.max_pixels, threads=1 if method.lean else None,
         )  # fmt: skip
 
@@ -289,6 +292,8 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
     log.info("%s: joining and checking.", target.name)
     joining.assemble(segments, plan.info, plan.spec, plan.encoding, plan.streams, timing, whole)
     found = verify(whole, expect(plan.info, plan.spec, plan.encoding, plan.streams, timing))
+    had, has = held_by_source(plan.info, plan.streams), held_by_result(whole, plan.streams)
+    unplanned = told(lost(had, has, plan.streams.missing))
     cuts = sorted({cut for done in journal.done.values() for cut in done.cuts})
     for file in _files(whole):
         flush(file)
@@ -309,7 +314,11 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
             f"{len(cuts)} cut{'s' * (len(cuts) > 1)} found, listed in {listed.name} "
             f"(edit it and pass it back with cuts={listed.name})"
         )
-    return Outcome(tuple(lines), facts={**totals(journal), "cuts": cuts if plan.cuts is None else list(plan.cuts)})
+    if unplanned:
+        lines.append(f"lost, though the plan did not say so: {'; '.join(unplanned)}.")
+    facts: dict[str, object] = {**totals(journal), "cuts": cuts if plan.cuts is None else list(plan.cuts)}
+    facts["lost_unplanned"] = unplanned
+    return Outcome(tuple(lines), facts=facts)
 
 
 def _write_cuts(plan: Plan, cuts: Sequence[int]) -> Path:
@@ -379,7 +388,8 @@ def _stylist(plan: Plan, options: Options, model: MotionModel, progress: Progres
         painter = NetworkPainter(load_style(choice.weights, device), looks_back=model.guide_span is not None)
     else:
         painter = paint_film(plan, options, choice, model, folder, device, progress)
-    return Stylist(painter, choice.settings(), device, None if options.benchmark else folder)
+    memory = None if options.benchmark else folder
+    return Stylist(painter, choice.settings(), device, memory, apart=options.at is not None)
 
 
 def _mask(path: str | None) -> Mask | None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 LEAN = (
     "everything",
     "short queues and one decoder",
-    "short queues, and the motion looked for in pictures of half the size",
-    "short queues, and the motion looked for in pictures of a quarter of the size",
+    "short queues, and the motion estimated in pictures of half the size",
+    "short queues, and the motion estimated in pictures of a quarter of the size",
 )
 """What ``Method.lean`` stands for: how a job steps down when its memory runs out."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.sources import Film
-from vfi_pipeline.jobs.values import rate_text
+from vfi_pipeline.jobs.values import moments_text, rate_text
 from vfi_pipeline.media import writer
 from vfi_pipeline.media.images import NUMBERED
 from vfi_pipeline.media.images import SUFFIXES as IMAGES
@@ -37,9 +38,10 @@ def target_of(
     """
     fields = {
         "stem": film.stem, "fps": rate_text(rate), "multi": f"{float(multi):.3f}".rstrip("0").rstrip("."),
-        "slowmo": f"{float(options.slowmo or 1):g}", "model": model, "ext": suffix.lstrip("."),
+        "at": moments_text(options.at) if options.at and len(options.at) == 1 else "%06d",
+        "slowmo": f"{float(options.slowmo or 1):g}", "model": model, "ext": suffix.lstrip("."), **_source_fields(film),
     }  # fmt: skip
-    named = re.sub(r"\{(\w+)\}", lambda found: fields[found[1]], options.name)
+    named = _filled(options.name, fields)
     text = options.output
     if text is None:
         target = film.home / named
@@ -48,11 +50,11 @@ def target_of(
         if path.is_dir() or text.endswith(("/", os.sep)):
             target = path / named
         elif many:
-            raise UserError(f"output={text} is one file, but there are several inputs.", f"output={text}/ (a folder).")
+            raise _one_file(text)
         elif not path.suffix or path.suffix == ".":
             raise UserError(
                 f"output={text} has no ending that names its container.",
-                f"output={text}.mp4, or output={text}/ for a folder.",
+                f"output={shlex.quote(text + suffix)}, or output={shlex.quote(text)}/ for a folder.",
             )
         else:
             target = path
@@ -65,6 +67,67 @@ def target_of(
     return target
 
 
+def refuse_one_file(options: Options) -> None:
+    """UserError if ``output=`` is a file, where several inputs ask for a folder."""
+    text = options.output
+    if text is not None and not text.endswith(("/", os.sep)) and not Path(os.path.expanduser(text)).is_dir():
+        raise _one_file(text)
+
+
+def _one_file(text: str) -> UserError:
+    folder = shlex.quote(str(Path(text).with_suffix("")))
+    return UserError(f"output={text} is one file, but there are several inputs.", f"output={folder}/ (a folder).")
+
+
+def _source_fields(film: Film) -> dict[str, str]:
+    """The fields of a name that the source's own name gives."""
+    folder = film.home.resolve().name or "root"
+    return {"stem": film.stem, "folder": folder, "source_ext": film.files[0].suffix.lower().lstrip(".")}
+
+
+def _filled(template: str, fields: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: fields.get(found[1], found[0]), template)
+
+
+def suspects(films: Sequence[Film], options: Options) -> list[list[Film]]:
+    """The films whose outputs may get one name, as far as can be told without opening them: groups of two and more."""
+    groups: dict[tuple[Path | None, str], list[Film]] = {}
+    for film in films:
+        home = film.home.resolve() if options.output is None else None
+        groups.setdefault((home, _filled(options.name, _source_fields(film))), []).append(film)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def refuse_one_name(targets: Mapping[Film, Path], options: Options) -> None:
+    """UserError if two films would become one file; names a template that tells all of them apart.
+
+    Args:
+        targets: what becomes of each film that may share a name with another.
+    """
+    owner: dict[Path, Film] = {}
+    for film, target in targets.items():
+        other = owner.setdefault(target, film)
+        if other is not film:
+            raise UserError(
+                f"{_shown(other)} and {_shown(film)} would both become {target.name}.",
+                _apart(list(targets), options),
+            )
+
+
+def _shown(film: Film) -> Path:
+    return film.path if not film.images or len(film.images) > 1 else film.images[0]
+
+
+def _apart(films: Sequence[Film], options: Options) -> str:
+    """What to type so that no two of ``films`` get one name."""
+    for fields in ("{source_ext}",), ("{folder}",), ("{folder}", "{source_ext}"):
+        more = "_".join(("{stem}", *fields)) if "{stem}" in options.name else "_".join(("{stem}", *fields)) + "_"
+        name = options.name.replace("{stem}", more) if "{stem}" in options.name else more + options.name
+        if len({_filled(name, _source_fields(film)) for film in films}) == len(films):
+            return f"name='{name}'"
+    return "one folder at a time, each with an output= of its own."
+
+
 def make_folder(target: Path, options: Options) -> None:
     """Makes the folder of ``target`` if the user said it is one (``output=new/``), else insists that it exists.
 
@@ -74,7 +137,7 @@ def make_folder(target: Path, options: Options) -> None:
     folder = target.parent
     if not folder.is_dir():
         if not (options.output or "").endswith(("/", os.sep)) and not is_pattern(target):
-            raise UserError(f"The folder {folder} does not exist.", f"mkdir -p {folder}", ENVIRONMENT)
+            raise UserError(f"The folder {folder} does not exist.", f"mkdir -p {shlex.quote(str(folder))}", ENVIRONMENT)
         writer.make_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(

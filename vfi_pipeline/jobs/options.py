@@ -1,193 +1,72 @@
-"""The options of ``interpolate.py`` as typed, checked values."""
+"""The options of ``interpolate.py`` as typed, checked values: what belongs together is checked here."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import values
-from vfi_pipeline.jobs.style import StyleChoice, read_style
-
-AUDIO = ("keep", "drop", "stretch", "silence")
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user asked for; one field per option of ``conf/interpolate.yaml``, which holds the defaults.
-
-    Exactly one of ``fps``, ``multi`` and ``slowmo`` is set. Times are seconds from the start of the film.
-    """
-
-    inputs: tuple[str, ...]
-    output: str | None
-    name: str
-    overwrite: bool
-    fps: Fraction | None
-    multi: Fraction | None
-    slowmo: Fraction | None
-    audio: str | None
-    subtitles: str
-    input_fps: Fraction | None
-    start: Fraction | None
-    end: Fraction | None
-    stream: int | None
-    codec: str | None
-    crf: float | None
-    preset: str | None
-    pix_fmt: str | None
-    scene: bool
-    scene_threshold: float
-    cuts: str | None
-    cut: str
-    dedup: bool
-    mask: str | None
-    max_gap: Fraction | None
-    deinterlace: bool
-    allow_damaged: bool
-    max_pixels: int
-    device: str
-    precision: str
-    scale: float
-    weights: str | None
-    segment: Fraction
-    resume: bool
-    check_space: bool
-    dry_run: bool
-    benchmark: bool
-    status: bool
-    report: str | None
-    style: StyleChoice | None = None
-
-    @property
-    def timing(self) -> str:
-        """The timing option as typed, for messages and names: ``fps=60``."""
-        if self.fps is not None:
-            return f"fps={values.rate_text(self.fps)}"
-        name, factor = ("multi", self.multi) if self.multi is not None else ("slowmo", self.slowmo)
-        return f"{name}={float(factor or 0):g}"
+from vfi_pipeline.jobs.option_fields import given_texts, read_fields
+from vfi_pipeline.jobs.option_table import Options as Options
+from vfi_pipeline.jobs.style import read_style
 
 
-def read_options(inputs: tuple[str, ...], texts: Mapping[str, object]) -> Options:
+def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: type[Options] = Options) -> Options:
     """Check and convert the option texts.
 
     Args:
         inputs: the inputs as typed.
         texts: option name -> text or plain value; None, ``""`` and ``null`` mean: not given.
+        kind: the dataclass whose fields are the options.
 
     Raises:
         UserError: naming the option, what is wrong and what would fit.
     """
-    given = {key: str(value) for key, value in texts.items() if value is not None and str(value) not in ("", "null")}
-
-    def maybe(name, convert, *args):
-        return convert(name, given[name], *args) if name in given else None
-
-    def on(name: str) -> bool:
-        return values.switch(name, given.get(name, "off"))
-
-    status = on("status")
+    given = given_texts(texts)
+    status = values.switch("status", given.get("status", "off"))
     if not inputs and not (status and "output" in given):
         raise UserError("No input was given.", "python interpolate.py input=clip.mp4 fps=60 (--help shows more).")
-    timing = [name for name in ("fps", "multi", "slowmo") if name in given]
+    timing = [name for name in ("fps", "multi", "slowmo", "at") if name in given]
     if len(timing) > 1:
         raise UserError(
             f"{' and '.join(timing)} were both given; one of them decides the timing.", f"{timing[0]}= alone."
+        )
+    if not timing and not status and ("size" in given or "shutter" in given):
+        raise UserError(
+            "How smooth? No fps=, multi= or slowmo= was given.",
+            "multi=1 (the frames of the source, and no others), fps=60, or duration=2 to animate pictures.",
         )
     if not timing and not status:
         raise UserError(
             "How smooth? No fps=, multi= or slowmo= was given.",
             "fps=60, multi=2 (twice the frames, same duration) or slowmo=4 (same rate, four times as long); "
-            "duration=2 to animate pictures.",
+            "at=12.48 for one frame of a film; duration=2 to animate pictures.",
         )
-    audio = maybe("audio", values.choice, AUDIO)
-    if audio in ("stretch", "silence") and "slowmo" not in given:
+    if "at" in given:
+        for name in ("start", "end", "audio", "segment"):
+            if name in given:
+                raise UserError(f"{name}= has no meaning beside at=, which names each frame.", f"leave out {name}=.")
+        given |= {"audio": "drop", "subtitles": "drop"}
+        given.setdefault("name", "{stem}_at_{at}.{ext}")
+    if "slowmo" in given:
+        given.setdefault("name", "{stem}_slow{slowmo}x.{ext}")
+    options = read_fields(kind, given, inputs=inputs, style=read_style(given))
+    if options.audio in ("stretch", "silence") and "slowmo" not in given:
         raise UserError(
-            f"audio={audio} only makes sense in slow motion: fps= and multi= keep the duration.", "audio=keep."
+            f"audio={options.audio} only makes sense in slow motion: fps= and multi= keep the duration.", "audio=keep."
         )
-    if audio == "keep" and "slowmo" in given:
+    if options.audio == "keep" and "slowmo" in given:
         raise UserError("Slow motion cannot keep the sound as it is.", "audio=stretch, audio=silence or audio=drop.")
-    start, end = maybe("start", values.moment), maybe("end", values.moment)
-    if end is not None and end <= (start or 0):
-        raise UserError(f"end={given['end']} is not after the start.", f"end={float((start or 0) + 10):g}.")
-    return Options(
-        inputs=inputs,
-        output=given.get("output"),
-        name=_template(
-            given.get("name") or ("{stem}_slow{slowmo}x.{ext}" if "slowmo" in given else "{stem}_{fps}fps.{ext}")
-        ),
-        overwrite=on("overwrite"),
-        fps=maybe("fps", values.rate),
-        multi=maybe("multi", values.factor),
-        slowmo=maybe("slowmo", values.factor),
-        audio=audio,
-        subtitles=values.choice("subtitles", given["subtitles"], ("keep", "drop")),
-        input_fps=maybe("input_fps", values.rate),
-        start=start,
-        end=end,
-        stream=maybe("stream", values.whole, 0, 999),
-        codec=given.get("codec"),
-        crf=maybe("crf", values.real, 0, 255),
-        preset=given.get("preset"),
-        pix_fmt=given.get("pix_fmt"),
-        scene=on("scene"),
-        scene_threshold=values.real("scene_threshold", given["scene_threshold"], 0, 1),
-        cuts=given.get("cuts"),
-        cut=values.choice("cut", given["cut"], ("hold", "blend")),
-        dedup=on("dedup"),
-        mask=given.get("mask"),
-        max_gap=_gap(given["max_gap"]),
-        deinterlace=on("deinterlace"),
-        allow_damaged=on("allow_damaged"),
-        max_pixels=values.whole("max_pixels", given["max_pixels"], 1, 10**10),
-        device=_device(given["device"]),
-        precision=values.choice("precision", given["precision"], PRECISIONS),
-        scale=values.real("scale", given["scale"], 0.05, 4),
-        weights=given.get("weights"),
-        segment=values.moment("segment", given["segment"]) or Fraction(20),
-        resume=on("resume"),
-        check_space=on("check_space"),
-        dry_run=on("dry_run"),
-        benchmark=on("benchmark"),
-        status=status,
-        report=given.get("report"),
-        style=read_style(given),
-    )
-
-
-FIELDS = ("stem", "fps", "multi", "slowmo", "model", "ext")
-
-
-def _template(text: str) -> str:
-    names = re.findall(r"\{([^{}]*)\}", text)
-    wrong = [name for name in names if name not in FIELDS]
-    rest = re.sub(r"\{[^{}]*\}", "", text)
-    if wrong or "{" in rest or "}" in rest or "/" in text or "\0" in text:
+    if options.end is not None and options.end <= (options.start or 0):
+        raise UserError(f"end={given['end']} is not after the start.", f"end={float((options.start or 0) + 10):g}.")
+    if options.fit_size is not None and options.size is None:
         raise UserError(
-            f"name={text} is not a name template.",
-            f"name={{stem}}_{{fps}}fps.{{ext}} (fields: {', '.join(FIELDS)}; folders go into output=).",
+            f"fit_size={options.fit_size} needs a size to fit to.", f"size=1280x720 fit_size={options.fit_size}."
         )
-    return text
-
-
-def _gap(text: str) -> Fraction | None:
-    if text.strip().lower() in ("off", "false", "no", "none", "inf"):
-        return None
-    try:
-        return values.moment("max_gap", text)
-    except UserError:
-        raise UserError(f"max_gap={text} is neither a time nor off.", "max_gap=0.5 (seconds) or max_gap=off.") from None
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,3})?", text):
-        raise UserError(f"device={text} is not known.", "device=auto, device=cpu, device=cuda or device=cuda:1.")
-    return text
+    return options
 
 
 def read_cuts(path: Path) -> tuple[int | Fraction, ...]:
@@ -203,7 +82,7 @@ def read_cuts(path: Path) -> tuple[int | Fraction, ...]:
     try:
         if path.stat().st_size > 50_000_000:
             raise UserError(f"cuts={path} is larger than any cut list.", example, BAD_INPUT)
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"cuts={path} cannot be read ({error.strerror}).", "check the name.", BAD_INPUT) from error
     except (ValueError, RecursionError) as error:

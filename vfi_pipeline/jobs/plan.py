@@ -9,13 +9,14 @@ from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.values import clock_text, rate_text, size_text
+from vfi_pipeline.jobs.values import clock_text, moments_text, rate_text, size_text
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import StreamPlan
 from vfi_pipeline.media.encoders import Encoding, VideoSpec
 from vfi_pipeline.media.frames import pixel_format
 from vfi_pipeline.media.info import SourceInfo
-from vfi_pipeline.media.timeline import SourceTimes, Timeline
+from vfi_pipeline.media.scaling import Scaling
+from vfi_pipeline.media.timeline import Moments, SourceTimes, Timeline
 
 MOST_FRAMES = 1200
 """Output frames of a segment at most, for small pictures (20 s at 60 fps): a segment is lost when the power goes."""
@@ -48,7 +49,8 @@ class Segment:
 class Plan:
     """Everything that is decided before the work starts. ``cuts`` is None where they are looked for.
 
-    ``max_gap_s``: a source frame whose next one comes later than this is held; None holds none.
+    ``max_gap_s``: a source frame whose next one comes later than this is held; None holds none. ``notes``: what of the
+    source is not taken as it stands, one line each, to be told before the work.
     """
 
     info: SourceInfo
@@ -61,6 +63,14 @@ class Plan:
     timing: Timing
     cuts: tuple[int, ...] | None
     max_gap_s: Fraction | None = None
+    notes: tuple[str, ...] = ()
+    scaling: Scaling | None = None
+    exposure_s: Fraction | None = None
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Everything that does not come out as it was, one line each."""
+        return (*self.notes, *self.streams.losses(), *self.encoding.notes)
 
     @property
     def gaps(self) -> frozenset[int]:
@@ -97,11 +107,65 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
         )  # fmt: skip
     timeline = Timeline(times, rate, slowdown, begin, end)
     _refuse_stray_times(info, timeline)
+    _refuse_lone_times(options, info, timeline)
     return timeline
+
+
+def moments_of(at: Sequence[Fraction], info: SourceInfo, times: SourceTimes) -> Timeline:
+    """The timeline of single frames at moments, counted in seconds from the start of the file.
+
+    Raises:
+        UserError: if one lies at or behind the film's end.
+    """
+    late = [moment for moment in at if info.start + moment >= times.end]
+    if late:
+        last = times.time(-1) - info.start
+        raise UserError(
+            f"{info.path.name} ends at {float(times.end - info.start):.3f} s; at= asks for {float(late[0]):g}.",
+            f"at={moments_text([max(last, Fraction(0))])} for the last frame, or an earlier moment.",
+        )
+    return Moments(times, info.video.rate, [info.start + moment for moment in at])
 
 
 LONGEST_STILL_S = 3600
 """A picture that stays longer than this is put down to a broken time stamp: one such asks for days of film."""
+
+
+LONE_S = 10
+"""A first or last picture that lies further from the others than this, and than ten times their span, is put down to a
+broken time stamp, where the others come as evenly as a camera's."""
+
+
+def _refuse_lone_times(options: Options, info: SourceInfo, timeline: Timeline) -> None:
+    """UserError if the first or last picture lies far from an even film and no ``start=`` or ``end=`` wants it."""
+    times, pts = timeline.times, timeline.times.pts
+    if len(pts) < 6:
+        return
+
+    def said(moment: Fraction) -> str:
+        return f"{float(moment - info.start):.3f}"
+
+    if options.end is None and _is_lone(times, pts[:-1], pts[-1] - pts[-2]):
+        without = times.time(-2) + 1 / info.video.rate
+        what, where, ways = "last", times.time(-1), f"end={said(without)} to leave it out, end={said(times.end)}"
+    elif options.start is None and _is_lone(times, pts[1:], pts[1] - pts[0]):
+        what, where = "first", times.first
+        ways = f"start={said(times.time(1))} to leave it out, start={said(max(info.start, where))}"
+    else:
+        return
+    rest = times.time(-1) - times.time(1) if what == "first" else times.time(-2) - times.first
+    raise UserError(
+        f"{info.path.name}: its {what} picture is stamped {said(where)} s, far from the others, which are a film of "
+        f"{float(rest):.3f} s: a time stamp is broken.",
+        f"{ways} if it is meant.",
+        BAD_INPUT,
+    )
+
+
+def _is_lone(times: SourceTimes, rest: Sequence[int], gap: int) -> bool:
+    steps = [b - a for a, b in zip(rest, rest[1:])]
+    even = max(steps) <= 2 * min(steps) + 1
+    return even and gap * times.time_base > LONE_S and gap > 10 * (rest[-1] - rest[0])
 
 
 def _refuse_stray_times(info: SourceInfo, timeline: Timeline) -> None:
@@ -138,14 +202,35 @@ def most_frames(pixels: int) -> int:
     return max(60, min(MOST_FRAMES, FULL_HD_FRAMES * 1920 * 1080 // pixels))
 
 
-def segments_of(timeline: Timeline, length: Fraction, pixels: int) -> tuple[Segment, ...]:
+def exposure_of(options: Options, timeline: Timeline) -> Fraction | None:
+    """How long each frame is exposed, in seconds of the source; None: it shows a moment."""
+    return None if options.shutter is None else options.shutter / 360 / (timeline.rate * timeline.slowdown)
+
+
+def segments_of(
+    timeline: Timeline, length: Fraction, pixels: int, exposure: Fraction | None = None
+) -> tuple[Segment, ...]:
     """Cuts the work at source frames about ``length`` seconds apart; the same film and settings give the same segments.
 
     Args:
         length: seconds of source; shortened so that a segment has about ``most_frames(pixels)`` output frames at most.
         pixels: of a picture.
+        exposure: seconds of source that a frame shows, half of them before its moment; None: a moment.
     """
+    if exposure is not None:
+        times, half = timeline.times, exposure / 2
+        plain = segments_of(timeline, length, pixels)
+        return tuple(
+            replace(
+                segment,
+                first=times.shown_at(times.time(segment.first) - half),
+                last=min(len(times) - 1, times.starting_at(times.time(segment.last) + half)),
+            )
+            for segment in plain
+        )
     times = timeline.times
+    if isinstance(timeline, Moments):  # they may lie far apart, and in any order
+        return tuple(Segment(k, k, k + 1, *timeline.sources(k, k + 1)) for k in range(timeline.count))
     length = min(length, most_frames(pixels) / (timeline.rate * timeline.slowdown))
     bounds = [0]
     frame, moment = timeline.slot(0).source, timeline.begin + length
@@ -238,19 +323,49 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f"input     {shown}: {video.codec} {video.width} x {video.height} {video.pixel_format}, "
         f"{rate_text(video.rate)} fps, {len(source)} frame{'s' * (len(source) > 1)}, "
         f"{clock_text(float(source.span))}{turned}{trim}",
-        f"output    {target}: {plan.encoding.encoder} {plan.encoding.pixel_format}{_settings(plan.encoding)}, "
-        f"{rate_text(timeline.rate)} fps, {timeline.count} frames, {float(timeline.duration):.3f} s",
-        f"frames    {timeline.count - made - held} copied from the source, {made} between two source frames"
-        + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else ""),
+        f"output    {target}: {plan.encoding.encoder} {_size_text(plan)}{plan.encoding.pixel_format}"
+        f"{_settings(plan.encoding)}, " + _timeline_text(timeline, info),
+        _frames_text(timeline, made, held, plan.exposure_s)
+        + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else "")
+        + _last_text(timeline),
         f"segments  {len(plan.segments)}; {done} done, {len(plan.segments) - done} left",
         f"cuts      {_cuts_text(plan, options)}",
     ]
     lines += [f"streams   {line}" for line in plan.streams.lines()]
-    lines += [f"note      {note}" for note in plan.encoding.notes]
+    lines += [f"note      {note}" for note in (*plan.notes, *plan.encoding.notes)]
     if plan.encoding.finish != "nothing":
         have = "" if free is None else f"; {size_text(free)} free"
         lines.append(f"disk      about {size_text(plan.disk_bytes)} while working{have}")
     return lines
+
+
+def _frames_text(timeline: Timeline, made: int, held: int, exposure: Fraction | None) -> str:
+    if exposure is None:
+        return f"frames    {timeline.count - made - held} copied from the source, {made} between two source frames"
+    return f"frames    {timeline.count}, each the mean of what is seen in {1000 * float(exposure):.1f} ms of the source"
+
+
+def _timeline_text(timeline: Timeline, info: SourceInfo) -> str:
+    if isinstance(timeline, Moments):
+        said = moments_text([moment - info.start for moment in timeline.moments])
+        return f"{'the moment' if timeline.count == 1 else 'the moments'} {said} s"
+    return f"{rate_text(timeline.rate)} fps, {timeline.count} frames, {float(timeline.duration):.3f} s"
+
+
+def _size_text(plan: Plan) -> str:
+    return "" if plan.scaling is None else "{} x {} ".format(*plan.scaling.canvas)
+
+
+def _last_text(timeline: Timeline) -> str:
+    """How long the last picture stays, where that is more than a frame."""
+    times = timeline.times
+    if isinstance(timeline, Moments):
+        return ""
+    stays = timeline.end - times.time(-1)
+    usual = times.span / len(times)
+    if len(times) < 2 or stays <= 2 * min(usual, times.time(1) - times.first):
+        return ""
+    return f"; the last picture stays for {float(stays):.3f} s"
 
 
 def _settings(encoding: Encoding) -> str:

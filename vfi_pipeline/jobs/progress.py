@@ -30,6 +30,7 @@ class Progress:
     ) -> None:
         """``total`` and ``done`` are output frames; ``done`` were finished by an earlier run."""
         self.label, self.total, self.done, self.made = label, total, done, 0
+        self._done_before = done
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
         self._clock = clock
@@ -78,12 +79,22 @@ class Progress:
         self._stream.write(text + "\n")
         self._stream.flush()
 
-    def passing(self, text: str, share: float) -> None:
-        """What goes on before the next frame, and which share of that is done: for steps that take their time."""
+    def passing(self, text: str, share: float, ahead: float = 0.0) -> None:
+        """What goes on before the next frame, and which share of that is done: for steps that take their time.
+
+        ``ahead``: so many frames come of the step, and it takes most of their time; they count as it goes.
+        """
         now = self._clock()
-        if now - self._shown >= (_LIVE_S if self._live else _PLAIN_S):
-            self._shown = now
-            self._show(f"{text} ({100 * share:.0f} %)", share)
+        if now - self._shown < (_LIVE_S if self._live else _PLAIN_S):
+            return
+        self._shown = now
+        text = f"{self.label}: {self.done}/{self.total} frames, {text} ({100 * share:.0f} %)"
+        elapsed = now - self._started
+        gained = self.done - self._done_before + share * ahead
+        reached = self.done + share * ahead
+        if gained > 0 and elapsed > 0:
+            text += f", {clock_text(max(0.0, self.total - reached) * elapsed / gained)} left"
+        self._show(text, min(1.0, reached / max(1, self.total)))
 
     def clear(self) -> None:
         """Takes the live line off the screen."""

@@ -15,9 +15,10 @@ from vfi_pipeline.jobs.lock import lock_holder
 from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, describe
-from vfi_pipeline.jobs.sources import Film
+from vfi_pipeline.jobs.sources import Film, LeftOut
 from vfi_pipeline.jobs.space import free_bytes
 from vfi_pipeline.jobs.values import clock_text
+from vfi_pipeline.media.inventory import told
 
 if TYPE_CHECKING:
     from vfi_pipeline.synthesis.stream import Statistics
@@ -71,12 +72,13 @@ def totals(journal: Journal) -> dict[str, float | None]:
     total: dict[str, float | None] = {key: round(sum(fact[key] for fact in facts)) for key in keys}
     calls, pairs = sum(fact["nfe"] for fact in facts), sum(fact["pairs"] for fact in facts)
     if not calls:
-        return {**total, "nfe_per_pair": None, "min_det": None, "folded": None}
+        return {**total, "nfe_per_pair": None, "min_det": None, "folded": None, "confidence": None}
     return {
         **total,
         "nfe_per_pair": calls / pairs,
         "min_det": min(fact["min_det"] for fact in facts),
         "folded": sum(fact["folded"] * fact["pairs"] for fact in facts) / pairs,
+        "confidence": sum(fact["confidence"] * fact["pairs"] for fact in facts) / pairs,
     }
 
 
@@ -89,7 +91,8 @@ def made_lines(journal: Journal) -> list[str]:
     if total["nfe_per_pair"] is not None:
         line += (
             f"; {total['nfe_per_pair']:.0f} velocity calls per pair, "
-            f"smallest Jacobian determinant {total['min_det']:.3f}, {100 * (total['folded'] or 0):.2f} % folded"
+            f"smallest Jacobian determinant {total['min_det']:.3f}, {100 * (total['folded'] or 0):.2f} % folded, "
+            f"mean confidence in the motion {total['confidence']:.2f}"
         )
     if total["duplicates"]:
         line += f"; {total['duplicates']} repeated frames re-timed"
@@ -107,7 +110,8 @@ def facts_of_plan(plan: Plan, film: Film) -> dict[str, object]:
         "duration_s": float(timeline.duration),
         "source_frames": len(timeline.times),
         "streams": plan.streams.lines(),
-        "lost": [fate.label for fate in plan.streams.lost],
+        "lost": [*(fate.label for fate in plan.streams.lost), *told(plan.streams.missing)],
+        "notes": [*plan.notes, *plan.encoding.notes],
     }
 
 
@@ -116,15 +120,18 @@ def failure(film: Film, problem: str) -> dict[str, object]:
     return {"input": str(film.path.absolute()), "state": "failed", "problem": problem}
 
 
-def write(path: str | None, films: Sequence[dict[str, object]]) -> None:
-    """Writes ``report=``: JSON, one entry per film in the order of the inputs; nothing if ``path`` is None.
+def write(path: str | None, films: Sequence[dict[str, object]], left_out: Sequence[LeftOut] = ()) -> None:
+    """Writes ``report=``: JSON, one entry per film in the order of the inputs, and what was found and left out.
+
+    Nothing if ``path`` is None.
 
     Raises:
         UserError: if it cannot be written. The films are done by then.
     """
     if path is None:
         return
-    document = {"version": vfi_pipeline.__version__, "films": list(films)}
+    left = [{"path": str(one.path.absolute()), "why": one.why} for one in left_out]
+    document = {"version": vfi_pipeline.__version__, "films": list(films), "left_out": left}
     try:
         write_durably(Path(path), json.dumps(document, indent=1).encode() + b"\n")
     except OSError as error:
@@ -155,5 +162,5 @@ def facts_of(statistics: Statistics) -> dict[str, float]:
     return {
         "made": statistics.made, "held": statistics.held, "copied": statistics.copied, "pairs": statistics.pairs,
         "nfe": statistics.nfe, "min_det": statistics.min_det, "folded": statistics.folded,
-        "duplicates": len(statistics.duplicates),
+        "confidence": statistics.confidence, "duplicates": len(statistics.duplicates),
     }  # fmt: skip

@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vfi_pipeline.data.style_pictures import shrunk_picture
-from vfi_pipeline.data.textures import read_image
 from vfi_pipeline.estimation.window import Observation, Window
 from vfi_pipeline.geometry import resize_flow
 from vfi_pipeline.jobs.journal import write_durably
@@ -29,6 +28,7 @@ from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.style import StyleChoice
 from vfi_pipeline.losses.perceptual import StyleObjective, StyleTarget
 from vfi_pipeline.media import reader
+from vfi_pipeline.media.stills import read_rgb8
 from vfi_pipeline.models.motion import MotionModel
 from vfi_pipeline.models.style import carried
 from vfi_pipeline.models.style_optimisation import (
@@ -95,7 +95,7 @@ def paint_film(
     if options.benchmark:  # nothing is kept beside the output
         temporary = tempfile.TemporaryDirectory(prefix="vfi-style-")
         folder = Path(temporary.name)
-    picture = shrunk_picture(read_image(choice.source), choice.size or 384).to(device)
+    picture = shrunk_picture(read_rgb8(choice.source), choice.size or 384).to(device)
     target = StyleTarget.of(network, picture)
     folder.mkdir(exist_ok=True)
     sequence = read_sources(plan, options, choice, folder, progress)
@@ -118,6 +118,8 @@ def read_sources(plan: Plan, options: Options, choice: StyleChoice, folder: Path
     except (OSError, ValueError, KeyError, TypeError):
         pass
     first, last = plan.timeline.sources_shown
+    for segment in plan.segments:  # an exposure reaches beyond what the trim leaves
+        first, last = min(first, segment.first), max(last, segment.last)
     stylist = Stylist(Gallery(folder), choice.settings())
     (folder / "source").mkdir(exist_ok=True)
     settings = stream.Options(scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts)
@@ -125,7 +127,7 @@ def read_sources(plan: Plan, options: Options, choice: StyleChoice, folder: Path
     begin = max(0, first - stream.CONTEXT_BEFORE)
     cuts, seen = [], first - 1
     with reader.read_numbered(
-        plan.info, begin, None, options.deinterlace, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels
+        plan.info, begin, None, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels
     ) as frames:
         for index, frame, starts_shot in windows.shots(windows.checked(frames, facts), settings, facts):
             if index < first:

@@ -11,6 +11,7 @@ from fractions import Fraction
 from vfi_pipeline.errors import UserError
 
 _NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
+_SIGNED = r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:e-?[0-9]{1,2})?"
 _NTSC = 1001
 
 
@@ -40,6 +41,18 @@ def factor(option: str, text: str) -> Fraction:
     return value
 
 
+def size(option: str, text: str) -> tuple[int, int] | Fraction:
+    """The size of a film's pictures: ``1280x720`` as (width, height), or a factor as a Fraction: ``2x``, ``0.5x``."""
+    plain = text.strip().lower()
+    if found := re.fullmatch(r"([1-9]\d{0,5})\s*[x:*\u00d7]\s*([1-9]\d{0,5})", plain, flags=re.ASCII):
+        return int(found[1]), int(found[2])
+    if plain.endswith("x") and (value := _fraction(plain[:-1])) is not None and 0 < value <= 100:
+        return value
+    raise UserError(
+        f"{option}={text} is not the size of a film.", f"{option}=1280x720, or a factor: {option}=2x, {option}=0.5x."
+    )
+
+
 def moment(option: str, text: str) -> Fraction:
     """A time in seconds as a Fraction: ``90``, ``90.5``, ``90s``, ``1:30.5``, ``1:02:03``, ``500ms``."""
     plain = text.strip().lower()
@@ -53,6 +66,33 @@ def moment(option: str, text: str) -> Fraction:
     for value in values:
         total = total * 60 + (value or 0)
     return total
+
+
+def moments(option: str, text: str) -> tuple[Fraction, ...]:
+    """Times in seconds: ``12.48``, ``0:01:30.5``, ``100/3``, or a list, ``[1.5,2.25]``."""
+    inner = text.strip()
+    parts = [part.strip() for part in inner.removeprefix("[").removesuffix("]").split(",")]
+    if inner.startswith("[") != inner.endswith("]") or not all(parts) or len(parts) > 10_000:
+        example = f"{option}=12.48 or {option}=[1.5,2.25]."
+        raise UserError(f"{option}={text} is not a time, nor a list of times.", example)
+    return tuple(moment(option, part) for part in parts)
+
+
+def moments_text(moments: Iterable[Fraction]) -> str:
+    """Moments as people write them: ``12.48``, or ``[1.5,2.25]``."""
+    parts = [f"{float(moment):.6f}".rstrip("0").rstrip(".") for moment in moments]
+    return parts[0] if len(parts) == 1 else "[" + ",".join(parts) + "]"
+
+
+def angle(option: str, text: str) -> Fraction:
+    """A shutter's angle in degrees: ``180``, ``172.8``, ``180deg``; 360 is the whole time from frame to frame."""
+    value = _fraction(text.strip().lower().removesuffix("deg").removesuffix("\u00b0"))
+    if value is None or not 0 < value <= 360:
+        raise UserError(
+            f"{option}={text} is not an angle of a shutter: more than 0 and up to 360 degrees.",
+            f"{option}=180 (open for half the time from frame to frame), or leave it out.",
+        )
+    return value
 
 
 def switch(option: str, text: str) -> bool:
@@ -96,6 +136,29 @@ def whole(option: str, text: str, low: int, high: int) -> int:
             f"{option}={text} is not a whole number from {low} to {high}.", f"{option}={max(low, min(high, 1))}."
         )
     return value
+
+
+def number(option: str, text: str) -> Fraction:
+    """A number as typed, exactly, with its sign: ``0.37``, ``-1/3``, ``1e-6``."""
+    plain = text.strip().lower()
+    parts = plain.split("/")
+    if len(parts) <= 2 and all(re.fullmatch(_SIGNED, part) for part in parts):
+        value = Fraction(parts[0])
+        divisor = Fraction(parts[1]) if len(parts) == 2 else Fraction(1)
+        if divisor and abs(value / divisor) <= 1_000_000:
+            return value / divisor
+    raise UserError(f"{option}={text} is not a number.", f"{option}=0.5, {option}=1/3 or a list, {option}=[0.25,0.75].")
+
+
+def listed(option: str, text: str) -> list[str]:
+    """The parts of ``[a,b]`` or ``a,b``; a plain value is a list of one."""
+    inner = text.strip()
+    if inner.startswith("[") != inner.endswith("]"):
+        raise UserError(f"{option}={text} lacks a bracket.", f"{option}=[0.25,0.75].")
+    parts = [part.strip() for part in inner.strip("[]").split(",")]
+    if not all(parts) or len(parts) > 100_000:
+        raise UserError(f"{option}={text} is not a list.", f"{option}=[0.25,0.75].")
+    return parts
 
 
 def unknown(name: str, known: Iterable[str], kind: str = "option", program: str = "interpolate.py") -> UserError:

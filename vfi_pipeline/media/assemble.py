@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,7 @@ from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.containers import StreamFate, StreamPlan
 from vfi_pipeline.media.encoders import Encoding, VideoSpec, image_folder, shape
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.mark import film_options, mark
 from vfi_pipeline.media.opening import open_media
 from vfi_pipeline.media.writer import colour_options, conversion, turning
 
@@ -91,6 +92,37 @@ def assemble(
     Raises:
         UserError: with ffmpeg's last words. The segments are left as they are.
     """
+    _assemble(segments, info, spec, encoding, streams, timing, target, None)
+
+
+def assemble_trial(
+    segment: Segment,
+    info: SourceInfo,
+    spec: VideoSpec,
+    encoding: Encoding,
+    streams: StreamPlan,
+    timing: Timing,
+    target: Path,
+    begins: Mapping[int, Fraction],
+) -> None:
+    """The same of one short segment, with no more than a second of each stream, from when ``begins`` says.
+
+    Raises:
+        UserError: as ``assemble``.
+    """
+    _assemble([segment], info, spec, encoding, streams, timing, target, begins)
+
+
+def _assemble(
+    segments: Sequence[Segment],
+    info: SourceInfo,
+    spec: VideoSpec,
+    encoding: Encoding,
+    streams: StreamPlan,
+    timing: Timing,
+    target: Path,
+    trial: Mapping[int, Fraction] | None,
+) -> None:
     found = sum(segment.frames for segment in segments)
     if found != timing.frames:
         raise UserError(
@@ -106,9 +138,10 @@ def assemble(
     script = _script(segments, spec.rate)
     try:
         if encoding.finish == "copy":
-            _mux(script, info, spec, encoding, streams, timing, target)
+            _mux(script, info, spec, encoding, streams, timing, target, trial)
         else:
-            _animate(script, spec, encoding, target)
+            _animate(script, spec, encoding, target, 0 if streams.loop is None else streams.loop)
+            mark(target)
     except UserError:
         target.unlink(missing_ok=True)
         raise
@@ -208,17 +241,25 @@ def _mux(
     streams: StreamPlan,
     timing: Timing,
     target: Path,
+    trial: Mapping[int, Fraction] | None = None,
 ) -> None:
     origin, video_start = timing.origin(info), timing.video_start(info)
-    command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-copyts"]
+    command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", *(["-copyts"] if trial is None else [])]
     command += ["-itsoffset", _seconds(video_start), *_joined_input(script, _picture_facts(spec, encoding))]
     inputs = 1
     source = silence = chapters = None
     real = [fate for fate in streams.kept if fate.index >= 0]
+    places: dict[int, int] = {}  # in a trial, each stream has an input of its own, which begins where it does
     if not info.images:
         source, inputs = inputs, inputs + 1
-        command += ["-itsoffset", _seconds(-origin), "-protocol_whitelist", ffmpeg.PROTOCOLS]
-        command += ["-format_whitelist", ffmpeg.DEMUXERS, "-i", ffmpeg.file_url(info.path)]
+        opened = ["-protocol_whitelist", ffmpeg.PROTOCOLS, "-format_whitelist", ffmpeg.DEMUXERS]
+        opened += ["-i", ffmpeg.file_url(info.path)]
+        command += ["-itsoffset", _seconds(-origin)] if trial is None else ["-t", "0.1"]
+        command += opened
+        for fate in real if trial is not None else ():
+            if fate.index in (trial or {}):
+                places[fate.index], inputs = inputs, inputs + 1
+                command += [*_window(info, (trial or {})[fate.index]), *opened]
     if any(fate.index < 0 for fate in streams.kept):
         silence, inputs = inputs, inputs + 1
         length = _seconds(video_start + timing.duration)
@@ -229,16 +270,20 @@ def _mux(
         command += ["-f", "ffmetadata", "-i", ffmpeg.file_url(sheet)]
     covers = _cover_files(script.parent, info, [fate for fate in real if fate.cover and streams.suffix == ".mkv"])
     try:
-        command += _maps(info, encoding, streams, timing, source, silence, covers)
+        command += _maps(info, spec, encoding, streams, timing, source, silence, covers, places)
         command += ["-map_chapters", str(chapters) if chapters is not None else "-1"]
         command += ["-map_metadata", str(source) if source is not None else "-1"]
         for key in ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "timecode"):
             command += ["-metadata", f"{key}="]
+        command += film_options(streams.suffix)
+        if streams.timecode:
+            where = "-metadata:s:v:0" if streams.suffix in (".mp4", ".mov") else "-metadata"
+            command += [where, f"timecode={streams.timecode}"]
         command += _container_options(info, encoding, streams, timing)
         command += ["-max_muxing_queue_size", "8192", "-f", streams.muxer, ffmpeg.file_url(target)]
         ffmpeg.run(
             command,
-            f"joining {target.name}",
+            f"joining {target.name}" if trial is None else f"trying how a {target.suffix} ends",
             remedy="look at ffmpeg's message; an output that ends in .mkv, or subtitles=drop, may do. "
             "The pictures are safe: the same command goes on from here.",
         )
@@ -246,6 +291,12 @@ def _mux(
         for extra in (sheet, *(path for path, _ in covers.values())):
             if extra is not None:
                 extra.unlink(missing_ok=True)
+
+
+def _window(info: SourceInfo, begin: Fraction) -> list[str]:
+    """Options of an input that give its second from ``begin`` on, a time on the source's clock."""
+    ahead = begin - info.start
+    return [*(["-ss", _seconds(ahead)] if ahead > 1 else []), "-t", "1" if ahead > 1 else "2"]
 
 
 def _picture_facts(spec: VideoSpec, encoding: Encoding) -> list[str]:
@@ -265,14 +316,19 @@ def _picture_facts(spec: VideoSpec, encoding: Encoding) -> list[str]:
 
 def _maps(
     info: SourceInfo,
+    spec: VideoSpec,
     encoding: Encoding,
     streams: StreamPlan,
     timing: Timing,
     source: int | None,
     silence: int | None,
     covers: dict[int, tuple[Path, str]],
+    places: Mapping[int, int],
 ) -> list[str]:
-    """Which stream goes where, how it is treated, and which tags it keeps: output streams are counted as they come."""
+    """Which stream goes where, how it is treated, and which tags it keeps: output streams are counted as they come.
+
+    ``places`` are inputs for single streams of the source, in place of ``source``.
+    """
     options = ["-map", "0:v:0", "-c:v:0", "copy", *colour_options(encoding.colour)]
     if encoding.codec == "hevc" and streams.suffix in (".mp4", ".m4v", ".mov"):
         options += ["-tag:v:0", "hvc1"]  # QuickTime and iOS play hevc under no other name
@@ -281,6 +337,8 @@ def _maps(
     if source is not None:
         options += ["-map_metadata:s:0", f"{source}:s:{info.video.index}"]
         options += [part for key in STALE for part in ("-metadata:s:0", f"{key}=")]
+    if spec.stereo and streams.suffix in (".mkv", ".webm"):
+        options += ["-metadata:s:0", f"stereo_mode={spec.stereo[0]}"]
     if encoding.has_alpha and encoding.codec == "vp9":
         options += ["-metadata:s:0", "alpha_mode=1"]
     options += ["-disposition:0", "default"]
@@ -289,7 +347,7 @@ def _maps(
     for fate in streams.kept:
         if fate.index in covers or fate in attached:
             continue
-        where = f"{silence}:a:0" if fate.index < 0 else f"{source}:{fate.index}"
+        where = f"{silence}:a:0" if fate.index < 0 else f"{places.get(fate.index, source)}:{fate.index}"
         options += ["-map", where, f"-c:{number}", "copy" if fate.action == "copy" else fate.encoder]
         if fate.index >= 0:
             options += [f"-map_metadata:s:{number}", f"{source}:s:{fate.index}"]
@@ -334,7 +392,7 @@ def _treatment(fate: StreamFate, number: int, info: SourceInfo, timing: Timing) 
     if fate.index < 0:
         return list(fate.options)
     if fate.kind == "audio" and fate.action == "convert":
-        filters = sound.track_filters(cut, length, timing.stretch, ffmpeg.filters())
+        filters = sound.track_filters(cut, length, timing.stretch, ffmpeg.filters(), fate.layout)
         return [f"-filter:{number}", ",".join(filters), *_numbered(fate.options, number)]
     if fate.cover or not (cut or timing.stretch != 1):
         return []
@@ -372,10 +430,19 @@ def _container_options(info: SourceInfo, encoding: Encoding, streams: StreamPlan
         if any(key.startswith(("com.apple.quicktime.", "com.android.")) for key in info.tags):
             flags += "+use_metadata_tags"
         rate = str(scale)
-        return ["-movflags", flags, "-video_track_timescale", rate, "-movie_timescale", rate, "-write_tmcd", "0"]
+        timecode = "1" if streams.timecode else "0"
+        return ["-movflags", flags, "-video_track_timescale", rate, "-movie_timescale", rate, "-write_tmcd", timecode]
     if streams.suffix in (".ts", ".m2ts"):
-        return ["-muxdelay", "0", "-muxpreload", "0", "-mpegts_m2ts_mode", "1" if streams.suffix == ".m2ts" else "0"]
+        title = next((value for key, value in info.tags.items() if key.lower() == "title"), "")
+        service = ["-metadata", f"service_name={_shortened(title, 250)}"] if title else []
+        kind = "1" if streams.suffix == ".m2ts" else "0"
+        return [*service, "-muxdelay", "0", "-muxpreload", "0", "-mpegts_m2ts_mode", kind]
     return []
+
+
+def _shortened(text: str, most: int) -> str:
+    """``text`` in ``most`` bytes: MPEG-TS refuses a longer name."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def _seconds(value: Fraction) -> str:
@@ -460,8 +527,11 @@ def _cover_files(folder: Path, info: SourceInfo, fates: Sequence[StreamFate]) ->
 # ------------------------------------------------------------------------------------------- animations and images
 
 
-def _animate(script: Path, spec: VideoSpec, encoding: Encoding, target: Path) -> None:
-    """GIF, WebP or APNG of the lossless segments. GIF takes two passes, since a palette is one for the whole film."""
+def _animate(script: Path, spec: VideoSpec, encoding: Encoding, target: Path, plays: int) -> None:
+    """GIF, WebP or APNG of the lossless segments, played ``plays`` times (0: for ever).
+
+    GIF takes two passes, since a palette is one for the whole film.
+    """
     held = encoding.pixel_format
     alpha = shape(spec.pixel_format).alpha
     rgb = ("rgba64be" if alpha else "rgb48be") if shape(held).depth > 8 and encoding.finish == "apng" else None
@@ -483,19 +553,19 @@ def _animate(script: Path, spec: VideoSpec, encoding: Encoding, target: Path) ->
             graph = f"[0:v]{base}[p];[p][1:v]paletteuse=dither=sierra2_4a:diff_mode=rectangle:alpha_threshold=128"
             ffmpeg.run(
                 [*always, *_joined_input(script), "-i", ffmpeg.file_url(palette), "-filter_complex", graph,
-                 "-loop", "0", "-f", "gif", ffmpeg.file_url(target)],
+                 "-loop", str(plays - 1 if plays > 1 else -plays), "-f", "gif", ffmpeg.file_url(target)],
                 doing,
             )  # fmt: skip
         finally:
             palette.unlink(missing_ok=True)
         return
     if encoding.finish == "apng":
-        how = ["-c:v", "apng", "-pix_fmt", rgb, "-pred", "mixed", "-plays", "0", "-f", "apng"]
+        how = ["-c:v", "apng", "-pix_fmt", rgb, "-pred", "mixed", "-plays", str(plays), "-f", "apng"]
     else:
         quality = dict(encoding.options).get("finish:quality", "90")
         lossless = "1" if float(quality) >= 100 else "0"
         how = ["-c:v", "libwebp_anim", "-pix_fmt", rgb, "-lossless", lossless, "-quality", quality]
-        how += ["-loop", "0", "-f", "webp"]
+        how += ["-loop", str(plays), "-f", "webp"]
     ffmpeg.run([*always, *_joined_input(script), "-vf", base, *how, ffmpeg.file_url(target)], doing)
 
 

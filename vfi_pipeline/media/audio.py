@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Set as AbstractSet
 from fractions import Fraction
 
@@ -26,6 +27,40 @@ def encoder_for(suffix: str, source_codec: str = "") -> tuple[str, str, tuple[st
     return ENCODERS.get(suffix, ENCODERS[".mp4"])
 
 
+STANDARD = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+"""Layouts that every encoder takes which takes so many channels (those of Vorbis and Opus)."""
+
+_TAKES: dict[str, tuple[str, ...]] = {
+    "libopus": tuple(STANDARD.values()),
+    "ac3": ("mono", "stereo", "3.0", "quad", "5.0", "5.1"),
+}
+
+_COUNTS = {"mono": 1, "stereo": 2, "quad": 4, "hexagonal": 6, "octagonal": 8, "downmix": 2, "cube": 8}
+
+
+def layout_for(encoder: str, layout: str) -> str:
+    """The channel layout that ``encoder`` is given for a source of ``layout``; empty: that one.
+
+    The same number of channels where it takes so many (4.0 as quad, 5.1(side) as 5.1), else 5.1.
+    """
+    takes = _TAKES.get(encoder)
+    if takes is None or not layout or layout in takes:
+        return ""
+    wanted = STANDARD.get(channel_count(layout))
+    return wanted if wanted in takes else "5.1"
+
+
+def channel_count(layout: str) -> int:
+    """Channels of a layout as ffmpeg names it: ``5.1(side)`` has 6, ``4 channels`` 4, ``FL+FR+LFE`` 3; 0 if unknown."""
+    if layout in _COUNTS:
+        return _COUNTS[layout]
+    if found := re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout):
+        return sum(int(part) for part in found.groups() if part)
+    if found := re.match(r"(\d+) channels", layout):
+        return int(found[1])
+    return layout.count("+") + 1 if "+" in layout else 0
+
+
 def tempo_filters(stretch: Fraction, available: AbstractSet[str]) -> list[str]:
     """Filters that make sound ``stretch`` times as long and keep its pitch.
 
@@ -44,14 +79,18 @@ def tempo_filters(stretch: Fraction, available: AbstractSet[str]) -> list[str]:
     return [f"atempo={tempo ** (1 / steps):.15g}"] * steps
 
 
-def track_filters(cut: bool, length_s: Fraction | None, stretch: Fraction, available: AbstractSet[str]) -> list[str]:
+def track_filters(
+    cut: bool, length_s: Fraction | None, stretch: Fraction, available: AbstractSet[str], layout: str = ""
+) -> list[str]:
     """Filters for one re-encoded track whose time 0 is already the film's origin: cut, fill gaps, stretch.
 
     Before a stretch, silence is put from 0 to the track's first sample and into gaps, so that the tempo change moves
-    every sound by the same factor about the origin. ``length_s`` is the cut's length in seconds of the source.
+    every sound by the same factor about the origin. ``length_s`` is the cut's length in seconds of the source, and
+    ``layout`` the channels that come out, where they change.
     """
     filters = []
     if cut or stretch != 1:
         filters.append("atrim=start=0" + (f":end={float(length_s):.9f}" if length_s is not None else ""))
     filters.append("aresample=async=1:min_hard_comp=0.02" + (":first_pts=0" if stretch != 1 else ""))
-    return filters + tempo_filters(stretch, available)
+    mixed = [f"aformat=channel_layouts={layout}"] if layout else []
+    return filters + tempo_filters(stretch, available) + mixed

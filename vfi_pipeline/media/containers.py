@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.media import audio as sound
 from vfi_pipeline.media.encoders import Encoding, is_image_target
 from vfi_pipeline.media.info import SourceInfo, StreamInfo
+from vfi_pipeline.media.inventory import Item, told
 
 MUXERS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".ts": "mpegts",
@@ -46,17 +47,8 @@ _PLAIN_PCM = {
     f"pcm_{kind}"
     for kind in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "s16be", "s24be", "s32be", "f32be", "f64be", "s8")
 }
-_MKV_PCM = {
-    "pcm_u8",
-    "pcm_s16le",
-    "pcm_s24le",
-    "pcm_s32le",
-    "pcm_f32le",
-    "pcm_f64le",
-    "pcm_s16be",
-    "pcm_s24be",
-    "pcm_s32be",
-}
+# PCM that FLAC and ALAC hold sample for sample.
+_WHOLE = (*sound.LOSSLESS, "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_bluray", "pcm_dvd")
 _MKV_AUDIO_NOT = {
     "pcm_dvd",
     "pcm_bluray",
@@ -109,6 +101,7 @@ COVERS = {
     ".mkv": {"mjpeg", "png", "webp", "bmp", "gif"},
     ".mov": set(),
 }
+TIMECODES = (".mp4", ".mov", ".mkv", ".webm", ".nut")
 CHAPTERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".nut")
 LANGUAGES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".m2ts", ".nut")
 
@@ -133,6 +126,7 @@ class StreamFate:
     encoder: str = ""  # ffmpeg's, where it is converted
     options: tuple[str, ...] = ()
     cover: bool = False
+    layout: str = ""  # the channel layout that a converted track is given, where it is not the source's
 
 
 @dataclass(frozen=True)
@@ -144,6 +138,11 @@ class StreamPlan:
     chapters: int = 0
     notes: tuple[str, ...] = ()
     audio: str = "keep"  # keep, drop, stretch, silence
+    missing: tuple[Item, ...] = ()  # what of the rest (tags, side data...) does not come through, as a trial has shown
+    instead: str = ""  # what to type so that this does
+    remarks: tuple[str, ...] = ()  # what else is to be told of the streams
+    timecode: str | None = None  # of the first frame of the output
+    loop: int | None = None  # how often an animation is played, 0: for ever; None: the source is none
 
     @property
     def muxer(self) -> str:
@@ -159,12 +158,16 @@ class StreamPlan:
 
     def lines(self) -> list[str]:
         """One line per stream, for the plan that is shown before the work starts."""
-        return [*map(_told, self.fates), *self.notes]
+        return [*map(_told, self.fates), *self.notes, *self.remarks, *self._rest()]
+
+    def _rest(self) -> list[str]:
+        remedy = f". Try: {self.instead}" if self.instead else ""
+        return [f"{what}: LOST (not carried over to {self.suffix or 'images'}){remedy}" for what in told(self.missing)]
 
     def losses(self) -> list[str]:
         """Those of ``lines`` that tell of something that does not arrive as it was."""
-        told = [_told(fate) for fate in self.fates if fate.why]
-        return told + [note for note in self.notes if "LOST" in note]
+        lines = [_told(fate) for fate in self.fates if fate.why]
+        return [*lines, *(note for note in self.notes if "LOST" in note), *self.remarks, *self._rest()]
 
 
 def _told(fate: StreamFate) -> str:
@@ -181,10 +184,14 @@ def stream_plan(
     audio: str = "keep",
     subtitles: str = "keep",
     stretch: Fraction = Fraction(1),
+    timecode: str | None = None,
+    loop: int | None = None,
 ) -> StreamPlan:
     """The fate of every stream of ``info`` in ``target``'s container.
 
     Args:
+        timecode: of the output's first frame, where the source has one.
+        loop: how often the source is played, where it is an animation.
         audio: ``keep`` (only where ``stretch`` is 1), ``drop``, ``stretch`` (keeps the pitch) or ``silence``.
         subtitles: ``keep`` or ``drop``.
         stretch: duration of the output over that of the source; slow motion by 4 is 4.
@@ -204,7 +211,7 @@ def stream_plan(
         )
     suffix = target.suffix.lower()
     if encoding.finish != "copy" or is_image_target(target):
-        return _pictures_only(info, suffix, encoding)
+        return replace(_pictures_only(info, suffix, encoding), loop=loop)
     labels = _labels(info.others)
     order = {"video": 3, "audio": 0, "subtitle": 1, "attachment": 2, "data": 4}
     others = sorted(info.others, key=lambda stream: (order.get(stream.kind, 5), stream.index))
@@ -212,6 +219,8 @@ def stream_plan(
     silent = False
     for stream in others:
         label = labels[stream.index]
+        if stream.kind == "data" and "timecode" in stream.tags and timecode:
+            continue  # made anew
         if stream.kind == "data" and info.chapters and info.container.startswith("mov"):
             continue  # QuickTime keeps the titles of chapters in a track of their own
         if stream.kind == "audio":
@@ -233,6 +242,10 @@ def stream_plan(
         else:
             fates.append(_lost(stream, label, f"{stream.codec} data is timed to the old frames", ""))
     notes = []
+    if timecode and suffix in TIMECODES:
+        notes.append(f"time code: kept, starts at {timecode}")
+    elif timecode:
+        notes.append(f"time code: LOST ({suffix} holds none). Try: an output that ends in .mov or .mkv")
     chapters = info.chapters if suffix in CHAPTERS else 0
     if info.chapters and not chapters:
         notes.append(f"{info.chapters} chapters: LOST ({suffix} holds none). Try: an output that ends in .mkv")
@@ -240,7 +253,8 @@ def stream_plan(
         notes.append(f"{chapters} chapters: {'copied' if stretch == 1 else 'copied, stretched'}")
     if suffix not in LANGUAGES and any(f.language for f in fates if f.action != "lost"):
         notes.append(f"language tags: LOST ({suffix} holds none). Try: an output that ends in .mkv")
-    return StreamPlan(suffix, tuple(fates), chapters, tuple(notes), audio)
+    held = timecode if suffix in TIMECODES else None
+    return StreamPlan(suffix, tuple(fates), chapters, tuple(notes), audio, timecode=held, loop=loop)
 
 
 def _labels(streams: Iterable[StreamInfo]) -> dict[int, str]:
@@ -272,36 +286,78 @@ def _audio(stream: StreamInfo, label: str, suffix: str, audio: str, stretch: Fra
     if audio == "silence":
         return _lost(stream, label, "one silent track takes the place of all", "")
     if stretch != 1:
-        encoder, codec, options = sound.encoder_for(suffix, stream.codec)
-        why = f"stretched by {float(stretch):g}, pitch kept"
-        return StreamFate(
-            stream.index, "audio", stream.codec, "convert", codec, why, "", label, stream.language, encoder, options
-        )
-    copies = AUDIO_COPIES.get(suffix)
-    plain = "pcm" if stream.codec in _PLAIN_PCM else stream.codec
-    if suffix == ".mkv":
-        fits = stream.codec not in _MKV_AUDIO_NOT
-    elif copies is None:
-        fits = True
-    else:
-        fits = stream.codec in copies or plain in copies
+        return converted_audio(stream, label, suffix, f"stretched by {float(stretch):g}, pitch kept")
     if stream.codec in ("", "none", "unknown"):
         return _lost(stream, label, "its codec is not known", "audio=drop to leave it out")
-    if fits:
+    if _copies(stream.codec, suffix):
         return _kept(stream, label)
-    encoder, codec, options = sound.encoder_for(suffix, stream.codec)
-    whole = stream.codec in (*sound.LOSSLESS, "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be")
-    exact = codec in sound.LOSSLESS and whole
+    encoder, codec, _ = sound.encoder_for(suffix, stream.codec)
+    exact = codec in sound.LOSSLESS and stream.codec in _WHOLE
     why = f"{suffix} cannot hold {stream.codec}" + ("; lossless" if exact else "")
-    remedy = "" if exact else "an output that ends in .mkv copies it"
+    return converted_audio(stream, label, suffix, why, "" if exact else _copied_by(stream.codec, suffix))
+
+
+def converted_audio(
+    stream: StreamInfo, label: str, suffix: str, why: str, remedy: str = "", layout: str | None = None
+) -> StreamFate:
+    """The fate of a track that is encoded again; ``layout`` as in ``StreamFate``, by default what the encoder takes."""
+    encoder, codec, options = sound.encoder_for(suffix, stream.codec)
+    layout = sound.layout_for(encoder, stream.channels) if layout is None else layout
+    if layout and layout != stream.channels:
+        many = stream.channels.endswith("channels")
+        why += f"; {stream.channels or 'the sound'} {'become' if many else 'becomes'} {layout}"
     return StreamFate(
-        stream.index, "audio", stream.codec, "convert", codec, why, remedy, label, stream.language, encoder, options
-    )
+        stream.index, "audio", stream.codec, "convert", codec, why, remedy, label, stream.language, encoder, options,
+        layout=layout,
+    )  # fmt: skip
+
+
+def fallbacks(fate: StreamFate, info: SourceInfo, suffix: str, said: str) -> list[StreamFate]:
+    """What may stand in for a stream that cannot be written as planned, best first; the last one loses it.
+
+    Args:
+        said: what ffmpeg said of the attempt.
+    """
+    stream = next((one for one in info.others if one.index == fate.index), None)
+    lost = replace(fate, action="lost", codec="", why=f"it cannot be written to {suffix}: {said}", remedy="")
+    if stream is None or fate.cover:
+        return [lost]
+    found: list[StreamFate] = []
+    refused = f"{suffix} refuses it as it is" if fate.action == "copy" else fate.why.partition(";")[0]
+    remedy = fate.remedy or _copied_by(stream.codec, suffix)
+    if fate.kind == "audio":
+        count = sound.channel_count(stream.channels)
+        layouts = [None, *(layout for layout in (sound.STANDARD.get(count), "5.1", "stereo", "mono") if layout)]
+        found = [converted_audio(stream, fate.label, suffix, refused, remedy, layout) for layout in layouts]
+    elif fate.kind == "subtitle" and fate.action == "copy" and suffix in SUBTITLE_TEXT_TO:
+        to = SUBTITLE_TEXT_TO[suffix]
+        if stream.codec in TEXT_SUBTITLES and to != stream.codec:
+            found = [replace(fate, action="convert", codec=to, encoder=to, why=refused)]
+    if fate.kind == "subtitle" and suffix != ".mkv":
+        lost = replace(lost, remedy="an output that ends in .mkv")
+    return [*found, lost]
+
+
+def _copies(codec: str, suffix: str) -> bool:
+    """Whether ``suffix``'s container holds sound of ``codec`` as it is."""
+    if suffix == ".mkv":
+        return codec not in _MKV_AUDIO_NOT
+    copies = AUDIO_COPIES.get(suffix, set())
+    return copies is None or codec in copies or (codec in _PLAIN_PCM and "pcm" in copies)
+
+
+def _copied_by(codec: str, suffix: str) -> str:
+    """What to type so that sound is copied; empty if no container that is written here holds it."""
+    others = (other for other in (".mkv", ".mov", ".m2ts", ".mp4") if other != suffix)
+    holds = next((other for other in others if _copies(codec, other)), "")
+    return f"an output that ends in {holds} copies it" if holds else ""
 
 
 def _subtitle(stream: StreamInfo, label: str, suffix: str, subtitles: str, stretch: Fraction) -> StreamFate:
     if subtitles == "drop":
         return _lost(stream, label, "as asked", "")
+    if stream.codec in ("", "none", "unknown"):
+        return _lost(stream, label, "its kind is not known", "")
     if stream.codec in SUBTITLE_COPIES.get(suffix, set()):
         fate = _kept(stream, label)
         if stretch != 1:
@@ -329,7 +385,9 @@ def _other_video(stream: StreamInfo, label: str, suffix: str) -> StreamFate:
     if "attached_pic" in stream.dispositions:
         if stream.codec in COVERS.get(suffix, set()):
             return _kept(stream, label, cover=True)
-        return _lost(stream, label, f"{suffix} holds no cover of this kind", "an output that ends in .mkv or .mp4")
+        holds = [other for other, codecs in COVERS.items() if stream.codec in codecs and other != ".m4v"]
+        remedy = f"an output that ends in {' or '.join(sorted(holds))}" if holds else ""
+        return _lost(stream, label, f"{suffix} holds no cover of this kind", remedy)
     return _lost(stream, label, "one video stream is worked on at a time", f"stream={stream.index} works on this one")
 
 
@@ -340,5 +398,6 @@ def _pictures_only(info: SourceInfo, suffix: str, encoding: Encoding) -> StreamP
     else:
         why, remedy = "images hold pictures only", "an output that ends in .mkv or .mp4"
     fates = tuple(_lost(stream, labels[stream.index], why, remedy) for stream in info.others)
-    notes = (f"{info.chapters} chapters: LOST ({why})",) if info.chapters else ()
-    return StreamPlan(suffix, fates, 0, notes, "drop")
+    notes = [f"{info.chapters} chapters: LOST ({why})"] if info.chapters else []
+    notes += [f"time code: LOST ({why})"] if info.timecode else []
+    return StreamPlan(suffix, fates, 0, tuple(notes), "drop")

@@ -34,13 +34,14 @@ class VideoSpec:
     hdr: Mapping[str, str] = field(default_factory=dict)
     rotation: int = 0  # clockwise, by the player; images and animations are turned for good
     mirrored: bool = False  # flipped left to right before the rotation
+    stereo: tuple[str, int] | None = None  # as in VideoInfo
 
     @classmethod
     def of(cls, video: VideoInfo, rate: Fraction) -> VideoSpec:
         """The source's own format at another rate."""
         return cls(
             video.working_format, video.width, video.height, Fraction(rate), video.colour,
-            video.sample_aspect, video.hdr, video.rotation, video.mirrored,
+            video.sample_aspect, video.hdr, video.rotation, video.mirrored, video.stereo,
         )  # fmt: skip
 
     @property
@@ -69,6 +70,7 @@ class Encoding:
     notes: tuple[str, ...] = ()
     colour: Colour = UNTAGGED
     pattern: str = ""  # image sequences: the name of an image, as "%08d.png"
+    profile: bytes = b""  # images: the ICC profile that is put into them
     turned: bool = False  # the pixels are stored upright, because the output cannot say that they are not
 
     def stored_size(self, spec: VideoSpec) -> tuple[int, int]:
@@ -337,11 +339,13 @@ def _film(
         )
     encoder, settings = _encoder(family, spec, pix_fmt)
     supported = ffmpeg.encoder_pixel_formats(encoder) or (spec.pixel_format,)
-    chosen, losses = _pixel_format(spec, family, encoder, supported, pix_fmt)
+    chosen, losses = _pixel_format(spec, family, encoder, supported, pix_fmt, suffix)
     notes += losses
     if encoder.endswith("_nvenc") and not ffmpeg.encoder_works(encoder):
         raise _missing(codec)
-    options = _options(spec, family, encoder, settings, crf, preset, chosen)
+    # ffmpeg 9 decodes no film that says twice how its views are packed: Matroska says it itself.
+    said = replace(spec, stereo=None) if suffix in (".mkv", ".webm") else spec
+    options = _options(said, family, encoder, settings, crf, preset, chosen)
     lossless = settings.lossless and _holds(shape(chosen), spec)
     # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha, for which Matroska is used.
     alpha_vp9 = encoder == "libvpx-vp9" and shape(chosen).alpha
@@ -428,7 +432,7 @@ def _holds(have: Shape, spec: VideoSpec) -> bool:
 
 
 def _pixel_format(
-    spec: VideoSpec, family: str, encoder: str, supported: tuple[str, ...], pix_fmt: str | None
+    spec: VideoSpec, family: str, encoder: str, supported: tuple[str, ...], pix_fmt: str | None, suffix: str
 ) -> tuple[str, list[str]]:
     """The stored pixel format and what it loses against the source's."""
     want = shape(spec.pixel_format)
@@ -448,7 +452,7 @@ def _pixel_format(
                 f"pix_fmt={pix_fmt} is not one we write.", f"one of {', '.join(_known(supported))}.", USAGE
             ) from None
         if family == "h264" or family == "hevc":
-            _refuse_odd(spec, chosen)
+            _refuse_odd(spec, chosen, suffix)
     else:
         ask = want
         if want.family == "rgb" and lossy_yuv:
@@ -463,7 +467,8 @@ def _pixel_format(
         found = nearest_format(ask, names)
         chosen = found or spec.pixel_format
         have = shape(chosen)
-    notes += _losses(want, have, family, odd=bool(spec.width % 2 or spec.height % 2))
+    odd = bool(spec.width % 2 or spec.height % 2)
+    notes += _losses(want, have, family, odd, suffix, "yuv444p" in supported)
     return chosen, notes
 
 
@@ -480,27 +485,31 @@ def _too_odd(spec: VideoSpec, name: str) -> bool:
     return bool((wide and spec.width % 2) or (high and spec.height % 2))
 
 
-def _refuse_odd(spec: VideoSpec, name: str) -> None:
+def _refuse_odd(spec: VideoSpec, name: str, suffix: str) -> None:
     if _too_odd(spec, name):
+        others = "".join(f", or codec={codec}" for codec in ("vp9", "av1") if codec in HOLDS.get(suffix, (codec,)))
         raise UserError(
             f"H.264 and H.265 cannot store {spec.width}x{spec.height} in {name}: its chroma needs even sizes.",
-            "pix_fmt=yuv444p, or codec=vp9 or codec=av1.",
+            f"pix_fmt=yuv444p{others}.",
             USAGE,
         )
 
 
-def _losses(want: Shape, have: Shape, family: str, odd: bool) -> list[str]:
+def _losses(want: Shape, have: Shape, family: str, odd: bool, suffix: str, full: bool) -> list[str]:
+    """What storing ``have`` for ``want`` loses, and what to type instead. ``full``: the encoder knows yuv444p."""
     notes = []
+    exact = "codec=ffv1" if "ffv1" in HOLDS.get(suffix, ("ffv1",)) else "codec=ffv1 and an output that ends in .mkv"
+    keeps = "keeps" if exact == "codec=ffv1" else "keep"
     if want.family == "rgb" and have.family == "yuv":
         sub = {(2, 2): "4:2:0", (2, 1): "4:2:2", (1, 1): "4:4:4"}.get(have.sub, "subsampled")
         notes.append(
             f"RGB is stored as YUV {sub} (BT.709), rounded to {have.depth} bit"
-            + ("" if have.sub == (1, 1) else "; pix_fmt=yuv444p keeps full colour resolution")
-            + ", codec=ffv1 keeps it exactly."
+            + ("" if have.sub == (1, 1) or not full else "; pix_fmt=yuv444p keeps full colour resolution")
+            + f", {exact} {keeps} it exactly."
         )
     elif want.family == "yuv" and have.family == "yuv":
         if have.sub[0] > want.sub[0] or have.sub[1] > want.sub[1]:
-            notes.append(f"{family} stores less colour resolution here than the source has; codec=ffv1 keeps it.")
+            notes.append(f"{family} stores less colour resolution here than the source has; {exact} {keeps} it.")
         elif odd and have.sub != want.sub and have.sub == (1, 1):
             notes.append("The size is odd: chroma is stored at full resolution (4:4:4), which some players refuse.")
     elif want.family == "yuv" and have.family == "rgb":
@@ -508,10 +517,10 @@ def _losses(want: Shape, have: Shape, family: str, odd: bool) -> list[str]:
     elif want.family != "gray" and have.family == "gray":
         notes.append("Colour is lost: the pixel format is grey.")
     if have.depth < want.depth:
-        notes.append(f"{want.depth} bit are rounded to {have.depth}; codec=ffv1 keeps them.")
+        notes.append(f"{want.depth} bit are rounded to {have.depth}; {exact} {keeps} them.")
     if want.alpha and not have.alpha:
         notes.append(
-            f"Transparency is lost: {family} does not hold it here; an output in .webm or .mov, or codec=ffv1, does."
+            f"Transparency is lost: {family} does not hold it here; an output that ends in .webm or .mov does."
         )
     return notes
 
@@ -548,6 +557,7 @@ def _options(
     options: dict[str, str] = dict(known.extra)
     if encoder in ("libx264", "libx264rgb"):
         options |= {"crf": q or "16", "preset": speed or "medium", "g": gop}
+        options |= {"x264-params": f"frame-packing={spec.stereo[1]}"} if spec.stereo else {}
     elif encoder == "libx265":
         params = ["log-level=error", "open-gop=0", *_x265_hdr(spec.hdr)]
         options |= {"crf": q or "17", "preset": speed or "fast", "g": gop, "x265-params": ":".join(params)}

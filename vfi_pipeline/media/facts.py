@@ -56,9 +56,9 @@ def is_interlaced(stream: av.video.stream.VideoStream, head: Sequence[av.VideoFr
     return codec_name(stream) not in tells and stream.codec_context.field_order in (2, 3, 4, 5)
 
 
-def frame_orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """(degrees clockwise, mirrored before that) from the frame's display matrix."""
-    for kind, data in _side_data(frame):
+def frame_orientation(head: Sequence[av.VideoFrame]) -> tuple[int, bool]:
+    """(degrees clockwise, mirrored before that) from the first frame's display matrix."""
+    for kind, data in _side_data(head[0]) if head else ():
         if kind == "DISPLAYMATRIX" and len(data) >= 36:
             return orientation(struct.unpack("=9i", data[:36]))
     return 0, False
@@ -101,7 +101,6 @@ _TRANSFERS = {
     17: "smpte428", 18: "arib-std-b67",
 }  # fmt: skip
 _RANGES = {1: "tv", 2: "pc"}
-_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
 
 def colour(frame: av.VideoFrame, context: av.video.codeccontext.VideoCodecContext, full: bool, said: str) -> Colour:
@@ -126,18 +125,22 @@ def colour(frame: av.VideoFrame, context: av.video.codeccontext.VideoCodecContex
 _dump_lock = threading.Lock()
 
 
-def dump_line(container: Any, index: int) -> str:
-    """ffmpeg's own line on the stream: the only place where PyAV tells the chroma location (at the level 'verbose')."""
+def dump(container: Any) -> str:
+    """What ffmpeg says of a file, as its program prints it: streams and their side data (at the level 'verbose')."""
     with _dump_lock:
         level = av.logging.get_level()
         try:
             av.logging.set_level(av.logging.VERBOSE)
             av.logging.set_libav_level(av.logging.VERBOSE)
-            text = container.dumps_format()
+            return str(container.dumps_format())
         finally:
             av.logging.set_libav_level(av.logging.INFO)
             av.logging.set_level(level)
-    found = re.search(rf"^ *Stream #0:{index}\b[^\n]*: Video: [^\n]*", text, re.MULTILINE)
+
+
+def dump_line(container: Any, index: int) -> str:
+    """ffmpeg's own line on the stream: the only place where PyAV tells the chroma location."""
+    found = re.search(rf"^ *Stream #0:{index}\b[^\n]*: Video: [^\n]*", dump(container), re.MULTILINE)
     return found.group(0) if found else ""
 
 
@@ -156,6 +159,25 @@ def hdr(head: Sequence[av.VideoFrame]) -> dict[str, str]:
                 name = "HDR10+" if kind == "DYNAMIC_HDR_PLUS" else "HDR Vivid" if "VIVID" in kind else "Dolby Vision"
                 found.setdefault("dynamic", name)
     return found
+
+
+# AVStereo3DType -> (StereoMode of Matroska, frame packing of H.264)
+_STEREO = {
+    1: ("left_right", 3), 2: ("top_bottom", 4), 3: ("block_lr", 5), 4: ("checkerboard_lr", 0),
+    6: ("row_interleaved_lr", 2), 7: ("col_interleaved_lr", 1),
+}  # fmt: skip
+
+
+def stereo(head: Sequence[av.VideoFrame]) -> tuple[str, int] | None:
+    """How two views are packed into each picture: (StereoMode of Matroska, frame packing of H.264); None: they are not,
+    or the right view comes first.
+    """
+    for frame in head:
+        for kind, data in _side_data(frame):
+            if kind == "STEREO3D" and len(data) >= 8:
+                packing, flags = struct.unpack("=2i", data[:8])
+                return None if flags & 1 else _STEREO.get(packing)
+    return None
 
 
 def _mastering(data: bytes) -> str | None:

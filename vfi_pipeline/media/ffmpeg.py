@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,12 +23,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import ffmpeg
 
-from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
+from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media.threads import start_thread
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,9 @@ OLDEST = (6, 0)
 """The oldest ffmpeg taken from PATH: 6.0 brought ``-display_rotation``, without which no container is told how its
 pictures are turned; 5.1 also loses the sound of a trimmed film in MP4."""
 
+_LINES_KEPT = 2000
+"""Lines of what ffmpeg says that are kept, the last ones."""
+
 _ALWAYS = ["-nostdin", "-hide_banner"]
 
 
@@ -61,6 +64,11 @@ class Output(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------------------- the program
+
+
+def typed() -> str:
+    """How a user calls ffmpeg: by its name where a shell finds it, else by the place of the one that we use."""
+    return "ffmpeg" if shutil.which("ffmpeg") else shlex.quote(ffmpeg_path())
 
 
 @lru_cache
@@ -147,12 +155,6 @@ def encoders() -> frozenset[str]:
 def filters() -> frozenset[str]:
     """Names of the filters that this ffmpeg was built with."""
     return _names(_listing("filters"))
-
-
-@lru_cache
-def muxers() -> frozenset[str]:
-    """Names of the output containers that this ffmpeg can write."""
-    return _names(_listing("muxers"))
 
 
 @lru_cache
@@ -284,7 +286,7 @@ class Process:
 
     def __init__(self, popen: subprocess.Popen[bytes], doing: str, remedy: str | None, code: int) -> None:
         self._popen, self._doing, self._remedy, self._code = popen, doing, remedy, code
-        self._said: deque[str] = deque(maxlen=400)
+        self._said: deque[str] = deque(maxlen=_LINES_KEPT)
         self._finished = False
         assert popen.stderr is not None
         try:
@@ -313,7 +315,7 @@ class Process:
         return self._popen.poll()
 
     def stderr_text(self) -> str:
-        """The last 400 lines of what ffmpeg said."""
+        """The last 2000 lines of what ffmpeg said."""
         return "\n".join(self._said)
 
     def communicate(self, data: bytes | None, timeout_s: float | None) -> bytes:
@@ -420,11 +422,6 @@ def open_process(
             f"ffmpeg could not be started ({doing}): {error}.", "check the limits of memory and processes.", ENVIRONMENT
         ) from error
     return Process(popen, doing, remedy, code)
-
-
-def bad_input(path: Path, why: str, remedy: str) -> UserError:
-    """The error for a source that cannot be used: ``clip.mp4: why``."""
-    return UserError(f"{path.name or path}: {why}", remedy, BAD_INPUT)
 
 
 def _telling(lines: Sequence[str]) -> str:

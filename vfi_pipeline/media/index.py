@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -25,7 +25,9 @@ import av.error
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.decoding import decode_all, decode_head
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.matroska import is_complete
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
+from vfi_pipeline.media.stamps import LONG_S, Mended, is_suspicious, mended_ticks
 from vfi_pipeline.media.timeline import SourceTimes
 
 log = logging.getLogger(__name__)
@@ -47,12 +49,16 @@ class SourceIndex:
         damaged_at: the time (seconds) at which the file is damaged; ``times`` are those of the frames that can be
             decoded, before and after. None: nothing was found.
         damage: one line saying what was found.
+        notes: what of the time stamps is not taken as it stands, for people.
+        stamped: from the first packet's time to the end of the last, in seconds, as the file has it; None: it has none.
     """
 
     times: SourceTimes
     counted: bool = False
     damaged_at: Fraction | None = None
     damage: str = ""
+    notes: tuple[str, ...] = ()
+    stamped: Fraction | None = None
 
 
 def source_times(info: SourceInfo) -> SourceTimes:
@@ -68,7 +74,8 @@ def index(info: SourceInfo, max_pixels: int = MAX_PIXELS) -> SourceIndex:
     """
     video = info.video
     if info.images:
-        return SourceIndex(SourceTimes(range(len(info.images)), 1 / video.rate, 1 / video.rate))
+        places = info.places if info.places else range(len(info.images))
+        return SourceIndex(SourceTimes(places, 1 / video.rate, 1 / video.rate), notes=info.notes)
     try:
         state = os.stat(info.path)
     except OSError as error:
@@ -79,7 +86,9 @@ def index(info: SourceInfo, max_pixels: int = MAX_PIXELS) -> SourceIndex:
 @lru_cache(maxsize=16)
 def _index(path: Path, stream: int, rate: Fraction, size: int, mtime_ns: int, max_pixels: int) -> SourceIndex:
     packets = _read_packets(path, stream, size, max_pixels)
-    if packets.damage or packets.untimed or _jumps_back(packets, packets.time_base):
+    base = packets.time_base
+    wild = is_suspicious(packets.shown, 1 / (rate * base), JUMP_S / base, LONG_S / base)
+    if packets.damage or packets.untimed or wild:
         return _counted_index(path, stream, rate, packets, max_pixels)
     ticks = sorted(set(packets.shown))
     head = _head_times(path, stream, max_pixels)
@@ -89,7 +98,8 @@ def _index(path: Path, stream: int, rate: Fraction, size: int, mtime_ns: int, ma
     if ticks[: len(head)] != head:
         log.debug("%s: packets say %s, the decoder %s", path, ticks[: len(head)], head)
         return _counted_index(path, stream, rate, packets, max_pixels)
-    return SourceIndex(SourceTimes(ticks, packets.time_base, _last_duration(ticks, packets, rate)))
+    last, notes = _last_duration(ticks, packets, rate)
+    return SourceIndex(SourceTimes(ticks, base, last), notes=notes, stamped=packets.span)
 
 
 # ------------------------------------------------------------------------------------------------------- packets
@@ -105,7 +115,14 @@ class _Packets:
     untimed: bool = False  # a packet has no presentation time
     delivered: int = 0  # packets with data, shown or not
     damage: str = ""
-    promised_end: Fraction | None = None  # seconds: what a truncated file's header says
+    stated_end: Fraction | None = None  # seconds: when the last frame is over, where the file says so and is complete
+
+    @property
+    def span(self) -> Fraction | None:
+        """Seconds from the first packet that is shown to the end of the last."""
+        if not self.shown:
+            return None
+        return (max(tick + self.durations.get(tick, 0) for tick in self.shown) - min(self.shown)) * self.time_base
 
 
 def _read_packets(path: Path, index: int, size: int, max_pixels: int) -> _Packets:
@@ -130,12 +147,19 @@ def _read_packets(path: Path, index: int, size: int, max_pixels: int) -> _Packet
                     found.durations.setdefault(packet.pts, packet.duration)
         except (av.error.FFmpegError, ValueError) as error:
             found.damage = f"its data cannot be read further ({getattr(error, 'strerror', None) or error})"
-        found.damage = found.damage or _truncation(container, stream, found, size, corrupt_last)
+        found.damage = found.damage or _truncation(container, stream, found, path, size, corrupt_last)
+        if not found.damage and "matroska" in container.format.name:
+            found.stated_end = _matroska_end(container, stream)
         return found
 
 
 def _truncation(
-    container: av.container.InputContainer, stream: av.stream.Stream, found: _Packets, size: int, corrupt_last: bool
+    container: av.container.InputContainer,
+    stream: av.stream.Stream,
+    found: _Packets,
+    path: Path,
+    size: int,
+    corrupt_last: bool,
 ) -> str:
     """What shows that the file ends before its time; empty if nothing does."""
     if corrupt_last and container.format.name != "mpegts":
@@ -149,7 +173,7 @@ def _truncation(
     elif "avi" in name or "gxf" in name:
         if stream.frames and found.delivered < stream.frames - max(2, stream.frames // 50):
             return f"the header promises {stream.frames} frames, the file holds {found.delivered}"
-    elif "matroska" in name and found.shown:
+    elif "matroska" in name and found.shown and not is_complete(path):
         end = max(found.shown) * found.time_base
         promised = _matroska_end(container, stream)
         if promised is not None and end < promised - max(Fraction(1, 2), promised / 50):
@@ -209,22 +233,23 @@ def _vp9_frame_is_shown(frame: bytes) -> bool:
     return bits[at + 2] == "1"  # frame_type, then show_frame
 
 
-def _jumps_back(packets: _Packets, time_base: Fraction) -> bool:
-    """Whether the clock goes back by more than reordering explains."""
-    latest, limit = None, JUMP_S / time_base
-    for tick in packets.shown:
-        if latest is not None and tick < latest - limit:
-            return True
-        latest = tick if latest is None else max(latest, tick)
-    return False
+LONGEST_LAST_S = 3600
+"""A last frame that stays longer than this is put down to a broken file."""
 
 
-def _last_duration(ticks: Sequence[int], packets: _Packets, rate: Fraction) -> Fraction:
-    """How long the last frame stays: what its packet says, unless that is nothing or absurd; else one nominal frame."""
+def _last_duration(ticks: Sequence[int], packets: _Packets, rate: Fraction) -> tuple[Fraction, tuple[str, ...]]:
+    """How long the last frame stays, and what is to be told of it.
+
+    What its packet says, or the end of the pictures that the file states apart from the packets (Matroska's DURATION)
+    if that is later; one nominal frame where neither says anything that makes sense.
+    """
     own = packets.durations.get(ticks[-1], 0) * packets.time_base
-    if own > 0 and (own <= 10 or own <= 10 / rate):
-        return own
-    return 1 / rate
+    if packets.stated_end is not None and max(packets.shown) <= ticks[-1]:  # else a wrong stamp has made it
+        own = max(own, packets.stated_end - ticks[-1] * packets.time_base)
+    if own > LONGEST_LAST_S:
+        return 1 / rate, (f"the last picture is said to stay for {float(own):.0f} s: it is taken for one frame",)
+    # Some files end in a frame of one tick.
+    return (own if own * rate * 10 >= 1 else 1 / rate), ()
 
 
 # ------------------------------------------------------------------------------------------------------ decoding
@@ -251,16 +276,20 @@ def _counted_index(path: Path, stream: int, rate: Fraction, packets: _Packets, m
         stamps.append(frame.pts)
     if not stamps:
         raise UserError(f"{path}: no frame can be decoded.", "check that it plays elsewhere.", BAD_INPUT)
-    ticks = steady_ticks(stamps, 1 / (rate * base), _decoding_times(path, stream, max_pixels) if None in stamps else ())
+    step = 1 / (rate * base)
+    decoding = _decoding_times(path, stream, max_pixels) if None in stamps else ()
+    ticks, mended = mended_ticks(stamps, step, decoding, round(LONG_S / base))
+    notes = _told(mended, base)
     last = 1 / rate
-    if not packets.untimed and stamps[-1] is not None:
-        last = _last_duration([stamps[-1]], packets, rate)
+    if not packets.untimed and stamps[-1] == ticks[-1]:
+        last, more = _last_duration([ticks[-1]], packets, rate)
+        notes += more
     counted = list(stamps) != ticks
     if packets.damage:
-        ticks = _before_gap(ticks, 1 / (rate * base))
+        ticks = _before_gap(ticks, step)
     times = SourceTimes(ticks, base, last)
     if packets.damage:
-        return SourceIndex(times, counted, times.end, packets.damage)
+        return SourceIndex(times, counted, times.end, packets.damage, notes, packets.span)
     if failures:
         what, tick = failures[0]
         if tick is None or counted:
@@ -268,8 +297,17 @@ def _counted_index(path: Path, stream: int, rate: Fraction, packets: _Packets, m
         else:
             sound = [t * base + 1 / rate for t in ticks if t < tick]
             damaged_at = min([tick * base, *sound[-1:]])
-        return SourceIndex(times, counted, damaged_at, f"a frame cannot be decoded ({what})")
-    return SourceIndex(times, counted)
+        return SourceIndex(times, counted, damaged_at, f"a frame cannot be decoded ({what})", notes, packets.span)
+    return SourceIndex(times, counted, notes=notes, stamped=packets.span)
+
+
+def _told(mended: Sequence[Mended], base: Fraction) -> tuple[str, ...]:
+    if not mended:
+        return ()
+    frame, stamp, tick = mended[0]
+    one = f"frame {frame} is stamped {float(stamp * base):.3f} s, and is shown at {float(tick * base):.3f} s"
+    count = f"{len(mended)} time stamps are wrong; the first: " if len(mended) > 1 else "a time stamp is wrong: "
+    return (count + one,)
 
 
 def _before_gap(ticks: list[int], step: Fraction) -> list[int]:
@@ -287,33 +325,3 @@ def _decoding_times(path: Path, index: int, max_pixels: int) -> list[int]:
             return [packet.dts for packet in packets if packet.size and packet.dts is not None]
         except (av.error.FFmpegError, ValueError):
             return []
-
-
-def steady_ticks(stamps: Iterable[int | None], step: Fraction, decoding: Sequence[int] = ()) -> list[int]:
-    """Increasing ticks for frames in the decoder's order, one per frame.
-
-    Args:
-        stamps: their time stamps in ticks, None where missing.
-        step: one nominal frame in ticks.
-        decoding: decoding times of the packets; where stamps are missing and there is one of these per frame, they
-            are the times (sorted).
-
-    A missing stamp is one ``step`` after the frame before. A stamp at or before the frame before is a reset clock: it
-    and what follows is shifted to go on one ``step`` after.
-    """
-    stamps = list(stamps)
-    if None in stamps and len(set(decoding)) == len(stamps):
-        return sorted(decoding)
-    ticks: list[int] = []
-    shift, exact = 0, Fraction(0)
-    for stamp in stamps:
-        following = exact + step
-        if stamp is None:
-            exact = following if ticks else Fraction(0)
-        else:
-            if ticks and stamp + shift <= ticks[-1]:
-                shift = round(following) - stamp
-            exact = Fraction(stamp + shift)
-        tick = round(exact)
-        ticks.append(max(tick, ticks[-1] + 1) if ticks else tick)
-    return ticks

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from vfi_pipeline.media.fields import View
 from vfi_pipeline.media.frames import Colour
 
 
@@ -22,6 +23,8 @@ class StreamInfo:
     start: Fraction | None = None  # seconds; None if the container does not say
     duration: Fraction | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    channels: str = ""  # sound: the layout, as ffmpeg names it (stereo, 5.1, 4.0); empty where that is not known
+    sample_rate: int = 0  # sound: samples per second; 0 where that is not known
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ class VideoInfo:
     rotation: int = 0
     mirrored: bool = False  # the display matrix also flips horizontally (before the rotation)
     colour: Colour = Colour()
-    interlaced: bool = False
+    interlaced: bool = False  # as the stream or its frames claim
     hdr: dict[str, str] = field(default_factory=dict)  # e.g. master_display, max_cll: text as x265-params takes it
+    stereo: tuple[str, int] | None = None  # two views in one picture, see media.facts.stereo
     start: Fraction = Fraction(0)  # first presentation time, seconds
     duration: Fraction | None = None
     frames: int | None = None  # as the header promises; a hint only
@@ -64,4 +68,9 @@ class SourceInfo:
     duration: Fraction | None = None
     chapters: int = 0
     tags: dict[str, str] = field(default_factory=dict)
+    timecode: str | None = None  # of the first frame, as the file says it
     images: tuple[Path, ...] = ()  # image sequence: the files in natural order; empty for a media file
+    view: View | None = None  # how pictures are taken out of woven frames; None: frames are pictures
+    places: tuple[int, ...] = ()  # where those stand, in frames from the first; empty: one after the other
+    profile: bytes | None = None  # the ICC profile that pictures are read in; empty: sRGB; None: as stored
+    notes: tuple[str, ...] = ()  # what is not taken as it stands, for people

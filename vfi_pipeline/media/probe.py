@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,11 +15,17 @@ import av
 import av.error
 
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
-from vfi_pipeline.media import facts, images
+from vfi_pipeline.media import facts, ffmpeg, images
+from vfi_pipeline.media.cadence import find_cadence
 from vfi_pipeline.media.decoding import decode_head
 from vfi_pipeline.media.info import SourceInfo, StreamInfo, VideoInfo
 from vfi_pipeline.media.layout import is_transparent, layout
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
+from vfi_pipeline.media.stamps import pile_start
+from vfi_pipeline.media.timeline import SourceTimes, is_even
+
+LARGEST = 2**31 - 1
+"""More pixels than any picture has."""
 
 PROBE_PACKETS = 400
 """Packets of the video whose time stamps are looked at for the nominal rate."""
@@ -58,7 +65,17 @@ def probe(
     if pictures:
         return images.probe_images(path, pictures, image_rate, max_pixels)
     with open_media(path, max_pixels) as container:
+        if not all(s.codec_context is None or s.codec_context.width for s in container.streams.video):
+            _refuse_large(path, max_pixels)
         return _probe_container(path, container, stream, max_pixels)
+
+
+def _refuse_large(path: Path, max_pixels: int) -> None:
+    """UserError with the size if a stream shows its pictures only to those who would take larger ones."""
+    with open_media(path, LARGEST) as container:
+        sizes = [(s.codec_context.width, s.codec_context.height) for s in container.streams.video if s.codec_context]
+    if sizes:
+        facts.check_size(path, *max(sizes, key=lambda size: size[0] * size[1]), max_pixels)
 
 
 def _probe_container(
@@ -83,16 +100,23 @@ def _probe_container(
             BAD_INPUT,
         )
     first = head[0]
+    # PyAV frees the name of a PNG's colour profile twice: the process would die.
+    telling = [] if chosen.codec_context.name in ("png", "apng") else head
     facts.check_size(path, first.width, first.height, max_pixels)
     try:
         form = layout(first.format.name, any(is_transparent(frame) for frame in head))
     except ValueError as error:
         raise UserError(
-            f"{path}: {error}.", f"ffmpeg -i {path.name!r} -c:v ffv1 -pix_fmt gbrp16le converted.mkv", BAD_INPUT
+            f"{path}: {error}.",
+            f"{ffmpeg.typed()} -i {shlex.quote(str(path))} -map 0 -c copy -c:v ffv1 -pix_fmt gbrp16le converted.mkv "
+            "and input=converted.mkv",
+            BAD_INPUT,
         ) from None
-    rotation, mirrored = facts.frame_orientation(first)
+    rotation, mirrored = facts.frame_orientation(telling)
     time_base = chosen.time_base or Fraction(1, 90000)
     rate = nominal_rate(packets.times, time_base, chosen.average_rate, chosen.guessed_rate, packets.duration)
+    cadence = find_cadence(SourceTimes(packets.times, time_base, 1 / rate))
+    rate = cadence.rate if cadence is not None else rate
     video = VideoInfo(
         index=chosen.index,
         codec=facts.codec_name(chosen),
@@ -107,7 +131,8 @@ def _probe_container(
         mirrored=mirrored,
         colour=facts.colour(first, chosen.codec_context, form.full_range, said),
         interlaced=facts.is_interlaced(chosen, head),
-        hdr=facts.hdr(head),
+        hdr=facts.hdr(telling),
+        stereo=facts.stereo(telling),
         start=packets.times[0] * time_base,
         duration=chosen.duration * time_base if chosen.duration and chosen.duration > 0 else None,
         frames=chosen.frames or None,
@@ -125,7 +150,18 @@ def _probe_container(
         duration=Fraction(container.duration, 1_000_000) if container.duration and container.duration > 0 else None,
         chapters=len(container.chapters()),
         tags=dict(container.metadata),
+        timecode=_timecode(container, chosen),
     )
+
+
+def _timecode(container: av.container.InputContainer, video: Any) -> str | None:
+    """The time code that the video stream, a track of time codes or the file as a whole states."""
+    tracks = [stream.metadata for stream in container.streams if stream.type not in ("video", "audio")]
+    for tags in (video.metadata, *tracks, container.metadata):
+        for key, value in tags.items():
+            if key.lower() == "timecode" and value:
+                return str(value)
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------- streams
@@ -179,7 +215,14 @@ def _stream_info(stream: av.stream.Stream) -> StreamInfo:
         start=stream.start_time * base if base and stream.start_time is not None else None,
         duration=stream.duration * base if base and stream.duration and stream.duration > 0 else None,
         tags=tags,
+        channels=_channels(stream),
+        sample_rate=getattr(stream.codec_context, "sample_rate", 0) or 0,
     )
+
+
+def _channels(stream: Any) -> str:
+    layout = getattr(stream.codec_context, "layout", None) if stream.type == "audio" else None
+    return layout.name if layout is not None and layout.nb_channels else ""
 
 
 # -------------------------------------------------------------------------------------------- packets and the rate
@@ -213,6 +256,9 @@ def scan_packets(path: Path, container: av.container.InputContainer, stream: av.
         times = [n * (durations[0] if durations else 1) for n in range(len(seen))]
     if len(times) >= PROBE_PACKETS - 40:  # cut short: of the last few, some that are shown earlier are still to come
         times = times[:-20]
+    tick = stream.time_base or Fraction(1)
+    pile = pile_start(times, 2 if tick * 500 <= 1 else 0)  # frames stamped all at once tell nothing of the rate
+    times = times[: pile + 1] if pile else times
     common = max(set(durations), key=durations.count) if durations else 0
     return Scan(tuple(times), common)
 
@@ -269,9 +315,7 @@ def _known(rate: Fraction, time_base: Fraction, stated: Iterable[Fraction]) -> F
 
 def _explains(rate: Fraction, times: Sequence[int], time_base: Fraction) -> bool:
     """Whether all ``times`` are ``t0 + k / rate`` rounded, down or to the nearest, to ticks."""
-    step = 1 / (rate * time_base)
-    errors = [time * step.denominator - k * step.numerator for k, time in enumerate(times)]
-    return max(errors) - min(errors) <= step.denominator
+    return is_even(times, rate * time_base)
 
 
 def _tidy(rate: Fraction) -> Fraction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -17,16 +17,15 @@ import av.filter
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media import images
 from vfi_pipeline.media.decoding import decode_packets, decoder_for
+from vfi_pipeline.media.fields import View, pulled
 from vfi_pipeline.media.frames import Frame, PixelFormat, pixel_format
 from vfi_pipeline.media.index import SourceIndex, index
 from vfi_pipeline.media.info import SourceInfo
-from vfi_pipeline.media.layout import layout
+from vfi_pipeline.media.layout import Layout, layout
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
+from vfi_pipeline.media.timeline import SourceTimes
 
 log = logging.getLogger(__name__)
-
-DEINTERLACE_CONTEXT = 3
-"""Frames before the first wanted one that the deinterlacer looks at, so that a part reads as in the whole."""
 
 
 @contextmanager
@@ -47,7 +46,7 @@ def read_frames(
         with read_frames(info, start=Fraction(10)) as frames:
             for frame in frames: ...
     """
-    times = index(info, max_pixels).times
+    times = picture_times(info, max_pixels)
     first = 0 if start is None else times.starting_at(Fraction(start))
     end = len(times) if stop is None else times.starting_at(Fraction(stop))
     with read_numbered(
@@ -67,13 +66,13 @@ def read_numbered(
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Iterator[tuple[int, Frame]]]:
-    """``(k, frame)`` for the frames ``first .. stop - 1`` of ``index(info).times``: all of them, each once, in order.
+    """``(k, frame)`` for the frames ``first .. stop - 1`` of ``picture_times(info)``: each once, in order.
 
     Reading starts at the keyframe before ``first``; memory is that of the decoder. Frames carry ``info.video``'s colour
     tags and ``times.time(k)``. The file is closed when the ``with`` block ends.
 
     Args:
-        deinterlace: one progressive frame per frame (bwdif).
+        deinterlace: one progressive frame per frame (bwdif), where ``info.view`` says nothing else.
         allow_damaged: show the frame before in place of one that cannot be decoded; otherwise that is a UserError
             that names the time.
         threads: of the decoder; by default as many as there are processors, 8 at most.
@@ -82,16 +81,25 @@ def read_numbered(
         UserError: also if the picture's size or format changes on the way.
     """
     found = index(info, max_pixels)
-    stop = len(found.times) if stop is None else min(stop, len(found.times))
+    view = info.view or (View("frames") if deinterlace else None)
+    times = found.times if view is None else view.times(found.times)
+    stop = len(times) if stop is None else min(stop, len(times))
     first = max(0, first)
     if info.images:
         yield ((first + k, frame) for k, frame in enumerate(images.read_images(info, first, stop, max_pixels)))
         return
-    reader = _FilmReader(info, found, deinterlace, allow_damaged, threads or min(8, os.cpu_count() or 1), max_pixels)
+    reader = _FilmReader(info, found, allow_damaged, threads or min(8, os.cpu_count() or 1), max_pixels)
     try:
-        yield _plain(reader.frames(first, stop), info, "deinterlaced" if deinterlace else "decoded")
+        frames = reader.frames(first, stop) if view is None else reader.viewed(view, times, first, stop)
+        yield _plain(frames, info, "deinterlaced" if view is not None else "decoded")
     finally:
         reader.close()
+
+
+def picture_times(info: SourceInfo, max_pixels: int = MAX_PIXELS) -> SourceTimes:
+    """When each picture that is read is shown: each frame, or what ``info.view`` takes out of them."""
+    times = index(info, max_pixels).times
+    return times if info.view is None else info.view.times(times)
 
 
 class _FilmReader:
@@ -101,12 +109,11 @@ class _FilmReader:
         self,
         info: SourceInfo,
         found: SourceIndex,
-        deinterlace: bool,
         allow_damaged: bool,
         threads: int,
         max_pixels: int,
     ) -> None:
-        self.info, self.found, self.deinterlace, self.allow_damaged = info, found, deinterlace, allow_damaged
+        self.info, self.found, self.allow_damaged = info, found, allow_damaged
         self.threads, self.max_pixels = threads, max_pixels
         self.format: PixelFormat = pixel_format(info.video.working_format)
         self._container: av.container.InputContainer | None = None
@@ -119,12 +126,8 @@ class _FilmReader:
     def frames(self, first: int, stop: int) -> Iterator[tuple[int, Frame]]:
         if first >= stop:
             return
-        lead = max(0, first - DEINTERLACE_CONTEXT) if self.deinterlace else first
-        decoded = self._decoded_from(lead)
-        if self.deinterlace:
-            decoded = _deinterlaced(decoded, self.info.video.interlaced)
         k, before = first, None
-        for number, picture in self._numbered(decoded, lead):
+        for number, picture in self._numbered(self._decoded_from(first), first):
             if number < k:
                 continue
             if number >= stop and k >= stop:
@@ -135,13 +138,59 @@ class _FilmReader:
                 k += 1
             if k >= stop:
                 break
-            before = self._frame(picture, k)
+            before = self._frame(picture, k, self.found.times)
             yield k, before
             k += 1
             if k >= stop:
                 break
         while k < stop:
             before = self._missing(k, before)
+            yield k, before
+            k += 1
+
+    def viewed(self, view: View, times: SourceTimes, first: int, stop: int) -> Iterator[tuple[int, Frame]]:
+        """What ``view`` takes out of the frames; ``times`` are those of its pictures."""
+        if first >= stop:
+            return
+        low, high, number = view.frames(first, stop)
+        graph: av.filter.Graph | None = None
+        for k, picture in self._complete(low, min(high, len(self.found.times))):
+            self._check(picture, k, self.found.times)
+            graph = graph or view.graph(picture)
+            # Numbers in place of times: filters that go by these would stumble over wrong ones.
+            picture.pts, picture.time_base = k - low, Fraction(1)
+            graph.push(picture)
+            for made in pulled(graph):
+                if first <= number < stop:
+                    yield number, self._frame(made, number, times)
+                number += 1
+        if graph is not None:
+            graph.push(None)
+            for made in pulled(graph):
+                if first <= number < stop:
+                    yield number, self._frame(made, number, times)
+                number += 1
+
+    def _complete(self, first: int, stop: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decoded pictures ``first .. stop - 1``, each once; a neighbour in place of one that cannot be decoded."""
+        k, before = first, None
+        for number, picture in self._numbered(self._decoded_from(first), first):
+            if number < k:
+                continue
+            while k < min(number, stop):
+                self._refuse_missing(k)
+                yield k, before or picture
+                k += 1
+            if k >= stop:
+                return
+            yield k, picture
+            k, before = k + 1, picture
+            if k >= stop:
+                return
+        while k < stop:
+            self._refuse_missing(k)
+            if before is None:
+                raise self._damaged(k)
             yield k, before
             k += 1
 
@@ -155,7 +204,6 @@ class _FilmReader:
         for picture in decoded:
             if picture.pts is None:
                 continue
-            # The deinterlacer counts in half ticks.
             time_base = picture.time_base or base
             ticks = picture.pts if time_base == base else picture.pts * time_base / base
             while k < len(pts) and pts[k] < ticks:
@@ -173,8 +221,17 @@ class _FilmReader:
             if before is not None:
                 log.warning("%s: the frame at %.3f s cannot be decoded; the one before stays", self.info.path, time)
                 return replace(before, time=time)
-        raise UserError(
-            f"{self.info.path} is damaged at {self._said(time):.3f} s: a frame cannot be decoded.",
+        raise self._damaged(k)
+
+    def _refuse_missing(self, k: int) -> None:
+        if not self.allow_damaged:
+            raise self._damaged(k)
+        time = float(self.found.times.time(k))
+        log.warning("%s: the frame at %.3f s cannot be decoded; the one before stays", self.info.path, time)
+
+    def _damaged(self, k: int) -> UserError:
+        return UserError(
+            f"{self.info.path} is damaged at {self._said(self.found.times.time(k)):.3f} s: a frame cannot be decoded.",
             "allow_damaged=true to hold the frame before, or a sound copy of the file.",
             BAD_INPUT,
         )
@@ -182,7 +239,7 @@ class _FilmReader:
     def _nearest_before(self, k: int) -> Frame | None:
         """The last frame before ``k`` that can be decoded, read anew from the beginning of its stretch."""
         for back in range(k - 1, max(-1, k - 500), -1):
-            other = _FilmReader(self.info, self.found, self.deinterlace, False, self.threads, self.max_pixels)
+            other = _FilmReader(self.info, self.found, False, self.threads, self.max_pixels)
             try:
                 for _, frame in other.frames(back, back + 1):
                     return frame
@@ -192,9 +249,15 @@ class _FilmReader:
                 other.close()
         return None
 
-    def _frame(self, picture: av.VideoFrame, k: int) -> Frame:
-        video, time = self.info.video, self.found.times.time(k)
-        name = picture.format.name
+    def _frame(self, picture: av.VideoFrame, k: int, times: SourceTimes) -> Frame:
+        form = self._check(picture, k, times)
+        return Frame(
+            form.planes(picture), form.working, picture.width, picture.height, times.time(k), self.info.video.colour
+        )
+
+    def _check(self, picture: av.VideoFrame, k: int, times: SourceTimes) -> Layout:
+        """The layout of a picture of the right size and format; UserError for another."""
+        video, time, name = self.info.video, times.time(k), picture.format.name
         form = None
         if (picture.width, picture.height) == (video.width, video.height):
             try:
@@ -203,14 +266,14 @@ class _FilmReader:
                 form = None
         if form is None or form.working != self.format:
             # In-betweens lean on the frame behind them: the last that can be shown begins the part's last moment.
-            before = self.found.times.time(max(0, k - 1))
+            before = times.time(max(0, k - 1))
             raise UserError(
                 f"{self.info.path}: at {self._said(time):.3f} s the picture changes from {video.width}x{video.height} "
                 f"{video.pixel_format} to {picture.width}x{picture.height} {name}.",
                 f"end={self._said(before):.3f} for the part before, or convert the file to one size first.",
                 BAD_INPUT,
             )
-        return Frame(form.planes(picture), form.working, picture.width, picture.height, time, video.colour)
+        return form
 
     def _said(self, time: Fraction) -> float:
         """``time`` as users count, from the film's start; cut to thousandths, so that it is not past the frame."""
@@ -291,38 +354,6 @@ def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.V
     yield from rest
 
 
-# -------------------------------------------------------------------------------------------------- deinterlacing
-
-
-def _deinterlaced(pictures: Iterable[av.VideoFrame], marked: bool) -> Iterator[av.VideoFrame]:
-    """One progressive picture per picture, by bwdif. ``marked``: leave pictures alone that say they are progressive."""
-    graph: av.filter.Graph | None = None
-    for picture in pictures:
-        if graph is None:
-            only = "interlaced" if marked and picture.interlaced_frame else "all"
-            graph = _bwdif(picture, only)
-        graph.push(picture)
-        yield from _pulled(graph)
-    if graph is not None:
-        graph.push(None)
-        yield from _pulled(graph)
-
-
-def _bwdif(picture: av.VideoFrame, only: str) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
-    )
-    bwdif = graph.add("bwdif", f"mode=send_frame:parity=auto:deint={only}")
-    same = graph.add("format", f"pix_fmts={picture.format.name}")
-    sink = graph.add("buffersink")
-    source.link_to(bwdif)
-    bwdif.link_to(same)
-    same.link_to(sink)
-    graph.configure()
-    return graph
-
-
 def _plain(frames: Iterator[tuple[int, Frame]], info: SourceInfo, doing: str) -> Iterator[tuple[int, Frame]]:
     """``frames``, and what ffmpeg's libraries raise as an error that names the file; lack of memory stays that."""
     try:
@@ -335,11 +366,3 @@ def _plain(frames: Iterator[tuple[int, Frame]], info: SourceInfo, doing: str) ->
             "convert it to another format first.",
             BAD_INPUT,
         ) from error
-
-
-def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
-    while True:
-        try:
-            yield graph.vpull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return

@@ -86,17 +86,52 @@ class SourceTimes:
 
         Matroska and FLV round 1/24 s to whole milliseconds, GIF to hundredths. Left as they are, such times would
         put no output frame exactly on a source frame, and none would be copied. A film counts as even if every time
-        stamp is explained by ``rate`` to within one tick of its clock.
+        stamp is explained by ``rate`` to within one tick of its clock. The last frame keeps its own duration, unless
+        that is one frame, rounded.
         """
-        step = 1 / (rate * self.time_base)  # ticks per frame
-        # max - min over k of pts[k] - k * step, in units of 1/step.denominator ticks: integers only.
-        errors = [p * step.denominator - k * step.numerator for k, p in enumerate(self.pts)]
-        if max(errors) - min(errors) > step.denominator:
-            return self
+        return self.spaced(rate) if is_even(self.pts, rate * self.time_base) else self
+
+    def spaced(self, rate: Fraction) -> SourceTimes:
+        """As many frames from the same first time on, ``1 / rate`` apart; the last one's own duration stays."""
         base = Fraction(1, lcm(self.first.denominator, rate.numerator))
         origin, gap = self.first / base, 1 / (rate * base)
         assert origin.denominator == gap.denominator == 1
-        return SourceTimes(range(int(origin), int(origin) + len(self.pts) * int(gap), int(gap)), base, 1 / rate)
+        own, usual = self.last_duration, 1 / rate
+        last = usual if abs(own - usual) <= max(self.time_base, usual / 100) else own
+        return SourceTimes(range(int(origin), int(origin) + len(self.pts) * int(gap), int(gap)), base, last)
+
+
+COARSE_TICKS = 8
+"""Ticks per frame below which a clock that fits the rate counts frames: there a tick more is a frame left out."""
+
+
+def is_even(pts: Sequence[int], frames_per_tick: Fraction) -> bool:
+    """Whether all ``pts`` are ``pts[0] + k / frames_per_tick``, rounded down or to the nearest.
+
+    Where a frame lasts whole ticks, and few of them (AVI counts frames), nothing is rounded and the times are exact.
+    """
+    step = 1 / frames_per_tick
+    # max - min over k of pts[k] - k * step, in units of 1/step.denominator ticks: integers only.
+    errors = [p * step.denominator - k * step.numerator for k, p in enumerate(pts)]
+    exact = step.denominator == 1 and step < COARSE_TICKS
+    return max(errors) - min(errors) <= (0 if exact else step.denominator)
+
+
+def strays(pts: Sequence[int], frames_per_tick: Fraction) -> tuple[int, ...] | None:
+    """The frames, one in a hundred at most, that keep ``pts`` from being even; None if more do, or two in a row.
+
+    Neither the first nor the last frame is among them: a film may begin or end with a pause.
+    """
+    step = 1 / frames_per_tick
+    errors = [p * step.denominator - k * step.numerator for k, p in enumerate(pts)]
+    middle = sorted(errors)[len(errors) // 2]
+    off = tuple(k for k, error in enumerate(errors) if abs(error - middle) > step.denominator)
+    if not off or len(off) > max(1, len(pts) // 100) or off[0] == 0 or off[-1] == len(pts) - 1:
+        return None
+    if any(b - a == 1 for a, b in zip(off, off[1:])):
+        return None
+    rest = [error for k, error in enumerate(errors) if k not in set(off)]
+    return off if max(rest) - min(rest) <= step.denominator else None
 
 
 class Slot(NamedTuple):
@@ -193,3 +228,36 @@ class Timeline:
         """(first, last) source frame that output frames ``start .. stop - 1`` need, both inclusive."""
         head, tail = self.slot(start), self.slot(stop - 1)
         return head.source, tail.source + (1 if tail.t else 0)
+
+
+class Moments(Timeline):
+    """Single frames of a film: one output frame for each of the moments asked for, in their order.
+
+    The presentation times of the slots mean nothing; they count on at ``rate``.
+    """
+
+    def __init__(self, times: SourceTimes, rate: Fraction, moments: Sequence[Fraction]) -> None:
+        """
+        Args:
+            moments: in the source's own times. Before the first frame the first one is shown.
+
+        Raises:
+            ValueError: if there is none, or one lies at or behind the film's end.
+        """
+        if not moments or max(moments) >= times.end:
+            raise ValueError(f"Moments lie before the film's end, {float(times.end):g} s.")
+        super().__init__(times, rate)
+        self.moments = tuple(Fraction(moment) for moment in moments)
+        self.count = len(self.moments)
+
+    def slots(self, start: int = 0, stop: int | None = None) -> Iterator[Slot]:
+        times = self.times
+        for index in range(start, self.count if stop is None else min(stop, self.count)):
+            moment = max(times.first, self.moments[index])
+            k = times.shown_at(moment)
+            t = Fraction(0) if k == len(times) - 1 else (moment - times.time(k)) / (times.time(k + 1) - times.time(k))
+            yield Slot(index, self.begin + index / self.rate, k, t)
+
+    @property
+    def sources_shown(self) -> tuple[int, int]:
+        return 0, len(self.times) - 1

@@ -134,6 +134,9 @@ def _packets(path: Path, streams: Collection[int]) -> dict[int, _Packets]:
 
 def _track(packets: list[tuple[int, int]], base: Fraction) -> Track:
     packets.sort()
+    if not any(length for _, length in packets):  # FLV says of no packet how long it is: as long as to the next
+        gaps = [after - before for (before, _), (after, _) in zip(packets, packets[1:])]
+        packets = [(begin, median(gaps) if gaps else 0) for begin, _ in packets]
     # MP4 knows no pauses: the packet before one lasts until it is over. None is much longer than most are.
     hole = int(HOLE / base)
     usual = max(hole, 2 * median(length for _, length in packets))

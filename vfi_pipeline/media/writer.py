@@ -33,6 +33,8 @@ from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.encoders import Encoding, VideoSpec, shape
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
+from vfi_pipeline.media.mark import mark
+from vfi_pipeline.media.profiles import embed
 
 log = logging.getLogger(__name__)
 
@@ -231,6 +233,10 @@ class ImageWriter(_Piped):
                 "free some space, run again.",
                 ENVIRONMENT,
             )
+        for image in self._part.iterdir():
+            if self._encoding.profile:
+                embed(image, self._encoding.profile)
+            mark(image)
         if self.path.exists():
             shutil.rmtree(self.path)
         os.replace(self._part, self.path)

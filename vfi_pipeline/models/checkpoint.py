@@ -6,10 +6,12 @@ pickles are refused.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import json
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
+from vfi_pipeline.models.shipped import animates_one
 
 FORMAT = "vfi-pipeline/1"
 
@@ -71,21 +74,24 @@ def save_model(path: Path | str, model: nn.Module, card: Card = Card(), half: bo
     facts = {"config": config, "card": vars(card)}
     metadata = {"format": FORMAT, "config": json.dumps(facts["config"]), "card": json.dumps(facts["card"])}
     metadata["content"] = _content_hash(tensors, metadata)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + f".{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, draft, metadata)
+        digest = sha256(draft)
+        text = card_text(card, config, path.name, digest, sum(v.numel() for v in tensors.values()))
+        card_draft = draft.with_suffix(".md.part")
+        card_draft.write_text(text, encoding="utf-8")
+        os.replace(card_draft, path.with_suffix(".md"))
         os.replace(draft, path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(
             f"{path} could not be written ({error}).", "Free some space or name another folder.", ENVIRONMENT
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
-    digest = sha256(path)
-    path.with_suffix(".md").write_text(
-        card_text(card, config, path.name, digest, sum(v.numel() for v in tensors.values()))
-    )
+        for left in (draft, draft.with_suffix(".md.part")):
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
     return digest
 
 
@@ -146,9 +152,10 @@ def sha256(path: Path | str) -> str:
 def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weights: int) -> str:
     """The card as Markdown, for people."""
     option = "style" if config["kind"] == "style" else "weights"
+    asked = "input=picture.png duration=2" if animates_one(config) else "input=film.mp4 fps=60"
     lines = [
         f"# {card.name}", "", f"`{file}`, {weights:,} weights, SHA-256 `{digest}`.", "",
-        f"    python interpolate.py input=film.mp4 fps=60 {option}={file}", "",
+        f"    python interpolate.py {asked} {shlex.quote(f'{option}={file}')}", "",
     ]  # fmt: skip
     if card.metrics:
         lines += ["## Metrics", "", "| metric | value |", "|--|--|"]

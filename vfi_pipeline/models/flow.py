@@ -126,9 +126,7 @@ class FlowMotion:
         fields = self.fields
         times = [float(t) for t in times]
         durations = sorted({*times, *(1 - t for t in times)})
-        flows = dict(
-            zip(durations, stationary_flows(torch.cat((-fields.first, fields.last)), durations, self.solver))
-        )
+        flows = dict(zip(durations, stationary_flows(torch.cat((-fields.first, fields.last)), durations, self.solver)))
         self._nfe += stationary_nfe(durations, self.solver)
         motions = []
         for t in times:
@@ -182,6 +180,8 @@ class FlowInterpolator(nn.Module):
     Args:
         guide_span: longest side, px, of the working picture when films are interpolated.
         network_span: longest side, px, of the picture that the network sees then.
+        enlargement: pictures that are not reduced to ``guide_span`` are shown to the network enlarged by up to this,
+            and up to as much beyond ``network_span``: small pictures cost little, and thin things are found that way.
         settings: of the estimate.
         refinement: of ``nets.refinement.Refinement``.
         **network: of ``nets.flow.FlowNet``.
@@ -191,8 +191,9 @@ class FlowInterpolator(nn.Module):
 
     def __init__(
         self,
-        guide_span: int = 640,
+        guide_span: int = 512,
         network_span: int = 448,
+        enlargement: float = 1.25,
         settings: EstimateSettings = EstimateSettings(),
         refinement: Mapping[str, int] | None = None,
         **network: Any,
@@ -200,7 +201,8 @@ class FlowInterpolator(nn.Module):
         super().__init__()
         self.net = FlowNet(**network)
         self.refinement = Refinement(self.net.settings["hidden"][0], **(refinement or {}))
-        self.guide_span, self.network_span, self.settings = guide_span, network_span, settings
+        self.guide_span, self.network_span, self.enlargement = guide_span, network_span, enlargement
+        self.settings = settings
 
     def config(self) -> dict:
         """See ``TrainableModel``."""
@@ -208,6 +210,7 @@ class FlowInterpolator(nn.Module):
             "kind": "flow",
             "guide_span": self.guide_span,
             "network_span": self.network_span,
+            "enlargement": self.enlargement,
             "settings": asdict(self.settings),
             "refinement": self.refinement.settings,
             **self.net.settings,
@@ -348,7 +351,7 @@ class FlowModel:
 
     Args:
         model: with its weights, float32.
-        guide_span, network_span: longest sides, px, of the working picture and of the network's; None: as trained.
+        guide_span, network_span, enlargement: see ``FlowInterpolator``; None: as trained.
         device: torch device of the estimate.
         dtype: of the convolutions; warps and the ODE always run in float32.
     """
@@ -360,6 +363,7 @@ class FlowModel:
         model: FlowInterpolator,
         guide_span: int | None = None,
         network_span: int | None = None,
+        enlargement: float | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -367,6 +371,7 @@ class FlowModel:
         self.model = model.eval().to(device=self.device, memory_format=torch.channels_last)
         self.guide_span: int | None = guide_span or model.guide_span
         self.network_span = network_span or model.network_span
+        self.enlargement = enlargement or model.enlargement
         self._key = object()
 
     def motion(self, window: Window) -> FlowMotion:
@@ -401,14 +406,22 @@ class FlowModel:
     def _encoded(self, observation: Observation) -> _Encoded:
         return observation.recall((self._key, "features"), lambda: self._encode(observation.guide(self.guide_span)))
 
+    def _network_scale(self, side: int) -> float:
+        """Of the network's picture over a working picture with this longest side, px."""
+        if self.guide_span is not None and side >= self.guide_span:
+            return min(1.0, self.network_span / side)
+        return min(self.enlargement, self.enlargement * self.network_span / side)
+
     def _encode(self, guide: Tensor) -> _Encoded:
         guide = guide.to(self.device)
         height, width = guide.shape[-2:]
         working = _padded(guide, PADDING)
-        share = self.network_span / max(height, width)
         seen = guide
-        if share < 1:
-            seen = F.interpolate(guide, [max(1, round(n * share)) for n in (height, width)], mode="area")
+        size = [max(1, round(n * self._network_scale(max(height, width)))) for n in (height, width)]
+        if size[0] < height or size[1] < width:
+            seen = F.interpolate(guide, size, mode="area")
+        elif size != [height, width]:
+            seen = F.interpolate(guide, size, mode="bilinear", align_corners=False)
         # What of the network's grid the working picture covers, its padding included.
         rows = working.shape[-2] * seen.shape[-2] / (CELL * height)
         columns = working.shape[-1] * seen.shape[-1] / (CELL * width)
@@ -449,6 +462,7 @@ def load_flow(
     weights: str,
     guide_span: int | None = None,
     network_span: int | None = None,
+    enlargement: float | None = None,
     precision: str = "auto",
     device: str = "cpu",
 ) -> FlowModel:
@@ -456,7 +470,7 @@ def load_flow(
 
     Args:
         weights: a name of ``models.shipped`` or a path.
-        guide_span, network_span: see ``FlowModel``.
+        guide_span, network_span, enlargement: see ``FlowInterpolator``; None: as trained.
         precision: of the network: ``fp32``, ``bf16``, ``fp16``; ``auto`` is fp32 on a CPU and fp16 on a GPU.
 
     Raises:
@@ -470,7 +484,7 @@ def load_flow(
         raise UserError(f"{path} holds a {kind} model.", remedy, BAD_INPUT)
     half = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     automatic = torch.float16 if torch.device(device).type == "cuda" else torch.float32
-    return FlowModel(model, guide_span, network_span, device, half.get(precision, automatic))
+    return FlowModel(model, guide_span, network_span, enlargement, device, half.get(precision, automatic))
 
 
 def _shape(model: FlowInterpolator) -> tuple[dict, dict]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 
@@ -22,7 +25,7 @@ def shipped() -> dict[str, dict[str, str]]:
 def locate(weights: str | Path, option: str = "weights") -> tuple[Path, str | None]:
     """The file behind a shipped name or a path, and the SHA-256 that it must have (None for the user's own file).
 
-    ``option`` is what the user typed it for.
+    ``option`` is what the user typed it for: ``weights`` or ``style``.
 
     Raises:
         UserError: if it is neither a file nor a known name.
@@ -32,7 +35,8 @@ def locate(weights: str | Path, option: str = "weights") -> tuple[Path, str | No
         entry = known[str(weights)]
         return FOLDER / entry["file"], entry["sha256"]
     if not path.is_file():
-        names = ", ".join(known) or "none"
+        fitting = [name for name in known if (kind_of(name) == "style") == (option == "style")]
+        names = ", ".join(fitting) or "none"
         raise UserError(
             f"{option}={weights} is neither a file nor a known name.", f"a path, or one of: {names}.", BAD_INPUT
         )
@@ -54,12 +58,42 @@ def kind_of(weights: str | Path, option: str = "weights") -> str | None:
     Raises:
         UserError: if there is no such file or name; ``option`` is what it was typed for.
     """
+    kind = _config(weights, option).get("kind")
+    return None if kind is None else str(kind)
+
+
+def animates_one(config: Mapping[str, Any]) -> bool:
+    """Whether a model of this configuration looks at the first picture only: it animates one, and knows of no other."""
+    field = config.get("field")
+    return isinstance(field, Mapping) and field.get("conditioning") == "first"
+
+
+def refuse_for_films(weights: str | Path) -> None:
+    """UserError if these weights look at the first frame only: between two frames of a film they move what is seen to
+    somewhere else than the second one.
+
+    Raises:
+        UserError: also if there is no such file or name.
+    """
+    if animates_one(_config(weights)):
+        line = f"python interpolate.py input=picture.png duration=2 {shlex.quote(f'weights={weights}')}"
+        raise UserError(
+            f"{weights} looks at the first picture only and animates one (field.conditioning=first): it does not know "
+            "where the next frame of a film is.",
+            f"{line}; films take weights trained with field.conditioning=both.",
+            BAD_INPUT,
+        )
+
+
+def _config(weights: str | Path, option: str = "weights") -> dict[str, Any]:
+    """The configuration in the file's header; empty if there is none to be read."""
     path, _ = locate(weights, option)
     try:
         with open(path, "rb") as file:
             # safetensors: the header's length, 8 bytes, then the header, JSON.
             length = int.from_bytes(file.read(8), "little")
             facts = json.loads(file.read(length))["__metadata__"] if length < 1 << 24 else {}
-        return str(json.loads(facts["config"])["kind"])
+        found = json.loads(facts["config"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -86,9 +86,7 @@ class Refinement(nn.Module):
         weights, change, confidence = out.split((NEIGHBOURS, 4, 1), dim=1)
         fine = self.upsample(torch.cat((2 * velocity, state[:, 2:4]), dim=1), weights) + change
         (a, b), (c, d) = fine.chunk(2), confidence.chunk(2)
-        return Refined(
-            a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:4] + b[:, 3:4], self.confidence_bias + c + d
-        )
+        return Refined(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:4] + b[:, 3:4], self.confidence_bias + c + d)
 
     def upsample(self, coarse: Tensor, logits: Tensor) -> Tensor:
         """Every fine value is a convex combination of the nine coarse ones around it.
@@ -99,8 +97,8 @@ class Refinement(nn.Module):
         """
         count, channels, h, w = coarse.shape
         # The four fine cells of a coarse one lie along an axis of their own, so that every operation runs along rows.
-        logits = F.pixel_unshuffle(logits, 2).view(count, NEIGHBOURS, 4, h, w)
-        weights = (logits + self.prior.view(1, NEIGHBOURS, 4, 1, 1)).softmax(dim=1)
+        cells = torch.stack([logits[..., y::2, x::2] for y in (0, 1) for x in (0, 1)], dim=2)
+        weights = (cells + self.prior.view(1, NEIGHBOURS, 4, 1, 1)).softmax(dim=1)
         padded = F.pad(coarse, (1, 1, 1, 1), mode="replicate")
         fine = coarse.new_zeros(count, channels, 4, h, w)
         for index in range(NEIGHBOURS):  # one by one: all products at once would take nine times the memory

@@ -33,7 +33,9 @@ from torch import Tensor
 
 from vfi_pipeline.geometry import constant, inside, pixel_grid, sample, visible_weight
 from vfi_pipeline.media.frames import Frame, PixelFormat, pixel_format
+from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.models.motion import IntermediateMotion
+from vfi_pipeline.synthesis.resize import low_passed, on_canvas, on_source, pulled, window_of
 
 # Where a chroma sample lies among the sub_x x sub_y luma pixels that it serves: 0 = on the first, 0.5 = in the middle,
 # 1 = on the last; (x, y). Untagged video is 'left', as MPEG-2, H.264 and HEVC say and as ffmpeg assumes.
@@ -74,6 +76,10 @@ class Layout:
     groups: tuple[Group, ...]
     alpha: int | None
 
+    def plane_size(self, group: Group) -> tuple[int, int]:
+        """(height, width) of the group's planes."""
+        return self.format.plane_size(group.planes[0], self.width, self.height)
+
 
 @lru_cache
 def _layout(name: str, width: int, height: int, siting: str) -> Layout:
@@ -89,9 +95,10 @@ def _layout(name: str, width: int, height: int, siting: str) -> Layout:
     return Layout(fmt, width, height, groups, full.index("a") if "a" in full else None)
 
 
-def layout_of(frame: Frame) -> Layout:
-    """The layout of ``frame``'s format, size and chroma siting."""
-    return _layout(frame.format.name, frame.width, frame.height, frame.colour.chroma_location or "left")
+def layout_of(frame: Frame, size: tuple[int, int] | None = None) -> Layout:
+    """The layout of ``frame``'s format and chroma siting, of its own size or of another (width, height)."""
+    width, height = size or (frame.width, frame.height)
+    return _layout(frame.format.name, width, height, frame.colour.chroma_location or "left")
 
 
 def to_tensors(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]:
@@ -141,13 +148,22 @@ def intermediate_frame(
 
 
 def planes(
-    first: list[Tensor], last: list[Tensor], motions: Sequence[IntermediateMotion], layout: Layout
+    first: list[Tensor],
+    last: list[Tensor],
+    motions: Sequence[IntermediateMotion],
+    layout: Layout,
+    covered: tuple[Tensor, Tensor] | None = None,
+    scaling: Scaling | None = None,
 ) -> list[Tensor]:
     """Warps and blends a batch: several times of one pair (sources of batch 1), or several pairs, or both.
 
     Args:
         first, last: per group of ``layout`` (1 or B, C, h, w) code values, float32; see ``to_tensors``.
         motions: one for each sample of the batch, on grids of one size.
+        covered: how much of each pixel of the first and the last frame an overlay covers, (1 or B, 1, height, width) in
+            [0, 1]. What would be pulled from under it comes from the other frame; if that is covered too, from the
+            unmoved frames.
+        scaling: ``layout`` is that of another size, on which the sources are read as it says; they are ``readable``.
 
     Returns:
         Per group (B, C, h, w) code values, not yet rounded; see ``to_frame``.
@@ -156,42 +172,83 @@ def planes(
     clear = layout.alpha is not None and not (_is_opaque(first, layout) and _is_opaque(last, layout))
     if clear:
         first, last = _weighted(first, layout), _weighted(last, layout)
-    field = _motion_field(motions, layout, device)
-    still = _is_zero(field[:, :4])
+    if scaling is not None and layout.alpha is not None:
+        first, last = low_passed(first, scaling), low_passed(last, scaling)
+    field = _motion_field(motions, layout, device, covered is not None)
+    if scaling is not None:
+        # The field covers the whole source, the layout a window of it.
+        grows = scaling.source[0] / float(scaling.window[2]), scaling.source[1] / float(scaling.window[3])
+        field[:, :WEIGHT] *= constant(grows, field).repeat(1, 2, 1, 1)
+        field = window_of(field, scaling)
+    still = scaling is None and _is_zero(field[:, :4])
     coarse, weight = (field[:, WEIGHT:], 0) if still else (field, WEIGHT)
-    edges = [] if still else _edges(coarse, layout)
+    everything = [(slice(0, layout.height), slice(0, layout.width))]
+    edges = [] if still else _edges(coarse, layout) if scaling is None else everything
+    beside = [] if still or covered is None else _beside(coarse, covered, layout) if scaling is None else everything
 
-    made = [coarse.new_empty(len(coarse), a.shape[1] // 2 if clear else a.shape[1], *a.shape[-2:]) for a in first]
+    made = [
+        coarse.new_empty(len(coarse), a.shape[1] // 2 if clear else a.shape[1], *layout.plane_size(group))
+        for a, group in zip(first, layout.groups)
+    ]
     for rows in _bands(coarse, layout):
         band = _upsample(coarse, rows, layout)
+        sure = band.shape[1] == weight + 1
+        plain = band[:, weight : weight + 1]  # no border corrects the unmoved frames' weight
+        if (edges or beside) and not sure:
+            plain = _scratch("plain", plain.shape).copy_(plain)
         for edge in edges:
-            _hand_over(band, rows, edge, layout)
+            _hand_over(band, rows, edge, layout, scaling)
+        for box in beside:
+            assert covered is not None
+            _uncover(band, rows, box, covered, layout, scaling)
         for out, group, a, b in zip(made, layout.groups, first, last):
             here = _read(band, group)
             top = rows.start // group.sub[1]
             at = slice(top, top + here.shape[-2])
             part = out[:, :, at]
-            one, other = (a[..., at, :], b[..., at, :]) if still else _pull(a, b, here, group)
+            one, other = (a[..., at, :], b[..., at, :]) if still else _pull(a, b, here, group, scaling)
             target = None if clear else part
             mixed = torch.lerp(other, one, here[:, weight : weight + 1], out=target)
-            if here.shape[1] > weight + 1:
-                unmoved = torch.lerp(b[..., at, :], a[..., at, :], here[:, weight + 2 :])
-                mixed = torch.lerp(unmoved, mixed, here[:, weight + 1 : weight + 2], out=target)
+            if not sure:
+                here_a, here_b = a[..., at, :], b[..., at, :]
+                if scaling is not None:
+                    stays = torch.zeros_like(here[:, :WEIGHT])
+                    stays[:, 1::2] = rows.start
+                    here_a, here_b = _pull(a, b, stays, group, scaling)
+                unmoved = torch.lerp(here_b, here_a, _read(plain, group))
+                mixed = torch.lerp(unmoved, mixed, here[:, weight + 1 :], out=target)
             if clear:
                 part.copy_(_unweighted(mixed, group, layout))
+            if scaling is not None:
+                part.clamp_(0, layout.format.peak)  # cubic weights overshoot
     return made
+
+
+def readable(groups: list[Tensor], layout: Layout, scaling: Scaling | None) -> list[Tensor]:
+    """A source frame's planes as ``planes`` wants them: low-passed where they will shrink. Films with alpha are left as
+    they are: only with their opacity known can colours be filtered."""
+    return groups if scaling is None or layout.alpha is not None else low_passed(groups, scaling)
+
+
+def resized(groups: list[Tensor], like: Frame, scaling: Scaling) -> Frame:
+    """A source frame, loaded and ``readable``, in another size: a made frame that does not move."""
+    layout = layout_of(like, scaling.place[2:])
+    flow = torch.zeros(1, 2, 1, 1, device=groups[0].device)
+    still = IntermediateMotion(0.0, flow, flow, torch.ones_like(flow[:, :1]))
+    made = planes(groups, groups, [still], layout, scaling=scaling)
+    return on_canvas(to_frame(made, layout, like, like.time), scaling)
 
 
 WEIGHT = 4
 """Channel of the moved frames' blend weight in the motion field: behind two displacements in luma pixels. Where there
-is a confidence, it follows, and then the blend weight of the unmoved frames, which no border corrects."""
+is a confidence, it follows."""
 
 SURE = 1 - 1 / 1024
 """A confidence that is nowhere below this is taken for 1: the difference is less than a quarter of an 8-bit code."""
 
 
-def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device: torch.device) -> Tensor:
-    """(B, 5 or 7, h, w), float32 on the device; see ``WEIGHT``."""
+def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device: torch.device, unsure: bool) -> Tensor:
+    """(B, 5 or 6, h, w), float32 on the device; see ``WEIGHT``. ``unsure``: with a confidence in any case."""
 
     def stacked(name: str) -> Tensor:
         return torch.cat([getattr(motion, name) for motion in motions]).to(device, torch.float32)
@@ -202,8 +259,10 @@ def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device:
     parts = [flow * scale for flow in flows] + [stacked("blend_weight")]
     if all(motion.confidence is not None for motion in motions):
         confidence = stacked("confidence")
-        if device.type != "cpu" or bool((confidence < SURE).any()):
-            parts += [confidence, parts[2]]
+        if device.type != "cpu" or unsure or bool((confidence < SURE).any()):
+            parts.append(confidence)
+    elif unsure:
+        parts.append(torch.ones_like(parts[-1]))
     return torch.cat(parts, dim=1)
 
 
@@ -216,9 +275,13 @@ def _bands(coarse: Tensor, layout: Layout) -> list[slice]:
     return [slice(top, min(top + rows, layout.height)) for top in range(0, layout.height, rows)]
 
 
-def _pull(first: Tensor, last: Tensor, field: Tensor, group: Group) -> tuple[Tensor, Tensor]:
+def _pull(first: Tensor, last: Tensor, field: Tensor, group: Group, scaling: Scaling | None) -> tuple[Tensor, Tensor]:
     """Both sources where the field's channels 0, 1 and 2, 3 say: luma pixels, from the sample at the same place in the
     field. The field may have fewer rows than the sources, see ``_upsample``."""
+    if scaling is not None:
+        one, other = (pulled(source, field[:, k : k + 2], group.sub, group.offset, scaling)
+                      for source, k in ((first, 0), (last, 2)))  # fmt: skip
+        return one, other
     moves = field[:, :4].unflatten(1, (2, 2))
     if group.sub != (1, 1):
         moves = moves * constant((1 / group.sub[0], 1 / group.sub[1]), moves).view(1, 1, 2, 1, 1)
@@ -291,6 +354,18 @@ def _weighted(groups: list[Tensor], layout: Layout) -> list[Tensor]:
     return weighted
 
 
+def weighted_by_opacity(groups: list[Tensor], layout: Layout) -> list[Tensor]:
+    """What may be averaged: planes as they are, or, where one is not opaque, with their opacities beside them."""
+    return groups if layout.alpha is None else _weighted(groups, layout)
+
+
+def unweighted_by_opacity(groups: list[Tensor], layout: Layout) -> list[Tensor]:
+    """The planes back from what ``weighted_by_opacity`` gave."""
+    if layout.alpha is None:
+        return groups
+    return [_unweighted(both, group, layout) for both, group in zip(groups, layout.groups)]
+
+
 def _unweighted(both: Tensor, group: Group, layout: Layout) -> Tensor:
     """Colours back from (a * c, a, c); where the alpha will be rounded to nothing, the plain colours."""
     channels, peak = both.shape[1] // 2, layout.format.peak
@@ -301,7 +376,7 @@ def _unweighted(both: Tensor, group: Group, layout: Layout) -> Tensor:
     return colour
 
 
-def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: Layout) -> None:
+def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: Layout, scaling: Scaling | None) -> None:
     """Corrects the blend weight in the part of ``edge`` in ``rows``: a side that leaves the frame yields to the other
     (``geometry.visible_weight``)."""
     top, bottom = max(edge[0].start, rows.start), min(edge[0].stop, rows.stop)
@@ -309,8 +384,68 @@ def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: La
         return
     part = field[:, :, top - rows.start : bottom - rows.start, edge[1]]
     where = _grid(layout.height, layout.width, field.device)[:, :, top - rows.start : bottom - rows.start, edge[1]]
-    in_first, in_last = (inside(where + part[:, k : k + 2], layout.height, layout.width) for k in (0, 2))
+    width, height = (layout.width, layout.height) if scaling is None else scaling.source
+    at = [where + part[:, k : k + 2] for k in (0, 2)]
+    if scaling is not None:
+        at = [on_source(position, scaling) for position in at]
+    in_first, in_last = (inside(position, height, width) for position in at)
     part[:, WEIGHT : WEIGHT + 1] = visible_weight(part[:, WEIGHT : WEIGHT + 1], in_first, in_last)
+
+
+def _uncover(
+    field: Tensor,
+    rows: slice,
+    box: tuple[slice, slice],
+    covered: tuple[Tensor, Tensor],
+    layout: Layout,
+    scaling: Scaling | None,
+) -> None:
+    """Corrects blend weight and confidence in the part of ``box`` in ``rows``: a side that pulls from under an overlay
+    yields to the other, and where both do, to the unmoved frames."""
+    top, bottom = max(box[0].start, rows.start), min(box[0].stop, rows.stop)
+    if top >= bottom:
+        return
+    part = field[:, :, top - rows.start : bottom - rows.start, box[1]]
+    where = _grid(layout.height, layout.width, field.device)[:, :, top - rows.start : bottom - rows.start, box[1]]
+    # Whatever is mixed with a covered pixel shows some of it.
+    at = [where + part[:, 2 * k : 2 * k + 2] for k in (0, 1)]
+    if scaling is not None:
+        at = [on_source(position, scaling) for position in at]
+    seen = [(sample(mask, position) < COVERS).float() for mask, position in zip(covered, at)]
+    part[:, WEIGHT : WEIGHT + 1] = visible_weight(part[:, WEIGHT : WEIGHT + 1], *seen)
+    part[:, WEIGHT + 1 :] *= torch.maximum(*seen)
+
+
+COVERS = 1 / 256
+"""A sample of which less is covered counts as seen: below half an 8-bit code."""
+
+COVER_CELL = 16
+"""Luma pixels across the cells in which it is noted what lies near an overlay."""
+
+
+def _beside(coarse: Tensor, covered: tuple[Tensor, Tensor], layout: Layout) -> list[tuple[slice, slice]]:
+    """Disjoint (rows, columns) of luma pixels; no position outside of them lies under an overlay."""
+    if coarse.device.type != "cpu":
+        return [(slice(0, layout.height), slice(0, layout.width))]
+    either = torch.maximum(covered[0].amax(dim=0), covered[1].amax(dim=0))
+    cells = F.max_pool2d(either, COVER_CELL, ceil_mode=True)[0].numpy()
+    farthest = float(coarse[:, :WEIGHT].abs().max())
+    grow = ceil((farthest + 1) / COVER_CELL)
+    near = cv2.dilate((cells > 0).astype(np.uint8), np.ones((2 * grow + 1, 2 * grow + 1), np.uint8))
+    count, _, found, _ = cv2.connectedComponentsWithStats(near)
+    boxes = [tuple(int(v) for v in found[k, :4]) for k in range(1, count)]
+    if any(_overlap(a, b) for k, a in enumerate(boxes) for b in boxes[:k]):
+        x, y, w, h = cv2.boundingRect(near)
+        boxes = [(x, y, w, h)]
+
+    def luma(begin: int, count: int, size: int) -> slice:
+        return slice(begin * COVER_CELL, min((begin + count) * COVER_CELL, size))
+
+    return [(luma(y, h, layout.height), luma(x, w, layout.width)) for x, y, w, h in boxes]
+
+
+def _overlap(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def _edges(coarse: Tensor, layout: Layout) -> list[tuple[slice, slice]]:
@@ -326,17 +461,18 @@ def _edges(coarse: Tensor, layout: Layout) -> list[tuple[slice, slice]]:
     at_x = (torch.arange(w) + 0.5) * cell_x - 0.5 + coarse[:, 0:4:2]
     at_y = ((torch.arange(h) + 0.5) * cell_y - 0.5)[:, None] + coarse[:, 1:4:2]
 
-    def depth(leaves: Tensor, axis: int, from_end: bool) -> int:
-        """How many cells deep, from the start or end of the axis, lies the deepest cell that leaves."""
-        hit = leaves.any(dim=5 - axis).flatten(0, 1).any(dim=0).nonzero()
-        if not len(hit):
-            return 0
-        return int(leaves.shape[axis] - hit.min()) if from_end else int(hit.max()) + 1
+    def deepest(leaves: Tensor) -> int:
+        """How many cells lie before the last that leaves, itself included. ``leaves``: one value per row or column."""
+        hit = leaves.nonzero()
+        return int(hit.max()) + 1 if len(hit) else 0
 
-    x0 = ceil((depth(at_x < cell_x, 3, False) + 1) * cell_x)
-    x1 = layout.width - ceil((depth(at_x > layout.width - 1 - cell_x, 3, True) + 1) * cell_x)
-    y0 = ceil((depth(at_y < cell_y, 2, False) + 1) * cell_y)
-    y1 = layout.height - ceil((depth(at_y > layout.height - 1 - cell_y, 2, True) + 1) * cell_y)
+    (left, right), (top, bottom) = (
+        (at.amin(dim=(0, 1, across)), at.amax(dim=(0, 1, across)).flip(0)) for at, across in ((at_x, 2), (at_y, 3))
+    )
+    x0 = ceil((deepest(left < cell_x) + 1) * cell_x)
+    x1 = layout.width - ceil((deepest(right > layout.width - 1 - cell_x) + 1) * cell_x)
+    y0 = ceil((deepest(top < cell_y) + 1) * cell_y)
+    y1 = layout.height - ceil((deepest(bottom > layout.height - 1 - cell_y) + 1) * cell_y)
     if x0 >= x1 or y0 >= y1:
         return everything
     across, between = slice(0, layout.width), slice(y0, y1)
@@ -357,7 +493,7 @@ def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
     batch, channels, h, w = field.shape
     if h != layout.height:
         low, high, share = _row_weights(h, layout.height, field.device)
-        field = torch.lerp(field[:, :, low[rows]], field[:, :, high[rows]], share[rows])
+        field = torch.lerp(field.index_select(2, low[rows]), field.index_select(2, high[rows]), share[rows])
     else:
         field = field[:, :, rows].clone()
     if rows.start and channels >= WEIGHT:
@@ -415,4 +551,4 @@ def _grid(height: int, width: int, device: torch.device) -> Tensor:
 def _is_zero(flow: Tensor) -> bool:
     # On a device the look costs a stall, and only trivial models (one cell) stand still.
     small = flow.device.type == "cpu" or flow[0, 0].numel() == 1
-    return small and not bool(flow.any())
+    return small and not float(flow[0, 0, 0, 0]) and not bool(flow.any())

@@ -50,7 +50,6 @@ REACH = 16  # px, how far a block is looked for: a sixth of the width
 FLOOR = 3.0  # 8-bit codes: contrast below it is taken for noise and not stretched
 FLAT = 1.5  # 8-bit codes of deviation: a frame without structure
 CONTRAST = 20.0  # 8-bit codes of deviation: a frame that cannot be the last but one of a fade
-BLAND = 3.0  # 8-bit codes of deviation: less contrast does not vote
 ALIKE = 0.3  # deviations: mean difference below which none of 1,400 cuts lay (the least was 0.48)
 
 # (constant, best match, worst match, residual, tones, colours), and the same for films without colour.

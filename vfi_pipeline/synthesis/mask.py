@@ -9,6 +9,8 @@ import numpy as np
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.scaling import Scaling
+from vfi_pipeline.synthesis.resize import mask_on
 
 
 class Mask:
@@ -17,7 +19,19 @@ class Mask:
     def __init__(self, values: np.ndarray) -> None:
         """``values``: (h, w) in [0, 1], any h, w; 1 = protected."""
         self.values = np.clip(values, 0, 1).astype(np.float32)
+        self._scaled: dict[Scaling, Mask] = {}
         self._fitted: dict[tuple[int, ...], tuple[np.ndarray, tuple[slice, slice]]] = {}
+
+    def on_canvas(self, scaling: Scaling | None) -> Mask:
+        """The mask of source pictures as one of scaled ones; nothing is protected of bars."""
+        if scaling is None:
+            return self
+        if scaling not in self._scaled:
+            x, y, width, height = scaling.place
+            whole = np.zeros(scaling.canvas[::-1], np.float32)
+            whole[y : y + height, x : x + width] = mask_on(self.values, scaling)
+            self._scaled[scaling] = Mask(whole)
+        return self._scaled[scaling]
 
     def on(self, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[slice, slice]]:
         """The mask on a plane of ``shape`` (h, w): (the part that is not zero, where that part lies)."""

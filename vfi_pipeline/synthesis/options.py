@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.synthesis import cuts, duplicates
 from vfi_pipeline.synthesis.mask import Mask
 from vfi_pipeline.synthesis.style import Stylist
@@ -26,7 +27,11 @@ class Options:
         dedup_max_span_s: a picture that stays longer than this, in seconds, is held, not stretched.
         mask: what stays as it is in the nearer source frame, see ``synthesis.mask``.
         style: shows the source frames in a style, and made frames with them; see ``synthesis.style``.
+        overlay: leave what stays over a moving picture where it is, see ``synthesis.overlay``.
         max_gap_s: a frame whose next one comes later than this, in seconds, is held; None holds none.
+        exposure_s: motion blur: each output is the mean over so many seconds of the source, see
+            ``synthesis.exposure``; None: moments.
+        scaling: the outputs have another size than the source, see ``media.scaling``.
         device: torch device for the guide and the composition.
         times_per_solve: times of one pair asked from the model in one call: bounds a thousandfold slow motion's memory.
         prefetch: outputs that are begun before they are asked for. 0 does one thing after another.
@@ -42,7 +47,10 @@ class Options:
     dedup_max_span_s: float = 0.25
     mask: Mask | None = None
     style: Stylist | None = None
+    overlay: bool = True
     max_gap_s: Fraction | None = None
+    exposure_s: Fraction | None = None
+    scaling: Scaling | None = None
     device: str = "cpu"
     times_per_solve: int = 8
     prefetch: int = 16

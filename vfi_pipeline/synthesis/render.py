@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -11,24 +12,28 @@ from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vfi_pipeline.estimation.window import Observation, Window
 from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.models.blend import CrossFade
 from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionReport, PairMotion
-from vfi_pipeline.synthesis import compose
+from vfi_pipeline.synthesis import compose, exposure
 from vfi_pipeline.synthesis.guide import looked_at
-from vfi_pipeline.synthesis.mask import keep
+from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
+from vfi_pipeline.synthesis.overlay import Overlays, hidden_part, moving, within
+from vfi_pipeline.synthesis.resize import on_canvas
 from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, leaves_gap, place, same_picture
 
 
 class Output(NamedTuple):
-    """One output frame, with the slot's time; where ``made`` is False it is a source frame, as it is or stylised."""
+    """One output frame, with the slot's time; where ``made`` is False it is a source frame, resized or in a style."""
 
     slot: Slot
     frame: Frame
@@ -43,24 +48,45 @@ class Composed(NamedTuple):
     report: MotionReport | None
 
 
+class Developed(NamedTuple):
+    """A frame that was exposed, and (pair, what is known of its motion so far) for every pair that moved in it."""
+
+    frame: Frame
+    reports: tuple[tuple[int, MotionReport | None], ...]
+
+
+class Seen(NamedTuple):
+    """A part of an exposure: a mean of frames, whose weights sum to ``share``, or a frame that stays."""
+
+    mean: exposure.Mean | None
+    share: float
+    still: Frame | None
+    report: tuple[int, MotionReport | None] | None
+
+
 @dataclass(frozen=True)
 class PendingFrame:
-    """An output that may not be finished: a source frame, or one that is being composed."""
+    """An output that may not be finished: a source frame, at hand or being resized, or one that is being composed."""
 
     slot: Slot
-    frame: Frame | Future[Composed]
+    frame: Frame | Future[Frame] | Future[Composed] | Future[Frame | Developed]
     held: bool = False
 
     def finished(self, facts: Statistics) -> Output:
         """The output, waited for and counted."""
-        if isinstance(self.frame, Frame):
+        composed = self.frame if isinstance(self.frame, Frame) else self.frame.result()
+        if isinstance(composed, Frame):
             if self.held:
                 facts.held += 1
             else:
                 facts.copied += 1
-            return Output(self.slot, self.frame, False)
-        composed = self.frame.result()
+            return Output(self.slot, replace(composed, time=self.slot.time), False)
         facts.made += 1
+        if isinstance(composed, Developed):
+            for pair, report in composed.reports:
+                if report is not None and pair >= facts.last_pair:  # an exposure may reach back to pairs told before
+                    facts.record(pair, report)
+            return Output(self.slot, composed.frame, True)
         if composed.report is not None:
             facts.record(composed.pair, composed.report)
         return Output(self.slot, composed.frame, True)
@@ -74,18 +100,20 @@ class PairRenderer:
     """
 
     def __init__(self, model: MotionModel, options: Options, facts: Statistics, executor: Executor) -> None:
+        if model.guide_span is None:  # nothing moves
+            options = replace(options, overlay=False)
         self.model, self.options, self.facts, self.executor = model, options, facts, executor
         self._observations: dict[int, Observation] = {}
         self._planes: weakref.WeakValueDictionary[int, _Planes] = weakref.WeakValueDictionary()
         self._same: dict[tuple[int, int], bool] = {}
         self._solved: _SolvedPair | None = None
         self._shown: dict[int, Frame] = {}
+        self._overlays = Overlays() if options.overlay else None
 
     def render(self, window: KeyWindow, slots: Sequence[Slot]) -> Iterator[PendingFrame]:
         """The outputs of ``slots``, all of which lie in [window.first, window.last)."""
         first, last = window.first, window.last
-        if self.options.style is not None:
-            self._stylise(first, last)
+        self.stylise(window)
         places = [place(slot, first, last) for slot in slots]
         inner = [(slot, t) for slot, t in zip(slots, places) if t]
         made = iter(self._composed(window, inner) if inner and last is not None and self._moves(first, last) else ())
@@ -94,13 +122,20 @@ class PairRenderer:
             if pending is not None:
                 yield PendingFrame(slot, pending)
             else:
-                yield PendingFrame(slot, replace(self._shown_frame(first), time=slot.time), held=bool(t))
+                yield PendingFrame(slot, self._copy(first), held=bool(t))
 
-    def _stylise(self, first: KeyFrame, last: KeyFrame | None) -> None:
-        """Puts both keys in the style, ``last`` in the light of ``first``."""
+    def leads_in(self, window: KeyWindow) -> None:
+        """A window before the first output: the style goes on through it, if it has come that far."""
         style = self.options.style
-        assert style is not None
-        for key, before in ((first, None), (last, first)):
+        if style is not None and style.knows(window.first.index):
+            self.stylise(window)
+
+    def stylise(self, window: KeyWindow) -> None:
+        """Puts the pair's frames in the style, if there is one: the last in the light of the first."""
+        style, first = self.options.style, window.first
+        if style is None:
+            return
+        for key, before in ((first, None), (window.last, first)):
             if key is None or key.index in self._shown:
                 continue
             if before is not None and self._repeats(before, key):
@@ -129,6 +164,68 @@ class PairRenderer:
     def _shown_frame(self, key: KeyFrame) -> Frame:
         return self._shown.get(key.index, key.frame)
 
+    def seen(self, window: KeyWindow, part: exposure.Part) -> Future[Seen]:
+        """What is seen in a part of an exposure."""
+        first, last = window.first, window.last
+        if last is None or not self._moves(first, last):
+            return self.executor.submit(self._seen_still, self._loaded(first), float(part.share))
+        solved = self._solve(window)
+        loaded = self._loaded(first), self._loaded(last)
+        return self.executor.submit(self._seen_moving, solved, part, first, loaded, self._staying(window))
+
+    def exposed(self, one: exposure.Exposed, parts: Sequence[Future[Seen]]) -> PendingFrame:
+        """The frame of an exposure whose parts are all begun."""
+        return PendingFrame(one.slot, self.executor.submit(self._developed, one, parts))
+
+    @torch.inference_mode()
+    def _seen_still(self, loaded: _Planes, share: float) -> Seen:
+        return Seen(None, share, loaded.resized(), None)
+
+    @torch.inference_mode()
+    def _seen_moving(
+        self,
+        solved: _SolvedPair,
+        part: exposure.Part,
+        first: KeyFrame,
+        loaded: tuple[_Planes, _Planes],
+        staying: _Staying | None,
+    ) -> Seen:
+        size = first.frame.width, first.frame.height
+        middle = (part.begin + part.end) / 2
+        times = part.times(solved.at([float(middle)])[0][0], *size)
+        mean, step = exposure.Mean(), self.options.times_per_solve
+        nearer = 0 if middle <= Fraction(1, 2) else 1
+        report: MotionReport | None = None
+        for begin in range(0, len(times), step):
+            motions, report = solved.at(times[begin : begin + step])
+            for motion in motions:
+                frame = self._frame(motion, first, loaded, nearer, Fraction(0), staying)
+                mean.add(frame, float(part.share) / len(times))
+        return Seen(mean, float(part.share), None, (first.index, report))
+
+    @torch.inference_mode()
+    def _developed(self, one: exposure.Exposed, parts: Sequence[Future[Seen]]) -> Frame | Developed:
+        seen = [part.result() for part in parts]
+        stills = [each.still for each in seen]
+        if all(still is not None and still is stills[0] for still in stills):
+            assert stills[0] is not None
+            return stills[0]
+        with self.facts.timed("compose"):
+            total = exposure.Mean()
+            for each in seen:
+                if each.mean is not None:
+                    total.merge(each.mean)
+                elif each.still is not None:
+                    total.add(each.still, each.share)
+        reports = tuple(each.report for each in seen if each.report is not None)
+        return Developed(total.frame(one.slot.time), reports)
+
+    def _copy(self, key: KeyFrame) -> Frame | Future[Frame]:
+        """A source frame in the size that is asked for."""
+        if self.options.scaling is None:
+            return self._shown_frame(key)
+        return self.executor.submit(self._loaded(key).resized)
+
     def _moves(self, first: KeyFrame, last: KeyFrame) -> bool:
         """Whether anything is made between two keys."""
         if last.repeats or leaves_gap(first, last, self.options.max_gap_s):
@@ -153,17 +250,22 @@ class PairRenderer:
         """Composed frames of the slots, in order; all their times are read off one solve."""
         first, last = window.first, window.last
         assert last is not None
-        if self._solved is None or self._solved.index != first.index:
-            self._solved = _SolvedPair(first.index, self._window(window), self.model, self.facts)
+        solved = self._solve(window)
         loaded = self._loaded(first), self._loaded(last)
-        motions = self.executor.submit(self._solved.at, [float(t) for _, t in slots])
+        motions = self.executor.submit(solved.at, [float(t) for _, t in slots])
+        staying = self._staying(window)
         for number, (slot, t) in enumerate(slots):
-            nearer = first.frame if t <= Fraction(1, 2) else last.frame
-            yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time)
+            nearer = 0 if t <= Fraction(1, 2) else 1
+            yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time, staying)
+
+    def _solve(self, window: KeyWindow) -> _SolvedPair:
+        if self._solved is None or self._solved.index != window.first.index:
+            self._solved = _SolvedPair(window.first.index, self._window(window), self.model, self.facts)
+        return self._solved
 
     def _window(self, window: KeyWindow) -> Window | None:
         """The window as models see it; None at a cut, where nothing moves."""
-        before, first, last, after = window
+        before, first, last, after = window[:4]
         assert last is not None
         if last.starts_shot:
             return None
@@ -181,6 +283,26 @@ class PairRenderer:
             1.0 if after is None else float((after.time - last.time) / length),
         )  # fmt: skip
 
+    def _staying(self, window: KeyWindow) -> _Staying | None:
+        """What finds the pair's overlays; None where none are looked for: at a cut, or without ``overlay``."""
+        assert window.last is not None
+        if self._overlays is None or window.last.starts_shot:
+            return None
+        shot = deque([window.first, window.last])
+        for key in reversed(window.earlier):
+            if not self._is_one_shot(key, shot[0]):
+                break
+            shot.appendleft(key)
+        for key in window.later:
+            if not self._is_one_shot(shot[-1], key):
+                break
+            shot.append(key)
+        self._overlays.forget_before(shot[0].index)
+        return _Staying(self._overlays, [(key.index, key.frame) for key in shot], window.first.index, window.last.index)
+
+    def _is_one_shot(self, first: KeyFrame, last: KeyFrame) -> bool:
+        return not last.starts_shot and not leaves_gap(first, last, self.options.max_gap_s)
+
     def _observed(self, key: KeyFrame) -> Observation:
         known = self._observations.get(key.index)
         return known if known is not None else Observation(key.index, partial(self._guide, key.frame))
@@ -193,7 +315,9 @@ class PairRenderer:
         """The frame's planes as tensors, held as long as a pair that is being composed needs them."""
         known = self._planes.get(key.index)
         if known is None:
-            known = self._planes[key.index] = _Planes(self._shown_frame(key), self.options.device)
+            known = self._planes[key.index] = _Planes(
+                self._shown_frame(key), self.options.device, self.options.scaling
+            )  # fmt: skip
         return known
 
     @torch.inference_mode()
@@ -203,17 +327,46 @@ class PairRenderer:
         number: int,
         first: KeyFrame,
         loaded: tuple[_Planes, _Planes],
-        nearer: Frame,
+        nearer: int,
         time: Fraction,
+        staying: _Staying | None,
     ) -> Composed:
         solved, report = motions.result()
-        with self.facts.timed("compose"):
-            layout = compose.layout_of(first.frame)
-            groups = compose.planes(loaded[0].tensors(), loaded[1].tensors(), [solved[number]], layout)
-            frame = compose.to_frame(groups, layout, first.frame, time)
-            if self.options.mask is not None:
-                frame = keep(frame, nearer, self.options.mask)
+        frame = self._frame(solved[number], first, loaded, nearer, time, staying)
         return Composed(frame, first.index, report)
+
+    def _frame(
+        self,
+        motion: IntermediateMotion,
+        first: KeyFrame,
+        loaded: tuple[_Planes, _Planes],
+        nearer: int,
+        time: Fraction,
+        staying: _Staying | None,
+    ) -> Frame:
+        overlay: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+        if staying is not None:
+            with self.facts.timed("overlay"):
+                overlay = staying.masks(motion)
+        with self.facts.timed("compose"):
+            scaling = self.options.scaling
+            layout = compose.layout_of(first.frame, None if scaling is None else scaling.place[2:])
+            hidden = None
+            if any(mask is not None for mask in overlay):
+                size = first.frame.height, first.frame.width
+                device = torch.device(self.options.device)
+                hidden = hidden_part(overlay[0], size, device), hidden_part(overlay[1], size, device)
+            tensors = loaded[0].tensors(), loaded[1].tensors()
+            groups = compose.planes(*tensors, [motion], layout, hidden, scaling)
+            frame = compose.to_frame(groups, layout, first.frame, time)
+            if scaling is not None:
+                frame = on_canvas(frame, scaling)
+            shown = overlay[nearer]
+            if shown is not None:
+                frame = keep(frame, loaded[nearer].resized(), Mask(shown / np.float32(255)).on_canvas(scaling))
+            if self.options.mask is not None:
+                frame = keep(frame, loaded[nearer].resized(), self.options.mask.on_canvas(scaling))
+        return frame
 
 
 class _SolvedPair:
@@ -238,16 +391,59 @@ class _SolvedPair:
             return self._motion.at(times), self._motion.report()
 
 
-class _Planes:
-    """A frame's planes as float tensors, made when they are first needed."""
+class _Staying:
+    """The overlays of a pair's two frames, looked for when something around them moves.
 
-    def __init__(self, frame: Frame, device: str) -> None:
-        self._frame, self._device = frame, device
-        self._tensors: list[Tensor] | None = None
+    ``shot`` are (index, frame) of the pair and of those around it, in one shot.
+    """
+
+    def __init__(self, overlays: Overlays, shot: Sequence[tuple[int, Frame]], first: int, last: int) -> None:
+        self._overlays, self._shot, self._pair = overlays, shot, (first, last)
+        self._found: list[np.ndarray | None] | None = None
         self._lock = threading.Lock()
 
+    def masks(self, motion: IntermediateMotion) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(of the first frame, of the last): (h, w) uint8, 0 or 255, or None where nothing has to stay."""
+        frame = self._shot[0][1]
+        gate = moving(motion, frame.width, frame.height)
+        if gate is None:
+            return None, None
+        with self._lock:
+            if self._found is None:
+                self._found = [self._overlays.mask(self._around(index), index, self._pair) for index in self._pair]
+        first, last = (None if mask is None else within(mask, gate) for mask in self._found)
+        return first, last
+
+    def _around(self, index: int) -> list[tuple[int, Frame]]:
+        place = [number for number, _ in self._shot].index(index)
+        reach = self._overlays.rule.frames - 1
+        return list(self._shot[max(0, place - reach) : place + reach + 1])
+
+
+class _Planes:
+    """A frame's planes as float tensors, and the frame in the size that is asked for, made when first needed."""
+
+    def __init__(self, frame: Frame, device: str, scaling: Scaling | None) -> None:
+        self._frame, self._device, self._scaling = frame, device, scaling
+        self._tensors: list[Tensor] | None = None
+        self._resized: Frame | None = frame if scaling is None else None
+        self._lock = threading.Lock()
+
+    @torch.inference_mode()
     def tensors(self) -> list[Tensor]:
         with self._lock:
-            if self._tensors is None:
-                self._tensors = compose.to_tensors(self._frame, self._device)
-            return self._tensors
+            return self._loaded()
+
+    @torch.inference_mode()
+    def resized(self) -> Frame:
+        with self._lock:
+            if self._resized is None:
+                assert self._scaling is not None
+                self._resized = compose.resized(self._loaded(), self._frame, self._scaling)
+            return self._resized
+
+    def _loaded(self) -> list[Tensor]:
+        if self._tensors is None:
+            loaded = compose.to_tensors(self._frame, self._device)
+            self._tensors = compose.readable(loaded, compose.layout_of(self._frame), self._scaling)
+        return self._tensors

@@ -58,6 +58,11 @@ class Statistics:
             with self._lock:
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + elapsed
 
+    @property
+    def last_pair(self) -> int:
+        """The pair that was entered last, by its first frame's index; -1 if none was."""
+        return -1 if self._reported is None else self._reported[0]
+
     def record(self, pair: int, report: MotionReport) -> None:
         """Enters what is known of a pair (named by its first frame's index): its report covers all times asked so far.
 

@@ -6,14 +6,19 @@ outputs.
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from fractions import Fraction
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot, SourceTimes
 from vfi_pipeline.models.motion import MotionModel
+from vfi_pipeline.synthesis import exposure
 from vfi_pipeline.synthesis.options import Options
-from vfi_pipeline.synthesis.render import Output, PairRenderer, PendingFrame
+from vfi_pipeline.synthesis.render import Output, PairRenderer, PendingFrame, Seen
 from vfi_pipeline.synthesis.schedule import InCallersThread, scheduled, workers
 from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.windows import CONTEXT_AFTER, CONTEXT_BEFORE, KeyFrame, windows
@@ -48,7 +53,13 @@ def interpolate(
     with workers(options.device) as executor:
         renderer = PairRenderer(model, options, facts, executor)
         held = _Held(options, isinstance(executor, InCallersThread))
-        for pending in scheduled(_pending(frames, slots, renderer, times, held), held.ahead):
+        if options.exposure_s:
+            if times is None:
+                raise ValueError("Exposures need to know when each source frame is shown.")
+            begun = _exposures(frames, slots, renderer, times, held, options.exposure_s)
+        else:
+            begun = _pending(frames, slots, renderer, times, held)
+        for pending in scheduled(begun, held.ahead):
             yield pending.finished(facts)
 
 
@@ -61,7 +72,12 @@ class _Held:
 
     def see(self, frame: Frame) -> None:
         """Takes the size of the outputs from a source frame."""
-        self.count = min(self.most, self.options.prefetch_bytes // sum(plane.nbytes for plane in frame.planes))
+        size = sum(plane.nbytes for plane in frame.planes)
+        if (scaling := self.options.scaling) is not None:
+            size = max(1, size * math.prod(scaling.canvas) // math.prod(scaling.source))
+        if self.options.exposure_s:
+            size *= 8  # sums in float32, of two pairs and more
+        self.count = min(self.most, self.options.prefetch_bytes // size)
 
     def ahead(self) -> int:
         return self.count
@@ -85,6 +101,7 @@ def _pending(
         first, last = window.first, window.last
         last_seen = first
         if last is not None and last.index <= origin:
+            renderer.leads_in(window)
             continue  # context
         if first.index > slot.source:
             raise ValueError(f"Output {slot.index} needs source frame {slot.source}; the first given is {first.index}.")
@@ -102,12 +119,64 @@ def _pending(
         yield from renderer.render(window, here)
         if slot is None:
             return
-    raise UserError(
+    raise _broken_off(last_seen, slot)
+
+
+def _broken_off(last_seen: KeyFrame | None, slot: Slot) -> UserError:
+    return UserError(
         f"The film breaks off {'before its first frame' if last_seen is None else f'after frame {last_seen.index}'}; "
         f"output frame {slot.index} needs frame {slot.source + (slot.t > 0)}.",
         "repair the file (ffmpeg -i broken -c copy repaired), or set end= to a time before the damage",
         BAD_INPUT,
     )
+
+
+def _exposures(
+    frames: Iterable[tuple[int, Frame]],
+    slots: Iterable[Slot],
+    renderer: PairRenderer,
+    times: SourceTimes,
+    held: _Held,
+    length: Fraction,
+) -> Iterator[PendingFrame]:
+    """``interpolate``'s outputs with motion blur, each as soon as all its parts are begun."""
+    facts = renderer.facts
+    coming = exposure.exposed(slots, times, length)
+    following = next(coming, None)
+    under_way: deque[tuple[exposure.Exposed, list[Future[Seen]]]] = deque()
+    if following is None:
+        return
+    begin, last_seen = following.begin, None
+    for window in windows(frames, renderer.options, times, facts):
+        first, last = window.first, window.last
+        last_seen = first
+        if last is not None and last.time <= begin:
+            renderer.leads_in(window)
+            continue  # context
+        renderer.stylise(window)
+        if last is not None and last.starts_shot:
+            facts.cuts.append(last.index)
+            facts.cut_times.append(last.time)
+        held.see(first.frame)
+        while following is not None and exposure.begins_before(window, following):
+            under_way.append((following, []))
+            following = next(coming, None)
+        for one, parts in under_way:
+            if exposure.is_of_an_earlier_shot(window, one):
+                parts.clear()
+            part = exposure.part_in(window, one)
+            if part is not None:
+                parts.append(renderer.seen(window, part))
+        while under_way and exposure.is_over(window, under_way[0][0]):
+            one, parts = under_way.popleft()
+            if last is None and one.slot.source > first.index + len(first.covers):
+                raise _broken_off(first, one.slot)
+            yield renderer.exposed(one, parts)
+        if not under_way and following is None:
+            return
+    waiting = under_way[0][0] if under_way else following
+    assert waiting is not None
+    raise _broken_off(last_seen, waiting.slot)
 
 
 def _lies_in(slot: Slot, first: KeyFrame, last: KeyFrame | None) -> bool:

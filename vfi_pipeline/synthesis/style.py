@@ -92,13 +92,15 @@ class Stylist:
         settings: how they are shown.
         device: of the painter.
         memory: folder in which the ends of segments are kept for a later start; None keeps none.
+        apart: every segment begins anew, whatever was painted before it.
     """
 
     def __init__(
         self, painter: Painter, settings: StyleSettings = StyleSettings(), device: str = "cpu",
-        memory: Path | None = None,
+        memory: Path | None = None, apart: bool = False,
     ) -> None:  # fmt: skip
         self.painter, self.settings, self.device, self.memory = painter, settings, device, memory
+        self.apart = apart
         # Painted pictures (1, 3, h, w), float16: finer than 10 bits, and the same when they are read from the memory.
         self._known: dict[int, Tensor] = {}
 
@@ -130,6 +132,10 @@ class Stylist:
             self._known[index] = self._known[before]
             self._forget()
 
+    def knows(self, index: int) -> bool:
+        """Whether source frame ``index`` is one that the next can be painted from."""
+        return index in self._known
+
     def seen(self, frame: Frame) -> Tensor:
         """The frame as the painter sees it, (1, 3, h, w)."""
         size = self.settings.size
@@ -137,7 +143,7 @@ class Stylist:
 
     def segment_ends(self, number: int) -> None:
         """Keeps what the next segment goes on from."""
-        if self.memory is not None and self._known:
+        if self.memory is not None and self._known and not self.apart:
             self.memory.mkdir(exist_ok=True)
             content = save({str(index): picture.clone() for index, picture in self._known.items()})
             draft = self.memory / f"segment_{number:05d}.part"
@@ -146,7 +152,9 @@ class Stylist:
 
     def segment_begins(self, number: int) -> None:
         """Recalls the end of the segment before, whoever made it: a job that was stopped goes on as if it was not."""
-        if self.memory is None:
+        if self.apart:
+            self._known = {}
+        if self.apart or self.memory is None:
             return
         try:
             path = self.memory / f"segment_{number - 1:05d}.safetensors"

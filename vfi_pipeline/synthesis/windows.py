@@ -18,7 +18,7 @@ import numpy as np
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot, SourceTimes
-from vfi_pipeline.synthesis import cuts, duplicates
+from vfi_pipeline.synthesis import cuts, duplicates, overlay
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.statistics import Statistics
 
@@ -56,12 +56,18 @@ class KeyFrame:
 
 
 class KeyWindow(NamedTuple):
-    """A key frame, the one that follows it (None at the end), and one more on either side."""
+    """A key frame, the one that follows it (None at the end), and one more on either side.
+
+    ``earlier`` are the keys before ``first`` and ``later`` those after ``last``, in order: with ``overlay`` as many as
+    its runs reach, else one on either side.
+    """
 
     before: KeyFrame | None
     first: KeyFrame
     last: KeyFrame | None
     after: KeyFrame | None
+    earlier: tuple[KeyFrame, ...] = ()
+    later: tuple[KeyFrame, ...] = ()
 
 
 def windows(
@@ -74,12 +80,13 @@ def windows(
             frame is asked for, not earlier.
     """
     keys = key_frames(shots(checked(frames, facts), options, facts), options, _clock(times), facts)
-    before: KeyFrame | None = None
+    reach = overlay.RULE.frames - 1 if options.overlay else 1
+    earlier: deque[KeyFrame] = deque(maxlen=reach)
     held: deque[KeyFrame] = deque()
     failure: UserError | None = None
     while True:
         try:
-            while failure is None and len(held) < 3 and (key := next(keys, None)) is not None:
+            while failure is None and len(held) < 2 + reach and (key := next(keys, None)) is not None:
                 held.append(key)
         except UserError as error:
             failure = error
@@ -88,8 +95,9 @@ def windows(
         if not held:
             return
         ahead = [*held, None, None]
-        yield KeyWindow(before, held[0], ahead[1], ahead[2])
-        before = held.popleft()
+        before = earlier[-1] if earlier else None
+        yield KeyWindow(before, held[0], ahead[1], ahead[2], tuple(earlier), tuple(held)[2:])
+        earlier.append(held.popleft())
 
 
 def place(slot: Slot, first: KeyFrame, last: KeyFrame | None) -> Fraction:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from vfi_pipeline.data.batch import Triplet, Unpaired
 from vfi_pipeline.losses import TripletObjective, critic_loss, generator_loss, gradient_norm
 from vfi_pipeline.models.prediction import Motion, TrainableModel
+from vfi_pipeline.training.callbacks import TurnLog
 from vfi_pipeline.training.look import Look
 from vfi_pipeline.training.triplet_module import (
     OptimizerFactory,
@@ -61,10 +64,16 @@ class AdversarialModule(pl.LightningModule):
             if value < 1:
                 raise ValueError(f"training.{name} is {value}, give 1 or more.")
         assert isinstance(model, nn.Module)
+        seen = getattr(getattr(model, "field", None), "conditioning", "first")
+        if getattr(model, "sides", "first") != "first" or seen != "first":
+            raise ValueError(
+                "WGAN-GP shows the model the first picture alone: give net.sides=first field.conditioning=first"
+            )
         self.model, self.critic, self.penalties = model, critic, penalties
         self.optimizer, self.critic_optimizer, self.scheduler = optimizer, critic_optimizer, scheduler
         self.n_critic, self.gradient_penalty, self.adversarial = n_critic, gradient_penalty, adversarial
         self.clip, self.accumulate = clip, accumulate
+        self.turns = TurnLog()
         self._gathered = 0  # batches whose gradients wait for the next step
         self.automatic_optimization = False
 
@@ -86,8 +95,7 @@ class AdversarialModule(pl.LightningModule):
             terms = self.penalties(motion, source.new_zeros((source.shape[0], 0)), source)
             terms["adversarial"] = generator_loss(self.critic, motion.frame[:, 0])
             terms["total"] = terms["total"] + self.adversarial * terms["adversarial"]
-            self.log_dict({f"train/{name}": value for name, value in facts_of(motion).items()})
-            self._step(model_optimizer, terms, "model", 0)
+            self._step(model_optimizer, terms, "model", 0, facts_of(motion))
 
     def warped(self, source: Tensor) -> Motion:
         """The model's motion of the sources, asked at t = 1."""
@@ -121,11 +129,17 @@ class AdversarialModule(pl.LightningModule):
         with torch.autocast(real.device.type, enabled=False):
             return critic_loss(self.critic, real.float(), made.float(), mix, self.gradient_penalty)
 
-    def _step(self, optimizer: Any, terms: dict[str, Tensor], who: str, which: int) -> None:
+    def _step(
+        self,
+        optimizer: Any,
+        terms: dict[str, Tensor],
+        who: str,
+        which: int,
+        facts: Mapping[str, float | Tensor] = MappingProxyType({}),
+    ) -> None:
         refuse_divergence(terms["total"], self.global_step)
-        self.log_dict(
-            {f"train/{who}_loss" if name == "total" else f"train/{name}": v.detach() for name, v in terms.items()}
-        )
+        named = {f"{who}_loss" if name == "total" else name: value.detach() for name, value in terms.items()}
+        self.turns.log(self, who, {f"train/{name}": value for name, value in {**named, **facts}.items()})
         if self._gathered == 0:
             optimizer.zero_grad(set_to_none=True)
         self.manual_backward(terms["total"] / self.accumulate)

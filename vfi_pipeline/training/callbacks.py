@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ class EMA(Callback):
         if not self.average:
             self.average = {name: value.detach().clone() for name, value in weights.items()}
         self.average = {name: value.to(weights[name].device) for name, value in self.average.items()}
-        self._last = trainer.global_step
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last = trainer.global_step  # not before: a run that goes on has it only now
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
@@ -85,11 +88,34 @@ def load_weights(module: pl.LightningModule, weights: dict[str, Tensor]) -> None
         value.copy_(weights[name])
 
 
+class TurnLog:
+    """Logs what takes turns, each at steps of its own.
+
+    Lightning repeats the last value of everything at every step that it logs: the model's loss at a step of the critic
+    would be that of some steps ago, and where the turns and ``log_every_n_steps`` have a common factor, one of the two
+    would only ever be seen like that.
+    """
+
+    def __init__(self) -> None:
+        self._logged: dict[str, int] = {}
+
+    def log(self, module: Any, who: str, values: Mapping[str, Any]) -> None:
+        """Writes ``values`` of the step that is being made, if the last ones of ``who`` are long enough ago."""
+        module.log_dict(dict(values), logger=False)  # for the progress lines
+        step, trainer = module.global_step, module.trainer
+        if who in self._logged and step - self._logged[who] < max(1, trainer.log_every_n_steps):
+            return
+        self._logged[who] = step
+        for logger in trainer.loggers:
+            logger.log_metrics({name: float(value) for name, value in values.items()}, step)
+
+
 class Meters(Callback):
     """Logs gradient norm before clipping, learning rate, and throughput over all devices, when Lightning logs."""
 
     def __init__(self) -> None:
         self.every = 50
+        self._turns = TurnLog()
         self._since: tuple[float, int] | None = None
         self._samples = 0
 
@@ -97,18 +123,20 @@ class Meters(Callback):
         self.every = max(1, trainer.log_every_n_steps)
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
-        if trainer.global_step % self.every:
+        several = len(trainer.optimizers) > 1
+        if not several and (trainer.global_step + 1) % self.every:
             return
         norms = [
             p.grad.detach().norm() for group in optimizer.param_groups for p in group["params"] if p.grad is not None
         ]
-        if norms:
-            name = "train/grad_norm"
-            optimizers = trainer.optimizers
-            if len(optimizers) > 1:
-                underlying = getattr(optimizer, "optimizer", optimizer)
-                name += f"/{'critic' if underlying is optimizers[1] else 'model'}"
-            pl_module.log(name, torch.stack(norms).norm())
+        if not norms:
+            return
+        if several:
+            underlying = getattr(optimizer, "optimizer", optimizer)
+            who = "critic" if underlying is trainer.optimizers[1] else "model"
+            self._turns.log(pl_module, who, {f"train/grad_norm/{who}": torch.stack(norms).norm()})
+        else:
+            pl_module.log("train/grad_norm", torch.stack(norms).norm())
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if self._since is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import traceback
@@ -45,6 +46,11 @@ def _explained(cause: BaseException, running: bool) -> UserError | None:
             "Lower data.batch_size (and raise trainer.accumulate_grad_batches), data.crop, or net.solver.adjoint=true.",
             ENVIRONMENT,
         )
+    if is_full(cause):
+        where = f" ({cause.filename})" if isinstance(cause, OSError) and cause.filename else ""
+        return UserError(
+            f"The disk is full{where}.", "Free some space, then go on with ckpt_path=<run folder>.", ENVIRONMENT
+        )
     if text.startswith("Caught ") and "in DataLoader worker process" in text:
         return _from_worker(text)
     if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
@@ -63,6 +69,14 @@ def _explained(cause: BaseException, running: bool) -> UserError | None:
     if type(cause) in (ValueError, TypeError) and (not running or _raised_for_a_reader(cause)):
         return UserError(f"{first_line(cause)}.", GUIDE, USAGE)
     return None
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk, a quota or the largest size of a file is what ``error`` is about, whoever raised it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    words = ("No space left on device", "Disk quota exceeded", "File too large")
+    return any(word in str(error) for word in words)
 
 
 def _raised_for_a_reader(cause: BaseException) -> bool:
@@ -104,6 +118,7 @@ def quiet() -> None:
         ".*Checkpoint directory.*",
         ".*number of training batches.*",
         ".*LeafSpec.*",
+        "Be aware that when using `ckpt_path`",  # callbacks may change; checkpoint_every is in a callback's name
         "Using ModelCheckpoint with manual optimization",  # after the step is what we want
     ):
         warnings.filterwarnings("ignore", message=text)

@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ def run_facts() -> dict[str, Any]:
     names = ("torch", "pytorch-lightning", "torchdiffeq", "numpy")
     return {
         "command": "python " + shlex.join(sys.argv),
+        "began": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in names},
         "machine": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import random
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,24 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import yaml
 from pytorch_lightning import Callback
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
-from vfi_pipeline.training.loggers import run_id_of
+from vfi_pipeline.training.loggers import logged_steps, run_id_of
 
 # What may differ between the two halves of a run: where and how fast it runs, how long, and what it says meanwhile.
-FREE = ("trainer", "logger", "callbacks", "run_dir", "ckpt_path", "steps", "name", "monitor", "project", "ddp", "test")
+FREE = (
+    "trainer", "logger", "callbacks", "run_dir", "ckpt_path", "steps", "name", "monitor", "mode", "project", "ddp",
+    "test", "validate_every", "checkpoint_every", "toy", "referee",
+    "data.workers", "data.cache", "data.memory_gb", "training.lpips",
+)  # fmt: skip
+# Where data lie: they may have moved, since their fingerprint says whether they are the same.
+PLACES = (
+    "data.root", "data.val_root", "data.pairs", "data.first", "data.last", "data.source", "data.target",
+    "data.textures", "data.mnist",
+)  # fmt: skip
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -27,22 +40,31 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path.parent, error) from error
         draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+        # To memory first: a disk that fills up inside torch.save is an error of its own kind, without a cause.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
         try:
             with open(draft, "wb") as file:
-                torch.save(checkpoint, file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(draft, path)
         except OSError as error:
+            kept = path.is_file()
+            whole = "; the one before is whole" if kept else ""
             raise UserError(
-                f"{path} could not be written ({error}).",
-                "Free some space; the last checkpoint is intact.",
+                f"{path} could not be written ({error.strerror or error}){whole}.",
+                f"Free some space, then {go_on_line(path.parent.parent) if kept else 'the same command again'}.",
                 ENVIRONMENT,
             ) from error
         finally:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -69,7 +91,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Resume:
-    """A run to be continued: its checkpoint, folder, W&B id and what it was made with."""
+    """A run to be continued: its checkpoint, folder, W&B id and what it was made with.
+
+    ``words`` are those of the command line that chose its configuration, ``logged`` the W&B step that comes next.
+    """
 
     path: Path
     run_dir: Path
@@ -77,6 +102,20 @@ class Resume:
     config: Mapping[str, Any]
     data: str
     step: int
+    words: Sequence[str] = ()
+    logged: int = 0
+
+
+def checkpoint_in(folder: Path) -> Path | None:
+    """The checkpoint of a run's folder from which it goes on: the last one written. None if there is none."""
+    found = [folder / "checkpoints" / "last.ckpt", folder / "last.ckpt", *folder.glob("hpc_ckpt_*.ckpt")]
+    found = [path for path in found if path.is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def go_on_line(run_dir: Path | str) -> str:
+    """The command that goes on with a run, as it can be pasted into a shell."""
+    return f"python train.py {shlex.quote(f'ckpt_path={run_dir}')}"
 
 
 def find_resume(where: str | Path) -> Resume:
@@ -87,35 +126,74 @@ def find_resume(where: str | Path) -> Resume:
     """
     path = Path(where).expanduser()
     if path.is_dir():
-        found = [path / "checkpoints" / "last.ckpt", path / "last.ckpt"]
-        path = next((candidate for candidate in found if candidate.is_file()), found[0])
+        path = checkpoint_in(path) or path / "checkpoints" / "last.ckpt"
     checkpoint = read_checkpoint(path)
     facts = checkpoint.get("run")
     if not isinstance(facts, dict):
         raise UserError(f"{path} was not written by train.py.", "Give <run folder>/checkpoints/last.ckpt.", BAD_INPUT)
     path = path.resolve()
     run_dir = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    return Resume(path, run_dir, facts["run_id"], facts["config"], facts["data"], int(checkpoint["global_step"]))
+    return Resume(
+        path,
+        run_dir,
+        facts["run_id"],
+        facts["config"],
+        facts["data"],
+        int(checkpoint["global_step"]),
+        facts.get("words") or _written_words(run_dir),
+        facts.get("logged", 0),
+    )
+
+
+def _written_words(run_dir: Path) -> list[str]:
+    """The words as Hydra kept them beside the run (versions up to 0.6.0)."""
+    try:
+        found = yaml.safe_load((run_dir / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    return [str(word) for word in found or [] if not str(word).lstrip("+").startswith("ckpt_path=")]
+
+
+def restored_settings(settings: Mapping[str, Any], resume: Resume, changed: Collection[str]) -> dict[str, Any]:
+    """``settings`` with the run's own in place of all that was not ``changed`` on the command line.
+
+    Args:
+        settings: as composed now.
+        changed: keys that were typed; each stands for its whole group. One that composes others (``experiment``,
+            ``debug``) stands for everything.
+    """
+    groups = {key.partition(".")[0].partition("@")[0].partition("/")[0] for key in changed}
+    if groups & {"experiment", "debug"}:
+        return dict(settings)
+    own = {key: value for key, value in resume.config.items() if key not in {*groups, "run_dir", "ckpt_path"}}
+    return {**settings, **own}
 
 
 def check_same(resume: Resume, config: Mapping[str, Any], data: str) -> None:
     """UserError that lists what changed, if the configuration (but for ``FREE``) or the data did."""
-    changed = sorted(_differences(_kept(resume.config), _kept(config)))
+    changed = sorted(_differences(resume.config, config))
     if resume.data != data:
         changed.append(f"data: was {resume.data}, now {data} (fingerprint)")
     if changed:
         raise UserError(
             f"{resume.path} belongs to a run with other settings: " + "; ".join(changed[:8]) + ".",
-            "Repeat the first command and add ckpt_path; or start a new run without ckpt_path.",
+            f"{go_on_line(resume.run_dir)} with nothing else goes on as it began; without ckpt_path a new run starts.",
             BAD_INPUT,
         )
 
 
-def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in FREE}
+def unwritable(path: Path | str, error: OSError) -> UserError:
+    """For a file or folder that the system refuses to write."""
+    return UserError(
+        f"{path} could not be written ({error.strerror or error}).",
+        "Free some space, or hydra.run.dir=<a folder that is yours>.",
+        ENVIRONMENT,
+    )
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if name in FREE or name in PLACES:
+        return []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = []
         for key in sorted({*old, *new}, key=str):
@@ -131,6 +209,7 @@ class RunState(Callback):
 
     config: dict[str, Any] = field(default_factory=dict)
     data: str = ""
+    words: Sequence[str] = ()
     _states: list[Any] | None = None
 
     def on_save_checkpoint(
@@ -142,7 +221,13 @@ class RunState(Callback):
             torch.distributed.all_gather_object(states, random_state())
         checkpoint["random"] = states
         run_id = run_id_of(trainer.loggers) if trainer.is_global_zero else None
-        checkpoint["run"] = {"config": self.config, "data": self.data, "run_id": run_id}
+        checkpoint["run"] = {
+            "config": self.config,
+            "data": self.data,
+            "words": list(self.words),
+            "run_id": run_id,
+            "logged": logged_steps(trainer.loggers) if trainer.is_global_zero else 0,
+        }
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

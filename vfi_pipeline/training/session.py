@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from vfi_pipeline.errors import INTERRUPTED, UserError
 from vfi_pipeline.models.checkpoint import Card, save_model
 from vfi_pipeline.training.callbacks import EMA, load_weights
 from vfi_pipeline.training.facts import run_facts
-from vfi_pipeline.training.loggers import finish, log_facts
-from vfi_pipeline.training.resume import Resume, RunState, check_same, read_checkpoint
+from vfi_pipeline.training.loggers import finish, log_export, log_facts, write_facts
+from vfi_pipeline.training.resume import Resume, RunState, check_same, checkpoint_in, go_on_line, read_checkpoint
+from vfi_pipeline.training.stopping import OrderlyStop, Stopped, StopRequest, queue_again
 
 log = logging.getLogger(__name__)
+
+ANY_SPAN = 640
+"""Longest side, px, at which films are looked at if the data do not say how large training shows them."""
+
+Referee = Callable[[Any, Any], Mapping[str, float]]
+"""(model, data module) -> figures by name: an independent opinion of what the model makes of the test set."""
 
 
 def train(
@@ -32,6 +40,9 @@ def train(
     name: str = "run",
     test: bool = True,
     settings: Mapping[str, Any] | None = None,
+    words: Sequence[str] = (),
+    stop: StopRequest | None = None,
+    referee: Referee | None = None,
 ) -> dict[str, float]:
     """Fits, tests the best checkpoint, exports it with its card to ``run_dir/export``; returns the metrics.
 
@@ -41,10 +52,14 @@ def train(
         test: False stops after fitting and exports untested weights.
         settings: the configuration as written, references kept: what a resumed run is compared with, so that a
             value counts once, in the group that owns it. None takes ``config``.
+        words: of the command line that made the configuration; ``ckpt_path=`` alone goes on with them.
+        stop: looked at after every step; None leaves signals to Lightning.
+        referee: asked about the exported model: what it says joins the metrics.
 
     Raises:
         UserError: if ``resume`` was made with other settings or data, or the user stopped the run.
     """
+    fit_guide_span(module.model, data)
     fingerprint = data.fingerprint() if hasattr(data, "fingerprint") else ""
     settings = dict(config if settings is None else settings)
     if resume is not None:
@@ -58,36 +73,108 @@ def train(
     if trainer.is_global_zero:
         log_facts(trainer.loggers, facts, run_dir)
         log.info("%d weights; run folder %s", facts["weights"], run_dir)
-    trainer.callbacks.insert(0, RunState(settings, fingerprint))
+    last = run_dir / "checkpoints" / "last.ckpt"
+    trainer.callbacks.insert(0, RunState(settings, fingerprint, words))
+    if stop is not None:
+        trainer.callbacks.append(OrderlyStop(stop, last))
     began, first = time.monotonic(), 0 if resume is None else resume.step
     try:
         trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume.path))
-    except SystemExit as stop:  # Lightning's answer to Ctrl-C
-        if not trainer.interrupted:
+        # Also where the steps are no multiple of checkpoint_every: a finished run can be made longer.
+        trainer.save_checkpoint(last)
+        hours = (time.monotonic() - began) / 3600
+        if trainer.is_global_zero:
+            say_why_early(trainer)
+            facts["data"]["left_out"] = data.left_out() if hasattr(data, "left_out") else 0
+            if facts["data"]["left_out"]:
+                log.warning("%d broken files were left out of the data.", facts["data"]["left_out"])
+        best = load_best(trainer, module)
+        metrics = measured(trainer, module, data) if test else {}
+        if referee is not None and trainer.is_global_zero:
+            metrics |= asked(referee, module.model, data)
+        if trainer.is_global_zero:
+            facts["run"] |= {
+                "steps": trainer.global_step,
+                "best_step": best,
+                "devices": trainer.world_size,
+                "precision": trainer.precision,
+                "hours": round(hours, 3),
+                "steps_of_this_start": trainer.global_step - first,
+            }
+            path = export(module, facts, metrics, run_dir, name)
+            write_facts({**facts, "metrics": metrics, "state": "finished"}, run_dir)
+            log_export(trainer.loggers, path, metrics, facts["run"])
+            finish(trainer.loggers)
+    except (Stopped, SystemExit) as end:  # SystemExit is Lightning's answer to Ctrl-C
+        if isinstance(end, SystemExit) and not trainer.interrupted:
             raise
-        raise UserError(
-            f"Stopped at step {trainer.global_step}.",
-            f"The same command with ckpt_path={run_dir} goes on from the last checkpoint.",
-            INTERRUPTED,
-        ) from stop
-    # Also where the steps are no multiple of checkpoint_every: a finished run can be made longer.
-    trainer.save_checkpoint(run_dir / "checkpoints" / "last.ckpt")
-    hours = (time.monotonic() - began) / 3600
-    best = load_best(trainer, module)
-    tested = trainer.test(module, datamodule=data, verbose=False)[0] if test else {}
-    metrics = {key: float(value) for key, value in tested.items()}
-    if trainer.is_global_zero:
-        facts["run"] |= {
-            "steps": trainer.global_step,
-            "best_step": best,
-            "devices": trainer.world_size,
-            "precision": trainer.precision,
-            "hours": round(hours, 3),
-            "steps_of_this_start": trainer.global_step - first,
-        }
-        export(module, facts, metrics, run_dir, name)
-        finish(trainer.loggers)
+        if stop is not None and stop.asked == "SIGUSR1" and trainer.is_global_zero:
+            queue_again()
+        raise stopped(trainer.global_step, run_dir) from end
     return metrics
+
+
+def fit_guide_span(model: Any, data: Any) -> None:
+    """Has the weights look at films and pictures later as large as training shows them, unless the user said otherwise.
+
+    What was learned of pictures of 64 px moves other things, and by other shares of the picture, at another size.
+    """
+    if getattr(model, "guide_span", 0) is not None:
+        return
+    span = data.span() if hasattr(data, "span") else None
+    model.guide_span = span or ANY_SPAN
+    log.info("Films and pictures will be looked at at %d px%s.", model.guide_span, ", as in training" if span else "")
+
+
+def asked(referee: Referee, model: Any, data: Any) -> dict[str, float]:
+    """What the referee says; a set too small for one is no reason to lose the run."""
+    try:
+        return {key: float(value) for key, value in referee(copy.deepcopy(model).cpu().eval(), data).items()}
+    except UserError as error:
+        log.warning("No referee: %s", error.args[0])
+        return {}
+
+
+def measured(trainer: Any, module: Any, data: Any) -> dict[str, float]:
+    """What the final test says; of the validation set where the data hold no third part (and that is its name, too)."""
+    if getattr(data, "has_test", lambda: True)():
+        found = trainer.test(module, datamodule=data, verbose=False)[0]
+    else:
+        log.info("There is no test set: the figures are of the validation set, by which the weights were chosen.")
+        found = trainer.validate(module, datamodule=data, verbose=False)[0]
+    return {key: float(value) for key, value in found.items()}
+
+
+def stopped(step: int, run_dir: Path) -> UserError:
+    """The end that was asked for, in words, with the line that goes on."""
+    checkpoint = checkpoint_in(run_dir)
+    if checkpoint is None:
+        problem = f"Stopped at step {step}; nothing is saved yet."
+        return UserError(problem, "the same command starts again.", INTERRUPTED)
+    try:
+        saved = f"step {int(read_checkpoint(checkpoint)['global_step'])}"
+    except (UserError, KeyError):
+        saved = "the last checkpoint"
+    return UserError(f"Stopped at step {step}.", f"{go_on_line(run_dir)} to go on from {saved}.", INTERRUPTED)
+
+
+def say_why_early(trainer: Any) -> None:
+    """One line if training ended before its last step."""
+    if trainer.max_steps <= 0 or trainer.global_step >= trainer.max_steps:
+        return
+    where = f"Stopped early at step {trainer.global_step} of {trainer.max_steps}"
+    for callback in trainer.callbacks:
+        if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
+            value = trainer.callback_metrics.get(callback.monitor)
+            seen = "" if value is None else f"it is {float(value):.5g}, "
+            reason = (
+                f"{callback.monitor} has not gained for {callback.wait_count} validations: "
+                if callback.wait_count >= callback.patience
+                else f"{callback.monitor} has met a limit of callbacks.stop: "
+            )
+            log.info("%s: %s%sthe best was %.5g.", where, reason, seen, float(callback.best_score))
+            return
+    log.info("%s: a limit of trainer (max_time, max_epochs) is reached.", where)
 
 
 def load_best(trainer: Any, module: Any) -> int:

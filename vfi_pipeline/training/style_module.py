@@ -13,9 +13,9 @@ from torch import Tensor
 
 from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.data.style_pictures import DRAWN, shrunk_picture
-from vfi_pipeline.data.textures import read_image
 from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.losses.perceptual import STYLE_LAYERS, StyleObjective, StyleTarget, temporal_distance
+from vfi_pipeline.media.stills import read_rgb8
 from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.models.flow import FlowInterpolator
 from vfi_pipeline.models.shipped import locate
@@ -169,5 +169,5 @@ def style_picture(image: str, size: int) -> Tensor:
         UserError: if there is no such file, or it is no picture.
     """
     drawn = DRAWN.get(image) if not Path(image).is_file() else None
-    pixels = drawn() if drawn is not None else read_image(Path(image))
+    pixels = drawn() if drawn is not None else read_rgb8(Path(image))
     return shrunk_picture(pixels, size)

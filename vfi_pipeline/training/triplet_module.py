@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -36,7 +37,7 @@ class TripletModule(pl.LightningModule):
         scheduler: optimiser -> schedule that counts steps, or None.
         ends: times at which a source is the truth and is asked for as well: 1.0 (``last``), 0.0 (``first``). With
             [1.0] and no true frames between, this is the paper's paired L2. Models that show both frames hold them
-            exactly there; their one-sided warps learn from it.
+            exactly there: what is learned and judged at an end is what the other frame alone makes of it.
         lpips: measure LPIPS in validation where its backbone is at hand.
     """
 
@@ -91,14 +92,49 @@ class TripletModule(pl.LightningModule):
     def look(self, batch: Triplet) -> Look:
         """What the panels show of a batch: its first true middle frame, or the last frame where there is none."""
         times, true = self.asked(batch)
-        motion = self._predict(batch, times[:, :1])
+        motion = self._moved_alone(self._predict(batch, times[:, :1]), batch, 1)
         return Look(batch.first, motion.frame[:, 0], true[:, 0], batch.last, times[:, 0], motion)
 
     def _terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
         times, true = self.asked(batch)
         motion = self._predict(batch, times)
+        alone = self._moved_alone(motion, batch)
         velocity, known = batch.known_velocity() if batch.velocity is not None else (None, None)
-        return motion, self.objective(motion, true, batch.first, velocity, known)
+        # Where the objective weighs the one-sided frames by themselves, the ends are not asked for twice.
+        weighed = any(weight for name, weight in self.objective.auxiliary.items() if name.startswith("one_sided"))
+        return alone, self.objective(motion if weighed else alone, true, batch.first, velocity, known)
+
+    def _moved_alone(self, motion: Motion, batch: Triplet, count: int | None = None) -> Motion:
+        """``motion`` with what can be judged at the ends, where no true frame between is known.
+
+        A model that shows both frames makes the last one at t = 1 by showing it: there the frame that the first one's
+        pixels make is judged, and at t = 0 that of the last one's.
+
+        Raises:
+            UserError: if the model holds an end exactly and does not say what either frame alone makes of it, or no end
+                is asked for.
+        """
+        if batch.t.shape[1]:
+            return motion
+        if not self.ends:
+            raise UserError(
+                "The data hold no true frame between the two, and training.ends=[] asks for none at the ends: nothing "
+                "can be learned or judged.",
+                "training.ends=[1.0], or data with frames between.",
+            )
+        frames = []
+        for k, end in enumerate(self.ends[:count]):
+            alone = motion.auxiliary.get("one_sided/first" if end == 1.0 else "one_sided/last")
+            frame = motion.frame[:, k] if alone is None else alone[:, k]
+            source, other = (batch.last, batch.first) if end == 1.0 else (batch.first, batch.last)
+            if alone is None and _same(frame, source) and not _same(source, other):
+                raise UserError(
+                    f"At t = {end:g} this model shows the true frame itself, and the data hold none between: nothing "
+                    "can be learned or judged.",
+                    "net.sides=first, or data with frames between.",
+                )
+            frames.append(frame)
+        return replace(motion, frame=torch.stack(frames, dim=1))
 
     def _predict(self, batch: Triplet, times: Tensor) -> Motion:
         return self.model(batch.first, batch.last, times)
@@ -107,7 +143,7 @@ class TripletModule(pl.LightningModule):
         motion, terms = self._terms(batch)
         _, true = self.asked(batch)
         size, between = batch.first.shape[0], batch.t.shape[1]
-        # Frames between the sources are what is judged; where none is known, the one at t = 1.
+        # Frames between the sources are what is judged; where none is known, those that ``_moved_alone`` gives.
         shown = slice(0, between) if between else slice(0, len(self.ends))
         made, true = motion.frame[:, shown].flatten(0, 1).float(), true[:, shown].flatten(0, 1)
         found = {"loss": terms["total"], **terms, **facts_of(motion)}
@@ -130,6 +166,11 @@ class TripletModule(pl.LightningModule):
         if network is not None:
             found["lpips"] = network.to(made.device)(made, true)
         return found
+
+
+def _same(made: Tensor, true: Tensor) -> bool:
+    """Whether one is the other but for rounding: a frame that was shown, not made."""
+    return bool((made.detach() - true).abs().max() < 1e-5)
 
 
 def refuse_divergence(loss: Tensor, step: int) -> None:

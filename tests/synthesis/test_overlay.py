@@ -1,0 +1,234 @@
+"""What stays over a moving picture is found and left alone; what scrolls, and what a still camera sees, is not."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.synthesis.shots import SIZE, frame, photo, shot
+from vfi_pipeline.media.timeline import SourceTimes, Timeline
+from vfi_pipeline.models.blend import Blend
+from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
+from vfi_pipeline.synthesis import compose, overlay, stream
+
+SPEED = 6.0
+PLAIN = stream.Options(scene=False)
+
+
+def lettered(rgb, text, at=(20, 90), scale=0.6):
+    """The picture with ``text`` in white, outlined in black."""
+    rgb = rgb.copy()
+    for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+        cv2.putText(rgb, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, width, cv2.LINE_AA)
+    return rgb
+
+
+def letters(text, at=(20, 90), scale=0.6):
+    """Where the letters and their outline are, (h, w) bool."""
+    ground = np.full((SIZE[1], SIZE[0], 3), 128, np.uint8)
+    return (np.abs(lettered(ground, text, at, scale).astype(int) - 128) > 60).any(axis=2)
+
+
+def lumas(pictures):
+    return [overlay.luma(frame(picture)) for picture in pictures]
+
+
+class Pan(Blend):
+    """The camera's true motion: ``SPEED`` px to the right and a little down, also where something stays."""
+
+    guide_span = 640
+
+    def motion(self, window):
+        return self
+
+    def at(self, times):
+        way = torch.tensor([-SPEED, -0.3 * SPEED]).view(1, 2, 1, 1).expand(1, 2, 27, 48)
+        weight = torch.ones(1, 1, 27, 48)
+        return [IntermediateMotion(t, -t * way, (1 - t) * way, (1 - t) * weight) for t in times]
+
+    def report(self):
+        return MotionReport(1, 1.0, 0.0)
+
+
+def made(pictures, options=PLAIN, model=None, start=0, stop=None, context=None):
+    """The made frames of a doubled film of RGB pictures, by their number."""
+    frames = [frame(picture) for picture in pictures]
+    times = SourceTimes(range(len(frames)), Fraction(1, 24), Fraction(1, 24))
+    line = Timeline(times, Fraction(48))
+    given = enumerate(frames) if context is None else ((k, frames[k]) for k in range(*context))
+    outputs = stream.interpolate(given, line.slots(start, stop), model or Pan(), options, times)
+    return {output.slot.index: output.frame for output in outputs if output.made}
+
+
+def test_letters_over_a_pan_are_found_and_nothing_else():
+    text = "and so it goes"
+    found = overlay.lasting(lumas(lettered(p, text) for p in shot("coffee", 4, SPEED))).mask
+    there = letters(text)
+    assert (found[there] > 0).mean() > 0.94  # the rest are rims that the ground shines through
+    near = cv2.dilate(there.astype(np.uint8), np.ones((9, 9))) > 0
+    assert not found[~near].any()
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "motorcycle"])
+def test_a_pan_without_overlays_has_none(name):
+    assert overlay.lasting(lumas(shot(name, 4, SPEED))) is None
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 8])
+def test_credits_that_scroll_are_no_overlay(step):
+    long = np.zeros((400, SIZE[0], 3), np.uint8)
+    for line, name in enumerate(["HILL", "MINNELLI", "LITTLE", "WILLIAM", "ELI FILM", "LEE", "TILL"] * 2):
+        cv2.putText(long, name, (30, 25 + 27 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)
+    rolled = [long[20 + step * k : 20 + step * k + SIZE[1]] for k in range(4)]
+    assert overlay.lasting(lumas(rolled)) is None
+
+
+def test_made_frames_show_letters_unmoved_and_no_second_copy_of_them():
+    text = "and so it goes"
+    pictures, truth = shot("coffee", 8, SPEED), shot("coffee", 15, SPEED / 2)
+    lettered_film = [lettered(p, text) for p in pictures]
+    there = letters(text)
+
+    def error(options):
+        frames = made(lettered_film, options)
+        right = frame(lettered(truth[7], text)).planes[0].astype(int)
+        wrong = np.abs(frames[7].planes[0].astype(int) - right)
+        ring = cv2.dilate(there.astype(np.uint8), np.ones((13, 13))).astype(bool) & ~there
+        return wrong[there].mean(), wrong[ring].mean()
+
+    on, ring_on = error(PLAIN)
+    off, ring_off = error(replace(PLAIN, overlay=False))
+    assert on < 2 < 30 < off
+    assert ring_on < 0.7 * ring_off  # between dense letters both frames are covered
+
+
+def test_the_samples_of_an_overlay_are_those_of_the_nearer_source_frame():
+    text = "LIVE"
+    pictures = [lettered(p, text, scale=1.2) for p in shot("coffee", 8, SPEED)]
+    source = [frame(p) for p in pictures]
+    mask = overlay.lasting([overlay.luma(f) for f in source[2:6]]).mask > 0
+    out = made(pictures)[7]  # between the frames 3 and 4, half-way: the first is the nearer
+    assert mask.sum() > 300 and np.array_equal(out.planes[0][mask], source[3].planes[0][mask])
+
+
+def test_a_subtitle_is_left_alone_from_its_first_frame_to_its_last():
+    text, there = "so it goes", letters("so it goes")
+    clear = shot("coffee", 14, SPEED)
+    pictures = [lettered(p, text) if 5 <= k < 10 else p for k, p in enumerate(clear)]
+    frames = made(pictures)
+    for gap in (5, 6, 7, 8):  # between frames that both show it
+        right = frame(pictures[gap]).planes[0].astype(int)
+        assert np.abs(frames[2 * gap + 1].planes[0].astype(int) - right)[there].mean() < 6
+    unlettered = made(clear)  # where it comes, the first half shows the picture without it
+    assert np.abs(frames[9].planes[0].astype(int) - unlettered[9].planes[0])[there].mean() < 12
+
+
+def test_a_counter_is_an_overlay_between_its_changes():
+    there = letters("08", scale=1.0) | letters("09", scale=1.0)
+    pictures = [lettered(p, f"0{8 + (k >= 6)}", scale=1.0) for k, p in enumerate(shot("coffee", 12, SPEED))]
+    frames = made(pictures)
+    for gap in (2, 3, 4, 5, 6, 7, 8):  # in the pair of the change: the nearer frame's
+        right = frame(pictures[gap]).planes[0].astype(int)
+        assert np.abs(frames[2 * gap + 1].planes[0].astype(int) - right)[there].mean() < 8, gap
+
+
+def test_nothing_is_touched_where_the_camera_stands_still():
+    ground = photo("astronaut")[100:208, 100:292]
+    pictures = []
+    for k in range(8):
+        picture = ground.copy()
+        cv2.circle(picture, (30 + 12 * k, 54), 18, (200, 40, 40), -1)
+        pictures.append(picture)
+
+    class Person(Pan):
+        """Moves the disc's surroundings along, and half of what it passes."""
+
+        def at(self, times):
+            motions = super().at(times)
+            place = torch.zeros(1, 1, 27, 48)
+            place[..., 8:19, :22] = 1
+            return [replace(m, flow_to_first=m.flow_to_first * place, flow_to_last=m.flow_to_last * place)
+                    for m in motions]  # fmt: skip
+
+    on, off = made(pictures, PLAIN, Person()), made(pictures, replace(PLAIN, overlay=False), Person())
+    for number in on:
+        assert all(np.array_equal(a, b) for a, b in zip(on[number].planes, off[number].planes))
+
+
+def test_a_camera_that_starts_to_move_leaves_nothing_behind():
+    pictures = [shot("astronaut", 1)[0]] * 5 + shot("astronaut", 6, SPEED)[1:]
+    rng = np.random.default_rng(0)
+    pictures = [np.clip(p + rng.normal(0, 1, p.shape), 0, 255) for p in pictures]  # no two frames are the same
+    on, off = made(pictures), made(pictures, replace(PLAIN, overlay=False))
+    assert np.array_equal(on[9].planes[0], off[9].planes[0])  # between the last still frame and the first moved one
+
+
+def test_a_cut_ends_an_overlay():
+    text = "so it goes"
+    pictures = shot("coffee", 6, SPEED) + [lettered(p, text) for p in shot("astronaut", 2, SPEED)]
+    options = replace(PLAIN, cuts=(6,))
+    on, off = made(pictures, options), made(pictures, replace(options, overlay=False))
+    assert all(np.array_equal(on[n].planes[0], off[n].planes[0]) for n in on)  # two frames are no run
+
+
+def test_a_segment_with_context_has_the_overlays_of_the_whole_film():
+    pictures = [lettered(p, f"0{k // 5}", scale=1.0) for k, p in enumerate(shot("coffee", 20, SPEED))]
+    whole = made(pictures)
+    assert len(whole) == 19
+    for start, stop, context in ((0, 14, (0, 20)), (14, 27, (0, 20)), (27, 40, (10, 20))):
+        for number, part in made(pictures, PLAIN, None, start, stop, context).items():
+            assert all(np.array_equal(a, b) for a, b in zip(part.planes, whole[number].planes)), number
+
+
+@pytest.mark.parametrize("name, depth", [("yuv420p10le", 10), ("gbrp", 8), ("yuva444p", 8)])
+def test_formats_of_any_kind_are_looked_at_by_what_is_seen(name, depth):
+    from vfi_pipeline.media.frames import Frame, pixel_format
+
+    form = pixel_format(name)
+    text = "so it goes"
+    pictures = []
+    for picture in shot("coffee", 4, SPEED):
+        luma = cv2.cvtColor(lettered(picture, text), cv2.COLOR_RGB2GRAY).astype(int) << (depth - 8)
+        planes = [np.full(form.plane_size(k, *SIZE), form.peak if p.kind == "a" else form.peak // 2, form.dtype)
+                  for k, p in enumerate(form.planes)]  # fmt: skip
+        for k, plane in enumerate(form.planes):
+            if plane.kind in "yrgb":
+                planes[k] = luma.astype(form.dtype)
+        pictures.append(Frame(tuple(planes), form, *SIZE))
+    found = overlay.lasting([overlay.luma(p) for p in pictures]).mask
+    assert (found[letters(text)] > 0).mean() > 0.9
+
+
+def test_what_is_invisible_is_no_overlay():
+    from vfi_pipeline.media.frames import Frame, pixel_format
+
+    form = pixel_format("yuva444p")
+    plane = lettered(np.full((SIZE[1], SIZE[0], 3), 90, np.uint8), "HIDDEN")[..., 0]
+    clear = np.zeros_like(plane)
+    hidden = Frame((plane, plane, plane, clear), form, *SIZE)
+    assert overlay.lasting([overlay.luma(hidden)] * 4) is None
+
+
+def test_what_lies_under_an_overlay_is_pulled_from_the_other_frame():
+    ground = frame(np.full((SIZE[1], SIZE[0], 3), 60, np.uint8))
+    dark, bright = ground.planes[0][0, 0], 255
+    first = ground.planes[0].copy()
+    first[40:60, 80:100] = bright  # in the first frame only, and covered there
+    one, other = replace(ground, planes=(first, *ground.planes[1:])), ground
+    covered = torch.zeros(2, 1, 1, SIZE[1], SIZE[0])
+    covered[0, ..., 40:60, 80:100] = 1
+    motion = Pan().at([0.5])[0]
+    layout = compose.layout_of(one)
+    groups = compose.planes(
+        compose.to_tensors(one), compose.to_tensors(other), [motion], layout, (covered[0], covered[1])
+    )
+    assert (groups[0][0, 0] - float(dark)).abs().max() < 1e-3
+    both = compose.planes(compose.to_tensors(one), compose.to_tensors(one), [motion], layout, (covered[0], covered[0]))[
+        0
+    ][0, 0]  # covered in both: as it stands, unmoved
+    outside = torch.ones(SIZE[1], SIZE[0], dtype=torch.bool)
+    outside[40:60, 80:100] = False
+    assert (both[outside] - float(dark)).abs().max() < 1e-3

@@ -1,0 +1,168 @@
+"""Kinds of options: how each text becomes a value, and which words a shell suggests. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+from vfi_pipeline.errors import UserError
+from vfi_pipeline.jobs import values
+from vfi_pipeline.jobs.option_fields import Kind
+
+NAME_FIELDS = ("stem", "fps", "multi", "slowmo", "at", "model", "ext", "folder", "source_ext")
+"""What a template of names may hold in braces."""
+
+
+def one_of(*choices: str) -> Kind[str]:
+    """One of a few words."""
+    return Kind(lambda option, text: values.choice(option, text, choices), choices)
+
+
+def whether(choice: str, other: str) -> Kind[bool]:
+    """One of two words; True is the first."""
+    return Kind(lambda option, text: values.choice(option, text, (other, choice)) == choice, (other, choice))
+
+
+def real(low: float, high: float) -> Kind[float]:
+    """A number between two, both included."""
+    return Kind(lambda option, text: values.real(option, text, low, high))
+
+
+def whole(low: int, high: int) -> Kind[int]:
+    """A whole number between two, both included."""
+    return Kind(lambda option, text: values.whole(option, text, low, high))
+
+
+def several(part: Callable[[str, str], Fraction]) -> Kind[tuple[Fraction, ...]]:
+    """A list of values that ``part`` reads."""
+    return Kind(lambda option, text: tuple(part(option, each) for each in values.listed(option, text)))
+
+
+def _template(option: str, text: str) -> str:
+    names = re.findall(r"\{([^{}]*)\}", text)
+    wrong = [name for name in names if name not in NAME_FIELDS]
+    rest = re.sub(r"\{[^{}]*\}", "", text)
+    if wrong or "{" in rest or "}" in rest or "/" in text or "\0" in text:
+        raise UserError(
+            f"{option}={text} is not a name template.",
+            f"{option}={{stem}}_{{fps}}fps.{{ext}} (fields: {', '.join(NAME_FIELDS)}; folders go into output=).",
+        )
+    return text
+
+
+def _deinterlace(option: str, text: str) -> str:
+    if text.strip().lower() in ("auto", "film"):
+        return text.strip().lower()
+    try:
+        return "on" if values.switch(option, text) else "off"
+    except UserError:
+        raise UserError(
+            f"{option}={text} is not known.",
+            f"{option}=auto (looks), on (one picture per field), film (inverse telecine) or off.",
+        ) from None
+
+
+def _overlay(option: str, text: str) -> bool:
+    if text.strip().lower() == "auto":
+        return True
+    try:
+        return values.switch(option, text)
+    except UserError:
+        raise UserError(
+            f"{option}={text} is not known.",
+            f"{option}=auto (what stays over a moving picture is left alone) or {option}=off; mask=IMAGE to say where.",
+        ) from None
+
+
+def _shutter(option: str, text: str) -> Fraction | None:
+    if text.strip().lower() in ("off", "false", "no", "none", "0"):
+        return None
+    return values.angle(option, text)
+
+
+def _gap(option: str, text: str) -> Fraction | None:
+    if text.strip().lower() in ("off", "false", "no", "none", "inf"):
+        return None
+    try:
+        return values.moment(option, text)
+    except UserError:
+        raise UserError(
+            f"{option}={text} is neither a time nor off.", f"{option}=0.5 (seconds) or {option}=off."
+        ) from None
+
+
+def _device(option: str, text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,3})?", text):
+        raise UserError(
+            f"{option}={text} is not known.", f"{option}=auto, {option}=cpu, {option}=cuda or {option}=cuda:1."
+        )
+    return text
+
+
+def _segment(option: str, text: str) -> Fraction:
+    return values.moment(option, text) or Fraction(20)
+
+
+def _duration(option: str, text: str) -> Fraction:
+    length = values.moment(option, text)
+    if not 0 < length <= 86_400:
+        raise UserError(f"{option}={text} is not a length of time.", f"{option}=2 (seconds).")
+    return length
+
+
+def _part_of_durations(option: str, text: str) -> Fraction:
+    length = values.moment(option, text)
+    if not 0 < length <= 86_400:
+        raise UserError(f"{option}= holds {text}, which is not a length of time.", f"{option}=[2,1.5] (seconds).")
+    return length
+
+
+def _strength(option: str, text: str) -> tuple[Fraction, Fraction]:
+    parts = [values.number(option, part) for part in values.listed(option, text)]
+    if len(parts) > 2 or (len(parts) == 2 and parts[0] == parts[1]) or parts[-1] == 0 == parts[0]:
+        raise UserError(f"{option}={text} leads nowhere.", f"{option}=1.5, or from and to: {option}=[-0.5,1.5].")
+    return (parts[0], parts[1]) if len(parts) == 2 else (Fraction(0), parts[0])
+
+
+def _size(option: str, text: str) -> str:
+    plain = text.strip().lower()
+    if plain in ("first", "largest", "smallest") or re.fullmatch(r"[1-9]\d{0,5}x[1-9]\d{0,5}", plain):
+        return plain
+    raise UserError(
+        f"{option}={text} is not a size.", f"{option}=1280x720, {option}=first, {option}=largest or {option}=smallest."
+    )
+
+
+def _picture_name(option: str, text: str) -> str:
+    if not text.lower().endswith((".png", ".jpg", ".jpeg", ".webp")):
+        raise UserError(f"{option}={text} is not a picture's name.", f"{option}={text.rstrip('/.') or option}.png.")
+    return text
+
+
+def _text(option: str, text: str) -> str:
+    return text
+
+
+TEXT = Kind(_text)
+FILE = Kind(_text, file=True)
+CODEC = Kind(_text, ("h264", "hevc", "av1", "vp9", "prores", "ffv1"))
+SWITCH = Kind(values.switch, ("true", "false"), switch=True)
+RATE = Kind(values.rate)
+FACTOR = Kind(values.factor)
+MOMENT = Kind(values.moment)
+MOMENTS = Kind(values.moments)
+TEMPLATE = Kind(_template)
+OVERLAY = Kind(_overlay, ("auto", "off"), switch=True)
+SHUTTER = Kind(_shutter, ("off",))
+DEINTERLACE = Kind(_deinterlace, ("auto", "on", "film", "off"), switch=True)
+GAP = Kind(_gap, ("off",))
+DEVICE = Kind(_device, ("auto", "cpu", "cuda", "mps", "xpu"))
+SEGMENT = Kind(_segment)
+DURATION = Kind(_duration)
+DURATIONS = several(_part_of_durations)
+PLACES = several(values.number)
+STRENGTH = Kind(_strength)
+FILM_SIZE = Kind(values.size, ("first", "largest", "smallest"))
+SIZE = Kind(_size, FILM_SIZE.words)
+PICTURE_NAME = Kind(_picture_name, file=True)

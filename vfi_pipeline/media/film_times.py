@@ -1,0 +1,78 @@
+"""From time stamps to the times of the film: what a coarse clock rounded and a display spread is even again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+from vfi_pipeline.media.cadence import find_cadence
+from vfi_pipeline.media.index import SourceIndex
+from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.probe import with_rate
+from vfi_pipeline.media.timeline import SourceTimes, strays
+
+
+def film_times(info: SourceInfo, found: SourceIndex) -> tuple[SourceInfo, SourceTimes, tuple[str, ...]]:
+    """``info`` with the film's rate and start, its times, and what is to be told of how they were found."""
+    if info.images:
+        return info, found.times, found.notes
+    notes = list(found.notes)
+    if found.notes:
+        info = _started(info, found.times.first)
+    cadence = find_cadence(found.times) if info.view is None else None
+    if cadence is None:
+        times, more = _even(found.times, info.video.rate)
+        notes += more
+    else:
+        info, times = with_rate(info, cadence.rate), cadence.times
+        notes.append(
+            f"{'' if cadence.whole else 'in parts, '}the time stamps are those of a display that shows film frames for "
+            f"{cadence.fields} fields: taken as even film time at {_rate(cadence.rate)} fps"
+        )
+    notes += _difference(info, found, times)
+    view = info.view
+    if view is not None:
+        info, times = with_rate(info, info.video.rate * view.per_frame), view.times(times)
+    return info, times, tuple(notes)
+
+
+LEAST = 10
+"""Frames of a film that is even but for a wrong time stamp."""
+
+
+def _even(times: SourceTimes, rate: Fraction) -> tuple[SourceTimes, list[str]]:
+    """Even times if the clock has rounded them, or if it is wrong for single frames only."""
+    even = times.even_at(rate)
+    off = strays(times.pts, rate * times.time_base) if even is times and len(times) >= LEAST else None
+    if off is None:
+        return even, []
+    even = times.spaced(rate)
+    stamped, shown = float(times.time(off[0])), float(even.time(off[0]))
+    count = f"{len(off)} time stamps of an even film are wrong; the first: "
+    start = count if len(off) > 1 else "a time stamp is wrong: "
+    return even, [f"{start}frame {off[0]} is stamped {stamped:.3f} s, and is shown at {shown:.3f} s"]
+
+
+def _difference(info: SourceInfo, found: SourceIndex, times: SourceTimes) -> list[str]:
+    """The line that names a film of another length than its packets; none if they agree."""
+    if found.stamped is None:
+        return []
+    allowed = max(1 / info.video.rate, 2 * times.time_base)
+    if abs(found.stamped - times.span) <= allowed:
+        return []
+    return [f"the time stamps span {float(found.stamped):.3f} s, the film that is planned {float(times.span):.3f} s"]
+
+
+def _started(info: SourceInfo, first: Fraction) -> SourceInfo:
+    """``info`` where the first picture is shown at ``first``: a wrong time stamp may have made it begin elsewhere."""
+    covers = {stream.index for stream in info.others if "attached_pic" in stream.dispositions}
+    starts = [
+        stream.start
+        for stream in info.others
+        if stream.kind in ("audio", "video") and stream.index not in covers and stream.start is not None
+    ]
+    return replace(info, video=replace(info.video, start=first), start=min([first, *starts]))
+
+
+def _rate(rate: Fraction) -> str:
+    return f"{float(rate):.3f}".rstrip("0").rstrip(".")

@@ -1,0 +1,289 @@
+"""The end, tried before the work: two pictures and a second of every stream through the real encoder and the real join.
+
+What a container or an encoder refuses shows here. It is converted, with fewer channels if need be, or left out, and
+told; what is planned after that can be finished. Remedies that name another container are tried as well.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import re
+import shutil
+import tempfile
+from dataclasses import replace
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+
+from vfi_pipeline.errors import UserError
+from vfi_pipeline.media import assemble as joining
+from vfi_pipeline.media.containers import StreamFate, StreamPlan, fallbacks, stream_plan
+from vfi_pipeline.media.encoders import Encoding, VideoSpec, choose_encoding
+from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.inventory import Item, inventory, lost
+from vfi_pipeline.media.opening import open_media
+from vfi_pipeline.media.tracks import Track, jumps_back, tracks
+from vfi_pipeline.media.writer import open_writer, segment_name
+
+log = logging.getLogger(__name__)
+
+_MACHINE = ("ffmpeg was killed", "disk is full", "annot allocate memory", "could not be started")
+"""Signs that an attempt has failed for another reason than what was to be written."""
+
+FRAMES = 2
+"""Pictures that are encoded: so many that there is a second one."""
+
+
+def rehearse(
+    info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: StreamPlan, timing: joining.Timing
+) -> StreamPlan:
+    """``streams`` as they can be written: empty tracks lost, refused ones converted or lost, each with the reason.
+
+    Raises:
+        UserError: if pictures cannot be encoded or joined, whatever is done with the other streams.
+    """
+    if encoding.finish == "nothing":
+        return streams
+    trial = _Trial(info, spec, encoding, timing)
+    if encoding.finish != "copy" or info.images:
+        trial.join(streams)
+        return _without_losses(streams, trial)
+    held = _held(info, streams, timing)
+    trial.begins = {index: track.first for index, track in held.items() if track is not None}
+    streams = replace(
+        streams,
+        fates=tuple(_if_empty(fate, held, timing) for fate in streams.fates),
+        remarks=tuple(_pauses(info, streams, held, timing)),
+    )
+    if trial.failure(streams) is not None:
+        if (error := trial.failure(replace(streams, fates=(), chapters=0))) is not None:
+            raise error  # the pictures themselves
+        streams = replace(streams, fates=tuple(_possible(fate, streams, info, trial) for fate in streams.fates))
+        if (error := trial.failure(streams)) is not None:
+            raise error
+    tried: dict[tuple[str, str, str], bool] = {}
+    streams = replace(streams, fates=tuple(_true_remedy(fate, trial, tried) for fate in streams.fates))
+    return _without_losses(streams, trial)
+
+
+def _held(info: SourceInfo, streams: StreamPlan, timing: joining.Timing) -> dict[int, Track | None]:
+    """Where the packets of sound and subtitles lie, of those that the cut keeps; see ``media.tracks``."""
+    wanted = [fate.index for fate in streams.kept if fate.index >= 0 and fate.kind in ("audio", "subtitle")]
+    low = None if timing.start is None else timing.start - Fraction(1, 2000)
+    return tracks(info.path, wanted, low, timing.end)
+
+
+LONG_S = 10
+"""A pause of sound that is longer than this, and than the pictures last, is named."""
+
+
+def _pauses(info: SourceInfo, streams: StreamPlan, held: dict[int, Track | None], timing: joining.Timing) -> list[str]:
+    """A line for each track whose time stamps jump back, or leave a pause that no film of this length has."""
+    span = timing.duration / timing.stretch
+    lines = []
+    for fate in streams.kept:
+        track = held.get(fate.index)
+        if fate.kind == "audio" and fate.index in held and track is None:
+            back = jumps_back(info.path, [fate.index])
+            if back is not None:
+                lines.append(
+                    f"{fate.label}: its time stamps jump back after {float(back - info.start):.3f} s, and are copied "
+                    "as they are. Try: audio=drop to leave it out"
+                )
+        if fate.kind == "audio" and track is not None and track.silent > max(Fraction(LONG_S), span):
+            lines.append(
+                f"{fate.label}: its time stamps leave a pause of {float(track.silent):.1f} s, and the pictures last "
+                f"{float(span):.1f} s: one of them may be wrong. Try: audio=drop to leave it out"
+            )
+    return lines
+
+
+def _if_empty(fate: StreamFate, held: dict[int, Track | None], timing: joining.Timing) -> StreamFate:
+    if fate.action == "lost" or fate.index < 0 or fate.kind not in ("audio", "subtitle") or fate.index in held:
+        return fate
+    cut = timing.start is not None or timing.end is not None
+    why = "nothing of it lies between start= and end=" if cut else "it is announced, but the file holds none of it"
+    return replace(fate, action="lost", codec="", why=why, remedy="")
+
+
+def _possible(fate: StreamFate, streams: StreamPlan, info: SourceInfo, trial: _Trial) -> StreamFate:
+    """``fate``, or the first of what may stand in for it that can be written; lost at last."""
+    if fate.action == "lost":
+        return fate
+    error = trial.failure(replace(streams, fates=(fate,), chapters=0))
+    if error is None:
+        return fate
+    said = str(error.args[0]).partition(" (")[0].rstrip(".")
+    for other in fallbacks(fate, info, streams.suffix, said):
+        if other.action == "lost" or trial.failure(replace(streams, fates=(other,), chapters=0)) is None:
+            return other
+    raise AssertionError("the last way out is to lose the stream")
+
+
+def held_by_source(info: SourceInfo, streams: StreamPlan) -> frozenset[Item] | None:
+    """What the source holds beside packets, of the streams that are kept."""
+    if info.images:
+        held = inventory(info.images[0], 0, ())
+        if held is None or info.profile is None:
+            return held
+        return frozenset(item for item in held if item.name != "ICC profile")  # they are converted, and that is told
+    return inventory(info.path, info.video.index, [fate.index for fate in _tagged(streams)])
+
+
+def held_by_result(path: Path, streams: StreamPlan) -> frozenset[Item] | None:
+    """The same of a result: streams lie in it in the order of the plan."""
+    if path.is_dir():
+        path = min(path.iterdir())
+    return inventory(path, 0, range(1, 1 + len(_tagged(streams))) if streams.muxer else ())
+
+
+def _tagged(streams: StreamPlan) -> list[StreamFate]:
+    """The streams whose tags are compared: those that lie in a result in the order of the plan."""
+    return [fate for fate in streams.kept if fate.index >= 0 and not fate.cover and fate.kind != "attachment"]
+
+
+def _without_losses(streams: StreamPlan, trial: _Trial) -> StreamPlan:
+    """``streams`` with what the trial's result lacks, and with the container that would hold it, if one does."""
+    source = held_by_source(trial.info, streams)
+    missing = lost(source, trial.held)
+    if not missing:
+        return streams
+    instead = ""
+    if streams.suffix != ".mkv" and trial.encoding.finish == "copy":
+        target = Path("trial.mkv")
+        encoding = choose_encoding(trial.spec, target)
+        plan = stream_plan(trial.info, target, encoding, timecode=streams.timecode)
+        other = _Trial(trial.info, trial.spec, encoding, trial.timing, trial.begins)
+        if other.failure(replace(plan, fates=tuple(f for f in plan.fates if f.index in trial.begins))) is None:
+            left = {item.name for item in lost(source, other.held)}
+            if not left.intersection(item.name for item in missing):
+                instead = "an output that ends in .mkv keeps it"
+    return replace(streams, missing=tuple(missing), instead=instead)
+
+
+def _true_remedy(fate: StreamFate, trial: _Trial, tried: dict[tuple[str, str, str], bool]) -> StreamFate:
+    """``fate`` without a remedy that names another container, if that does not hold the stream either."""
+    found = re.match(r"an output that ends in (\.\w+)( copies it| keeps it)?", fate.remedy)
+    if found is None or fate.index < 0:
+        return fate
+    key = (fate.kind, fate.source_codec, found[0])
+    if key not in tried:
+        target = Path("trial" + found[1])
+        encoding = choose_encoding(trial.spec, target)
+        plan = stream_plan(trial.info, target, encoding)
+        there = next((one for one in plan.fates if one.index == fate.index), None)
+        good = there is not None and (there.action == "copy" or (there.action == "convert" and not found[2]))
+        if good and there is not None:
+            other = _Trial(trial.info, trial.spec, encoding, trial.timing, trial.begins)
+            good = other.failure(StreamPlan(found[1], (there,))) is None
+        tried[key] = good
+    return fate if tried[key] else replace(fate, remedy="")
+
+
+class _Trial:
+    """Joins for trial, into a folder that goes with the process. ``begins``: when each stream's first packet comes."""
+
+    def __init__(
+        self,
+        info: SourceInfo,
+        spec: VideoSpec,
+        encoding: Encoding,
+        timing: joining.Timing,
+        begins: dict[int, Fraction] | None = None,
+    ) -> None:
+        self.info, self.spec, self.encoding, self.timing = info, spec, encoding, timing
+        self.begins = begins or {}
+        self.held: frozenset[Item] | None = None  # what the last result holds beside packets
+        self._segment = _segment(spec, encoding)
+        self._timing = replace(timing, frames=self._segment.frames, start=None, end=None)
+
+    def failure(self, streams: StreamPlan) -> UserError | None:
+        """What is said if ``streams`` cannot be joined; None if they can.
+
+        Raises:
+            UserError: what has failed is the machine: ffmpeg was killed, or the disk is full.
+        """
+        try:
+            self.join(streams)
+        except UserError as error:
+            if any(sign in str(error.args[0]) for sign in _MACHINE):
+                raise
+            log.debug("trial of %s: %s", [fate.label for fate in streams.kept], error)
+            return error
+        return None
+
+    def join(self, streams: StreamPlan) -> None:
+        """UserError if ``streams`` cannot be joined with the pictures, or do not arrive."""
+        target = _folder() / f"trial{streams.suffix}"
+        try:
+            joining.assemble_trial(
+                self._segment, self.info, self.spec, self.encoding, streams, self._timing, target, self.begins
+            )
+            if self.encoding.finish == "copy":
+                _check_arrived(target, streams, self.begins)
+            self.held = held_by_result(target, streams)
+        finally:
+            shutil.rmtree(target, ignore_errors=True)
+            target.unlink(missing_ok=True)
+
+
+def _check_arrived(path: Path, streams: StreamPlan, begins: dict[int, Fraction]) -> None:
+    """UserError if the result has more or fewer tracks of sound than planned, or a silent one."""
+    planned = [fate for fate in streams.kept if fate.kind == "audio"]
+    if not planned:
+        return
+    try:
+        with open_media(path) as container:
+            sound = list(container.streams.audio)
+            silent = {stream.index for stream in sound}
+            for packet in container.demux(sound) if sound else ():
+                silent -= {packet.stream.index} if packet.size else set()
+    except av.error.FFmpegError as error:
+        raise UserError(f"the result cannot be read ({error.strerror})", "another container") from error
+    if len(sound) != len(planned):
+        raise UserError(f"{len(sound)} tracks of sound come of {len(planned)}", "another container")
+    if len(sound) - len(silent) < sum(fate.index < 0 or fate.index in begins for fate in planned):
+        raise UserError("nothing of it arrives", "another container")
+
+
+@cache
+def _folder() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="vfi-trial-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def _grey(spec: VideoSpec, seed: int) -> tuple[np.ndarray, ...]:
+    """Planes of a grey picture. The noise in their corner is for demuxers that want some bytes before they believe, and
+    for encoders that drop a picture that is the same as the one before.
+    """
+    form, noise = spec.format, np.random.default_rng(seed)
+    planes = []
+    for index in range(len(form.planes)):
+        plane = np.full(form.plane_size(index, spec.width, spec.height), 1 << (form.depth - 1), form.dtype)
+        corner = plane[:64, :64]
+        corner[:] = noise.integers(0, form.peak + 1, corner.shape)
+        planes.append(plane)
+    return tuple(planes)
+
+
+_segments: dict[str, joining.Segment] = {}
+
+
+def _segment(spec: VideoSpec, encoding: Encoding) -> joining.Segment:
+    """Grey pictures with a speck of noise through the real encoder; made once for equal settings."""
+    key = repr((spec, encoding))
+    if key not in _segments:
+        counted = encoding.finish != "images" or "%" in encoding.pattern
+        path = _folder() / str(len(_segments)) / segment_name(encoding, 0)
+        with open_writer(path, spec, encoding) as writer:
+            for n in range(FRAMES if counted else 1):
+                writer.write(Frame(_grey(spec, n), spec.format, spec.width, spec.height, colour=spec.colour))
+        _segments[key] = joining.Segment(path, writer.frames)
+    return _segments[key]

@@ -1,0 +1,150 @@
+"""What ``train.py`` makes of the words after its name before Hydra reads them, and of Hydra's complaints after."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vfi_pipeline.errors import USAGE, UserError
+from vfi_pipeline.overrides import as_typed, hint, key_of, merged
+
+PATHS = frozenset(
+    ("ckpt_path", "run_dir", "hydra.run.dir", "hydra.sweep.dir", "net.init_from")
+    + ("data.root", "data.val_root", "data.cache", "data.pairs", "data.first", "data.last")
+    + ("data.source", "data.target", "data.textures", "data.mnist")
+)
+"""Keys whose values are paths, taken as typed."""
+
+TYPED = "VFI_TRAIN_TYPED"
+"""Environment variable: the keys typed beside the ``ckpt_path=`` of a run that goes on, for all its processes."""
+
+SWEEPING = ("-m", "--multirun")
+ASKING = ("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-p", "--package", "-v", "--version")
+
+
+SWITCHES = (
+    "--resolve", "--run", "--shell-completion", "--config-path", "--config-name", "--config-dir",
+    "--experimental-rerun", *SWEEPING, *ASKING,
+)  # fmt: skip
+"""Hydra's own switches; everything else is ``key=value``."""
+
+
+def words_for_hydra(typed: Sequence[str], conf: Path) -> list[str]:
+    """Paths quoted; and the words of a run that goes on in front of what was typed beside its ``ckpt_path=``.
+
+    Raises:
+        UserError: if ``ckpt_path=`` names no run, or a value was given as ``--key value``.
+    """
+    for word in typed:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name not in SWITCHES:
+            near = hint(name[2:], known_keys(conf)) or name[2:].replace("-", "_")
+            raise UserError(f"{name} is no option: values are given as key=value.", f"did you mean {near}=?", USAGE)
+    words = as_typed(typed, PATHS, sweep=is_sweep(typed))
+    named = [word.partition("=")[2] for word in typed if key_of(word) == "ckpt_path"]
+    if TYPED in os.environ or not named or named[-1].strip("'\"") in ("", "null", "auto"):
+        return words
+    from vfi_pipeline.training.resume import find_resume
+
+    resume = find_resume(named[-1])
+    os.environ[TYPED] = json.dumps([key_of(word) for word in words if key_of(word) not in ("", "ckpt_path")])
+    folder = [] if any(key_of(word) == "hydra.run.dir" for word in words) else [f"hydra.run.dir={resume.run_dir}"]
+    return merged(resume.words, [*words, *as_typed(folder, PATHS, exists=lambda _: True)])
+
+
+def is_sweep(words: Sequence[str]) -> bool:
+    """Whether the words ask for a run of each combination."""
+    return any(word in SWEEPING for word in words) and not any(word in ASKING for word in words)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A run as it starts: its folder, claimed; what it goes on from, or None; the words that made its configuration."""
+
+    folder: Any
+    resume: Any
+    words: list[str]
+
+    def settings(self, composed: Mapping[str, Any]) -> dict[str, Any]:
+        """``composed`` with the folder; with the run's own settings, where it goes on and nothing else was typed."""
+        from vfi_pipeline.training.resume import restored_settings
+
+        own = dict(composed)
+        if self.resume is not None and TYPED in os.environ:
+            own = restored_settings(composed, self.resume, json.loads(os.environ[TYPED]))
+        return {**own, "run_dir": str(self.folder.path)}
+
+
+def begin(run_dir: Path, ckpt_path: str | None, words: Sequence[str], chosen: bool) -> Beginning:
+    """Claims the run's folder, and finds what it goes on from.
+
+    Args:
+        run_dir: where the run goes if it goes on with none; made if it is missing.
+        ckpt_path: a run or checkpoint to go on with; ``auto``: what ``run_dir`` holds, if anything.
+        words: of the configuration.
+        chosen: see ``run_folder.claim``.
+
+    Raises:
+        UserError: see ``run_folder.claim`` and ``resume.find_resume``.
+    """
+    from vfi_pipeline.training.resume import find_resume
+    from vfi_pipeline.training.run_folder import claim, relayed
+
+    go_on = ckpt_path == "auto"
+    resume = find_resume(ckpt_path) if ckpt_path and not go_on else None
+    where, checkpoint = (resume.run_dir, resume.path) if resume else (run_dir, None)
+    folder = relayed() or claim(where, chosen, go_on, checkpoint)
+    if folder.path != run_dir and run_dir.is_dir() and not any(run_dir.iterdir()):
+        run_dir.rmdir()  # Hydra made it for a run that has another folder
+    if resume is None and folder.checkpoint is not None:
+        resume = find_resume(folder.checkpoint)
+    return Beginning(folder, resume, [word for word in words if key_of(word) != "ckpt_path"])
+
+
+def remedy(problem: str, conf: Path) -> str:
+    """What to type instead of what Hydra refuses with ``problem``."""
+    listed = "python train.py --cfg job shows every value that can be set, --help the groups."
+    if found := re.search(r"Could not (?:override|append to config|delete from config) '([^']+)'", problem):
+        near = hint(found[1], known_keys(conf))
+        return f"did you mean {near}=? {listed}" if near else listed
+    if found := re.search(r"Could not find '([^'/]+)/([^']+)'", problem):
+        options = sorted(path.stem for path in (conf / found[1]).glob("*.yaml"))
+        near = hint(found[2], options, {})
+        return (f"did you mean {found[1]}={near}? " if near else "") + f"{found[1]}= one of {', '.join(options)}."
+    if any(sign in problem for sign in ("mismatched input", "no viable alternative", "token recognition")):
+        return "a value with signs such as = , [ ] { } goes in quotes inside those of the shell: 'name=\"a=b\"'."
+    return listed
+
+
+def known_keys(conf: Path) -> list[str]:
+    """Every key that some choice of ``train.py``'s configuration has, dotted."""
+    found: dict[str, None] = {}
+    top = yaml.safe_load((conf / "train.yaml").read_text(encoding="utf-8"))
+    for path in sorted(conf.glob("*/*.yaml")):
+        group = path.parent.name
+        if group == "model":  # of interpolate.py
+            continue
+        text = path.read_text(encoding="utf-8")
+        found.setdefault(group)
+        prefix = "" if "@package _global_" in text else f"{group}."
+        found |= dict.fromkeys(_flat(yaml.safe_load(text) or {}, prefix))
+    own = {key: value for key, value in top.items() if key not in ("defaults", "hydra")}
+    return [*dict.fromkeys([*own, *found])]
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> list[str]:
+    keys = []
+    for key, value in values.items():
+        if key == "defaults" or str(key).startswith("_"):
+            continue
+        keys.append(f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            keys += _flat(value, f"{prefix}{key}.")
+    return keys
