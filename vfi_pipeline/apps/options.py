@@ -8,6 +8,7 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs.option_fields import Option, given_texts, read_fields
 from vfi_pipeline.jobs.option_table import TABLE
 from vfi_pipeline.jobs.option_table import PictureOptions as PictureOptions
+from vfi_pipeline.jobs.style import NAMES as STYLE
 from vfi_pipeline.jobs.values import number as number
 
 PAIR_MODELS = ("fit", "morph")
@@ -45,8 +46,8 @@ def as_film_options(
         raise UserError(f"{out_of_place[0]}= is for films, and {reason}.", remedy)
     filled: dict[str, object] = {"fps": "30", "name": DEFAULT_NAME}
     given = given_texts(texts)
-    # Of pictures these mean something else: see PictureOptions.
-    shared: dict[str, object] = {name: None for name in ("size", "fit_size") if name in texts}
+    # Of pictures these mean something else, or, as defaults of an installation, nothing: see PictureOptions.
+    shared: dict[str, object] = {name: None for name in ("size", "fit_size", *STYLE) if name in texts}
     return {**texts, **shared, **{key: value for key, value in filled.items() if key not in given}}
 
 

@@ -74,13 +74,16 @@ def script(shell: str, groups: Mapping[str, Collection[str]], table: Iterable[Op
     values.choice("completion", shell, COMPLETION.kind.words)
     rows = tuple(table)
     switches = [row for row in rows if row.kind.switch]
-    alike: dict[tuple[str, ...], list[str]] = {}
+    alike: dict[tuple[tuple[str, ...], bool], list[str]] = {}
     for row in rows:
         if words := tuple(groups.get(row.name, row.kind.words)):
-            alike.setdefault(words, []).append(row.name)
+            alike.setdefault((words, row.kind.file), []).append(row.name)
     return _BASH.format(
-        files="|".join(row.name for row in rows if row.kind.file),
-        cases="\n".join(f"        {'|'.join(keys)}) values={shlex.quote(' '.join(w))} ;;" for w, keys in alike.items()),
+        files="|".join(row.name for row in rows if row.kind.file and not row.kind.words),
+        cases="\n".join(
+            f"        {'|'.join(keys)}) values={shlex.quote(' '.join(words))}{' files=yes' if file else ''} ;;"
+            for (words, file), keys in alike.items()
+        ),
         switches="|".join(row.name for row in switches),
         names=shlex.quote(" ".join(f"{row.name}=" if row.example else row.name for row in rows)),
         dashed=shlex.quote(

@@ -23,6 +23,7 @@ EXAMPLES
   python interpolate.py input=film.mkv fps=60000/1001 codec=hevc crf=18
   python interpolate.py input=clip.mp4 slowmo=4 audio=stretch output=slow/
   python interpolate.py input=anime.mkv fps=60 dedup=on
+  python interpolate.py input=film.mp4 fps=60 style=mosaic
   python interpolate.py input=renders/ input_fps=24 fps=60 output=smooth/%05d.png
   python interpolate.py a.mp4 b.mp4 c.mp4 --multi 2 --output done/
   python interpolate.py input=[a.jpg,b.jpg] duration=2 output=morph.mp4
@@ -31,7 +32,7 @@ EXAMPLES
   python interpolate.py input=[a.png,b.png] t=0.37 output=between.png
 
 Exit codes: 0 done and verified, 2 wrong option, 3 bad input, 4 output or machine, 130 interrupted.
-More: docs/interpolate.md, docs/pictures.md
+More: docs/interpolate.md, docs/pictures.md, docs/style.md
 """
 
 WIDTH = 119

@@ -46,10 +46,15 @@ from vfi_pipeline.media.verify import expect, verify
 from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
 
 if TYPE_CHECKING:
+    from vfi_pipeline.models.motion import MotionModel
     from vfi_pipeline.synthesis.mask import Mask
     from vfi_pipeline.synthesis.stream import Statistics
+    from vfi_pipeline.synthesis.style import Stylist
 
 log = logging.getLogger(__name__)
+
+STYLE_FOLDER = "style"
+"""In the work folder: what a style has painted so far, for a job that goes on."""
 
 
 class MakeFrames(Protocol):
@@ -113,9 +118,9 @@ def work(
                 return _finish(plan, options, journal, folder)
             finally:
                 # Kept after a failure, if there is anything in it to go on from.
-                if not (folder / "journal.json").exists() or (
-                    journal is not None and (journal.finished or not journal.done)
-                ):
+                started = journal is not None and (bool(journal.done) or (folder / STYLE_FOLDER).exists())
+                over = journal is not None and (journal.finished or not started)
+                if over or not (folder / "journal.json").exists():
                     remove_folder(folder)
 
 
@@ -242,6 +247,7 @@ def _run(
         scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
         dedup=options.dedup, mask=_mask(options.mask), overlay=options.overlay, scaling=plan.scaling,
         exposure_s=plan.exposure_s, max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
+        style=_stylist(plan, options, model, progress),
         times_per_solve=1 if method.lean else stream.Options.times_per_solve,
     )  # fmt: skip
     times = plan.timeline.times
@@ -255,13 +261,20 @@ def _run(
     def compute(segment: Segment, frames: Iterator[tuple[int, Frame]]) -> Iterator[tuple[Frame, bool]]:
         facts = statistics[segment.number] = stream.Statistics()
         slots = plan.timeline.slots(segment.start, segment.stop)
+        if settings.style is not None:
+            settings.style.segment_begins(segment.number)
         for output in stream.interpolate(frames, slots, model, settings, times, facts):
             yield output.frame, output.made
+
+    def note(segment: Segment) -> Statistics:
+        if settings.style is not None:
+            settings.style.segment_ends(segment.number)
+        return statistics.pop(segment.number)
 
     Pipeline(
         open_frames,
         compute,
-        lambda segment: statistics.pop(segment.number),
+        note,
         open_segment,
         finished,
         progress.add,
@@ -352,12 +365,31 @@ def _forget_damaged(journal: Journal, folder: Path, plan: Plan) -> None:
             log.warning("segment %d is damaged: it is made again.", number)
             del journal.done[number]
     for child in folder.iterdir():
-        if child.name not in {"lock", "journal.json", *kept}:
+        if child.name not in {"lock", "journal.json", STYLE_FOLDER, *kept}:
             if child.is_dir() and not child.is_symlink():
                 shutil.rmtree(child)
             else:
                 child.unlink()
     journal.save()
+
+
+def _stylist(plan: Plan, options: Options, model: MotionModel, progress: Progress) -> Stylist | None:
+    choice = options.style
+    if choice is None:
+        return None
+    from vfi_pipeline.jobs.style_passes import paint_film
+    from vfi_pipeline.models.style import load_style
+    from vfi_pipeline.synthesis.style import NetworkPainter, Painter, Stylist
+
+    device = resolve_device(options.device)
+    folder = work_folder(plan.target) / STYLE_FOLDER
+    painter: Painter
+    if choice.weights is not None:
+        painter = NetworkPainter(load_style(choice.weights, device), looks_back=model.guide_span is not None)
+    else:
+        painter = paint_film(plan, options, choice, model, folder, device, progress)
+    memory = None if options.benchmark else folder
+    return Stylist(painter, choice.settings(), device, memory, apart=options.at is not None)
 
 
 def _mask(path: str | None) -> Mask | None:

@@ -1,7 +1,8 @@
 """The options of ``interpolate.py``: one table, of which parser, defaults, help, docs and completion are made. Pure.
 
-An option is a field of ``Options`` (films, and what pictures share with them) or ``PictureOptions``, declared by
-``option_fields.option``; what has no typed value here stands in ``INPUT``, ``MODEL``, ``OF_MORPH`` and ``COMPLETION``.
+An option is a field of ``Options`` (films, and what pictures share with them), ``PictureOptions`` or
+``jobs.style.StyleOptions``, declared by ``option_fields.option``; what has no typed value here stands in ``INPUT``,
+``MODEL``, ``OF_MORPH`` and ``COMPLETION``.
 After a change, ``python -m vfi_pipeline.jobs.option_docs`` rewrites the table in docs/interpolate.md.
 """
 
@@ -40,6 +41,7 @@ from vfi_pipeline.jobs.option_kinds import (
     whether,
     whole,
 )
+from vfi_pipeline.jobs.style import STYLE, StyleChoice, StyleOptions
 
 TIMING = Group("HOW SMOOTH", "exactly one of fps, multi, slowmo and at")
 ANIMATION = Group(
@@ -53,7 +55,7 @@ ANIMATION = Group(
 FILES = Group("IN AND OUT")
 MOTION = Group("HOW FRAMES ARE MADE")
 JOB = Group("THE JOB")
-GROUPS = (TIMING, ANIMATION, FILES, MOTION, JOB)
+GROUPS = (TIMING, ANIMATION, FILES, MOTION, STYLE, JOB)
 """In the order of the help."""
 
 
@@ -65,6 +67,8 @@ class Options:
     """
 
     inputs: tuple[str, ...]
+    style: StyleChoice | None = None
+    """What comes of ``StyleOptions``."""
 
     fps: Fraction | None = option(
         RATE, TIMING, "60", "frames per second of the result; the duration stays. Also 59.94, 23.976, 60000/1001. (Some"
@@ -292,8 +296,9 @@ class PictureOptions:
         " velocity", concerns="pictures",
     )  # fmt: skip
     preview: str | None = option(
-        PICTURE_NAME, ANIMATION, "FILE.png", "the frame half-way, while it is being solved", concerns="pictures"
-    )
+        PICTURE_NAME, ANIMATION, "FILE.png", "the frame half-way, while it is being solved; of a film in a style the"
+        " frame painted last",
+    )  # fmt: skip
     save_maps: bool = option(
         SWITCH, ANIMATION, "true", "keep the solved maps, as pictures too", default="false", concerns="pictures"
     )
@@ -343,4 +348,4 @@ def table_of(*kinds: type) -> tuple[Option, ...]:
     return tuple(row for group in dict.fromkeys((*GROUPS, *groups)) for row in groups.get(group, ()))
 
 
-TABLE = table_of(Options, PictureOptions)
+TABLE = table_of(Options, PictureOptions, StyleOptions)

@@ -11,6 +11,7 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import values
 from vfi_pipeline.jobs.option_fields import given_texts, read_fields
 from vfi_pipeline.jobs.option_table import Options as Options
+from vfi_pipeline.jobs.style import read_style
 
 
 def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: type[Options] = Options) -> Options:
@@ -52,7 +53,7 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
         given.setdefault("name", "{stem}_at_{at}.{ext}")
     if "slowmo" in given:
         given.setdefault("name", "{stem}_slow{slowmo}x.{ext}")
-    options = read_fields(kind, given, inputs=inputs)
+    options = read_fields(kind, given, inputs=inputs, style=read_style(given))
     if options.audio in ("stretch", "silence") and "slowmo" not in given:
         raise UserError(
             f"audio={options.audio} only makes sense in slow motion: fps= and multi= keep the duration.", "audio=keep."

@@ -286,6 +286,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "device": resolve_device(options.device),
     }
     facts |= frame_settings(options)
+    facts |= {} if options.style is None else options.style.facts()
     facts |= dict(plan.encoding.options)
     facts |= {f"model.{key}": value for key, value in method.settings.items()}
     return {key: str(value) for key, value in facts.items()}

@@ -28,6 +28,8 @@ def show(plan: Plan, options: Options, method: Method) -> list[str]:
     """The plan and the state of the work, for ``dry_run=true``."""
     lines = describe(plan, options, _done_already(plan), free_bytes(plan.target.parent))
     lines.insert(3, f"model     {method.name}")
+    if options.style is not None:
+        lines.insert(4, f"style     {options.style.describe()}")
     present = names.existing(plan.target)
     if present and not options.overwrite and not options.benchmark:
         lines.append(f"note      {plan.target.name} exists already: overwrite=true, or another output=.")
@@ -82,7 +84,8 @@ def totals(journal: Journal) -> dict[str, float | None]:
 
 def made_lines(journal: Journal) -> list[str]:
     total = totals(journal)
-    line = f"{total['copied']} frames copied from the source, {total['made']} made"
+    shown = "of the source painted" if "style" in journal.fingerprint else "copied from the source"
+    line = f"{total['copied']} frames {shown}, {total['made']} made"
     if total["held"]:
         line += f", {total['held']} held (cuts, gaps, still pictures)"
     if total["nfe_per_pair"] is not None:

@@ -56,7 +56,8 @@ class TripletObjective(nn.Module):
         round_trip: weight of the picture that is warped there and back; inverse: of the maps' own round trip, px^2.
         auxiliary: weights of the model's further frames by name, or by the part of the name before ``/``: coarser
             levels, one-sided warps. They are compared by Charbonnier at their own size.
-        network: (made, true) -> scalar, the perceptual distance (``nets.perceptual``); needed if ``perceptual`` > 0.
+        network: (made, true) -> scalar, the perceptual distance (``losses.perceptual.FeatureDistance``, or LPIPS by
+            ``nets.perceptual``); needed if ``perceptual`` > 0.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class TripletObjective(nn.Module):
     ) -> None:
         super().__init__()
         if perceptual and network is None:
-            raise ValueError("A perceptual weight needs a network: give objective.network (see nets.perceptual).")
+            raise ValueError("A perceptual weight needs a network: +perceptual@objective.network=features (or =lpips).")
         self.weights = {
             "l2": l2, "charbonnier": charbonnier, "laplacian": laplacian, "census": census,
             "negative_psnr": negative_psnr, "perceptual": perceptual,

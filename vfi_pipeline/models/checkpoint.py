@@ -30,6 +30,7 @@ FORMAT = "vfi-pipeline/1"
 BUILDERS = {
     "warping_ode": "vfi_pipeline.models.warping_ode:WarpingODE",
     "flow": "vfi_pipeline.models.flow:FlowInterpolator",
+    "style": "vfi_pipeline.models.style:StyleTransfer",
 }
 
 
@@ -150,10 +151,11 @@ def sha256(path: Path | str) -> str:
 
 def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weights: int) -> str:
     """The card as Markdown, for people."""
+    option = "style" if config["kind"] == "style" else "weights"
     asked = "input=picture.png duration=2" if animates_one(config) else "input=film.mp4 fps=60"
     lines = [
         f"# {card.name}", "", f"`{file}`, {weights:,} weights, SHA-256 `{digest}`.", "",
-        f"    python interpolate.py {asked} {shlex.quote(f'weights={file}')}", "",
+        f"    python interpolate.py {asked} {shlex.quote(f'{option}={file}')}", "",
     ]  # fmt: skip
     if card.metrics:
         lines += ["## Metrics", "", "| metric | value |", "|--|--|"]

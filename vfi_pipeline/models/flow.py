@@ -278,6 +278,32 @@ class FlowInterpolator(nn.Module):
         own = resize_flow(Velocities.of_state(state).acceleration, 2 * rows, 2 * columns)
         return PairEstimate(_fields(refined, own), (v + w) / 2, flow)
 
+    def _checked_size(self, frame: Tensor) -> tuple[int, int]:
+        height, width = frame.shape[-2:]
+        if height % self.net.stride or width % self.net.stride:
+            raise ValueError(
+                f"Training frames are {width}x{height}; the network needs multiples of {self.net.stride}. "
+                "Choose such a crop."
+            )
+        return height, width
+
+    @torch.no_grad()
+    def flows(self, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """(forward, backward) flow of pairs (B, 3, H, W), H and W multiples of the network's stride: (B, 2, H, W), px.
+
+        Forward leads from the first frame's grid to the last frame, backward from the last's to the first.
+
+        Raises:
+            ValueError: if the size does not fit.
+        """
+        height, width = self._checked_size(first)
+        encoded = [level.chunk(2) for level in self.net.encode(torch.cat((first, last)))]
+        features = [a for a, _ in encoded], [b for _, b in encoded]
+        fields = self.estimate(features, (first, last), (height / CELL, width / CELL)).fields
+        flows = stationary_flow(torch.cat((fields.last, -fields.first)), 1.0, self.settings.solver)
+        forward, backward = resize_flow(flows, height, width).chunk(2)
+        return forward, backward
+
     def forward(self, first: Tensor, last: Tensor | None, t: Tensor) -> Motion:
         """Frames (B, 3, H, W), H and W multiples of the network's stride, times (B, T) in [0, 1].
 
@@ -286,12 +312,7 @@ class FlowInterpolator(nn.Module):
         """
         if last is None:
             raise ValueError("The flow model looks at both frames; one alone is for model=node.")
-        height, width = first.shape[-2:]
-        if height % self.net.stride or width % self.net.stride:
-            raise ValueError(
-                f"Training frames are {width}x{height}; the network needs multiples of {self.net.stride}. "
-                "Choose such a crop."
-            )
+        height, width = self._checked_size(first)
         encoded = [level.chunk(2) for level in self.net.encode(torch.cat((first, last)))]
         features = [a for a, _ in encoded], [b for _, b in encoded]
         states, hidden = self.net(*features)
@@ -458,7 +479,9 @@ def load_flow(
     path, digest = locate(weights)
     model, _ = load_model(path, digest)
     if not isinstance(model, FlowInterpolator):
-        raise UserError(f"{path} holds a {model.config()['kind']} model.", "model=node with these weights.", BAD_INPUT)
+        kind = model.config()["kind"]
+        remedy = f"style={weights} for a film in this style." if kind == "style" else "model=node with these weights."
+        raise UserError(f"{path} holds a {kind} model.", remedy, BAD_INPUT)
     half = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     automatic = torch.float16 if torch.device(device).type == "cuda" else torch.float32
     return FlowModel(model, guide_span, network_span, enlargement, device, half.get(precision, automatic))

@@ -22,8 +22,10 @@ def shipped() -> dict[str, dict[str, str]]:
     return json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
 
 
-def locate(weights: str | Path) -> tuple[Path, str | None]:
+def locate(weights: str | Path, option: str = "weights") -> tuple[Path, str | None]:
     """The file behind a shipped name or a path, and the SHA-256 that it must have (None for the user's own file).
+
+    ``option`` is what the user typed it for: ``weights`` or ``style``.
 
     Raises:
         UserError: if it is neither a file nor a known name.
@@ -33,9 +35,10 @@ def locate(weights: str | Path) -> tuple[Path, str | None]:
         entry = known[str(weights)]
         return FOLDER / entry["file"], entry["sha256"]
     if not path.is_file():
-        names = ", ".join(known) or "none"
+        fitting = [name for name in known if (kind_of(name) == "style") == (option == "style")]
+        names = ", ".join(fitting) or "none"
         raise UserError(
-            f"weights={weights} is neither a file nor a known name.", f"a path, or one of: {names}.", BAD_INPUT
+            f"{option}={weights} is neither a file nor a known name.", f"a path, or one of: {names}.", BAD_INPUT
         )
     return path, None
 
@@ -46,7 +49,17 @@ def model_of(weights: str | Path) -> str | None:
     Raises:
         UserError: if there is no such file or name.
     """
-    return MODELS.get(str(_config(weights).get("kind")))
+    return MODELS.get(kind_of(weights) or "")
+
+
+def kind_of(weights: str | Path, option: str = "weights") -> str | None:
+    """The kind of model in a weights file (``models.checkpoint.BUILDERS``), from its header; None if it has none.
+
+    Raises:
+        UserError: if there is no such file or name; ``option`` is what it was typed for.
+    """
+    kind = _config(weights, option).get("kind")
+    return None if kind is None else str(kind)
 
 
 def animates_one(config: Mapping[str, Any]) -> bool:
@@ -72,9 +85,9 @@ def refuse_for_films(weights: str | Path) -> None:
         )
 
 
-def _config(weights: str | Path) -> dict[str, Any]:
+def _config(weights: str | Path, option: str = "weights") -> dict[str, Any]:
     """The configuration in the file's header; empty if there is none to be read."""
-    path, _ = locate(weights)
+    path, _ = locate(weights, option)
     try:
         with open(path, "rb") as file:
             # safetensors: the header's length, 8 bytes, then the header, JSON.

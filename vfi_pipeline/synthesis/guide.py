@@ -87,12 +87,12 @@ def _converted(frame: Frame, planes: list[np.ndarray]) -> Tensor:
     for row, plane in zip(samples, planes):
         # torch warns of read-only memory, which decoders may hand out; it is only read here.
         row.copy_(torch.from_numpy(plane if plane.flags.writeable else plane.copy()).flatten())
-    matrix, offset = _to_rgb(frame)
+    matrix, offset = rgb_matrix(frame)
     return torch.addmm(offset, matrix, samples).clamp_(0, 1).view(1, 3, height, width)
 
 
-def _to_rgb(frame: Frame) -> tuple[Tensor, Tensor]:
-    """``matrix @ planes + offset`` is RGB in [0, 1]: (3, planes) and (3, 1)."""
+def rgb_matrix(frame: Frame) -> tuple[Tensor, Tensor]:
+    """``matrix @ planes + offset`` is RGB in [0, 1]: (3, planes without alpha) and (3, 1)."""
     fmt = frame.format
     black, white = _range(frame)
     if fmt.is_rgb:  # g, b, r
@@ -110,6 +110,12 @@ def _to_rgb(frame: Frame) -> tuple[Tensor, Tensor]:
     matrix = by_unit / torch.tensor([white - black, swing, swing], dtype=torch.float64)
     offset = -matrix @ torch.tensor([[black], [middle], [middle]], dtype=torch.float64)
     return matrix.float(), offset.float()
+
+
+def luma_weights(frame: Frame) -> Tensor:
+    """Shares of R, G and B in the frame's luma, (3,)."""
+    kr, kb = _LUMA.get(_matrix(frame), _LUMA["bt709"])
+    return torch.tensor([kr, 1 - kr - kb, kb])
 
 
 def _matrix(frame: Frame) -> str:

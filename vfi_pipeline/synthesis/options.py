@@ -8,6 +8,7 @@ from fractions import Fraction
 from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.synthesis import cuts, duplicates
 from vfi_pipeline.synthesis.mask import Mask
+from vfi_pipeline.synthesis.style import Stylist
 
 AT_CUT = ("hold", "blend")
 
@@ -25,6 +26,7 @@ class Options:
         dedup_threshold: 0 .. 1; larger takes more for a repeat, see ``synthesis.duplicates``.
         dedup_max_span_s: a picture that stays longer than this, in seconds, is held, not stretched.
         mask: what stays as it is in the nearer source frame, see ``synthesis.mask``.
+        style: shows the source frames in a style, and made frames with them; see ``synthesis.style``.
         overlay: leave what stays over a moving picture where it is, see ``synthesis.overlay``.
         max_gap_s: a frame whose next one comes later than this, in seconds, is held; None holds none.
         exposure_s: motion blur: each output is the mean over so many seconds of the source, see
@@ -44,6 +46,7 @@ class Options:
     dedup_threshold: float = duplicates.THRESHOLD
     dedup_max_span_s: float = 0.25
     mask: Mask | None = None
+    style: Stylist | None = None
     overlay: bool = True
     max_gap_s: Fraction | None = None
     exposure_s: Fraction | None = None

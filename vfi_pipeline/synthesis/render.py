@@ -33,7 +33,7 @@ from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, leaves_gap, plac
 
 
 class Output(NamedTuple):
-    """One output frame, with the slot's time; where ``made`` is False it is a source frame, resized at the most."""
+    """One output frame, with the slot's time; where ``made`` is False it is a source frame, resized or in a style."""
 
     slot: Slot
     frame: Frame
@@ -107,11 +107,13 @@ class PairRenderer:
         self._planes: weakref.WeakValueDictionary[int, _Planes] = weakref.WeakValueDictionary()
         self._same: dict[tuple[int, int], bool] = {}
         self._solved: _SolvedPair | None = None
+        self._shown: dict[int, Frame] = {}
         self._overlays = Overlays() if options.overlay else None
 
     def render(self, window: KeyWindow, slots: Sequence[Slot]) -> Iterator[PendingFrame]:
         """The outputs of ``slots``, all of which lie in [window.first, window.last)."""
         first, last = window.first, window.last
+        self.stylise(window)
         places = [place(slot, first, last) for slot in slots]
         inner = [(slot, t) for slot, t in zip(slots, places) if t]
         made = iter(self._composed(window, inner) if inner and last is not None and self._moves(first, last) else ())
@@ -122,11 +124,51 @@ class PairRenderer:
             else:
                 yield PendingFrame(slot, self._copy(first), held=bool(t))
 
+    def leads_in(self, window: KeyWindow) -> None:
+        """A window before the first output: the style goes on through it, if it has come that far."""
+        style = self.options.style
+        if style is not None and style.knows(window.first.index):
+            self.stylise(window)
+
+    def stylise(self, window: KeyWindow) -> None:
+        """Puts the pair's frames in the style, if there is one: the last in the light of the first."""
+        style, first = self.options.style, window.first
+        if style is None:
+            return
+        for key, before in ((first, None), (window.last, first)):
+            if key is None or key.index in self._shown:
+                continue
+            if before is not None and self._repeats(before, key):
+                style.repeat(key.index, before.index)
+            moves = before is not None and self._continues(before, key) and self.model.guide_span is not None
+            flows = partial(self._flows, first, key) if moves else None
+            with self.facts.timed("style"):
+                shown = style.shown(key.index, key.frame, first.index if moves else None, flows)
+            self._shown[key.index] = shown if self.options.mask is None else keep(shown, key.frame, self.options.mask)
+        for old in sorted(self._shown)[:-2]:
+            del self._shown[old]
+
+    def _repeats(self, first: KeyFrame, last: KeyFrame) -> bool:
+        return not last.starts_shot and (last.repeats or self._shows_same(first, last))
+
+    def _flows(self, first: KeyFrame, last: KeyFrame) -> tuple[Tensor, Tensor]:
+        """(backward, forward) flow between two keys, from the estimate that made frames share."""
+        for key in (first, last):
+            self._observations.setdefault(key.index, self._observed(key))
+        for old in sorted(self._observations)[:-4]:  # a window's
+            del self._observations[old]
+        motion = self.model.motion(Window(self._observations[first.index], self._observations[last.index]))
+        start, end = motion.at([0.0, 1.0])
+        return end.flow_to_first, start.flow_to_last
+
+    def _shown_frame(self, key: KeyFrame) -> Frame:
+        return self._shown.get(key.index, key.frame)
+
     def seen(self, window: KeyWindow, part: exposure.Part) -> Future[Seen]:
         """What is seen in a part of an exposure."""
         first, last = window.first, window.last
         if last is None or not self._moves(first, last):
-            return self.executor.submit(self._seen_still, first, float(part.share))
+            return self.executor.submit(self._seen_still, self._loaded(first), float(part.share))
         solved = self._solve(window)
         loaded = self._loaded(first), self._loaded(last)
         return self.executor.submit(self._seen_moving, solved, part, first, loaded, self._staying(window))
@@ -136,9 +178,8 @@ class PairRenderer:
         return PendingFrame(one.slot, self.executor.submit(self._developed, one, parts))
 
     @torch.inference_mode()
-    def _seen_still(self, key: KeyFrame, share: float) -> Seen:
-        frame = self._loaded(key).resized()
-        return Seen(None, share, frame, None)
+    def _seen_still(self, loaded: _Planes, share: float) -> Seen:
+        return Seen(None, share, loaded.resized(), None)
 
     @torch.inference_mode()
     def _seen_moving(
@@ -182,7 +223,7 @@ class PairRenderer:
     def _copy(self, key: KeyFrame) -> Frame | Future[Frame]:
         """A source frame in the size that is asked for."""
         if self.options.scaling is None:
-            return key.frame
+            return self._shown_frame(key)
         return self.executor.submit(self._loaded(key).resized)
 
     def _moves(self, first: KeyFrame, last: KeyFrame) -> bool:
@@ -274,7 +315,9 @@ class PairRenderer:
         """The frame's planes as tensors, held as long as a pair that is being composed needs them."""
         known = self._planes.get(key.index)
         if known is None:
-            known = self._planes[key.index] = _Planes(key.frame, self.options.device, self.options.scaling)
+            known = self._planes[key.index] = _Planes(
+                self._shown_frame(key), self.options.device, self.options.scaling
+            )  # fmt: skip
         return known
 
     @torch.inference_mode()

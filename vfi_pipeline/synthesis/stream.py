@@ -101,6 +101,7 @@ def _pending(
         first, last = window.first, window.last
         last_seen = first
         if last is not None and last.index <= origin:
+            renderer.leads_in(window)
             continue  # context
         if first.index > slot.source:
             raise ValueError(f"Output {slot.index} needs source frame {slot.source}; the first given is {first.index}.")
@@ -150,7 +151,9 @@ def _exposures(
         first, last = window.first, window.last
         last_seen = first
         if last is not None and last.time <= begin:
+            renderer.leads_in(window)
             continue  # context
+        renderer.stylise(window)
         if last is not None and last.starts_shot:
             facts.cuts.append(last.index)
             facts.cut_times.append(last.time)

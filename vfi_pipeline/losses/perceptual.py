@@ -1,0 +1,186 @@
+"""What pictures look like to a feature network: content, style, total variation (Gatys 2016; Johnson 2016).
+
+Pure functions of features, ``{layer: (B, C, h, w)}`` as ``nets.features`` gives them. Distances are relative to the
+target's own size, so that weights mean the same for every layer and network: 0 for equal features, 1 for features that
+are all zero. They are not LPIPS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+FeatureNetwork = Callable[..., Mapping[str, Tensor]]
+"""``network(image, upto=layer)`` -> ``{layer: tensor}``; see ``nets.features.Features``."""
+
+CONTENT_LAYERS = ("conv3_3",)
+STYLE_LAYERS = ("conv1_2", "conv2_2", "conv3_3", "conv4_1")
+"""Of VGG-16: those of Johnson et al. (2016), but for the last, Gatys et al.'s (2016): a third less work."""
+
+
+def gram(features: Tensor) -> Tensor:
+    """``G = F F' / (h w)``: the mean over pixels of the products of channels, (B, C, C).
+
+    Args:
+        features: (B, C, h, w). A map that is constant, ``c``, has ``c c'``; a circular shift changes nothing.
+    """
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[-1]
+
+
+class Moments(NamedTuple):
+    """Mean and standard deviation of each channel, (B, C): what instance normalisation takes away."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+def moments(features: Tensor, epsilon: float = 1e-8) -> Moments:
+    """Instance statistics of (B, C, h, w). ``epsilon`` keeps the root's gradient finite where a channel is constant."""
+    return Moments(features.mean(dim=(-2, -1)), (features.var(dim=(-2, -1), unbiased=False) + epsilon).sqrt())
+
+
+def content_distance(made: Mapping[str, Tensor], true: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
+    """Mean over layers and samples of ``|F(made) - F(true)|^2 / |F(true)|^2``. A scalar."""
+    return torch.stack([_relative(made[layer], true[layer]) for layer in layers]).mean()
+
+
+def style_distance(made: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> Tensor:
+    """Mean over layers and samples of ``|G(made) - G|^2 / |G|^2``. A scalar; 0 where ``grams`` are the picture's own.
+
+    Args:
+        grams: layer -> (1 or B, C, C), see ``gram``; the layers named here count.
+    """
+    return torch.stack([_relative(gram(made[layer]), target) for layer, target in grams.items()]).mean()
+
+
+def moment_distance(made: Mapping[str, Tensor], target: Mapping[str, Moments]) -> Tensor:
+    """The same for means and deviations in place of Gram matrices (Li et al. 2017): cheaper, and blind to which
+    channels go together."""
+    terms = []
+    for layer, wanted in target.items():
+        own = moments(made[layer])
+        size = (wanted.mean.square() + wanted.deviation.square()).sum(dim=-1)
+        miss = ((own.mean - wanted.mean).square() + (own.deviation - wanted.deviation).square()).sum(dim=-1)
+        terms.append((miss / size.clamp(min=1e-12)).mean())
+    return torch.stack(terms).mean()
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean squared difference of neighbours, summed over both axes. (B, C, H, W) -> a scalar.
+
+    A ramp that rises by ``a`` a pixel along one axis has ``a**2``.
+    """
+    along = [torch.diff(image, dim=axis).square() for axis in (-1, -2)]
+    return sum((step.mean() for step in along if step.numel()), image.new_zeros(()))
+
+
+def temporal_distance(made: Tensor, expected: Tensor, confidence: Tensor) -> Tensor:
+    """``1/D sum c (x - w)^2`` (Ruder et al. 2016): D counts all values, also where ``c`` is 0. A scalar.
+
+    Args:
+        made, expected: (B, C, H, W); the latter is an earlier frame, warped.
+        confidence: (B, 1, H, W) in [0, 1].
+    """
+    return (confidence * (made - expected).square()).mean()
+
+
+def upto(network: object, layers: Sequence[str]) -> str | None:
+    """The last of ``layers`` in the network's order."""
+    order = list(getattr(network, "layers", ()))
+    return max(layers, key=order.index) if order else None
+
+
+class FeatureDistance(nn.Module):
+    """``objective.perceptual`` by features: the content distance of made and true frames.
+
+    Unlike LPIPS it needs no weights of its own; the two are not comparable.
+
+    Args:
+        network: see ``nets.features``.
+        layers: that are compared.
+    """
+
+    def __init__(self, network: nn.Module, layers: Sequence[str] = ("conv1_2", "conv2_2", "conv3_3")) -> None:
+        super().__init__()
+        self.network, self.layers = network, tuple(layers)
+
+    def forward(self, made: Tensor, true: Tensor) -> Tensor:
+        """A scalar. Frames (N, C, H, W) in [0, 1], C as the network takes them."""
+        last = upto(self.network, self.layers)
+        with torch.no_grad():
+            wanted = self.network(true, upto=last)
+        return content_distance(self.network(made, upto=last), wanted, self.layers)
+
+
+def _relative(made: Tensor, true: Tensor) -> Tensor:
+    miss, size = (x.flatten(1).square().sum(dim=1) for x in (made - true, true))
+    return (miss / size.clamp(min=1e-12)).mean()
+
+
+class StyleTarget(NamedTuple):
+    """What a style is: the Gram matrices of a picture, layer -> (1, C, C)."""
+
+    grams: dict[str, Tensor]
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, network: FeatureNetwork, picture: Tensor, layers: Sequence[str] = STYLE_LAYERS) -> StyleTarget:
+        """Of a picture (1, 3, H, W) in [0, 1]."""
+        found = network(picture, upto=upto(network, layers))
+        return cls({layer: gram(found[layer]) for layer in layers})
+
+
+@dataclass(frozen=True)
+class StyleObjective:
+    """``alpha content + beta style + gamma temporal + delta tv``; every term is a mean (Johnson 2016; Ruder 2016).
+
+    Attributes:
+        content, style, temporal, total_variation: the weights.
+        content_layers: that are compared with the picture's own.
+    """
+
+    content: float = 1.0
+    style: float = 5.0
+    temporal: float = 100.0
+    total_variation: float = 1.0
+    content_layers: tuple[str, ...] = CONTENT_LAYERS
+
+    def __call__(
+        self,
+        network: FeatureNetwork,
+        made: Tensor,
+        content: Mapping[str, Tensor],
+        target: StyleTarget,
+        expected: Tensor | None = None,
+        confidence: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The unweighted terms by name, and ``total``.
+
+        Args:
+            network: the feature network.
+            made: (B, 3, H, W) the stylised picture.
+            content: the picture's own features, at least ``content_layers``.
+            target: the style.
+            expected, confidence: see ``temporal_distance``; None leaves that term out.
+        """
+        found = network(made, upto=upto(network, (*target.grams, *self.content_layers)))
+        terms = {
+            "content": content_distance(found, content, self.content_layers),
+            "style": style_distance(found, target.grams),
+            "tv": total_variation(made),
+        }
+        total = self.content * terms["content"] + self.style * terms["style"] + self.total_variation * terms["tv"]
+        if expected is not None and confidence is not None:
+            terms["temporal"] = temporal_distance(made, expected, confidence)
+            total = total + self.temporal * terms["temporal"]
+        return {**terms, "total": total}
+
+    @torch.no_grad()
+    def content_of(self, network: FeatureNetwork, picture: Tensor) -> Mapping[str, Tensor]:
+        """The features of a picture that its stylised version should keep."""
+        return network(picture, upto=upto(network, self.content_layers))

@@ -1,0 +1,96 @@
+"""Style transfer by a trained network: a frame, and the stylised frame before it, to the stylised frame.
+
+    x(i) = net(p(i), m * warp(x(i-1), w), m)     w: flow from frame i to i-1, m: where it can be trusted
+
+(Ruder et al. 2016 and 2018; the network is Johnson's with instance normalisation, see ``nets.style``.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.estimation.visibility import motion_boundary, seen
+from vfi_pipeline.geometry import warp
+from vfi_pipeline.models.checkpoint import load_model
+from vfi_pipeline.models.shipped import locate
+from vfi_pipeline.nets.style import StyleNet
+
+
+class StyleTransfer(nn.Module):
+    """The trainable whole of one style.
+
+    Args:
+        widths, blocks: of ``nets.style.StyleNet``.
+    """
+
+    channels = 3
+
+    def __init__(self, widths: Sequence[int] = (16, 32, 64), blocks: int = 5) -> None:
+        super().__init__()
+        self.net = StyleNet(widths, blocks)
+
+    def config(self) -> dict[str, Any]:
+        """See ``TrainableModel``."""
+        return {"kind": "style", **self.net.settings}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> StyleTransfer:
+        """The model that ``config`` described, with fresh weights."""
+        return cls(**{key: value for key, value in config.items() if key != "kind"})
+
+    def forward(self, image: Tensor, earlier: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """See ``StyleNet.forward``."""
+        return self.net(image, earlier, mask)
+
+
+def style_transfer(init_from: str | None = None, **settings: Any) -> StyleTransfer:
+    """The trainable model, fresh or from weights by name or file, to go on with or to lead to another picture.
+
+    Raises:
+        UserError: if the weights are missing, damaged, or of another kind or size.
+    """
+    model = StyleTransfer(**settings)
+    if init_from is None:
+        return model
+    known = load_style(init_from)
+    if known.config() != model.config():
+        raise UserError(
+            f"{init_from} holds a network of other widths.", "Choose its net.widths and net.blocks, or train anew."
+        )
+    model.load_state_dict(known.state_dict())
+    return model
+
+
+def temporal_confidence(backward: Tensor, forward: Tensor) -> Tensor:
+    """Ruder's ``c``: 1 where the earlier frame shows the point too and its motion is no guess, else 0. (B, 1, H, W).
+
+    Args:
+        backward: (B, 2, H, W) px, from this frame's grid to the earlier frame.
+        forward: (B, 2, H, W) px, from the earlier frame's grid to this one.
+    """
+    return seen(backward, forward) * (1 - motion_boundary(backward))
+
+
+def carried(earlier: Tensor, backward: Tensor, forward: Tensor) -> tuple[Tensor, Tensor]:
+    """The earlier frame (B, C, H, W) moved to this one, and where that can be trusted, (B, 1, H, W)."""
+    return warp(earlier, backward), temporal_confidence(backward, forward)
+
+
+def load_style(weights: str | Path, device: str | torch.device = "cpu") -> StyleTransfer:
+    """A style network by shipped name or from a file that ``train.py experiment=style`` exported.
+
+    Raises:
+        UserError: if the weights are missing, damaged, or of another kind of model.
+    """
+    path, digest = locate(weights, "style")
+    model, _ = load_model(path, digest)
+    if not isinstance(model, StyleTransfer):
+        kind = model.config()["kind"]
+        raise UserError(f"style={weights} holds a {kind} model, not a style.", f"weights={weights}.", BAD_INPUT)
+    return model.to(device, memory_format=torch.channels_last)
