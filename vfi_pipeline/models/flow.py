@@ -118,7 +118,9 @@ class FlowMotion:
     def __init__(self, fields: MotionFields, size: tuple[float, float], solver: Solver = SOLVER) -> None:
         self.fields, self.size, self.solver = fields, size, solver
         self._nfe = 0
-        self._folds: list[tuple[float, float]] = []
+        self._folds: list[tuple[float, float]] = []  # least determinant and folded share, of each direction and time
+        self._unread: list[Tensor] = []  # the same of the times since the last report, still on the device
+        self._confidence: float | None = None
 
     @torch.no_grad()
     def at(self, times: Sequence[float]) -> list[IntermediateMotion]:
@@ -130,9 +132,10 @@ class FlowMotion:
         self._nfe += stationary_nfe(durations, self.solver)
         motions = []
         for t in times:
-            maps = _advected(fields, constant((t,), fields.first), flows[t][:1], flows[1 - t][1:])
-            lowest, folded = folding(torch.cat(maps[:2]))
-            self._folds += zip(lowest.tolist(), folded.tolist())
+            # Filled there, not copied from the host: that would wait, and times may be others in each pair.
+            moment = fields.first.new_full((1, 1, 1, 1), t)
+            maps = _advected(fields, moment, flows[t][:1], flows[1 - t][1:])
+            self._unread.append(torch.stack(folding(torch.cat(maps[:2])), dim=1))
             motions.append(IntermediateMotion(t, *self._covering(maps)))
         return motions
 
@@ -149,15 +152,24 @@ class FlowMotion:
         assert to_first is not None and to_last is not None
         return [to_first / scale, to_last / scale, *weights]
 
+    @torch.no_grad()
     def report(self) -> MotionReport:
-        if not self._folds:
+        """See ``PairMotion``. What is new is read from the device at once: each look waits for it."""
+        if not self._folds and not self._unread:
             self.at([0.5])
+        unread, self._unread = self._unread, []
+        if self._confidence is None:
+            confidence = self.fields.confidence
+            mean = self.fields.first.new_ones(()) if confidence is None else torch.sigmoid(confidence).mean()
+            unread.append(mean.expand(1, 2))
+        if unread:
+            rows = torch.cat(unread).tolist()
+            if self._confidence is None:
+                self._confidence = rows.pop()[0]
+            self._folds += [(least, folded) for least, folded in rows]
+        assert self._confidence is not None
         least, folded = zip(*self._folds)
-        confidence = self.fields.confidence
-        return MotionReport(
-            self._nfe, min(least), sum(folded) / len(folded),
-            1.0 if confidence is None else float(torch.sigmoid(confidence).mean()),
-        )  # fmt: skip
+        return MotionReport(self._nfe, min(least), sum(folded) / len(folded), self._confidence)
 
 
 class PairEstimate(NamedTuple):
