@@ -53,30 +53,33 @@ def model(device, monkeypatch):
     return FlowModel(whole, device=device)
 
 
-def made(flow, pictures, times, layout, planes):
-    """The rounded planes at ``times``, as the stream makes them."""
+def made(flow, pictures, times, layout, planes, batch=False):
+    """The rounded planes at ``times``, as the stream makes them; ``batch``: all pairs are estimated as one."""
     before, first, last, after = pictures
-    between = flow.motion(Window.of(first, last, before, after, 1.5, 0.5))
+    window = Window.of(first, last, before, after, 1.5, 0.5)
+    if batch:
+        flow.prepare_pairs(window.pairs())
+    between = flow.motion(window)
     with torch.inference_mode():
         return [
             compose.rounded(compose.planes(*planes, [each], layout), layout) for each in between.at(times)
         ], between
 
 
-@pytest.mark.parametrize("size", [(61, 90), (64, 96)])
-def test_nothing_between_the_guides_and_the_rounded_planes_waits_for_the_device(monkeypatch, size):
+@pytest.mark.parametrize("size, batch", [((61, 90), False), ((64, 96), True)])
+def test_nothing_between_the_guides_and_the_rounded_planes_waits_for_the_device(monkeypatch, size, batch):
     layout = layout_of("yuv420p", 2 * size[1], 2 * size[0])
     with fake_cuda() as watch, on("cuda"):
         flow = model("cuda", monkeypatch)
         pictures = [torch.rand(1, 3, *size) for _ in range(4)]
         planes = sources(layout), sources(layout)
         with watch:
-            made(flow, pictures, [0.25, 0.5], layout, planes)
+            made(flow, pictures, [0.25, 0.5], layout, planes, batch)
         # The first pair of a size makes the constants of that size on the host; it may not read anything back.
         assert [fault for fault in watch.faults if "reads" in fault] == []
         watch.faults.clear()
         with watch:
-            frames, _ = made(flow, pictures, [0.1, 0.7, 1 / 3], layout, planes)
+            frames, _ = made(flow, pictures, [0.1, 0.7, 1 / 3], layout, planes, batch)
 
     assert watch.faults == []
     assert {plane.device.type for frame in frames for plane in frame} == {"cuda"}

@@ -9,9 +9,10 @@ with pairs as the batch, on any device.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,8 @@ from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.nets.matching import Matching, match_unexplained
 from vfi_pipeline.nets.refinement import Refined, Refinement
 from vfi_pipeline.ode import Solver, stationary_flow, stationary_flows, stationary_nfe
+
+Item = TypeVar("Item")
 
 SOLVER = Solver("midpoint", steps=4)
 
@@ -386,11 +389,40 @@ class FlowModel:
         """Estimates a pair ahead of the windows that use it."""
         self._pair(first, last)
 
+    def prepare_pairs(self, pairs: Sequence[tuple[Observation, Observation]]) -> None:
+        """Estimates pairs ahead of the windows that use them, all of one size as one batch; see ``prepare``.
+
+        On a device, launching the network costs the same for one pair as for several.
+        """
+        missing = [pair for pair in pairs if not pair[0].knows((self._key, "pair", pair[1].index))]
+        frames = {frame.index: frame for pair in missing for frame in pair}
+        with torch.inference_mode(), self._autocast():
+            fresh = [frame for frame in frames.values() if not frame.knows((self._key, "features"))]
+            for group in _of_one_size(fresh, lambda frame: frame.guide(self.guide_span).shape):
+                whole = self._encode(torch.cat([frame.guide(self.guide_span).to(self.device) for frame in group]))
+                for row, frame in enumerate(group):
+                    part = _Encoded(
+                        [level[row : row + 1] for level in whole.features], whole.working[row : row + 1], whole.size
+                    )
+                    frame.recall((self._key, "features"), partial(_itself, part))
+            for pairs_alike in _of_one_size(missing, lambda pair: self._encoded(pair[0]).working.shape):
+                one, two = ([self._encoded(pair[k]) for pair in pairs_alike] for k in (0, 1))
+                both = self.model.estimate(
+                    (_stacked(one), _stacked(two)),
+                    (torch.cat([each.working for each in one]), torch.cat([each.working for each in two])),
+                    one[0].size,
+                )
+                for row, (first, last) in enumerate(pairs_alike):
+                    first.recall((self._key, "pair", last.index), partial(_itself, _row(both, row)))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32)
+
     def _pair(self, first: Observation, last: Observation) -> PairEstimate:
         return first.recall((self._key, "pair", last.index), lambda: self._estimate(first, last))
 
     def _estimate(self, first: Observation, last: Observation) -> PairEstimate:
-        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
+        with torch.inference_mode(), self._autocast():
             one, two = (self._encoded(observation) for observation in (first, last))
             return self.model.estimate((one.features, two.features), (one.working, two.working), one.size)
 
@@ -426,6 +458,32 @@ class _Encoded(NamedTuple):
     features: list[Tensor]
     working: Tensor
     size: tuple[float, float]
+
+
+def _stacked(encoded: Sequence[_Encoded]) -> list[Tensor]:
+    return [torch.cat(level) for level in zip(*(each.features for each in encoded))]
+
+
+def _row(estimate: PairEstimate, row: int) -> PairEstimate:
+    """One pair of a batch."""
+
+    def part(x: Tensor | None) -> Tensor | None:
+        return None if x is None else x[row : row + 1]
+
+    fields = MotionFields(**{name: part(x) for name, x in vars(estimate.fields).items()})
+    flow = BidirectionalFlow(**{name: part(x) for name, x in vars(estimate.flow).items()})
+    return PairEstimate(fields, estimate.velocity[row : row + 1], flow)
+
+
+def _of_one_size(items: Iterable[Item], size: Callable[[Item], tuple[int, ...]]) -> list[list[Item]]:
+    groups: dict[tuple[int, ...], list[Item]] = {}
+    for item in items:
+        groups.setdefault(size(item), []).append(item)
+    return list(groups.values())
+
+
+def _itself(value: Item) -> Item:
+    return value
 
 
 def flow_interpolator(init_from: str | None = None, **settings: Any) -> FlowInterpolator:
