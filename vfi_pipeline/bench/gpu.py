@@ -456,7 +456,8 @@ def available(device: str) -> str:
         UserError: if it is not.
     """
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        there = (("cuda", torch.cuda), ("xpu", torch.xpu), ("mps", torch.backends.mps))
+        return next((kind for kind, module in there if module.is_available()), "cpu")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

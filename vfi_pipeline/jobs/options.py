@@ -245,7 +245,10 @@ def _gap(text: str) -> Fraction | None:
 
 def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,3})?", text):
-        raise UserError(f"device={text} is not known.", "device=auto, device=cpu, device=cuda or device=cuda:1.")
+        raise UserError(
+            f"device={text} is not known.",
+            "device=auto, device=cpu, device=cuda, device=cuda:1, device=mps or device=xpu.",
+        )
     return text
 
 

@@ -109,6 +109,8 @@ def to_tensors(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]
         out = torch.empty(1, len(group.planes), height, width, device=device)
         for channel, index in enumerate(group.planes):
             plane = frame.planes[index]
+            if plane.dtype.itemsize > 1 and out.device.type not in ("cpu", "cuda"):
+                plane = plane.astype(np.int32)  # others know little of unsigned 16 bits
             # torch warns of read-only memory; decoders may hand some out. It is only read here.
             out[0, channel] = torch.from_numpy(plane if plane.flags.writeable else plane.copy()).to(device)
         loaded.append(out)
@@ -528,10 +530,13 @@ def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
 def _row_weights(cells: int, pixels: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """For every pixel row: the cell row above its centre, the one below, and the share of the latter."""
     with torch.inference_mode(False):
-        centres = torch.arange(pixels, device=device, dtype=torch.float64) + 0.5
+        # On the host: Apple's devices have no float64.
+        centres = torch.arange(pixels, dtype=torch.float64) + 0.5
         at = (centres * (cells / pixels) - 0.5).clamp(0, cells - 1)
         low = at.floor().long()
-        return low, (low + 1).clamp(max=cells - 1), (at - low).float()[:, None]
+        weights = low, (low + 1).clamp(max=cells - 1), (at - low).float()[:, None]
+        above, below, share = (each.to(device) for each in weights)
+        return above, below, share
 
 
 def _read(field: Tensor, group: Group) -> Tensor:
