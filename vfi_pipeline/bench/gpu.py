@@ -288,19 +288,21 @@ def file_to_nothing(model: FlowModel, frames: Sequence[Frame], device: str, budg
 def wait(device: str) -> None:
     """Until the device has done all that it was told."""
     kind = torch.device(device).type
-    if kind != "cpu":
-        getattr(torch, kind).synchronize()
+    if kind == "mps":
+        torch.mps.synchronize()
+    elif kind != "cpu":
+        getattr(torch, kind).synchronize(device)
 
 
 def reset_peak(device: str) -> None:
     if torch.device(device).type == "cuda":
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_mb(device: str) -> float | None:
     """The most memory that PyTorch held on the device, MB; None where it does not say."""
-    return torch.cuda.max_memory_reserved() / 1e6 if torch.device(device).type == "cuda" else None
+    return torch.cuda.max_memory_reserved(device) / 1e6 if torch.device(device).type == "cuda" else None
 
 
 def machine(device: str) -> dict[str, Any]:
