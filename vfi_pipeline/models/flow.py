@@ -108,7 +108,7 @@ def _advected(
     middle = pixel_grid(*fields.first.shape[-2:], like=fields.first) + (0.5 - t) * 0.5 * (fields.first + fields.last)
     logit = fields.visibility + (t - 0.5) * fields.visibility_rate
     known = [logit, fields.acceleration, *([] if fields.confidence is None else [fields.confidence])]
-    advected = sample(torch.cat(known, dim=1), middle)
+    advected = sample(torch.cat([x.expand(len(logit), -1, -1, -1) for x in known], dim=1), middle)
     first, last = (1 - t) * torch.sigmoid(advected[:, :1]), t * torch.sigmoid(-advected[:, :1])
     offset = t * (1 - t) / 2 * advected[:, 1:3]
     confidence = None if fields.confidence is None else torch.sigmoid(advected[:, 3:])
@@ -133,14 +133,26 @@ class FlowMotion:
         durations = sorted({*times, *(1 - t for t in times)})
         flows = dict(zip(durations, stationary_flows(torch.cat((-fields.first, fields.last)), durations, self.solver)))
         self._nfe += stationary_nfe(durations, self.solver)
+        # On a device a launch costs what the work of several times does; on a CPU one time's maps stay in its caches.
+        some = 1 if fields.first.device.type == "cpu" else len(times)
         motions = []
-        for t in times:
-            # Filled there, not copied from the host: that would wait, and times may be others in each pair.
-            moment = fields.first.new_full((1, 1, 1, 1), t)
-            maps = _advected(fields, moment, flows[t][:1], flows[1 - t][1:])
-            self._unread.append(torch.stack(folding(torch.cat(maps[:2])), dim=1))
-            motions.append(IntermediateMotion(t, *self._covering(maps)))
+        for begin in range(0, len(times), some):
+            motions += self._read_off(times[begin : begin + some], flows)
         return motions
+
+    def _read_off(self, times: list[float], flows: Mapping[float, Tensor]) -> list[IntermediateMotion]:
+        """The motions to ``times`` as one batch, from the flows of all durations."""
+        # Filled there, not copied from the host: that would wait, and times may be others in each pair.
+        moments = torch.cat([self.fields.first.new_full((1, 1, 1, 1), t) for t in times])
+        to_first, to_last = torch.cat([flows[t][:1] for t in times]), torch.cat([flows[1 - t][1:] for t in times])
+        maps = _advected(self.fields, moments, to_first, to_last)
+        lowest, folded = folding(torch.stack(maps[:2], dim=1).flatten(0, 1))  # both sides of a time, then the next
+        self._unread.append(torch.stack((lowest, folded), dim=1))
+        covering = self._covering(maps)
+        return [
+            IntermediateMotion(t, *(None if x is None else x[row : row + 1] for x in covering))
+            for row, t in enumerate(times)
+        ]
 
     def _covering(self, maps: Sequence[Tensor | None]) -> list[Tensor | None]:
         """The maps on a grid that covers the frame exactly: the estimate's grid may reach past the frame's edge."""
@@ -150,7 +162,7 @@ class FlowMotion:
             return [None if x is None else x[..., :rows, :columns] for x in maps]
         like = self.fields.first
         scale = constant((width / columns, height / rows), like)
-        at = (pixel_grid(rows, columns, like=like) + 0.5) * scale - 0.5
+        at = ((pixel_grid(rows, columns, like=like) + 0.5) * scale - 0.5).expand(len(maps[0]), -1, -1, -1)
         to_first, to_last, *weights = (None if x is None else sample(x, at) for x in maps)
         assert to_first is not None and to_last is not None
         return [to_first / scale, to_last / scale, *weights]
