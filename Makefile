@@ -18,7 +18,7 @@ UV_TORCH := $(if $(filter-out default,$(TORCH)),--torch-backend=$(TORCH)) \
 # One empty file says what was installed: named by the requirements' checksum and the build of torch.
 STAMP := .venv/installed-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)-$(TORCH)
 
-.PHONY: help setup demo test check fuzz goldens bench bench-large reproduce features clean
+.PHONY: help setup demo test check fuzz goldens bench bench-gpu bench-large reproduce features clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | while IFS=$$'\t' read -r name what; do \
@@ -74,6 +74,10 @@ SEEDS ?= 0,1,2
 reproduce: setup ## the paper's experiments, three seeds each, into docs/reproduction.md: hours on a CPU
 	@$(PY) -m vfi_pipeline.bench.reproduce --seeds $(SEEDS) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(FACES),--faces '$(FACES)') $(if $(MNIST),--mnist '$(MNIST)') $(WORDS)
+
+# Of the machine's own Python where there is no .venv: it needs torch, numpy, OpenCV and safetensors, no more.
+bench-gpu: ## speed on a GPU beside the CPU, below two minutes: outputs/bench/gpu.json (WORDS='--device cuda:1')
+	@python=$$(test -x $(PY) && echo $(PY) || echo $(PYTHON)); "$$python" -m vfi_pipeline.bench.gpu $(WORDS)
 
 bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
 	@$(PY) -m vfi_pipeline.bench.large --page BENCHMARKS.md

@@ -21,7 +21,7 @@ from vfi_pipeline.models.flow import (
     load_flow,
     maps_at,
 )
-from vfi_pipeline.ode import Solver
+from vfi_pipeline.ode import Solver, stationary_flows
 
 TINY = {
     "widths": (8, 8, 8), "hidden": (6, 6, 6), "context_channels": (4, 4), "radii": (0, 1, 2), "match": (4, 4, 4),
@@ -133,6 +133,24 @@ def test_all_times_come_from_one_solve(model):
 
     close(together[1].flow_to_first, alone.flow_to_first)
     assert 0 < motion.report().nfe <= 2 * 4  # both fields in one solve, midpoint, at most four steps
+
+
+@pytest.mark.parametrize("height, width", [(64, 96), (61, 90)])
+def test_times_read_off_as_one_batch_are_those_read_one_by_one(model, height, width):
+    """As on a device; (61, 90): the grid reaches past the frame."""
+    window, times = Window.of(*pictures(height, width, 4)), [0.2, 0.5, 1 / 3]
+    alone = model.motion(window)
+    together = model.motion(window)
+    one_by_one = alone.at(times)
+    flows = dict(zip((*times, *(1 - t for t in times)), stationary_flows(
+        torch.cat((-together.fields.first, together.fields.last)), [*times, *(1 - t for t in times)], together.solver,
+    )))  # fmt: skip
+    batch = together._read_off(times, flows)
+    for one, other in zip(one_by_one, batch):
+        assert one.t == other.t
+        for name in ("flow_to_first", "flow_to_last", "blend_weight", "confidence"):
+            close(getattr(one, name), getattr(other, name))
+    close(together._unread[0], torch.cat(alone._unread))
 
 
 def fields_of(velocity: torch.Tensor, confidence: float | None = None) -> MotionFields:

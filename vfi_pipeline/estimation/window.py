@@ -61,6 +61,11 @@ class Observation:
         value: Value = known.result()
         return value
 
+    def knows(self, key: Hashable) -> bool:
+        """Whether ``recall`` has this, or somebody is making it."""
+        with self._lock:
+            return key in self._known
+
 
 @dataclass(frozen=True)
 class Window:

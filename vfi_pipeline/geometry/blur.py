@@ -8,6 +8,8 @@ from functools import lru_cache
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_pipeline.geometry.grid import constant
+
 
 def blur(image: Tensor, sigma: float) -> Tensor:
     """Gaussian, border replicated; (B, C, H, W)."""
@@ -16,7 +18,7 @@ def blur(image: Tensor, sigma: float) -> Tensor:
     padded = F.pad(image, (radius,) * 4, mode="replicate")
     if radius > SHORT:
         batch, channels, height, width = padded.shape
-        taps = image.new_tensor([*weights[:0:-1], *weights])
+        taps = constant((*weights[:0:-1], *weights), image)
         flat = padded.reshape(batch * channels, 1, height, width)
         return F.conv2d(F.conv2d(flat, taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1)).view_as(image)
     for dim, size in ((2, image.shape[2]), (3, image.shape[3])):

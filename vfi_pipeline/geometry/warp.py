@@ -24,8 +24,11 @@ def sample(field: Tensor, position: Tensor, cubic: bool = False) -> Tensor:
     unit = position.permute(0, 2, 3, 1) * _per_pixel(*field.shape[-2:], position.dtype, position.device) - 1
     if field.shape[0] == 1 and unit.shape[0] > 1:
         field = field.expand(unit.shape[0], -1, -1, -1)
-    mode = "bicubic" if cubic else "bilinear"
-    return F.grid_sample(field, unit, mode=mode, padding_mode="border", align_corners=True)
+    mode, padding = "bicubic" if cubic else "bilinear", "border"
+    if not cubic and unit.device.type == "mps":
+        # Apple's devices have not always had this padding. Between the border's own values it is never asked for.
+        unit, padding = unit.clamp(-1, 1), "zeros"
+    return F.grid_sample(field, unit, mode=mode, padding_mode=padding, align_corners=True)
 
 
 @lru_cache(maxsize=32)

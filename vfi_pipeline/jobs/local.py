@@ -35,7 +35,7 @@ from vfi_pipeline.jobs.prepare import fingerprint, input_fingerprint
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.report import facts_of, made_lines, stage_facts, stage_lines, totals
 from vfi_pipeline.jobs.sources import Film
-from vfi_pipeline.jobs.space import check_space, environment_error, gone, is_memory_error, memory_error
+from vfi_pipeline.jobs.space import check_space, device_error, environment_error, gone, is_memory_error, memory_error
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import assemble as joining
 from vfi_pipeline.media import reader
@@ -135,7 +135,7 @@ def _explained(plan: Plan, film: Film) -> Iterator[None]:
         # Whatever has failed for want of it, and however that part puts it.
         raise gone(film) from error
     except Exception as error:
-        told = memory_error(error, plan)
+        told = memory_error(error, plan) or device_error(error)
         if told is None and isinstance(error, OSError):
             told = environment_error(error, plan.target, film)
         if told is None:

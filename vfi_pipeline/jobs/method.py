@@ -113,17 +113,32 @@ def choose_method(
 
 
 def resolve_device(text: str) -> str:
-    """``auto`` as ``cuda`` or ``cpu``; UserError if the device asked for is not there."""
+    """``auto`` as the first of ``cuda``, ``xpu``, ``mps`` that is there, else ``cpu``.
+
+    Raises:
+        UserError: if the device asked for is not there.
+    """
     import torch
 
+    # Each knows how many of its devices there are; Apple's is one.
+    counts: dict[str, Callable[[], int]] = {
+        "cuda": lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "xpu": lambda: torch.xpu.device_count() if torch.xpu.is_available() else 0,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }
     if text == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if text.startswith("cuda") and not torch.cuda.is_available():
+        return next((kind for kind, count in counts.items() if count()), "cpu")
+    kind, _, number = text.partition(":")
+    if kind not in counts:
+        return text
+    there = counts[kind]()
+    if not there:
         raise UserError(
-            f"device={text}, but torch {torch.__version__} sees no CUDA device here.", "device=cpu.", ENVIRONMENT
-        )
-    if text.startswith("cuda:") and int(text[5:]) >= torch.cuda.device_count():
-        raise UserError(f"There is no {text}, only {torch.cuda.device_count()} of them.", "device=cuda:0.", ENVIRONMENT)
+            f"device={text}, but torch {torch.__version__} sees no {kind.upper()} device here.", "device=cpu.",
+            ENVIRONMENT,
+        )  # fmt: skip
+    if number and int(number) >= there:
+        raise UserError(f"There is no {text}, only {there} of them.", f"device={kind}:0.", ENVIRONMENT)
     return text
 
 

@@ -95,7 +95,8 @@ def _gap(option: str, text: str) -> Fraction | None:
 def _device(option: str, text: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,3})?", text):
         raise UserError(
-            f"{option}={text} is not known.", f"{option}=auto, {option}=cpu, {option}=cuda or {option}=cuda:1."
+            f"{option}={text} is not known.",
+            f"{option}=auto, {option}=cpu, {option}=cuda, {option}=cuda:1, {option}=mps or {option}=xpu.",
         )
     return text
 

@@ -1,8 +1,9 @@
-"""Room on the disk and in memory, and what is said when there is none."""
+"""Room on the disk and in memory, and what is said when there is none, or when a device lacks an operator."""
 
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 from pathlib import Path
 
@@ -77,5 +78,24 @@ def memory_error(error: BaseException, plan: Plan) -> UserError | None:
     return UserError(
         f"The memory does not do for pictures of {video.width} x {video.height}.",
         "scale=0.5, device=cpu, or fewer other programs; the same command goes on from here.",
+        ENVIRONMENT,
+    )
+
+
+_LACKING = ("not implemented", "not currently implemented", "could not run", "support")
+
+
+def device_error(error: BaseException) -> UserError | None:
+    """The message if ``error`` says that a device (Apple's MPS, Intel's XPU) lacks an operator or a type, else None."""
+    text = str(error)
+    names_device = re.search(r"\b(mps|xpu)\b", text, re.IGNORECASE)
+    if not (isinstance(error, (RuntimeError, TypeError)) and names_device):  # NotImplementedError is a RuntimeError
+        return None
+    if not any(sign in text.lower() for sign in _LACKING):
+        return None
+    what = re.split(r"[.\n] |\.?\n", text.strip(), maxsplit=1)[0].rstrip(".")
+    return UserError(
+        f"PyTorch lacks something for {names_device.group().upper()} devices: {what}.",
+        "device=cpu; the same command goes on from here.",
         ENVIRONMENT,
     )

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import pixel_format
-from vfi_pipeline.media.info import VideoInfo
+
+if TYPE_CHECKING:  # pictures are resized without a file, and without PyAV
+    from vfi_pipeline.media.info import VideoInfo
 
 Size = tuple[int, int]
 Box = tuple[Fraction, Fraction, Fraction, Fraction]

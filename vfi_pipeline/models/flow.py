@@ -9,9 +9,10 @@ with pairs as the batch, on any device.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,8 @@ from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.nets.matching import Matching, match_unexplained
 from vfi_pipeline.nets.refinement import Refined, Refinement
 from vfi_pipeline.ode import Solver, stationary_flow, stationary_flows, stationary_nfe
+
+Item = TypeVar("Item")
 
 SOLVER = Solver("midpoint", steps=4)
 
@@ -105,7 +108,7 @@ def _advected(
     middle = pixel_grid(*fields.first.shape[-2:], like=fields.first) + (0.5 - t) * 0.5 * (fields.first + fields.last)
     logit = fields.visibility + (t - 0.5) * fields.visibility_rate
     known = [logit, fields.acceleration, *([] if fields.confidence is None else [fields.confidence])]
-    advected = sample(torch.cat(known, dim=1), middle)
+    advected = sample(torch.cat([x.expand(len(logit), -1, -1, -1) for x in known], dim=1), middle)
     first, last = (1 - t) * torch.sigmoid(advected[:, :1]), t * torch.sigmoid(-advected[:, :1])
     offset = t * (1 - t) / 2 * advected[:, 1:3]
     confidence = None if fields.confidence is None else torch.sigmoid(advected[:, 3:])
@@ -118,7 +121,9 @@ class FlowMotion:
     def __init__(self, fields: MotionFields, size: tuple[float, float], solver: Solver = SOLVER) -> None:
         self.fields, self.size, self.solver = fields, size, solver
         self._nfe = 0
-        self._folds: list[tuple[float, float]] = []
+        self._folds: list[tuple[float, float]] = []  # least determinant and folded share, of each direction and time
+        self._unread: list[Tensor] = []  # the same of the times since the last report, still on the device
+        self._confidence: float | None = None
 
     @torch.no_grad()
     def at(self, times: Sequence[float]) -> list[IntermediateMotion]:
@@ -128,13 +133,26 @@ class FlowMotion:
         durations = sorted({*times, *(1 - t for t in times)})
         flows = dict(zip(durations, stationary_flows(torch.cat((-fields.first, fields.last)), durations, self.solver)))
         self._nfe += stationary_nfe(durations, self.solver)
+        # On a device a launch costs what the work of several times does; on a CPU one time's maps stay in its caches.
+        some = 1 if fields.first.device.type == "cpu" else len(times)
         motions = []
-        for t in times:
-            maps = _advected(fields, constant((t,), fields.first), flows[t][:1], flows[1 - t][1:])
-            lowest, folded = folding(torch.cat(maps[:2]))
-            self._folds += zip(lowest.tolist(), folded.tolist())
-            motions.append(IntermediateMotion(t, *self._covering(maps)))
+        for begin in range(0, len(times), some):
+            motions += self._read_off(times[begin : begin + some], flows)
         return motions
+
+    def _read_off(self, times: list[float], flows: Mapping[float, Tensor]) -> list[IntermediateMotion]:
+        """The motions to ``times`` as one batch, from the flows of all durations."""
+        # Filled there, not copied from the host: that would wait, and times may be others in each pair.
+        moments = torch.cat([self.fields.first.new_full((1, 1, 1, 1), t) for t in times])
+        to_first, to_last = torch.cat([flows[t][:1] for t in times]), torch.cat([flows[1 - t][1:] for t in times])
+        maps = _advected(self.fields, moments, to_first, to_last)
+        lowest, folded = folding(torch.stack(maps[:2], dim=1).flatten(0, 1))  # both sides of a time, then the next
+        self._unread.append(torch.stack((lowest, folded), dim=1))
+        covering = self._covering(maps)
+        return [
+            IntermediateMotion(t, *(None if x is None else x[row : row + 1] for x in covering))
+            for row, t in enumerate(times)
+        ]
 
     def _covering(self, maps: Sequence[Tensor | None]) -> list[Tensor | None]:
         """The maps on a grid that covers the frame exactly: the estimate's grid may reach past the frame's edge."""
@@ -144,20 +162,29 @@ class FlowMotion:
             return [None if x is None else x[..., :rows, :columns] for x in maps]
         like = self.fields.first
         scale = constant((width / columns, height / rows), like)
-        at = (pixel_grid(rows, columns, like=like) + 0.5) * scale - 0.5
+        at = ((pixel_grid(rows, columns, like=like) + 0.5) * scale - 0.5).expand(len(maps[0]), -1, -1, -1)
         to_first, to_last, *weights = (None if x is None else sample(x, at) for x in maps)
         assert to_first is not None and to_last is not None
         return [to_first / scale, to_last / scale, *weights]
 
+    @torch.no_grad()
     def report(self) -> MotionReport:
-        if not self._folds:
+        """See ``PairMotion``. What is new is read from the device at once: each look waits for it."""
+        if not self._folds and not self._unread:
             self.at([0.5])
+        unread, self._unread = self._unread, []
+        if self._confidence is None:
+            confidence = self.fields.confidence
+            mean = self.fields.first.new_ones(()) if confidence is None else torch.sigmoid(confidence).mean()
+            unread.append(mean.expand(1, 2))
+        if unread:
+            rows = torch.cat(unread).tolist()
+            if self._confidence is None:
+                self._confidence = rows.pop()[0]
+            self._folds += [(least, folded) for least, folded in rows]
+        assert self._confidence is not None
         least, folded = zip(*self._folds)
-        confidence = self.fields.confidence
-        return MotionReport(
-            self._nfe, min(least), sum(folded) / len(folded),
-            1.0 if confidence is None else float(torch.sigmoid(confidence).mean()),
-        )  # fmt: skip
+        return MotionReport(self._nfe, min(least), sum(folded) / len(folded), self._confidence)
 
 
 class PairEstimate(NamedTuple):
@@ -395,11 +422,40 @@ class FlowModel:
         """Estimates a pair ahead of the windows that use it."""
         self._pair(first, last)
 
+    def prepare_pairs(self, pairs: Sequence[tuple[Observation, Observation]]) -> None:
+        """Estimates pairs ahead of the windows that use them, all of one size as one batch; see ``prepare``.
+
+        On a device, launching the network costs the same for one pair as for several.
+        """
+        missing = [pair for pair in pairs if not pair[0].knows((self._key, "pair", pair[1].index))]
+        frames = {frame.index: frame for pair in missing for frame in pair}
+        with torch.inference_mode(), self._autocast():
+            fresh = [frame for frame in frames.values() if not frame.knows((self._key, "features"))]
+            for group in _of_one_size(fresh, lambda frame: frame.guide(self.guide_span).shape):
+                whole = self._encode(torch.cat([frame.guide(self.guide_span).to(self.device) for frame in group]))
+                for row, frame in enumerate(group):
+                    part = _Encoded(
+                        [level[row : row + 1] for level in whole.features], whole.working[row : row + 1], whole.size
+                    )
+                    frame.recall((self._key, "features"), partial(_itself, part))
+            for pairs_alike in _of_one_size(missing, lambda pair: self._encoded(pair[0]).working.shape):
+                one, two = ([self._encoded(pair[k]) for pair in pairs_alike] for k in (0, 1))
+                both = self.model.estimate(
+                    (_stacked(one), _stacked(two)),
+                    (torch.cat([each.working for each in one]), torch.cat([each.working for each in two])),
+                    one[0].size,
+                )
+                for row, (first, last) in enumerate(pairs_alike):
+                    first.recall((self._key, "pair", last.index), partial(_itself, _row(both, row)))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32)
+
     def _pair(self, first: Observation, last: Observation) -> PairEstimate:
         return first.recall((self._key, "pair", last.index), lambda: self._estimate(first, last))
 
     def _estimate(self, first: Observation, last: Observation) -> PairEstimate:
-        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
+        with torch.inference_mode(), self._autocast():
             one, two = (self._encoded(observation) for observation in (first, last))
             return self.model.estimate((one.features, two.features), (one.working, two.working), one.size)
 
@@ -435,6 +491,32 @@ class _Encoded(NamedTuple):
     features: list[Tensor]
     working: Tensor
     size: tuple[float, float]
+
+
+def _stacked(encoded: Sequence[_Encoded]) -> list[Tensor]:
+    return [torch.cat(level) for level in zip(*(each.features for each in encoded))]
+
+
+def _row(estimate: PairEstimate, row: int) -> PairEstimate:
+    """One pair of a batch."""
+
+    def part(x: Tensor | None) -> Tensor | None:
+        return None if x is None else x[row : row + 1]
+
+    fields = MotionFields(**{name: part(x) for name, x in vars(estimate.fields).items()})
+    flow = BidirectionalFlow(**{name: part(x) for name, x in vars(estimate.flow).items()})
+    return PairEstimate(fields, estimate.velocity[row : row + 1], flow)
+
+
+def _of_one_size(items: Iterable[Item], size: Callable[[Item], tuple[int, ...]]) -> list[list[Item]]:
+    groups: dict[tuple[int, ...], list[Item]] = {}
+    for item in items:
+        groups.setdefault(size(item), []).append(item)
+    return list(groups.values())
+
+
+def _itself(value: Item) -> Item:
+    return value
 
 
 def flow_interpolator(init_from: str | None = None, **settings: Any) -> FlowInterpolator:

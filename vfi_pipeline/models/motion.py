@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from vfi_pipeline.estimation.window import Window
+from vfi_pipeline.estimation.window import Observation, Window
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,11 @@ class MotionModel(Protocol):
     """Longest side, px, of the picture it wants to see (None: it never looks at the pictures)."""
 
     def motion(self, window: Window) -> PairMotion: ...
+
+
+@runtime_checkable
+class PreparesPairs(Protocol):
+    """A motion model that can estimate several pairs at once."""
+
+    def prepare_pairs(self, pairs: Sequence[tuple[Observation, Observation]]) -> None:
+        """Estimates the pairs as one batch; the observations keep what windows will ask for."""

@@ -109,6 +109,8 @@ def to_tensors(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]
         out = torch.empty(1, len(group.planes), height, width, device=device)
         for channel, index in enumerate(group.planes):
             plane = frame.planes[index]
+            if plane.dtype.itemsize > 1 and out.device.type not in ("cpu", "cuda"):
+                plane = plane.astype(np.int32)  # others know little of unsigned 16 bits
             # torch warns of read-only memory; decoders may hand some out. It is only read here.
             out[0, channel] = torch.from_numpy(plane if plane.flags.writeable else plane.copy()).to(device)
         loaded.append(out)
@@ -116,14 +118,24 @@ def to_tensors(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]
 
 
 def to_frame(groups: list[Tensor], layout: Layout, like: Frame, time: Fraction, row: int = 0) -> Frame:
-    """Rounds (halves upwards) sample ``row`` of the batch to a frame with ``like``'s colour tags, at ``time``."""
+    """Sample ``row`` of the batch, ``rounded``, as a frame with ``like``'s colour tags, at ``time``."""
     planes: list[np.ndarray] = [np.empty(0)] * len(layout.format.planes)
-    whole = torch.uint8 if layout.format.depth <= 8 else torch.int32
-    for group, tensor in zip(layout.groups, groups):
-        codes = (tensor[row] + 0.5).to(whole).cpu().numpy()
+    for group, whole in zip(layout.groups, rounded([tensor[row : row + 1] for tensor in groups], layout)):
+        codes = whole[0].cpu().numpy().view(layout.format.dtype)
         for channel, index in enumerate(group.planes):
-            planes[index] = codes[channel].astype(layout.format.dtype, copy=False)
+            planes[index] = codes[channel]
     return Frame(tuple(planes), layout.format, layout.width, layout.height, time, like.colour)
+
+
+def rounded(groups: Sequence[Tensor], layout: Layout) -> list[Tensor]:
+    """Code values rounded, halves upwards, where they lie: the bytes of the format's own samples, no more of them.
+
+    Returns:
+        Per group (B, C, h, w), uint8 up to 8 bit, else int16 that holds the bits of the unsigned 16.
+    """
+    if layout.format.depth <= 8:
+        return [(tensor + 0.5).to(torch.uint8) for tensor in groups]
+    return [(tensor + 0.5).to(torch.int32).to(torch.int16) for tensor in groups]
 
 
 def intermediate_frame(
@@ -169,7 +181,9 @@ def planes(
         Per group (B, C, h, w) code values, not yet rounded; see ``to_frame``.
     """
     device = first[0].device
-    clear = layout.alpha is not None and not (_is_opaque(first, layout) and _is_opaque(last, layout))
+    # A device would wait for the answer; opaque planes come out the same either way.
+    asks = device.type == "cpu"
+    clear = layout.alpha is not None and not (asks and _is_opaque(first, layout) and _is_opaque(last, layout))
     if clear:
         first, last = _weighted(first, layout), _weighted(last, layout)
     if scaling is not None and layout.alpha is not None:
@@ -180,7 +194,7 @@ def planes(
         grows = scaling.source[0] / float(scaling.window[2]), scaling.source[1] / float(scaling.window[3])
         field[:, :WEIGHT] *= constant(grows, field).repeat(1, 2, 1, 1)
         field = window_of(field, scaling)
-    still = scaling is None and _is_zero(field[:, :4])
+    still = scaling is None and all(_is_zero(flow) for m in motions for flow in (m.flow_to_first, m.flow_to_last))
     coarse, weight = (field[:, WEIGHT:], 0) if still else (field, WEIGHT)
     everything = [(slice(0, layout.height), slice(0, layout.width))]
     edges = [] if still else _edges(coarse, layout) if scaling is None else everything
@@ -195,7 +209,7 @@ def planes(
         sure = band.shape[1] == weight + 1
         plain = band[:, weight : weight + 1]  # no border corrects the unmoved frames' weight
         if (edges or beside) and not sure:
-            plain = _scratch("plain", plain.shape).copy_(plain)
+            plain = _scratch("plain", plain.shape).copy_(plain) if asks else plain.clone()
         for edge in edges:
             _hand_over(band, rows, edge, layout, scaling)
         for box in beside:
@@ -516,10 +530,13 @@ def _upsample(field: Tensor, rows: slice, layout: Layout) -> Tensor:
 def _row_weights(cells: int, pixels: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """For every pixel row: the cell row above its centre, the one below, and the share of the latter."""
     with torch.inference_mode(False):
-        centres = torch.arange(pixels, device=device, dtype=torch.float64) + 0.5
+        # On the host: Apple's devices have no float64.
+        centres = torch.arange(pixels, dtype=torch.float64) + 0.5
         at = (centres * (cells / pixels) - 0.5).clamp(0, cells - 1)
         low = at.floor().long()
-        return low, (low + 1).clamp(max=cells - 1), (at - low).float()[:, None]
+        weights = low, (low + 1).clamp(max=cells - 1), (at - low).float()[:, None]
+        above, below, share = (each.to(device) for each in weights)
+        return above, below, share
 
 
 def _read(field: Tensor, group: Group) -> Tensor:
@@ -549,6 +566,5 @@ def _grid(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def _is_zero(flow: Tensor) -> bool:
-    # On a device the look costs a stall, and only trivial models (one cell) stand still.
-    small = flow.device.type == "cpu" or flow[0, 0].numel() == 1
-    return small and not float(flow[0, 0, 0, 0]) and not bool(flow.any())
+    # On a device the look would wait for it. Motions without an estimate (a cross-fade) are made on the host.
+    return flow.device.type == "cpu" and not float(flow[0, 0, 0, 0]) and not bool(flow.any())

@@ -34,6 +34,7 @@ class Options:
         scaling: the outputs have another size than the source, see ``media.scaling``.
         device: torch device for the guide and the composition.
         times_per_solve: times of one pair asked from the model in one call: bounds a thousandfold slow motion's memory.
+        batch: pairs whose motion is estimated as one batch; None: as many as a CUDA device has room for, 1 elsewhere.
         prefetch: outputs that are begun before they are asked for. 0 does one thing after another.
         prefetch_bytes: those outputs hold no more than this: eight of 8 bits in 4K, two in 8K.
     """
@@ -53,6 +54,7 @@ class Options:
     scaling: Scaling | None = None
     device: str = "cpu"
     times_per_solve: int = 8
+    batch: int | None = None
     prefetch: int = 16
     prefetch_bytes: int = 1 << 27
 

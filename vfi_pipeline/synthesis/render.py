@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections import deque
@@ -21,15 +22,18 @@ from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.models.blend import CrossFade
-from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionReport, PairMotion
+from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionReport, PairMotion, PreparesPairs
 from vfi_pipeline.synthesis import compose, exposure
 from vfi_pipeline.synthesis.guide import looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.overlay import Overlays, hidden_part, moving, within
 from vfi_pipeline.synthesis.resize import on_canvas
+from vfi_pipeline.synthesis.schedule import pairs_at_once
 from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, leaves_gap, place, same_picture
+
+log = logging.getLogger(__name__)
 
 
 class Output(NamedTuple):
@@ -108,12 +112,17 @@ class PairRenderer:
         self._same: dict[tuple[int, int], bool] = {}
         self._solved: _SolvedPair | None = None
         self._shown: dict[int, Frame] = {}
+        self._ahead: dict[int, Observation] = {}
+        self._estimated: set[tuple[int, int]] = set()
+        self._most_pairs: int | None = options.batch
         self._overlays = Overlays() if options.overlay else None
 
     def render(self, window: KeyWindow, slots: Sequence[Slot]) -> Iterator[PendingFrame]:
         """The outputs of ``slots``, all of which lie in [window.first, window.last)."""
         first, last = window.first, window.last
         self.stylise(window)
+        begin = first.index if window.before is None else window.before.index
+        self._ahead = {index: seen for index, seen in self._ahead.items() if index >= begin}
         places = [place(slot, first, last) for slot in slots]
         inner = [(slot, t) for slot, t in zip(slots, places) if t]
         made = iter(self._composed(window, inner) if inner and last is not None and self._moves(first, last) else ())
@@ -163,6 +172,53 @@ class PairRenderer:
 
     def _shown_frame(self, key: KeyFrame) -> Frame:
         return self._shown.get(key.index, key.frame)
+
+    def pairs_at_once(self, frame: Frame) -> int:
+        """How many pairs of such frames are to be estimated as one batch."""
+        if self._most_pairs is None:
+            size = sum(plane.nbytes for plane in frame.planes)
+            self._most_pairs = pairs_at_once(self.options.device, size, self.options.prefetch_bytes)
+        return self._most_pairs if isinstance(self.model, PreparesPairs) else 1
+
+    def prepare(self, windows: Sequence[KeyWindow]) -> None:
+        """Estimates the pairs of windows that are about to be rendered, as one batch, or as its halves where the
+        device's memory does not hold it. Where it holds not even one pair, the failure is the caller's."""
+        assert isinstance(self.model, PreparesPairs)
+        seen: dict[int, Observation] = {}
+        pairs: dict[tuple[int, int], tuple[Observation, Observation]] = {}
+        for window in windows:
+            if window.last is None or not self._moves(window.first, window.last):
+                continue
+            shown = self._window(window)
+            if shown is not None:
+                seen |= self._observations
+                self._ahead |= seen
+                pairs |= {(first.index, last.index): (first, last) for first, last in shown.pairs()}
+        self._ahead = seen
+        waiting = [pair for key, pair in pairs.items() if key not in self._estimated]
+        self._estimated = set(pairs)
+        with self.facts.timed("motion"):
+            while waiting:
+                # There is a pair more than windows where the one before them is new as well: at the film's beginning.
+                some = waiting[: self._most_pairs]
+                if self._fits(some):
+                    del waiting[: len(some)]
+
+    def _fits(self, pairs: Sequence[tuple[Observation, Observation]]) -> bool:
+        """Estimates the pairs, or says that from now on half as many are to be estimated at once."""
+        assert isinstance(self.model, PreparesPairs)
+        try:
+            self.model.prepare_pairs(pairs)
+            return True
+        except torch.OutOfMemoryError:
+            if len(pairs) == 1:
+                raise
+        # Out of the handler: what the failure held on to is free by now.
+        self._most_pairs = len(pairs) // 2
+        log.warning("The device's memory does not hold %d pairs at once: %d from now on.", len(pairs), self._most_pairs)
+        if torch.device(self.options.device).type == "cuda":
+            torch.cuda.empty_cache()
+        return False
 
     def seen(self, window: KeyWindow, part: exposure.Part) -> Future[Seen]:
         """What is seen in a part of an exposure."""
@@ -304,7 +360,7 @@ class PairRenderer:
         return not last.starts_shot and not leaves_gap(first, last, self.options.max_gap_s)
 
     def _observed(self, key: KeyFrame) -> Observation:
-        known = self._observations.get(key.index)
+        known = self._observations.get(key.index) or self._ahead.get(key.index)
         return known if known is not None else Observation(key.index, partial(self._guide, key.frame))
 
     def _guide(self, frame: Frame, span: int | None) -> Tensor:

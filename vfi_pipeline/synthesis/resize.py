@@ -74,7 +74,7 @@ def _filtered(group: Tensor, x: np.ndarray, y: np.ndarray) -> Tensor:
     planes = group.flatten(0, 1)[:, None]
     for kernel, shape, pad in ((x, (1, 1, 1, -1), (len(x) // 2,) * 2 + (0, 0)),
                                (y, (1, 1, -1, 1), (0, 0) + (len(y) // 2,) * 2)):  # fmt: skip
-        weights = torch.from_numpy(kernel).to(group.device).view(shape)
+        weights = constant(tuple(kernel.tolist()), planes).view(shape)
         planes = F.conv2d(F.pad(planes, pad, mode="replicate"), weights)
     return planes.view(group.shape)
 

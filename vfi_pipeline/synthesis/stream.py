@@ -19,9 +19,9 @@ from vfi_pipeline.models.motion import MotionModel
 from vfi_pipeline.synthesis import exposure
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.render import Output, PairRenderer, PendingFrame, Seen
-from vfi_pipeline.synthesis.schedule import InCallersThread, scheduled, workers
+from vfi_pipeline.synthesis.schedule import InCallersThread, in_batches, scheduled, workers
 from vfi_pipeline.synthesis.statistics import Statistics
-from vfi_pipeline.synthesis.windows import CONTEXT_AFTER, CONTEXT_BEFORE, KeyFrame, windows
+from vfi_pipeline.synthesis.windows import CONTEXT_AFTER, CONTEXT_BEFORE, KeyFrame, KeyWindow, windows
 
 __all__ = ["CONTEXT_AFTER", "CONTEXT_BEFORE", "Options", "Output", "Statistics", "interpolate"]
 
@@ -91,6 +91,25 @@ def _pending(
     held: _Held,
 ) -> Iterator[PendingFrame]:
     """``interpolate``'s outputs, each as soon as it is begun."""
+    assigned = _assigned(frames, slots, renderer, times, held)
+    for window, here in in_batches(
+        assigned,
+        lambda one: renderer.pairs_at_once(one[0].first.frame),
+        lambda batch: renderer.prepare([window for window, here in batch if any(slot.t for slot in here)]),
+    ):
+        step = renderer.options.times_per_solve
+        for begin in range(0, len(here), step):
+            yield from renderer.render(window, here[begin : begin + step])
+
+
+def _assigned(
+    frames: Iterable[tuple[int, Frame]],
+    slots: Iterable[Slot],
+    renderer: PairRenderer,
+    times: SourceTimes | None,
+    held: _Held,
+) -> Iterator[tuple[KeyWindow, list[Slot]]]:
+    """The windows, each with the slots that lie in it."""
     facts = renderer.facts
     waiting = iter(slots)
     slot = next(waiting, None)
@@ -113,10 +132,7 @@ def _pending(
         while slot is not None and _lies_in(slot, first, last):
             here.append(slot)
             slot = next(waiting, None)
-            if len(here) == renderer.options.times_per_solve:
-                yield from renderer.render(window, here)
-                here = []
-        yield from renderer.render(window, here)
+        yield window, here
         if slot is None:
             return
     raise _broken_off(last_seen, slot)

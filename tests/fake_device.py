@@ -1,0 +1,79 @@
+"""A CUDA device that computes nothing but shapes and types, and a watch that names what would make a real one wait.
+
+``with fake_cuda() as watch``: tensors made under ``torch.device("cuda")`` are fake, on any machine. ``watch.faults``
+names every operator that reads a value back, that has tensors of the host and of the device among its arguments and
+results, or that fails.
+"""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import _lru_cache_wrapper
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+PACKAGE = str(Path(__file__).resolve().parent.parent / "vfi_pipeline")
+
+
+class Watch(TorchDispatchMode):
+    """Sees every operator; where one would wait, ``faults`` has the operator, the reason and the line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[str] = []
+        self.operators = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.operators += 1
+        if reads_back(func, args):
+            self._note(func, "reads a value back")
+            raise DataDependentOutputException(func)
+        try:
+            out = func(*args, **(kwargs or {}))
+        except Exception:
+            self._note(func, "fails")
+            raise
+        devices = {leaf.device.type for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)}
+        if len(devices) > 1:
+            self._note(func, "mixes " + " and ".join(sorted(devices)))
+        return out
+
+    def _note(self, func, what: str) -> None:
+        own = [frame for frame in traceback.extract_stack() if frame.filename.startswith(PACKAGE)]
+        place = f"{Path(own[-1].filename).name}:{own[-1].lineno}: {own[-1].line}" if own else "outside of the package"
+        self.faults.append(f"{func.name()} {what}, {place}")
+
+
+def reads_back(func, args) -> bool:
+    """Whether the operator's result, or its shape, depends on values that lie on the device."""
+    if torch.Tag.data_dependent_output in func.tags:
+        return True
+    if func.name().startswith("aten::index"):  # of these, only masks do
+        places = [leaf for leaf in tree_leaves(args[1:]) if isinstance(leaf, Tensor)]
+        return any(place.dtype in (torch.bool, torch.uint8) for place in places)
+    return torch.Tag.dynamic_output_shape in func.tags
+
+
+@contextmanager
+def fake_cuda() -> Iterator[Watch]:
+    """Everything on "cuda" is fake. Constants that the package keeps for each device are made anew, and not kept."""
+    _forget_constants()
+    try:
+        with FakeTensorMode():
+            yield Watch()
+    finally:
+        _forget_constants()
+
+
+def _forget_constants() -> None:
+    for kept in gc.get_objects():
+        if type(kept) is _lru_cache_wrapper and str(kept.__module__).startswith("vfi_pipeline."):
+            kept.cache_clear()
