@@ -98,7 +98,7 @@ def _pending(
         lambda batch: renderer.prepare([window for window, here in batch if any(slot.t for slot in here)]),
     ):
         step = renderer.options.times_per_solve
-        for begin in range(0, len(here), step):
+        for begin in range(0, max(1, len(here)), step):  # without outputs too: a style goes on through the pair
             yield from renderer.render(window, here[begin : begin + step])
 
 
