@@ -95,8 +95,8 @@ def main(words: Sequence[str]) -> None:
     names = ", ".join(sample.name for sample in found)
     body = (
         f"{circumstances(shlex.join(['python', '-m', 'vfi_pipeline.bench.curve', *words]))}\n\n"
-        f"Frames 0 to {FRAMES - 1} of: {names}. The default was chosen on these clips; nothing was learned from them. "
-        "Time is wall time of a made frame with frames in memory, pair by pair, over minterpolate's in the same run.\n\n"
+        f"Frames 0 to {FRAMES - 1} of: {names}. The default was chosen on these clips; nothing was learned from them.\n"
+        "Time is wall time of a made frame, frames in memory, pair by pair, over minterpolate's in the same run.\n\n"
         f"{curve_table(means(results.rows), SETTINGS)}"
     )
     write_section(Path(page), "curve", "Quality against time", body)
