@@ -13,10 +13,9 @@ from pathlib import Path
 
 from vfi_pipeline.bench.page import circumstances, write_section
 from vfi_pipeline.bench.quality import evaluate
-from vfi_pipeline.bench.report import means
 from vfi_pipeline.bench.rivals import Method, by_model, rival
 from vfi_pipeline.bench.samples import named, samples
-from vfi_pipeline.bench.tables import quality
+from vfi_pipeline.bench.tables import means, quality
 from vfi_pipeline.models.flow import FlowModel, load_flow
 
 RIVAL = "minterpolate"
