@@ -229,3 +229,13 @@ def test_names_with_signs_are_plain_names(tmp_path: Path) -> None:
 
     assert len(list(segment.path.iterdir())) == 2
     assert describe(film.path)["frames"] == 2
+
+
+@pytest.mark.parametrize("size", [(33, 27), (639, 359), (639, 360), (853, 481)])
+def test_ffv1_takes_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
+    spec = video_spec(size=size)
+    encoding = choose_encoding(spec, tmp_path / "out.mkv", codec="ffv1")
+    with open_writer(tmp_path / segment_name(encoding, 0), spec, encoding) as writer:
+        writer.write(frame(0, spec))
+
+    assert (tmp_path / segment_name(encoding, 0)).stat().st_size > 0
