@@ -119,3 +119,13 @@ def test_a_full_disk_keeps_the_work_of_before(folder, monkeypatch):
         Lock(folder)
     assert (folder / "journal.json").read_text() == "{}"
     assert lock_holder(folder) is None
+
+
+def test_a_folder_in_which_none_can_be_made_is_refused_and_not_tried_for_ever(folder, monkeypatch):
+    def refuse(path, *args, **kwargs):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(type(folder), "mkdir", refuse)  # as /proc answers
+    with pytest.raises(UserError, match="Nothing can be written in") as caught:
+        Lock(folder)
+    assert caught.value.code == ENVIRONMENT

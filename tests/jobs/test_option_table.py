@@ -32,7 +32,7 @@ GROUPS = {"model": ("blend", "flow")}
 @dataclass(frozen=True)
 class More(Options):
     grain: float = option(
-        real(0, 9), MOTION, "2", "grain on made frames", default="0.5", concerns="films", aliases=("noise",),
+        real(0, 9, "0.5"), MOTION, "2", "grain on made frames", default="0.5", concerns="films", aliases=("noise",),
         changes_frames=True, shorthands={"grainy": "3"}, details="Of the source.",
     )  # fmt: skip
     tone: str | None = option(one_of("warm", "cold"), MOTION, "warm", "colour of the made frames", unset="as it is")
@@ -41,7 +41,7 @@ class More(Options):
 
 @dataclass(frozen=True)
 class MorePictures(PictureOptions):
-    zoom: F | None = option(real(1, 4), MOTION, "2", "slow zoom", concerns="pictures")
+    zoom: F | None = option(real(1, 4, "0.5"), MOTION, "2", "slow zoom", concerns="pictures")
 
 
 MORE = table_of(More, MorePictures)

@@ -136,3 +136,16 @@ def test_the_models_settings_are_set_and_part_of_the_fingerprint(options):
 def test_settings_the_model_does_not_have_are_told(options, nested, given, message):
     with pytest.raises(UserError, match=f"(?s){message}"):
         choose(options, nested, **given)
+
+
+def test_cuts_may_be_typed():
+    assert read_cuts("[24, 48]") == (24, 48)
+    with pytest.raises(UserError, match="is not JSON"):
+        read_cuts("[24 48]")
+
+
+@pytest.mark.parametrize(("option", "text", "remedy"), [("crf", "-5", "crf=18."), ("scale", "0", "scale=0.5.")])
+def test_numbers_out_of_range_get_a_useful_remedy(option, text, remedy):
+    with pytest.raises(UserError) as caught:
+        read_options(("a.mp4",), {"fps": "60", option: text})
+    assert remedy in str(caught.value)

@@ -31,19 +31,14 @@ class Lock:
         while True:
             try:
                 folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise _unwritable(folder, error) from error
+            try:
                 self._file = self.path.open("a+")
             except FileNotFoundError:
-                if not folder.parent.is_dir():
-                    raise UserError(
-                        f"The folder {folder.parent} does not exist.", "make it first.", ENVIRONMENT
-                    ) from None
                 continue  # another process removed the folder when it had finished
             except OSError as error:
-                raise UserError(
-                    f"Nothing can be written in {folder.parent} ({error.strerror}).",
-                    "output= in another folder.",
-                    ENVIRONMENT,
-                ) from error
+                raise _unwritable(folder, error) from error
             if fcntl is not None and not self._acquire():
                 holder = _holder(self._file)
                 self._file.close()
@@ -122,3 +117,10 @@ def lock_holder(folder: Path) -> str | None:
 def _holder(file: Any) -> str:
     file.seek(0)
     return file.read(200).strip() or "its pid is not known yet"
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    if isinstance(error, FileNotFoundError) and not folder.parent.is_dir():
+        return UserError(f"The folder {folder.parent} does not exist.", "make it first.", ENVIRONMENT)
+    problem = f"Nothing can be written in {folder.parent} ({error.strerror})."
+    return UserError(problem, "output= in another folder.", ENVIRONMENT)

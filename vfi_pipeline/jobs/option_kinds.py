@@ -24,9 +24,9 @@ def whether(choice: str, other: str) -> Kind[bool]:
     return Kind(lambda option, text: values.choice(option, text, (other, choice)) == choice, (other, choice))
 
 
-def real(low: float, high: float) -> Kind[float]:
-    """A number between two, both included."""
-    return Kind(lambda option, text: values.real(option, text, low, high))
+def real(low: float, high: float, example: str) -> Kind[float]:
+    """A number between two, both included; ``example`` is what the remedy proposes."""
+    return Kind(lambda option, text: values.real(option, text, low, high, example))
 
 
 def whole(low: int, high: int) -> Kind[int]:

@@ -127,7 +127,7 @@ class Options:
         unset="near-lossless h264 at the source's bit depth, or what the container asks for",
         aliases=("vcodec", "c", "encoder"),
     )  # fmt: skip
-    crf: float | None = option(real(0, 255), FILES, "18", "the encoder's quality: lower is better and larger")
+    crf: float | None = option(real(0, 255, "18"), FILES, "18", "the encoder's quality: lower is better and larger")
     preset: str | None = option(TEXT, FILES, "slow", "the encoder's preset")
     pix_fmt: str | None = option(
         TEXT, FILES, "yuv420p10le", "pixel format of the result, by ffmpeg's name",
@@ -143,7 +143,7 @@ class Options:
         SWITCH, MOTION, "off", "do not look for cuts", default="true", concerns="films", aliases=("scenechange",)
     )
     scene_threshold: float = option(
-        real(0, 1), MOTION, "0.4", "0.4 finds more cuts, 0.6 fewer", default="0.5", concerns="films",
+        real(0, 1, "0.5"), MOTION, "0.4", "0.4 finds more cuts, 0.6 fewer", default="0.5", concerns="films",
         aliases=("scene_thresh",),
     )  # fmt: skip
     cuts: str | None = option(
@@ -189,7 +189,7 @@ class Options:
         " again; on, film, off", details="See [input.md](input.md).", default="auto", concerns="films",
     )  # fmt: skip
     scale: float = option(
-        real(0.05, 4), MOTION, "0.5", "estimate motion on a picture of half the size: faster, less memory",
+        real(0.05, 4, "0.5"), MOTION, "0.5", "estimate motion on a picture of half the size: faster, less memory",
         details="Where memory runs out, the size is halved and the log says so. The pictures themselves are always"
         " moved at full size.",
         default="1.0", changes_frames=True, shorthands={"uhd": "0.5"},

@@ -69,8 +69,9 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
     return options
 
 
-def read_cuts(path: Path) -> tuple[int | Fraction, ...]:
-    """The cut list of a JSON file: ints are source frame numbers from 0, Fractions are seconds of the film.
+def read_cuts(given: Path | str) -> tuple[int | Fraction, ...]:
+    """The cut list of a JSON file, or as typed (``[24,48]``): ints are source frame numbers from 0, Fractions are
+    seconds of the film.
 
     The file is a list, or an object whose ``cuts`` is one. An entry is a frame number, a time as text (``"0:01:02"``),
     or an object with ``frame`` or ``time``. A cut names the first frame of the new shot. Nothing in it is executed.
@@ -78,11 +79,16 @@ def read_cuts(path: Path) -> tuple[int | Fraction, ...]:
     Raises:
         UserError: if the file is missing, is no JSON, or holds anything else.
     """
+    path = Path(given)
+    typed = str(given).strip()
     example = 'write [24, 48] or {"cuts": [{"frame": 24}, {"time": "0:00:02"}]}.'
     try:
-        if path.stat().st_size > 50_000_000:
+        if typed.startswith("[") and typed.endswith("]") and not path.exists():
+            document = json.loads(typed)
+        elif path.stat().st_size > 50_000_000:
             raise UserError(f"cuts={path} is larger than any cut list.", example, BAD_INPUT)
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        else:
+            document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"cuts={path} cannot be read ({error.strerror}).", "check the name.", BAD_INPUT) from error
     except (ValueError, RecursionError) as error:

@@ -93,7 +93,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     audio = options.audio or ("drop" if timeline.slowdown != 1 else "keep")
     if found.counted and audio in ("keep", "stretch") and encoding.finish == "copy":
         _refuse_joined_sound(film, info)
-    entries = read_cuts(Path(options.cuts)) if options.cuts else (None if options.scene else ())
+    entries = read_cuts(options.cuts) if options.cuts else (None if options.scene else ())
     return Plan(
         info=info,
         timeline=timeline,

@@ -57,7 +57,12 @@ class StyleOptions:
         " once", details="See [style.md](style.md).", concerns="films",
     )  # fmt: skip
     style_strength: float = option(
-        real(0, 1), STYLE, "0.5", "how far from the film's frames to the painted ones", default="1", concerns="films"
+        real(0, 1, "0.5"),
+        STYLE,
+        "0.5",
+        "how far from the film's frames to the painted ones",
+        default="1",
+        concerns="films",
     )
     keep_colour: bool = option(
         whether("keep", "paint"), STYLE, "keep", "paint brightness only", name="style_colour", default="paint",
@@ -80,13 +85,18 @@ class StyleOptions:
         unset="60 for one pass, 15 for each of several", concerns="films",
     )  # fmt: skip
     style_weight: float = option(
-        real(0, 1e6), STYLE, "10", "for a picture: how much the style counts", default="5", concerns="films"
+        real(0, 1e6, "10"), STYLE, "10", "for a picture: how much the style counts", default="5", concerns="films"
     )
     content_weight: float = option(
-        real(0, 1e6), STYLE, "2", "for a picture: how much the film's content counts", default="1", concerns="films"
+        real(0, 1e6, "2"),
+        STYLE,
+        "2",
+        "for a picture: how much the film's content counts",
+        default="1",
+        concerns="films",
     )
     temporal_weight: float = option(
-        real(0, 1e6), STYLE, "50", "for a picture: how much staying alike over time counts", default="100",
+        real(0, 1e6, "50"), STYLE, "50", "for a picture: how much staying alike over time counts", default="100",
         concerns="films",
     )  # fmt: skip
     # In the help as PictureOptions has it.

@@ -114,14 +114,14 @@ def choice(option: str, text: str, choices: Iterable[str]) -> str:
     return plain
 
 
-def real(option: str, text: str, low: float, high: float) -> float:
-    """A finite number between ``low`` and ``high``, both included."""
+def real(option: str, text: str, low: float, high: float, example: str) -> float:
+    """A finite number between ``low`` and ``high``, both included; ``example`` is what the remedy proposes."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not low <= value <= high:
-        raise UserError(f"{option}={text} is not a number from {low:g} to {high:g}.", f"{option}={(low + high) / 2:g}.")
+        raise UserError(f"{option}={text} is not a number from {low:g} to {high:g}.", f"{option}={example}.")
     return value
 
 

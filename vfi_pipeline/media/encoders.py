@@ -105,9 +105,7 @@ FAMILIES: dict[str, _Family] = {
     "av1": _Family(("libsvtav1", "libaom-av1"), 20, None),
     "vp9": _Family(("libvpx-vp9",), 18, "4"),
     "prores": _Family(("prores_ks",), None, "hq", (("vendor", "apl0"),)),
-    "ffv1": _Family(
-        ("ffv1",), None, None, (("level", "3"), ("g", "1"), ("slicecrc", "1")), lossless=True
-    ),
+    "ffv1": _Family(("ffv1",), None, None, (("level", "3"), ("g", "1"), ("slicecrc", "1")), lossless=True),
     "h264_nvenc": _Family(("h264_nvenc",), 18, "p5"),
     "hevc_nvenc": _Family(("hevc_nvenc",), 18, "p5"),
     "av1_nvenc": _Family(("av1_nvenc",), 22, "p5"),
