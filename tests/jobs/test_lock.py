@@ -48,31 +48,21 @@ def test_a_holder_that_has_not_said_its_name_yet(folder):
         assert lock_holder(folder) == "its pid is not known yet"
 
 
-def test_a_folder_that_is_taken_away_meanwhile_is_made_again(folder, monkeypatch):
-    """The holder before removes file and folder between our opening and our locking: a lock on nothing is none."""
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        lambda folder: folder.rmdir(),  # the holder before removes both: a lock on nothing is none
+        lambda folder: (folder / "lock").touch(),  # another file under the same name is not the one that is locked
+    ],
+    ids=["folder removed", "another file"],
+)
+def test_what_is_taken_away_between_opening_and_locking_is_taken_anew(folder, monkeypatch, replaced):
     real, taken = module.fcntl.flock, []
 
     def flock(file, how):
         if not taken:
             (folder / "lock").unlink()
-            folder.rmdir()
-        taken.append(how)
-        return real(file, how)
-
-    monkeypatch.setattr(module.fcntl, "flock", flock)
-    with Lock(folder):
-        assert len(taken) == 2
-        monkeypatch.undo()
-        assert lock_holder(folder) is not None
-
-
-def test_another_file_under_the_same_name_is_not_the_one_that_is_locked(folder, monkeypatch):
-    real, taken = module.fcntl.flock, []
-
-    def flock(file, how):
-        if not taken:
-            (folder / "lock").unlink()
-            (folder / "lock").touch()
+            replaced(folder)
         taken.append(how)
         return real(file, how)
 
