@@ -86,43 +86,16 @@ def assemble(
     streams: StreamPlan,
     timing: Timing,
     target: Path,
+    trial: Mapping[int, Fraction] | None = None,
 ) -> None:
     """Write ``target``: a temporary name beside the final one with the same suffix, or a folder for image sequences.
+
+    Args:
+        trial: no more than a second of each stream, from when this says; None: all of it.
 
     Raises:
         UserError: with ffmpeg's last words. The segments are left as they are.
     """
-    _assemble(segments, info, spec, encoding, streams, timing, target, None)
-
-
-def assemble_trial(
-    segment: Segment,
-    info: SourceInfo,
-    spec: VideoSpec,
-    encoding: Encoding,
-    streams: StreamPlan,
-    timing: Timing,
-    target: Path,
-    begins: Mapping[int, Fraction],
-) -> None:
-    """The same of one short segment, with no more than a second of each stream, from when ``begins`` says.
-
-    Raises:
-        UserError: as ``assemble``.
-    """
-    _assemble([segment], info, spec, encoding, streams, timing, target, begins)
-
-
-def _assemble(
-    segments: Sequence[Segment],
-    info: SourceInfo,
-    spec: VideoSpec,
-    encoding: Encoding,
-    streams: StreamPlan,
-    timing: Timing,
-    target: Path,
-    trial: Mapping[int, Fraction] | None,
-) -> None:
     found = sum(segment.frames for segment in segments)
     if found != timing.frames:
         raise UserError(

@@ -222,8 +222,8 @@ class _Trial:
         """UserError if ``streams`` cannot be joined with the pictures, or do not arrive."""
         target = _folder() / f"trial{streams.suffix}"
         try:
-            joining.assemble_trial(
-                self._segment, self.info, self.spec, self.encoding, streams, self._timing, target, self.begins
+            joining.assemble(
+                [self._segment], self.info, self.spec, self.encoding, streams, self._timing, target, self.begins
             )
             if self.encoding.finish == "copy":
                 _check_arrived(target, streams, self.begins)
