@@ -93,7 +93,14 @@ def test_segments_that_are_done_are_not_made_again(command, tmp_path, clip, monk
 
 def test_a_damaged_segment_is_made_again(command, tmp_path, clip, monkeypatch):
     assert command(*JOB[:2], "output=whole.mkv", JOB[3]).code == 0
-    monkeypatch.setattr(local.joining, "assemble", lambda *a, **k: (_ for _ in ()).throw(UserError("no", "no.", 4)))
+    real = local.joining.assemble
+
+    def fail(*arguments, trial=None):
+        if trial is None:
+            raise UserError("no", "no.", 4)
+        real(*arguments, trial=trial)  # the trial before the work, which finds no fault
+
+    monkeypatch.setattr(local.joining, "assemble", fail)
     assert command(*JOB).code == 4
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
@@ -171,7 +178,7 @@ def test_a_read_only_folder(command, tmp_path, clip):
 
 
 def wait_for_segment(child, folder: Path, number: int = 1) -> None:
-    """Until ``number`` segments are in the journal."""
+    """Until ``number`` segments are in the journal, or the whole job is done."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and child.poll() is None:
         try:
@@ -180,6 +187,8 @@ def wait_for_segment(child, folder: Path, number: int = 1) -> None:
         except (OSError, ValueError):
             pass
         time.sleep(0.005)
+    if child.poll() == 0:
+        return
     pytest.fail(f"no segment was finished in time: {child.communicate()}")
 
 
@@ -239,24 +248,29 @@ def test_twenty_kills_at_random_moments(process, command, tmp_path):
     clips.make_clip(tmp_path / "a.mkv", frames=600, size=(160, 120), audio=("eng",))
     job = (*LONG[:3], "segment=0.25", "codec=ffv1")  # 96 segments
     assert command(*job[:2], "output=whole.mkv", *job[3:]).code == 0
+    whole, whole_pts = content(tmp_path / "whole.mkv"), clips.describe(tmp_path / "whole.mkv")["pts"]
+
+    def check_result():
+        assert content(tmp_path / "b.mkv") == whole
+        assert clips.describe(tmp_path / "b.mkv")["pts"] == whole_pts
+
     dice = random.Random(0)
     kills = 0
-    for attempt in range(20):
+    while kills < 20:
         done = len(list(work(tmp_path).glob("segment_*"))) if work(tmp_path).exists() else 0
         child = process(*job)
-        if attempt % 4 == 3:
+        if kills % 4 == 3:
             time.sleep(dice.uniform(0, 3))  # also while it starts
         else:
             wait_for_segment(child, work(tmp_path), done + dice.randint(1, 3))
             time.sleep(dice.uniform(0, 0.05))
         child.send_signal(dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
         child.communicate(timeout=60)
-        if child.returncode == 0:
-            break
+        if child.returncode == 0:  # a fast machine finishes before twenty: checked, and begun anew
+            check_result()
+            (tmp_path / "b.mkv").unlink()
+            continue
         kills += 1
         assert not (tmp_path / "b.mkv").exists()
-    assert kills >= 15
-    if not (tmp_path / "b.mkv").exists():
-        assert command(*job).code == 0
-    assert content(tmp_path / "b.mkv") == content(tmp_path / "whole.mkv")
-    assert clips.describe(tmp_path / "b.mkv")["pts"] == clips.describe(tmp_path / "whole.mkv")["pts"]
+    assert command(*job).code == 0
+    check_result()

@@ -86,6 +86,7 @@ def assemble(
     streams: StreamPlan,
     timing: Timing,
     target: Path,
+    *,
     trial: Mapping[int, Fraction] | None = None,
 ) -> None:
     """Write ``target``: a temporary name beside the final one with the same suffix, or a folder for image sequences.

@@ -223,7 +223,14 @@ class _Trial:
         target = _folder() / f"trial{streams.suffix}"
         try:
             joining.assemble(
-                [self._segment], self.info, self.spec, self.encoding, streams, self._timing, target, self.begins
+                [self._segment],
+                self.info,
+                self.spec,
+                self.encoding,
+                streams,
+                self._timing,
+                target,
+                trial=self.begins,
             )
             if self.encoding.finish == "copy":
                 _check_arrived(target, streams, self.begins)
