@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -67,22 +68,22 @@ class Augmentation:
         Returns:
             (N, 3, crop, crop) float32 in [0, 1] and the times; both reversed if the motion plays backwards.
         """
-        backwards = random.random() < self.reverse
-        if backwards:
+        drawn = self.drawn(*frames.shape[1:3], random)
+        if drawn.reverse:
             frames, times = frames[::-1], 1 - times[::-1]
-        placed = self._placed(frames, random)
-        pictures = self.photometric(placed.pictures(frames), times, random)
-        return pictures, np.ascontiguousarray(times)
+        placed = drawn.placements[busiest(frames[0], frames[-1], drawn.placements)]
+        return drawn.photometry.applied(placed.pictures(frames), times), np.ascontiguousarray(times)
 
     def photometric(self, pictures: Tensor, times: np.ndarray, random: np.random.Generator) -> Tensor:
         """Only the changes of colour, light, sharpness, noise and compression, of (N, 3, H, W) in [0, 1]."""
-        pictures = self._photometry(pictures, times, random).clone()
-        for end in (0, -1):
-            pictures[end] = self._degrade(pictures[end], random)
-        return pictures.clamp_(0, 1).contiguous()
+        return self._photometry(random).applied(pictures, times)
 
-    def _placed(self, frames: np.ndarray, random: np.random.Generator) -> Placed:
-        height, width = frames.shape[1:3]
+    def drawn(self, height: int, width: int, random: np.random.Generator) -> Drawn:
+        """All chance for one motion in frames of this size, px."""
+        reverse = bool(random.random() < self.reverse)
+        return Drawn(reverse, self._placements(height, width, random), self._photometry(random))
+
+    def _placements(self, height: int, width: int, random: np.random.Generator) -> tuple[Placed, ...]:
         scale = math.exp(random.uniform(math.log(self.scale[0]), math.log(self.scale[1])))
         angle = math.radians(random.uniform(-self.degrees, self.degrees)) if random.random() < self.rotate else 0.0
         grown = abs(math.cos(angle)) + abs(math.sin(angle))
@@ -90,59 +91,91 @@ class Augmentation:
         inner = math.ceil(self.crop * grown) + (2 if angle else 0)
         scale = max(scale, inner / min(height, width))
         side = min(round(inner / scale), height, width)
-        top, left = self._place(frames, side, random)
-        mirrored, upside_down, transposed = (bool(random.random() < self.flip) for _ in range(3))
-        return Placed(self.crop, top, left, side, inner, angle, mirrored, upside_down, transposed)
-
-    def _place(self, frames: np.ndarray, side: int, random: np.random.Generator) -> tuple[int, int]:
-        height, width = frames.shape[1:3]
         tries = self.tries if random.random() < self.busiest else 1
         places = [
             (int(random.integers(height - side + 1)), int(random.integers(width - side + 1))) for _ in range(tries)
         ]
-        if tries == 1:
-            return places[0]
+        mirrored, upside_down, transposed = (bool(random.random() < self.flip) for _ in range(3))
+        return tuple(
+            Placed(self.crop, top, left, side, inner, angle, mirrored, upside_down, transposed) for top, left in places
+        )
 
-        def change(place: tuple[int, int]) -> float:
-            first, last = (
-                end[place[0] : place[0] + side : 8, place[1] : place[1] + side : 8, 1]
-                for end in (frames[0], frames[-1])
-            )
-            return float(np.abs(first.astype(np.int16) - last).mean())
-
-        return max(places, key=change)
-
-    def _photometry(self, pictures: Tensor, times: np.ndarray, random: np.random.Generator) -> Tensor:
+    def _photometry(self, random: np.random.Generator) -> Photometry:
+        gamma, gain, order, sigma, drift = 1.0, (1.0, 1.0, 1.0), (0, 1, 2), 0.0, 0.0
         if random.random() < self.colour:
             gamma = math.exp(random.uniform(-0.35, 0.35))
-            gain = torch.from_numpy(
-                np.exp(random.uniform(-0.2, 0.2) + random.uniform(-0.08, 0.08, 3)).astype(np.float32)
-            )
-            order = random.permutation(3) if random.random() < 0.3 else np.arange(3)
-            pictures = (pictures[:, order.tolist()].clamp(min=1e-4) ** gamma * gain.view(1, 3, 1, 1)).clamp_(0, 1)
+            gain = tuple(np.exp(random.uniform(-0.2, 0.2) + random.uniform(-0.08, 0.08, 3)).tolist())
+            order = tuple(random.permutation(3).tolist()) if random.random() < 0.3 else order
         if random.random() < self.blur:
-            pictures = _blurred(pictures, random.uniform(0.4, 1.5))
+            sigma = random.uniform(0.4, 1.5)
         if random.random() < self.exposure:
             drift = random.uniform(-self.drift, self.drift)
-            change = torch.from_numpy((1 + drift * (times - 0.5)).astype(np.float32))
-            pictures = pictures * change.view(-1, 1, 1, 1)
-        return pictures
+        return Photometry(gamma, gain, order, sigma, drift, (self._degradation(random), self._degradation(random)))
 
-    def _degrade(self, picture: Tensor, random: np.random.Generator) -> Tensor:
-        if random.random() < self.noise:
-            sigma = random.uniform(0.002, 0.02)
-            picture = picture + torch.from_numpy(random.normal(0, sigma, tuple(picture.shape)).astype(np.float32))
-        if random.random() < self.jpeg:
+    def _degradation(self, random: np.random.Generator) -> Degradation:
+        noise = random.uniform(0.002, 0.02) if random.random() < self.noise else 0.0
+        quality = int(random.integers(40, 96)) if random.random() < self.jpeg else None
+        return Degradation(noise, quality, int(random.integers(2**62)))
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What a codec does to one frame: ``noise`` (sigma, frames in [0, 1]), JPEG ``quality``; seed of the noise."""
+
+    noise: float = 0.0
+    quality: int | None = None
+    seed: int = 0
+
+    def applied(self, picture: Tensor) -> Tensor:
+        """(3, H, W) in [0, 1] -> the same, float32."""
+        if self.noise:
+            draws = np.random.default_rng(self.seed).normal(0, self.noise, tuple(picture.shape))
+            picture = picture + torch.from_numpy(draws.astype(np.float32))
+        if self.quality is not None:
             codes = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-            done, packed = cv2.imencode(
-                ".jpg", codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(40, 96))]
-            )
+            done, packed = cv2.imencode(".jpg", codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
             assert done
-            picture = (
-                torch.from_numpy(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy()).permute(2, 0, 1).float()
-                / 255
-            )
+            decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy()
+            picture = torch.from_numpy(decoded).permute(2, 0, 1).float() / 255
         return picture
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """What happens to the colours of one motion's frames.
+
+    Attributes:
+        gamma, gain, order: exponent, factor per channel and order of the channels, the same for all frames.
+        blur: sigma of a Gaussian, px, the same for all frames; 0: none.
+        drift: of the brightness from the first to the last frame, as a share.
+        ends: what a codec does to the first frame and to the last one: a made frame should be clean.
+    """
+
+    gamma: float = 1.0
+    gain: tuple[float, ...] = (1.0, 1.0, 1.0)
+    order: tuple[int, ...] = (0, 1, 2)
+    blur: float = 0.0
+    drift: float = 0.0
+    ends: tuple[Degradation, Degradation] = (Degradation(), Degradation())
+
+    def recolours(self) -> bool:
+        """Whether gamma, gain or order change anything."""
+        return (self.gamma, self.gain, self.order) != (1.0, (1.0, 1.0, 1.0), (0, 1, 2))
+
+    def applied(self, pictures: Tensor, times: np.ndarray) -> Tensor:
+        """(N, 3, H, W) in [0, 1] at ``times`` (N,) -> the same, float32."""
+        pictures = pictures.clone()
+        if self.recolours():
+            gain = torch.tensor(self.gain).view(1, 3, 1, 1)
+            pictures = (pictures[:, list(self.order)].clamp(min=1e-4) ** self.gamma * gain).clamp_(0, 1)
+        if self.blur:
+            pictures = blurred(pictures, self.blur)
+        if self.drift:
+            change = torch.from_numpy((1 + self.drift * (times - 0.5)).astype(np.float32))
+            pictures = pictures * change.view(-1, 1, 1, 1)
+        for end, degradation in zip((0, -1), self.ends):
+            pictures[end] = degradation.applied(pictures[end])
+        return pictures.clamp_(0, 1).contiguous()
 
 
 @dataclass(frozen=True)
@@ -158,6 +191,21 @@ class Placed:
     mirrored: bool = False
     upside_down: bool = False
     transposed: bool = False
+
+    def affine(self) -> np.ndarray:
+        """(2, 3) matrix from a pixel (x, y, 1) of the crop to the place (x, y) in its frame that ``pictures`` shows."""
+        middle = (self.crop - 1) / 2
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        centred = np.array([[1, 0, -middle], [0, 1, -middle], [0, 0, 1]], np.float64)
+        if self.transposed:
+            centred = centred[[1, 0, 2]]
+        flips = np.diag([-1.0 if self.mirrored else 1.0, -1.0 if self.upside_down else 1.0, 1.0])
+        half = (self.inner - 1) / 2
+        turned = np.array([[cos, -sin, half], [sin, cos, half], [0, 0, 1]])
+        ratio = self.side / self.inner
+        offset = 0.5 * ratio - 0.5
+        resized = np.array([[ratio, 0, offset + self.left], [0, ratio, offset + self.top]])
+        return resized @ turned @ flips @ centred
 
     def pictures(self, frames: np.ndarray) -> Tensor:
         """(N, H, W, 3) uint8 -> (N, 3, crop, crop) float32 in [0, 1]."""
@@ -184,11 +232,34 @@ def _rotated(pictures: Tensor, angle: float, crop: int) -> Tensor:
     return sample(pictures, position.expand(len(pictures), -1, -1, -1))
 
 
-def _blurred(pictures: Tensor, sigma: float) -> Tensor:
-    reach = max(1, math.ceil(2.5 * sigma))
-    tap = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    tap = (tap / tap.sum()).to(pictures)
+@dataclass(frozen=True)
+class Drawn:
+    """All chance for one motion: whether it plays backwards, where it may be cut (see ``busiest``), its colours."""
+
+    reverse: bool
+    placements: tuple[Placed, ...]
+    photometry: Photometry
+
+
+def busiest(first: np.ndarray, last: np.ndarray, placements: Sequence[Placed]) -> int:
+    """Which of the crops differs most between two frames (H, W, 3) uint8, by every eighth green pixel."""
+    if len(placements) == 1:
+        return 0
+
+    def change(placed: Placed) -> float:
+        rows, columns = (slice(begin, begin + placed.side, 8) for begin in (placed.top, placed.left))
+        return float(np.abs(first[rows, columns, 1].astype(np.int16) - last[rows, columns, 1]).mean())
+
+    changes = [change(placed) for placed in placements]
+    return changes.index(max(changes))
+
+
+def blurred(pictures: Tensor, sigma: float) -> Tensor:
+    """(N, C, H, W) after a Gaussian of this sigma, px; the border is replicated."""
+    radius = max(1, math.ceil(2.5 * sigma))
+    taps = [math.exp(-0.5 * (k / sigma) ** 2) for k in range(-radius, radius + 1)]
+    tap = torch.tensor(taps, dtype=pictures.dtype, device=pictures.device) / sum(taps)
     channels = pictures.shape[1]
-    padded = F.pad(pictures, (reach,) * 4, mode="replicate")
+    padded = F.pad(pictures, (radius,) * 4, mode="replicate")
     rows = F.conv2d(padded, tap.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
     return F.conv2d(rows, tap.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)

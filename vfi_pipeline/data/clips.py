@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,48 +163,32 @@ class MemoryClips(_Triplets):
     ) -> None:
         super().__init__(augmentation, seed, length)
         self.films, self.pictures, self.skipped, held = [], [], 0, 0.0
-        for path in map(Path, paths):
+
+        def load(path: Path) -> tuple[FilmIndex, np.ndarray] | UserError:
             try:
-                facts = video_facts(path)
-                width, height = shrunk(facts.width, facts.height, longest)
-                if not augmentation.fits(width, height):
-                    raise UserError(
-                        f"{path} is {width}x{height}, too small for crops of {augmentation.crop}.", "Lower data.crop."
-                    )
-                decoded = list(read_pictures(path, longest=longest, threads=threads))
-                if len({picture.shape for _, picture in decoded}) != 1:
-                    raise UserError(
-                        f"{path} holds no pictures, or pictures of several sizes.",
-                        "Move it out of the folder.",
-                        BAD_INPUT,
-                    )
+                return self._loaded(path, longest, cache, threads, stretch)
             except UserError as error:
-                log.warning("Left out: %s", error.args[0])
-                self.skipped += 1
-                continue
-            index = film_index(path, decoded, cache, most_s=None)
-            shown_height, shown_width = decoded[0][1].shape[:2]
-            index = FilmIndex(
-                path,
-                shown_width,
-                shown_height,
-                index.pts,
-                index.time_base,
-                index.motion * (shown_width / index.width),
-                index.cut,
-                index.still,
-            )
-            if stretch is not None:
-                begin, end = stretch(len(index))
-                index, decoded = index.part(begin, end), decoded[begin:end]
-            held += sum(picture.nbytes for _, picture in decoded) / 2**30
-            if held > memory_gb:
-                raise UserError(
-                    f"The clips need more than {memory_gb:g} GB of memory (at {path.name}).",
-                    "Lower data.longest, raise data.memory_gb, or use data=folder_of_videos, which decodes on demand.",
-                )
-            self.films.append(index)
-            self.pictures.append(np.stack([picture for _, picture in decoded]))
+                return error
+
+        with ThreadPoolExecutor(os.cpu_count()) as executor:
+            loads = [executor.submit(load, path) for path in map(Path, paths)]
+            for path, future in zip(paths, loads):
+                clip = future.result()
+                if isinstance(clip, UserError):
+                    log.warning("Left out: %s", clip.args[0])
+                    self.skipped += 1
+                    continue
+                index, pictures = clip
+                held += pictures.nbytes / 2**30
+                if held > memory_gb:
+                    executor.shutdown(cancel_futures=True)
+                    raise UserError(
+                        f"The clips need more than {memory_gb:g} GB of memory (at {Path(path).name}).",
+                        "Lower data.longest, raise data.memory_gb, or use data=folder_of_videos, which decodes on "
+                        "demand.",
+                    )
+                self.films.append(index)
+                self.pictures.append(pictures)
         if not self.films:
             raise UserError(
                 f"None of the {len(paths)} clips can be used.",
@@ -218,6 +205,34 @@ class MemoryClips(_Triplets):
             self.draw.counts(),
             self.skipped,
         )
+
+    def _loaded(
+        self, path: Path, longest: int | None, cache: Path | None, threads: int, stretch: Stretch | None
+    ) -> tuple[FilmIndex, np.ndarray]:
+        """A clip's index, at the size that is kept, and its pictures (N, H, W, 3).
+
+        Raises:
+            UserError: if it cannot be read or used.
+        """
+        facts = video_facts(path)
+        width, height = shrunk(facts.width, facts.height, longest)
+        if not self.augmentation.fits(width, height):
+            raise UserError(
+                f"{path} is {width}x{height}, too small for crops of {self.augmentation.crop}.", "Lower data.crop."
+            )
+        decoded = list(read_pictures(path, longest=longest, threads=threads))
+        if len({picture.shape for _, picture in decoded}) != 1:
+            raise UserError(
+                f"{path} holds no pictures, or pictures of several sizes.", "Move it out of the folder.", BAD_INPUT
+            )
+        index = film_index(path, decoded, cache, most_s=None)
+        height, width = decoded[0][1].shape[:2]
+        motion = index.motion * (width / index.width)
+        index = replace(index, path=path, width=width, height=height, motion=motion)
+        if stretch is not None:
+            begin, end = stretch(len(index))
+            index, decoded = index.part(begin, end), decoded[begin:end]
+        return index, np.stack([picture for _, picture in decoded])
 
     def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
         return self.pictures[film][frames]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
 from vfi_pipeline.data.clips import FilmFolder, MemoryClips, Stretch, find_films, split_films, usable_films
+from vfi_pipeline.data.device_batches import DeviceLoader, DeviceTriplets, Scenes, Stage, frames_on
 from vfi_pipeline.data.digits import DigitSplit, PairedDigits, UnpairedDigits, load_digits
 from vfi_pipeline.data.draw import TripletDraw
 from vfi_pipeline.data.index import film_index
@@ -386,6 +388,11 @@ class Clips(Batches):
             frames of the training films are their textures.
         recipe: what synthetic scenes are like; None is ``Recipe()``.
         val_crop, val_samples: size and number of the validation triplets: not augmented, middle frame at t = 1/2.
+        batches: where training batches are made: ``loader`` (crops cut on the host, by ``workers``), ``device`` (all
+            frames are kept on the device that trains, see ``data.device_batches``), ``auto``: on a GPU, the device.
+        stages: parts of the run with other crops and batches, as ``data.device_batches.Stage``; batches are made on
+            the device then.
+        scenes: synthetic scenes that are made once, at the start, where batches are made on the device.
     """
 
     _most_s: float | None = None  # of a film that is indexed: all of it
@@ -408,11 +415,20 @@ class Clips(Batches):
         val_crop: int = 192,
         val_samples: int = 64,
         test_share: float = 0.0,
+        batches: str = "auto",
+        stages: Sequence[Mapping[str, Any]] | None = None,
+        scenes: int = 512,
         **loader: int,
     ) -> None:
         super().__init__(**loader)
         check_shares(val_share, test_share)
+        if batches not in ("auto", "device", "loader"):
+            raise UserError(f"data.batches={batches} is none of the three.", "data.batches=auto, device or loader.")
         self.augmentation = augmentation or Augmentation(crop)
+        self.batches, self.scenes = batches, scenes
+        self.stages = [Stage(0.0, self.augmentation.crop, self.batch_size), *(Stage(**stage) for stage in stages or ())]
+        self.stages.sort(key=lambda stage: stage.begin)
+        self.run_share: Callable[[], float] | None = None
         self.options = {
             "longest": longest,
             "memory_gb": memory_gb,
@@ -432,7 +448,7 @@ class Clips(Batches):
         if self._films is None:
             longest = self.options["longest"]
             films = [film for root in self.roots for film in find_films(Path(root))]
-            films = usable_films(films, self.augmentation, longest)
+            films = usable_films(films, self._widest(), longest)
             if self.test_share:
                 films, self._tested = split_films(films, self.test_share, salt="test")
             if self.val_root is not None:
@@ -501,11 +517,11 @@ class Clips(Batches):
 
     def train_set(self) -> Dataset:
         films, which = self.films()[0], {"spans": self.spans, "middles": self.middles}
-        clips = self._set(films, self.augmentation, self.seed, **which, stretch=self._stretch("train"))
+        clips = self._set(films, self._widest(), self.seed, **which, stretch=self._stretch("train"))
         if not self.synthetic:
             return clips
         made = SyntheticMotion(
-            self.augmentation.crop,
+            self._widest().crop,
             bundled_textures() + clips.textures(),
             self.recipe,
             self.middles,
@@ -513,6 +529,42 @@ class Clips(Batches):
             seed=self.seed,
         )
         return Mixed([clips, made], [1 - self.synthetic, self.synthetic], self.seed)
+
+    def _widest(self) -> Augmentation:
+        """The augmentation at the largest crop of all stages: what films must have room for."""
+        return replace(self.augmentation, crop=max(stage.crop for stage in self.stages))
+
+    def train_dataloader(self) -> Any:
+        device = self._device()
+        if device is None:
+            if len(self.stages) > 1:
+                raise UserError(
+                    "data.stages needs batches that are made on the device.",
+                    "data.batches=device, or leave data.stages out.",
+                )
+            return super().train_dataloader()
+        rank, world = self._share()
+        steps = self.trainer.max_steps if self.trainer is not None else self.steps
+
+        def share(number: int) -> float:
+            return self.run_share() if self.run_share is not None else min(number / max(1, steps), 1.0)
+
+        triplets = self._device_triplets(device)
+        return DeviceLoader(triplets, self.stages, share, self.steps, self.position, rank, world)
+
+    def _device(self) -> torch.device | None:
+        """Where training batches are made, if not by loaders."""
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        if self.batches == "auto":
+            return device if device.type == "cuda" else None
+        return device if self.batches == "device" else None
+
+    def _device_triplets(self, device: torch.device) -> DeviceTriplets:
+        built = self.built("train")
+        clips, made = built.datasets if isinstance(built, Mixed) else (built, None)
+        scenes = None if made is None else Scenes(made, self.scenes, device)
+        frames = frames_on(device, clips.pictures)
+        return DeviceTriplets(clips, frames, self.seed, scenes, self.synthetic)
 
     def val_set(self) -> Dataset:
         return self._judged(self.films()[1] or self.films()[0], "val")
@@ -551,6 +603,7 @@ class Clips(Batches):
             "crop": self.augmentation.crop,
             "spans": list(self.spans),
             "synthetic": self.synthetic,
+            **({"stages": [vars(stage) for stage in self.stages]} if len(self.stages) > 1 else {}),
         }
 
     def identity(self) -> Any:
@@ -567,7 +620,12 @@ class Films(Clips):
     def __init__(
         self, root: str | list[str], reuse: int = 4, window: int = 24, most_s: float | None = 900.0, **options: Any
     ) -> None:
-        super().__init__(root, **options)
+        if options.get("batches") == "device" or options.get("stages"):
+            raise UserError(
+                "data=folder_of_videos decodes films as they are needed: its batches are not made on the device.",
+                "data=clips, which keeps all frames, or leave data.batches and data.stages out.",
+            )
+        super().__init__(root, **{**options, "batches": "loader"})
         self.decoding = {"reuse": reuse, "window": window, "most_s": most_s}
         self._most_s = most_s
         self.options.pop("memory_gb")

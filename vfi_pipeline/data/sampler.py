@@ -88,5 +88,9 @@ class Mixed(Dataset):
         return max(len(dataset) for dataset in self.datasets)
 
     def __getitem__(self, counter: int):
-        chosen = np.random.default_rng([self.seed, 2, counter]).choice(len(self.datasets), p=self.shares)
-        return self.datasets[int(chosen)][counter]
+        return self.datasets[choice(self.seed, counter, self.shares)][counter]
+
+
+def choice(seed: int, counter: int, shares: Sequence[float]) -> int:
+    """Which of several data sets gives sample ``counter``, each with its share (they add up to 1)."""
+    return int(np.random.default_rng([seed, 2, counter]).choice(len(shares), p=shares))
