@@ -38,8 +38,9 @@ def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[
     Raises:
         KeyError: if a term has no weight.
     """
-    total = sum((weights[name] * value for name, value in terms.items()), start=torch.zeros(()))
-    return {**terms, "total": torch.as_tensor(total)}
+    if not terms:
+        return {"total": torch.zeros(())}
+    return {**terms, "total": torch.stack([weights[name] * value for name, value in terms.items()]).sum()}
 
 
 class TripletObjective(nn.Module):

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_pipeline.geometry import constant
+
 
 def mean_squared(made: Tensor, true: Tensor, weight: Tensor | None = None) -> Tensor:
     """``mean((made - true)**2)``, or the mean weighted by ``weight``. A scalar.
@@ -91,7 +93,7 @@ def _mean(error: Tensor, weight: Tensor | None) -> Tensor:
 
 def _blur(image: Tensor) -> Tensor:
     """The 5-tap binomial filter of Burt and Adelson (1983), border replicated; (N, C, H, W)."""
-    taps = image.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    taps = constant((1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16), image)
     channels = image.shape[1]
     padded = F.pad(image, (2, 2, 2, 2), mode="replicate")
     rows = F.conv2d(padded, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
@@ -101,7 +103,7 @@ def _blur(image: Tensor) -> Tensor:
 def _ternary(image: Tensor, radius: int) -> Tensor:
     """(..., neighbours, H - 2 radius, W - 2 radius) soft signs in (-1, 1)."""
     if image.shape[-3] == 3:
-        luma = (image * image.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(dim=-3)
+        luma = (image * constant((0.299, 0.587, 0.114), image)[0]).sum(dim=-3)
     else:
         luma = image.mean(dim=-3)
     height, width = luma.shape[-2] - 2 * radius, luma.shape[-1] - 2 * radius

@@ -215,6 +215,8 @@ class FlowInterpolator(nn.Module):
     """
 
     channels = 3
+    capturable = True
+    """Its forward never asks the host (tests/training/test_captured_step.py): a CUDA graph can hold a training step."""
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,10 @@ from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
 from vfi_pipeline.metrics import psnr, ssim
 from vfi_pipeline.models.prediction import Motion, TrainableModel
 from vfi_pipeline.nets.perceptual import LEAST, perceptual_or_none
+from vfi_pipeline.training.captured_step import CapturedStep, can_capture, set_capturable
 from vfi_pipeline.training.look import Look
+
+log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[..., Optimizer]
 SchedulerFactory = Callable[..., Any]
@@ -39,6 +43,8 @@ class TripletModule(pl.LightningModule):
             [1.0] and no true frames between, this is the paper's paired L2. Models that show both frames hold them
             exactly there: what is learned and judged at an end is what the other frame alone makes of it.
         lpips: measure LPIPS in validation where its backbone is at hand.
+        capture: make the whole step one CUDA graph: True, False, or ``auto``: on one GPU, where nothing is in the way.
+            True on a CPU takes the same road without a graph.
     """
 
     def __init__(
@@ -49,8 +55,13 @@ class TripletModule(pl.LightningModule):
         scheduler: SchedulerFactory | None = None,
         ends: Sequence[float] = (1.0,),
         lpips: bool = True,
+        capture: bool | str = "auto",
     ) -> None:
         super().__init__()
+        if capture not in (True, False, "auto"):
+            raise UserError(
+                f"training.capture={capture} is none of the three.", "training.capture=auto, true or false."
+            )
         if not set(ends) <= {0.0, 1.0}:
             raise ValueError(
                 f"The frames are known at t = 0 and t = 1, so training.ends can hold 0 and 1, not {list(ends)}."
@@ -59,7 +70,8 @@ class TripletModule(pl.LightningModule):
         self.model, self.objective = model, objective
         self.optimizer, self.scheduler = optimizer, scheduler
         self.ends = [float(end) for end in ends]
-        self.lpips = lpips
+        self.lpips, self.capture = lpips, capture
+        self._step: CapturedStep | None = None
 
     def asked(self, batch: Triplet) -> tuple[Tensor, Tensor]:
         """Times (B, T + ends) and the true frames there."""
@@ -70,11 +82,71 @@ class TripletModule(pl.LightningModule):
         return torch.cat(times, dim=1), torch.cat(frames, dim=1)
 
     def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
+        if self._step is None:
+            figures = self._figures(batch)
+        else:
+            figures = self._step(batch)
+            if (self.global_step + 1) % max(1, self.trainer.log_every_n_steps):
+                return figures["total"]
+        refuse_divergence(figures["total"], self.global_step)
+        self.log_dict({f"train/{name}": x.detach() if isinstance(x, Tensor) else x for name, x in figures.items()})
+        return figures["total"]
+
+    def _figures(self, batch: Triplet) -> dict[str, float | Tensor]:
+        """The losses by name, ``total``, and the facts of the motion."""
         motion, terms = self._terms(batch)
-        refuse_divergence(terms["total"], self.global_step)
-        self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()})
-        self.log_dict({f"train/{name}": value for name, value in facts_of(motion).items()})
-        return terms["total"]
+        return {**facts_of(motion), **terms}
+
+    # A captured step has done all of these when it returns.
+
+    def on_train_start(self) -> None:
+        reason = self._why_not_captured()
+        if self.capture is True and reason:
+            raise UserError(f"The step cannot be captured: {reason}.", "training.capture=auto.")
+        wanted = self.capture is True or (self.capture == "auto" and self.device.type == "cuda")
+        if wanted and reason:
+            log.info("Steps are launched kernel by kernel: %s.", reason)
+        optimizer = self.trainer.optimizers[0]
+        if wanted and not reason:
+            clip, graph = self.trainer.gradient_clip_val, self.device.type == "cuda"
+            self._step = CapturedStep(self._figures, optimizer, clip or None, graph)
+        else:
+            set_capturable(optimizer, False)  # of a run that was captured before it was resumed
+
+    def on_train_end(self) -> None:
+        self._step = None
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if self._step is None:
+            super().backward(loss, *args, **kwargs)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        if self._step is None:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        if self._step is None:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        else:
+            optimizer_closure()
+
+    def _why_not_captured(self) -> str | None:
+        trainer = self.trainer
+        if trainer.world_size > 1:
+            return "several processes average their gradients"
+        if trainer.accumulate_grad_batches > 1:
+            return "gradients are accumulated over batches"
+        if trainer.precision not in ("32-true", "bf16-mixed", "bf16-true"):
+            return f"trainer.precision={trainer.precision} scales its gradients"
+        if trainer.gradient_clip_algorithm not in (None, "norm"):
+            return "gradients are clipped by value"
+        if self.device.type == "cuda" and not getattr(self.model, "capturable", False):
+            return f"{type(self.model).__name__} asks the host in every step"
+        if self.device.type == "cuda" and self.objective.network is not None:
+            return "the perceptual distance asks the host in every step"
+        if not can_capture(trainer.optimizers[0]):
+            return f"{type(trainer.optimizers[0]).__name__} keeps its state on the host"
+        return None
 
     def validation_step(self, batch: Triplet, batch_idx: int) -> None:
         self._measure(batch, "val")

@@ -1,0 +1,126 @@
+"""A training step as one CUDA graph: loss, backward, clipping and update, launched by the host as a single call.
+
+A step of small kernels takes a GPU less time than it takes the host to launch them. A graph is recorded once for the
+shapes of a batch and replayed: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vfi_pipeline.data.batch import Triplet
+
+log = logging.getLogger(__name__)
+
+Figures = Mapping[str, Any]
+"""Tensors and numbers of a step by name; ``total`` is the loss."""
+
+WARM_UP = 3
+"""Ordinary steps before a graph is recorded: libraries choose their kernels and the optimiser makes its state."""
+
+
+class CapturedStep:
+    """Makes a training step of a batch, and returns its figures with ``grad_norm``, that before clipping.
+
+    The first steps of each shape are ordinary ones; then the step is recorded, and replayed from there on. Off CUDA all
+    are ordinary: the same operations, and the same numbers.
+
+    Args:
+        figures: batch -> the loss and what is logged beside it. It may not wait for the device.
+        optimizer: of the parameters that learn. Its state is made fit for recording, see ``set_capturable``.
+        clip: largest gradient norm; None does not clip.
+        graph: whether to record.
+    """
+
+    def __init__(
+        self, figures: Callable[[Triplet], Figures], optimizer: Optimizer, clip: float | None, graph: bool
+    ) -> None:
+        self.figures, self.optimizer, self.clip, self.graph = figures, optimizer, clip, graph
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._shapes: Any = None
+        self._ordinary = 0
+        self._recorded: Any = None
+        self._input: Triplet | None = None
+        self._output: dict[str, Any] = {}
+        set_capturable(optimizer, graph)
+
+    def __call__(self, batch: Triplet) -> dict[str, Any]:
+        """One step. On CUDA the tensors that it returns are overwritten by the next one."""
+        if not self.graph:
+            return self._work(batch)
+        shapes = [None if part is None else part.shape for part in batch]
+        if shapes != self._shapes:  # another stage: what was recorded does not fit any more
+            self._shapes, self._ordinary, self._recorded = shapes, 0, None
+        if self._ordinary < WARM_UP:
+            self._ordinary += 1
+            return self._beside(batch)
+        if self._recorded is None:
+            try:
+                self._record(batch)
+            except RuntimeError as error:
+                torch.cuda.synchronize()
+                self.graph, self._recorded = False, None
+                log.warning("The step could not be captured (%s): it goes on kernel by kernel.", str(error)[:200])
+                return self._work(batch)
+        assert self._input is not None
+        for held, part in zip(self._input, batch):
+            if held is not None:
+                held.copy_(part)
+        self._recorded.replay()
+        return self._output
+
+    def _work(self, batch: Triplet) -> dict[str, Any]:
+        self.optimizer.zero_grad(set_to_none=True)  # a replay writes gradients, it does not add to them
+        figures = dict(self.figures(batch))
+        figures["total"].backward()
+        limit = float("inf") if self.clip is None else self.clip
+        figures["grad_norm"] = torch.nn.utils.clip_grad_norm_(self._parameters, limit)
+        self.optimizer.step()
+        return {name: value.detach() if isinstance(value, Tensor) else value for name, value in figures.items()}
+
+    def _beside(self, batch: Triplet) -> dict[str, Any]:
+        """An ordinary step on a stream of its own, as recording needs it."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            figures = self._work(batch)
+        torch.cuda.current_stream().wait_stream(stream)
+        return figures
+
+    def _record(self, batch: Triplet) -> None:
+        self._input = Triplet(*(None if part is None else part.clone() for part in batch))
+        self.optimizer.zero_grad(set_to_none=True)
+        self._recorded = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._recorded):
+            self._output = self._work(self._input)
+
+
+def can_capture(optimizer: Optimizer) -> bool:
+    """Whether the optimiser's step can be part of a graph."""
+    return all("capturable" in group for group in optimizer.param_groups)
+
+
+def set_capturable(optimizer: Optimizer, capturable: bool) -> None:
+    """Has the optimiser keep its rate and its step count on the device, or take both from the host.
+
+    A schedule fills the rate in place: a graph reads the one of the moment. A run may be resumed on another device.
+    """
+    for group in optimizer.param_groups:
+        device = group["params"][0].device
+        if capturable:
+            rate = float(group["lr"])
+            group["lr"] = torch.tensor(rate, device=device)
+        else:
+            group["lr"] = float(group["lr"])
+        if "capturable" in group:
+            group["capturable"] = capturable
+        for parameter in group["params"]:
+            step = optimizer.state.get(parameter, {}).get("step")
+            if isinstance(step, Tensor):
+                optimizer.state[parameter]["step"] = step.to(device if capturable else "cpu", torch.float32)
