@@ -84,6 +84,10 @@ def complete(cfg: DictConfig) -> None:
     for key in ("steps", "validate_every", "checkpoint_every"):
         if not isinstance(cfg[key], int) or cfg[key] < 1:
             raise UserError(f"{key}={cfg[key]} is not a number of steps.", f"{key}= a whole number, 1 or more.")
+    if cfg.minutes is not None:
+        if isinstance(cfg.minutes, bool) or not isinstance(cfg.minutes, (int, float)):
+            raise UserError(f"minutes={cfg.minutes} is no time to train.", "minutes= a number, such as 9 or 0.5.")
+        cfg.trainer.max_steps = -1
     if cfg.mode not in ("min", "max"):
         raise UserError(f"mode={cfg.mode} is neither of the two.", "mode=max if more is better, or mode=min.")
 

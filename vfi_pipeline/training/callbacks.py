@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vfi_pipeline.training.loggers import log_animation, log_picture
 from vfi_pipeline.training.pictures import panel
+from vfi_pipeline.training.run_clock import RunClock
 
 log = logging.getLogger(__name__)
 
@@ -208,8 +209,11 @@ class ProgressLines(Callback):
             n.removeprefix("train/"): v for n, v in trainer.callback_metrics.items() if n.endswith(("loss", "total"))
         }
         shown = "  ".join(f"{name} {float(value):.4g}" for name, value in losses.items() if "val/" not in name)
-        left = (trainer.max_steps - step) / pace if trainer.max_steps > 0 else float("nan")
-        log.info("step %d/%d  %s  %.2f steps/s  %s left", step, trainer.max_steps, shown, pace, _clock(left))
+        left, of = (trainer.max_steps - step) / pace, f"/{trainer.max_steps}"
+        if trainer.max_steps < 0:
+            clocks = [callback for callback in trainer.callbacks if isinstance(callback, RunClock)]
+            left, of = next((clock.left_s() for clock in clocks if clock.minutes), float("nan")), ""
+        log.info("step %d%s  %s  %.2f steps/s  %s left", step, of, shown, pace, _clock(max(left, 0.0)))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero:

@@ -27,6 +27,7 @@ FREE = (
     "trainer", "logger", "callbacks", "run_dir", "ckpt_path", "steps", "name", "monitor", "mode", "project", "ddp",
     "test", "validate_every", "checkpoint_every", "toy", "referee",
     "data.workers", "data.cache", "data.memory_gb", "training.lpips",
+    "minutes", "training.capture", "data.batches", "data.scenes",
 )  # fmt: skip
 # Where data lie: they may have moved, since their fingerprint says whether they are the same.
 PLACES = (
