@@ -1,8 +1,11 @@
 """A captured step gives the numbers of an ordinary one, and asks nothing of the host."""
 
 import copy
+import csv
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -14,7 +17,7 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.losses import TripletObjective
 from vfi_pipeline.models.flow import FlowInterpolator
 from vfi_pipeline.training import captured_step
-from vfi_pipeline.training.captured_step import WARM_UP, CapturedStep, set_capturable
+from vfi_pipeline.training.captured_step import WARM_UP, CapturedStep, LateFigures, set_capturable
 from vfi_pipeline.training.triplet_module import TripletModule
 
 NET = {
@@ -43,6 +46,46 @@ def test_a_run_of_captured_steps_has_the_weights_of_ordinary_ones(tmp_path, clip
     for name, value in weights(plain).items():
         assert torch.equal(value, weights(captured)[name]), name
     assert "train/l2" in trainer.callback_metrics and "train/grad_norm" in trainer.callback_metrics
+
+
+def test_captured_steps_are_logged_as_ordinary_ones(tmp_path):
+    rows = {}
+    for capture in (False, True):
+        logger = tiny.pl.loggers.CSVLogger(tmp_path, name=str(capture))
+        fit(tmp_path / str(capture), capture, logger=logger, log_every_n_steps=3, gradient_clip_val=0.05)
+        with open(Path(logger.log_dir) / "metrics.csv") as file:
+            shown = [row for row in csv.DictReader(file) if row.get("train/l2")]
+        rows[capture] = [(row["step"], row["train/l2"], row["train/total"], row["train/nfe"]) for row in shown]
+
+    assert len(rows[True]) == 4 and rows[True] == rows[False]
+
+
+def test_figures_are_handed_out_when_they_arrive_and_in_order(monkeypatch):
+    class Event:
+        there = False
+
+        def query(self):
+            return self.there
+
+        def synchronize(self):
+            self.there = True
+
+    late, event = LateFigures(), Event()
+    late.ask(1, {"total": torch.tensor(0.5), "nfe": 16})
+    late._coming[0] = (*late._coming[0][:3], event, late._coming[0][4])
+    late.ask(2, {"total": torch.tensor(0.25), "nfe": 16})
+
+    assert list(late.arrived()) == []
+    event.there = True
+    assert list(late.arrived()) == [(1, {"nfe": 16.0, "total": 0.5}), (2, {"nfe": 16.0, "total": 0.25})]
+    assert list(late.arrived(wait=True)) == []
+
+
+def test_a_captured_run_that_diverges_is_refused(tmp_path):
+    module = tiny.paired(capture=True)
+    module.optimizer = partial(torch.optim.Adam, lr=1e30)
+    with pytest.raises(UserError, match="Training diverged"):
+        tiny.trainer(tmp_path, log_every_n_steps=2).fit(module, datamodule=tiny.digits())
 
 
 def test_a_run_goes_on_with_the_other_kind_of_steps(tmp_path):
@@ -178,6 +221,7 @@ def test_the_loss_of_the_flow_network_never_waits_for_the_device(scenes):
     with fake_cuda() as watch, torch.device("cuda"):
         model = FlowInterpolator(**NET).train()
         module = TripletModule(model, objective, partial(torch.optim.AdamW, lr=1e-3), ends=[], lpips=False)
+        module._step = SimpleNamespace(graph=True)  # an ordinary step looks at its loss
         velocity = torch.rand(2, 2, 64, 64) if scenes else None
         batch = Triplet(*(torch.rand(2, *s) for s in ((3, 64, 64), (1, 3, 64, 64), (3, 64, 64), (1,))), velocity)
         with watch:

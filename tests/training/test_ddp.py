@@ -5,7 +5,13 @@ import sys
 import pytest
 import tiny
 import torch
+from films import panning, write_film
 from pytorch_lightning import Callback
+
+from vfi_pipeline.data.modules import Clips
+from vfi_pipeline.models.warping_ode import WarpingODE
+from vfi_pipeline.nets.fields import StationaryField
+from vfi_pipeline.ode import Solver
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 
@@ -32,7 +38,7 @@ class Mixed:
         return (source.flatten(1).sum(dim=1) * 7.3) % 1
 
 
-def gradients(tmp_path, make, paired, processes):
+def gradients(tmp_path, make, paired, processes, data=None):
     path = tmp_path / f"{processes}.pt"
     module = make()
     module.draw_mix = Mixed().draw_mix.__get__(module)
@@ -47,7 +53,7 @@ def gradients(tmp_path, make, paired, processes):
     trainer = tiny.trainer(
         tmp_path / str(processes), steps=6, callbacks=[KeepGradients(path)], num_sanity_val_steps=0, **strategy
     )
-    trainer.fit(module, datamodule=tiny.digits(paired, batch_size=8, steps=4))
+    trainer.fit(module, datamodule=data() if data else tiny.digits(paired, batch_size=8, steps=4))
     return torch.load(path, weights_only=True)
 
 
@@ -62,3 +68,28 @@ def test_two_processes_compute_the_gradients_of_the_joined_batch(tmp_path, make,
         for name in trained:
             scale = alone[name].abs().max()
             assert torch.allclose(alone[name], shared[name], rtol=2e-3, atol=2e-4 * float(scale) + 1e-7), (step, name)
+
+
+def test_two_processes_that_make_their_batches_on_the_device_see_the_joined_batch(tmp_path):
+    (tmp_path / "films").mkdir()
+    for number in range(3):
+        write_film(tmp_path / "films" / f"{number}.mkv", panning(8, speed=2 + number, height=40, width=48, seed=number))
+
+    def module():
+        made = tiny.paired()
+        made.model = WarpingODE(StationaryField(3, "both", tiny.SHAPE), "first", Solver("midpoint", 2), path_times=2)
+        return made
+
+    def data():
+        return Clips(
+            str(tmp_path / "films"), cache=str(tmp_path / "cache"), crop=16, val_crop=16, spans=(2, 4), val_samples=2,
+            batches="device", batch_size=8, steps=4,
+        )  # fmt: skip
+
+    torch.manual_seed(0)
+    one, two = (gradients(tmp_path, module, True, n, data) for n in (1, 2))
+
+    assert len(one["steps"]) == len(two["steps"]) == 6
+    for alone, shared in zip(one["steps"], two["steps"]):
+        for name, value in alone.items():
+            assert torch.allclose(value, shared[name], rtol=1e-3, atol=1e-6), name

@@ -7,7 +7,7 @@ shapes of a batch and replayed: https://docs.pytorch.org/docs/stable/notes/cuda.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -99,6 +99,35 @@ class CapturedStep:
         self._recorded = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._recorded):
             self._output = self._work(self._input)
+
+
+class LateFigures:
+    """Figures on their way from the device: asked for without waiting, handed out once they have arrived."""
+
+    def __init__(self) -> None:
+        self._coming: list[tuple[int, list[str], Tensor, Any, dict[str, float]]] = []
+
+    def ask(self, step: int, figures: Figures) -> None:
+        """Begins to copy the figures of ``step``."""
+        tensors = {name: value.detach().float() for name, value in figures.items() if isinstance(value, Tensor)}
+        known = {name: float(value) for name, value in figures.items() if name not in tensors}
+        values, arrived = torch.stack(list(tensors.values())), None
+        if values.is_cuda:
+            values = torch.empty(len(values), pin_memory=True).copy_(values, non_blocking=True)
+            arrived = torch.cuda.Event()
+            arrived.record()
+        self._coming.append((step, list(tensors), values, arrived, known))
+
+    def arrived(self, wait: bool = False) -> Iterator[tuple[int, dict[str, float]]]:
+        """(step, figures) in order, as far as they are there; ``wait``: all."""
+        while self._coming:
+            step, names, values, arrived, known = self._coming[0]
+            if arrived is not None and not (wait or arrived.query()):
+                return
+            if arrived is not None:
+                arrived.synchronize()
+            del self._coming[0]
+            yield step, {**known, **dict(zip(names, values.tolist()))}
 
 
 def can_capture(optimizer: Optimizer) -> bool:

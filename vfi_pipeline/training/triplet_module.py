@@ -19,7 +19,7 @@ from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
 from vfi_pipeline.metrics import psnr, ssim
 from vfi_pipeline.models.prediction import Motion, TrainableModel
 from vfi_pipeline.nets.perceptual import LEAST, perceptual_or_none
-from vfi_pipeline.training.captured_step import CapturedStep, can_capture, set_capturable
+from vfi_pipeline.training.captured_step import CapturedStep, LateFigures, can_capture, set_capturable
 from vfi_pipeline.training.look import Look
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class TripletModule(pl.LightningModule):
         self.ends = [float(end) for end in ends]
         self.lpips, self.capture = lpips, capture
         self._step: CapturedStep | None = None
+        self._late = LateFigures()
 
     def asked(self, batch: Triplet) -> tuple[Tensor, Tensor]:
         """Times (B, T + ends) and the true frames there."""
@@ -82,19 +83,34 @@ class TripletModule(pl.LightningModule):
         return torch.cat(times, dim=1), torch.cat(frames, dim=1)
 
     def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
-        if self._step is None:
-            figures = self._figures(batch)
-        else:
-            figures = self._step(batch)
-            if (self.global_step + 1) % max(1, self.trainer.log_every_n_steps):
-                return figures["total"]
-        refuse_divergence(figures["total"], self.global_step)
+        if self._step is not None:
+            return self._captured(batch, self._step)
+        figures = self._figures(batch)
         self.log_dict({f"train/{name}": x.detach() if isinstance(x, Tensor) else x for name, x in figures.items()})
         return figures["total"]
 
-    def _figures(self, batch: Triplet) -> dict[str, float | Tensor]:
+    def _captured(self, batch: Triplet, step: CapturedStep) -> Tensor:
+        """A whole step. What it says is logged when it arrives, some steps later: the device is never waited for."""
+        figures = step(batch)
+        if not (self.global_step + 1) % max(1, self.trainer.log_every_n_steps):
+            self._late.ask(self.global_step, figures)
+        self._log_arrived()
+        return figures["total"]
+
+    def _log_arrived(self, wait: bool = False) -> None:
+        for step, figures in self._late.arrived(wait):
+            refuse_divergence(torch.tensor(figures["total"]), step)
+            values = {f"train/{name}": value for name, value in figures.items()}
+            for logger in self.trainer.loggers:
+                logger.log_metrics(values, step)
+            if not wait:
+                self.log_dict(values, logger=False)  # for the progress lines
+
+    def _figures(self, batch: Triplet) -> dict[str, Any]:
         """The losses by name, ``total``, and the facts of the motion."""
         motion, terms = self._terms(batch)
+        if self._step is None or not self._step.graph:
+            refuse_divergence(terms["total"], self.global_step)
         return {**facts_of(motion), **terms}
 
     # A captured step has done all of these when it returns.
@@ -114,6 +130,7 @@ class TripletModule(pl.LightningModule):
             set_capturable(optimizer, False)  # of a run that was captured before it was resumed
 
     def on_train_end(self) -> None:
+        self._log_arrived(wait=True)
         self._step = None
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
