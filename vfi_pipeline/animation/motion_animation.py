@@ -17,7 +17,7 @@ from vfi_pipeline.animation.sizes import guide_image, pull
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import synthesise
-from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionReport, PairMotion
+from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionReport, PairMotion, settled
 
 
 def animator(model: Any) -> PairModel:
@@ -104,7 +104,7 @@ class MotionAnimation:
 
     def report(self) -> MotionReport:
         """Velocity calls, smallest determinant, folded share and confidence of what was asked so far."""
-        return self.motion.report()
+        return settled(self.motion.report())
 
 
 def frame_of(first: Tensor, last: Tensor, maps: IntermediateMotion) -> Tensor:

@@ -26,7 +26,7 @@ from vfi_pipeline.geometry import compose as joined
 from vfi_pipeline.geometry import warp
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
-from vfi_pipeline.models.motion import MotionModel, MotionReport
+from vfi_pipeline.models.motion import MotionModel, MotionReport, settled
 from vfi_pipeline.models.shipped import animates_one
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import looked_at
@@ -96,7 +96,7 @@ def by_model(model: MotionModel) -> Method:
             for between in motion.at(gaps.times):
                 step = (last.time - first.time) * Fraction(between.t).limit_denominator(1000)
                 made.append(compose.intermediate_frame(first, last, between, first.time + step))
-            reports.append(motion.report())
+            reports.append(settled(motion.report()))
         seconds = time.perf_counter() - begin
         unrounded = None if gaps.unrounded is None else unrounded_rgb(made)
         return Made(to_rgb(made, gaps.chroma), seconds, reports, unrounded)

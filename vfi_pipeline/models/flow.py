@@ -25,8 +25,9 @@ from vfi_pipeline.estimation.lucas_kanade import LucasKanade, refine_velocities
 from vfi_pipeline.estimation.window import Observation, Window
 from vfi_pipeline.geometry import Blended, constant, folding, pixel_grid, resize_flow, sample, synthesise
 from vfi_pipeline.models.checkpoint import load_model
-from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
+from vfi_pipeline.models.motion import IntermediateMotion, MotionReport, PendingReport
 from vfi_pipeline.models.prediction import Motion
+from vfi_pipeline.models.replay import Replayed
 from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.flow import FlowNet, Velocities
 from vfi_pipeline.nets.matching import Matching, match_unexplained
@@ -121,9 +122,8 @@ class FlowMotion:
     def __init__(self, fields: MotionFields, size: tuple[float, float], solver: Solver = SOLVER) -> None:
         self.fields, self.size, self.solver = fields, size, solver
         self._nfe = 0
-        self._folds: list[tuple[float, float]] = []  # least determinant and folded share, of each direction and time
-        self._unread: list[Tensor] = []  # the same of the times since the last report, still on the device
-        self._confidence: float | None = None
+        self._folds: list[Tensor] = []  # least determinant and folded share, of each direction and time
+        self._confidence: Tensor | None = None
 
     @torch.no_grad()
     def at(self, times: Sequence[float]) -> list[IntermediateMotion]:
@@ -147,7 +147,7 @@ class FlowMotion:
         to_first, to_last = torch.cat([flows[t][:1] for t in times]), torch.cat([flows[1 - t][1:] for t in times])
         maps = _advected(self.fields, moments, to_first, to_last)
         lowest, folded = folding(torch.stack(maps[:2], dim=1).flatten(0, 1))  # both sides of a time, then the next
-        self._unread.append(torch.stack((lowest, folded), dim=1))
+        self._folds.append(torch.stack((lowest, folded), dim=1))
         covering = self._covering(maps)
         return [
             IntermediateMotion(t, *(None if x is None else x[row : row + 1] for x in covering))
@@ -168,23 +168,16 @@ class FlowMotion:
         return [to_first / scale, to_last / scale, *weights]
 
     @torch.no_grad()
-    def report(self) -> MotionReport:
-        """See ``PairMotion``. What is new is read from the device at once: each look waits for it."""
-        if not self._folds and not self._unread:
+    def report(self) -> MotionReport | PendingReport:
+        """See ``PairMotion``."""
+        if not self._folds:
             self.at([0.5])
-        unread, self._unread = self._unread, []
         if self._confidence is None:
             confidence = self.fields.confidence
-            mean = self.fields.first.new_ones(()) if confidence is None else torch.sigmoid(confidence).mean()
-            unread.append(mean.expand(1, 2))
-        if unread:
-            rows = torch.cat(unread).tolist()
-            if self._confidence is None:
-                self._confidence = rows.pop()[0]
-            self._folds += [(least, folded) for least, folded in rows]
-        assert self._confidence is not None
-        least, folded = zip(*self._folds)
-        return MotionReport(self._nfe, min(least), sum(folded) / len(folded), self._confidence)
+            ones = self.fields.first.new_ones(())
+            self._confidence = ones if confidence is None else torch.sigmoid(confidence).mean()
+        pending = PendingReport(self._nfe, torch.cat(self._folds), self._confidence)
+        return PendingReport.read([pending])[0] if pending.folds.device.type == "cpu" else pending
 
 
 class PairEstimate(NamedTuple):
@@ -402,6 +395,8 @@ class FlowModel:
         self.network_span = network_span or model.network_span
         self.enlargement = enlargement or model.enlargement
         self._key = object()
+        self._encoder = Replayed(lambda pictures, _: self.model.net.encode(pictures[0]))
+        self._estimator = Replayed(self._flat_estimate)
 
     def motion(self, window: Window) -> FlowMotion:
         """See ``MotionModel``."""
@@ -442,7 +437,7 @@ class FlowModel:
                     frame.recall((self._key, "features"), partial(_itself, part))
             for pairs_alike in _of_one_size(missing, lambda pair: self._encoded(pair[0]).working.shape):
                 one, two = ([self._encoded(pair[k]) for pair in pairs_alike] for k in (0, 1))
-                both = self.model.estimate(
+                both = self._estimated(
                     (_stacked(one), _stacked(two)),
                     (torch.cat([each.working for each in one]), torch.cat([each.working for each in two])),
                     one[0].size,
@@ -451,7 +446,10 @@ class FlowModel:
                     first.recall((self._key, "pair", last.index), partial(_itself, _row(both, row)))
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32)
+        # Weights in half precision are not kept: a graph would read those that were made while it was recorded.
+        return torch.autocast(
+            self.device.type, self.dtype, self.dtype != torch.float32, cache_enabled=self.device.type != "cuda"
+        )
 
     def _pair(self, first: Observation, last: Observation) -> PairEstimate:
         return first.recall((self._key, "pair", last.index), lambda: self._estimate(first, last))
@@ -459,7 +457,21 @@ class FlowModel:
     def _estimate(self, first: Observation, last: Observation) -> PairEstimate:
         with torch.inference_mode(), self._autocast():
             one, two = (self._encoded(observation) for observation in (first, last))
-            return self.model.estimate((one.features, two.features), (one.working, two.working), one.size)
+            return self._estimated((one.features, two.features), (one.working, two.working), one.size)
+
+    def _estimated(
+        self,
+        features: tuple[Sequence[Tensor], Sequence[Tensor]],
+        working: tuple[Tensor, Tensor],
+        size: tuple[float, float],
+    ) -> PairEstimate:
+        """``FlowInterpolator.estimate``; on CUDA replayed as a graph."""
+        return _rebuilt(self._estimator([*working, *features[0], *features[1]], size))
+
+    def _flat_estimate(self, tensors: Sequence[Tensor], size: tuple[float, float]) -> list[Tensor]:
+        levels = (len(tensors) - 2) // 2
+        features = tensors[2 : 2 + levels], tensors[2 + levels :]
+        return _flattened(self.model.estimate(features, (tensors[0], tensors[1]), size))
 
     def _encoded(self, observation: Observation) -> _Encoded:
         return observation.recall((self._key, "features"), lambda: self._encode(observation.guide(self.guide_span)))
@@ -484,7 +496,7 @@ class FlowModel:
         rows = working.shape[-2] * seen.shape[-2] / (CELL * height)
         columns = working.shape[-1] * seen.shape[-1] / (CELL * width)
         padded = _padded(seen, self.model.net.stride).contiguous(memory_format=torch.channels_last)
-        return _Encoded(self.model.net.encode(padded), working, (rows, columns))
+        return _Encoded(self._encoder([padded]), working, (rows, columns))
 
 
 class _Encoded(NamedTuple):
@@ -499,15 +511,20 @@ def _stacked(encoded: Sequence[_Encoded]) -> list[Tensor]:
     return [torch.cat(level) for level in zip(*(each.features for each in encoded))]
 
 
+def _flattened(estimate: PairEstimate) -> list[Tensor]:
+    parts = [*vars(estimate.fields).values(), estimate.velocity, *vars(estimate.flow).values()]
+    return [part for part in parts if part is not None]
+
+
+def _rebuilt(parts: Sequence[Tensor]) -> PairEstimate:
+    """The estimate, with its confidence, that ``_flattened`` took apart."""
+    *fields, velocity = parts[: len(MotionFields.__dataclass_fields__) + 1]
+    return PairEstimate(MotionFields(*fields), velocity, BidirectionalFlow(*parts[len(fields) + 1 :]))
+
+
 def _row(estimate: PairEstimate, row: int) -> PairEstimate:
     """One pair of a batch."""
-
-    def part(x: Tensor | None) -> Tensor | None:
-        return None if x is None else x[row : row + 1]
-
-    fields = MotionFields(**{name: part(x) for name, x in vars(estimate.fields).items()})
-    flow = BidirectionalFlow(**{name: part(x) for name, x in vars(estimate.flow).items()})
-    return PairEstimate(fields, estimate.velocity[row : row + 1], flow)
+    return _rebuilt([part[row : row + 1] for part in _flattened(estimate)])
 
 
 def _of_one_size(items: Iterable[Item], size: Callable[[Item], tuple[int, ...]]) -> list[list[Item]]:

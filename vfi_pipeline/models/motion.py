@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from vfi_pipeline.estimation.window import Observation, Window
@@ -51,14 +52,48 @@ class MotionReport:
     confidence: float = 1.0
 
 
+@dataclass(frozen=True)
+class PendingReport:
+    """A report whose figures still lie on the device.
+
+    Attributes:
+        nfe: as in ``MotionReport``.
+        folds: (N, 2) smallest determinant and folded share, a row for each direction and time.
+        confidence: (), the mean.
+    """
+
+    nfe: int
+    folds: Tensor
+    confidence: Tensor
+
+    @staticmethod
+    def read(pending: Sequence[PendingReport]) -> list[MotionReport]:
+        """All of them, in one copy from the device."""
+        if not pending:
+            return []
+        rows = torch.cat([torch.cat((each.folds, each.confidence.expand(1, 2))) for each in pending]).tolist()
+        reports, begin = [], 0
+        for each in pending:
+            end = begin + len(each.folds)
+            least, folded = zip(*rows[begin:end])
+            reports.append(MotionReport(each.nfe, min(least), sum(folded) / len(folded), rows[end][0]))
+            begin = end + 1
+        return reports
+
+
+def settled(report: MotionReport | PendingReport) -> MotionReport:
+    """The report, read from the device if it lies there."""
+    return PendingReport.read([report])[0] if isinstance(report, PendingReport) else report
+
+
 class PairMotion(Protocol):
     """The motion between two frames, solved once; every t is read off that one solve."""
 
     def at(self, times: Sequence[float]) -> list[IntermediateMotion]:
         """The motions to ``times`` (each in [0, 1])."""
 
-    def report(self) -> MotionReport:
-        """What was seen at the times asked so far (t = 0.5 if none)."""
+    def report(self) -> MotionReport | PendingReport:
+        """What was seen at the times asked so far (t = 0.5 if none). A device is not waited for."""
 
 
 class MotionModel(Protocol):

@@ -17,6 +17,7 @@ Two things are decided here and nowhere else:
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ from vfi_pipeline.media.frames import Frame, PixelFormat, pixel_format
 from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.models.motion import IntermediateMotion
 from vfi_pipeline.synthesis.resize import low_passed, on_canvas, on_source, pulled, window_of
+
+log = logging.getLogger(__name__)
 
 # Where a chroma sample lies among the sub_x x sub_y luma pixels that it serves: 0 = on the first, 0.5 = in the middle,
 # 1 = on the last; (x, y). Untagged video is 'left', as MPEG-2, H.264 and HEVC say and as ffmpeg assumes.
@@ -101,30 +104,128 @@ def layout_of(frame: Frame, size: tuple[int, int] | None = None) -> Layout:
     return _layout(frame.format.name, width, height, frame.colour.chroma_location or "left")
 
 
+def to_codes(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]:
+    """The frame's planes as they are, one (1, C, h, w) tensor per group of its layout: uint8, or int16 that holds the
+    bits of the unsigned 16."""
+    where, loaded = torch.device(device), []
+    for group in layout_of(frame).groups:
+        planes = np.stack([frame.planes[index] for index in group.planes])[None]
+        codes = torch.from_numpy(planes if planes.itemsize == 1 else planes.view(np.int16))
+        if where.type == "cuda" and torch.cuda.is_available():
+            codes = codes.pin_memory()  # only from there is a copy made while the host goes on
+        loaded.append(codes.to(where, non_blocking=True))
+    return loaded
+
+
+def as_values(codes: Tensor) -> Tensor:
+    """``to_codes``' samples as float32."""
+    return codes.float() if codes.dtype == torch.uint8 else (codes.to(torch.int32) & 0xFFFF).float()
+
+
 def to_tensors(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]:
     """The frame's planes as code values in float32, one (1, C, h, w) tensor per group of its layout."""
+    if torch.device(device).type != "cpu":
+        return [as_values(codes) for codes in to_codes(frame, device)]
     loaded = []
     for group in layout_of(frame).groups:
         height, width = frame.planes[group.planes[0]].shape
-        out = torch.empty(1, len(group.planes), height, width, device=device)
+        out = torch.empty(1, len(group.planes), height, width)
         for channel, index in enumerate(group.planes):
             plane = frame.planes[index]
-            if plane.dtype.itemsize > 1 and out.device.type not in ("cpu", "cuda"):
-                plane = plane.astype(np.int32)  # others know little of unsigned 16 bits
             # torch warns of read-only memory; decoders may hand some out. It is only read here.
-            out[0, channel] = torch.from_numpy(plane if plane.flags.writeable else plane.copy()).to(device)
+            out[0, channel] = torch.from_numpy(plane if plane.flags.writeable else plane.copy())
         loaded.append(out)
     return loaded
 
 
 def to_frame(groups: list[Tensor], layout: Layout, like: Frame, time: Fraction, row: int = 0) -> Frame:
     """Sample ``row`` of the batch, ``rounded``, as a frame with ``like``'s colour tags, at ``time``."""
-    planes: list[np.ndarray] = [np.empty(0)] * len(layout.format.planes)
-    for group, whole in zip(layout.groups, rounded([tensor[row : row + 1] for tensor in groups], layout)):
-        codes = whole[0].cpu().numpy().view(layout.format.dtype)
-        for channel, index in enumerate(group.planes):
-            planes[index] = codes[channel]
-    return Frame(tuple(planes), layout.format, layout.width, layout.height, time, like.colour)
+    return Arriving(rounded([tensor[row : row + 1] for tensor in groups], layout), layout, like, time).frame()
+
+
+class Arriving:
+    """A frame on its way from the device. The copy runs beside what the device computes next.
+
+    Args:
+        groups: per group of ``layout`` (1, C, h, w), see ``rounded``.
+        like, time: whose colour tags the frame takes, and when it is shown.
+    """
+
+    def __init__(self, groups: Sequence[Tensor], layout: Layout, like: Frame, time: Fraction) -> None:
+        self._layout, self._like, self._time = layout, like, time
+        self._copied: torch.cuda.Event | None = None
+        if groups[0].is_cuda and torch.cuda.is_available():
+            stream = _copy_stream(groups[0].device)
+            stream.wait_stream(torch.cuda.current_stream(groups[0].device))
+            with torch.cuda.stream(stream):
+                self._groups = [
+                    torch.empty(codes.shape, dtype=codes.dtype, pin_memory=True).copy_(codes, non_blocking=True)
+                    for codes in groups
+                ]
+                self._copied = torch.cuda.Event()
+                self._copied.record(stream)
+            for codes in groups:
+                codes.record_stream(stream)  # not to be given away before it is copied
+        else:
+            self._groups = list(groups)
+
+    def frame(self) -> Frame:
+        """The frame, waited for."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        layout = self._layout
+        planes: list[np.ndarray] = [np.empty(0)] * len(layout.format.planes)
+        for group, codes in zip(layout.groups, self._groups):
+            samples = codes[0].cpu().numpy().view(layout.format.dtype)
+            for channel, index in enumerate(group.planes):
+                planes[index] = samples[channel]
+        return Frame(tuple(planes), layout.format, layout.width, layout.height, self._time, self._like.colour)
+
+
+@lru_cache(maxsize=8)
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
+
+
+def composed(
+    first: Sequence[Tensor], last: Sequence[Tensor], motions: Sequence[IntermediateMotion], layout: Layout
+) -> list[Tensor]:
+    """The rounded planes of frames in their own size, without overlays; in one pass where the device has the kernel.
+
+    Args:
+        first, last: ``to_codes``.
+
+    Returns:
+        See ``rounded``.
+    """
+    if is_fused(first[0].device, layout):
+        from vfi_pipeline.synthesis import fused
+
+        field, luma = motion_field(motions, first[0].device), (layout.height, layout.width)
+        return [
+            fused.composed(a, b, field, luma, group.sub, group.offset)
+            for a, b, group in zip(first, last, layout.groups)
+        ]
+    one, other = ([as_values(codes) for codes in groups] for groups in (first, last))
+    return rounded(planes(one, other, motions, layout), layout)
+
+
+def is_fused(device: torch.device, layout: Layout) -> bool:
+    """Whether ``composed`` takes the kernel of ``fused``: on CUDA, for planes without alpha."""
+    return device.type == "cuda" and layout.alpha is None and _has_kernel(device)
+
+
+@lru_cache(maxsize=8)
+def _has_kernel(device: torch.device) -> bool:
+    try:
+        from vfi_pipeline.synthesis import fused
+    except ImportError:
+        log.info("Triton is not installed: frames are composed without its kernel.")
+        return False
+    if not torch.cuda.is_available() or not fused.works_on(device):
+        log.info("Triton's kernel does not run on %s: frames are composed without it.", device)
+        return False
+    return True
 
 
 def rounded(groups: Sequence[Tensor], layout: Layout) -> list[Tensor]:
@@ -278,6 +379,15 @@ def _motion_field(motions: Sequence[IntermediateMotion], layout: Layout, device:
     elif unsure:
         parts.append(torch.ones_like(parts[-1]))
     return torch.cat(parts, dim=1)
+
+
+def motion_field(motions: Sequence[IntermediateMotion], device: torch.device) -> Tensor:
+    """What ``fused.composed`` reads: (B, 5 or 6, h, w), float32: displacements in cells, blend weight, confidence."""
+    names = ["flow_to_first", "flow_to_last", "blend_weight"]
+    if all(motion.confidence is not None for motion in motions):
+        names.append("confidence")
+    parts = [torch.cat([getattr(motion, name) for motion in motions]) for name in names]
+    return torch.cat([part.to(device, torch.float32) for part in parts], dim=1).contiguous()
 
 
 def _bands(coarse: Tensor, layout: Layout) -> list[slice]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from vfi_pipeline.media.frames import Frame
+from vfi_pipeline.media.frames import Colour, Frame, PixelFormat
 
 # Kr, Kb of the luma equation Y = Kr R + (1 - Kr - Kb) G + Kb B, by ffmpeg's name (ITU-T H.273, table 4).
 _LUMA = {
@@ -55,6 +59,56 @@ def guide(frame: Frame, span: int) -> Tensor:
             # Planes are divided by the opacity before the conversion (it has offsets) and laid over grey after it.
             return rgb * small + 0.5 * (1 - small)
     return _converted(frame, [_shrunk(plane, size) for kind, plane in zip(kinds, frame.planes) if kind != "a"])
+
+
+def device_guide(frame: Frame, codes: Sequence[Tensor], span: int) -> Tensor | None:
+    """``guide`` of planes that lie on a device, made there: equal to the rounding of shrunk planes to code values.
+
+    Args:
+        codes: ``compose.to_codes`` of the frame, as values: per group (1, C, h, w) float32.
+
+    Returns:
+        None for frames with alpha, which the host looks at.
+    """
+    if frame.format.has_alpha:
+        return None
+    size = guide_size(frame.width, frame.height, span)
+    planes = torch.cat([_resampled(group, size) for group in codes], dim=1)
+    matrix, offset = _rgb_on(planes.device, frame.format, frame.colour, (frame.width, frame.height))
+    return torch.addmm(offset, matrix, planes[0].flatten(1)).clamp_(0, 1).view(1, 3, *size)
+
+
+def _resampled(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """(1, C, H, W) on (h, w) pixels that cover the same area: averaged to shrink both ways, else bilinear."""
+    rows, columns = planes.shape[-2:]
+    if (rows, columns) == size:
+        return planes
+    shrinks = rows >= size[0] and columns >= size[1]
+    down, across = (_weights(n, m, shrinks, planes.device) for n, m in ((rows, size[0]), (columns, size[1])))
+    return down @ planes @ across.T
+
+
+@lru_cache(maxsize=16)
+def _weights(pixels: int, cells: int, shrinks: bool, device: torch.device) -> Tensor:
+    """(cells, pixels): how much of each pixel every cell shows; rows sum to 1."""
+    with torch.inference_mode(False):
+        ratio = pixels / cells
+        begin = torch.arange(cells, dtype=torch.float64)[:, None] * ratio
+        pixel = torch.arange(pixels, dtype=torch.float64)
+        if shrinks:
+            weights = (torch.minimum(pixel + 1, begin + ratio) - torch.maximum(pixel, begin)).clamp(min=0)
+        else:
+            at = (begin + ratio / 2 - 0.5).clamp(0, pixels - 1)
+            weights = (1 - (pixel - at).abs()).clamp(min=0)
+        return (weights / weights.sum(dim=1, keepdim=True)).float().to(device)
+
+
+@lru_cache(maxsize=16)
+def _rgb_on(device: torch.device, fmt: PixelFormat, colour: Colour, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """``rgb_matrix`` of such frames on a device."""
+    with torch.inference_mode(False):
+        matrix, offset = rgb_matrix(Frame((), fmt, *size, Fraction(0), colour))
+        return matrix.to(device), offset.to(device)
 
 
 def luma(frame: Frame, span: int) -> np.ndarray:

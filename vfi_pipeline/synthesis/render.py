@@ -22,9 +22,16 @@ from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.models.blend import CrossFade
-from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionReport, PairMotion, PreparesPairs
+from vfi_pipeline.models.motion import (
+    IntermediateMotion,
+    MotionModel,
+    MotionReport,
+    PairMotion,
+    PendingReport,
+    PreparesPairs,
+)
 from vfi_pipeline.synthesis import compose, exposure
-from vfi_pipeline.synthesis.guide import looked_at
+from vfi_pipeline.synthesis.guide import device_guide, looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.overlay import Overlays, hidden_part, moving, within
@@ -34,6 +41,8 @@ from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, leaves_gap, place, same_picture
 
 log = logging.getLogger(__name__)
+
+Report = MotionReport | PendingReport
 
 
 class Output(NamedTuple):
@@ -47,16 +56,16 @@ class Output(NamedTuple):
 class Composed(NamedTuple):
     """A composed frame, the pair it belongs to and what is known of that pair's motion so far."""
 
-    frame: Frame
+    frame: Frame | compose.Arriving
     pair: int
-    report: MotionReport | None
+    report: Report | None
 
 
 class Developed(NamedTuple):
     """A frame that was exposed, and (pair, what is known of its motion so far) for every pair that moved in it."""
 
     frame: Frame
-    reports: tuple[tuple[int, MotionReport | None], ...]
+    reports: tuple[tuple[int, Report | None], ...]
 
 
 class Seen(NamedTuple):
@@ -65,7 +74,7 @@ class Seen(NamedTuple):
     mean: exposure.Mean | None
     share: float
     still: Frame | None
-    report: tuple[int, MotionReport | None] | None
+    report: tuple[int, Report | None] | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,8 @@ class PendingFrame:
             return Output(self.slot, composed.frame, True)
         if composed.report is not None:
             facts.record(composed.pair, composed.report)
-        return Output(self.slot, composed.frame, True)
+        frame = composed.frame
+        return Output(self.slot, frame if isinstance(frame, Frame) else frame.frame(), True)
 
 
 class PairRenderer:
@@ -109,6 +119,7 @@ class PairRenderer:
         self.model, self.options, self.facts, self.executor = model, options, facts, executor
         self._observations: dict[int, Observation] = {}
         self._planes: weakref.WeakValueDictionary[int, _Planes] = weakref.WeakValueDictionary()
+        self._on_device: dict[int, _Planes] = {}
         self._same: dict[tuple[int, int], bool] = {}
         self._solved: _SolvedPair | None = None
         self._shown: dict[int, Frame] = {}
@@ -123,6 +134,7 @@ class PairRenderer:
         self.stylise(window)
         begin = first.index if window.before is None else window.before.index
         self._ahead = {index: seen for index, seen in self._ahead.items() if index >= begin}
+        self._on_device = {index: planes for index, planes in self._on_device.items() if index >= begin}
         places = [place(slot, first, last) for slot in slots]
         inner = [(slot, t) for slot, t in zip(slots, places) if t]
         made = iter(self._composed(window, inner) if inner and last is not None and self._moves(first, last) else ())
@@ -251,7 +263,7 @@ class PairRenderer:
         times = part.times(solved.at([float(middle)])[0][0], *size)
         mean, step = exposure.Mean(), self.options.times_per_solve
         nearer = 0 if middle <= Fraction(1, 2) else 1
-        report: MotionReport | None = None
+        report: Report | None = None
         for begin in range(0, len(times), step):
             motions, report = solved.at(times[begin : begin + step])
             for motion in motions:
@@ -361,11 +373,23 @@ class PairRenderer:
 
     def _observed(self, key: KeyFrame) -> Observation:
         known = self._observations.get(key.index) or self._ahead.get(key.index)
-        return known if known is not None else Observation(key.index, partial(self._guide, key.frame))
+        return known if known is not None else Observation(key.index, partial(self._guide, key))
 
-    def _guide(self, frame: Frame, span: int | None) -> Tensor:
+    @torch.inference_mode()
+    def _guide(self, key: KeyFrame, span: int | None) -> Tensor:
+        device, frame = torch.device(self.options.device), key.frame
         with self.facts.timed("guide"):
-            return looked_at(frame, span).to(self.options.device)
+            if device.type != "cpu" and span is not None:
+                # Of the planes as the film has them: a style changes what is shown, not what moves.
+                if self.options.style is None:
+                    self._on_device[key.index] = self._loaded(key)  # until it is composed: it is uploaded once
+                    codes = self._on_device[key.index].codes()
+                else:
+                    codes = compose.to_codes(frame, device)
+                made = device_guide(frame, [compose.as_values(group) for group in codes], span)
+                if made is not None:
+                    return made
+            return looked_at(frame, span).to(device)
 
     def _loaded(self, key: KeyFrame) -> _Planes:
         """The frame's planes as tensors, held as long as a pair that is being composed needs them."""
@@ -379,7 +403,7 @@ class PairRenderer:
     @torch.inference_mode()
     def _compose(
         self,
-        motions: Future[tuple[list[IntermediateMotion], MotionReport | None]],
+        motions: Future[tuple[list[IntermediateMotion], Report | None]],
         number: int,
         first: KeyFrame,
         loaded: tuple[_Planes, _Planes],
@@ -388,8 +412,16 @@ class PairRenderer:
         staying: _Staying | None,
     ) -> Composed:
         solved, report = motions.result()
-        frame = self._frame(solved[number], first, loaded, nearer, time, staying)
-        return Composed(frame, first.index, report)
+        motion, options = solved[number], self.options
+        layout = compose.layout_of(first.frame)
+        plain = options.scaling is None and options.mask is None
+        # What stays is looked for on the host; whether it matters is asked of the motion, which waits for the device.
+        if torch.device(options.device).type != "cpu" and plain and (staying is None or staying.is_nothing()):
+            # Nothing is done to the frame on the host: it may arrive while the next ones are made.
+            with self.facts.timed("compose"):
+                codes = compose.composed(loaded[0].codes(), loaded[1].codes(), [motion], layout)
+                return Composed(compose.Arriving(codes, layout, first.frame, time), first.index, report)
+        return Composed(self._frame(motion, first, loaded, nearer, time, staying), first.index, report)
 
     def _frame(
         self,
@@ -437,7 +469,7 @@ class _SolvedPair:
         self._motion: PairMotion | None = None
         self._lock = threading.Lock()
 
-    def at(self, times: Sequence[float]) -> tuple[list[IntermediateMotion], MotionReport | None]:
+    def at(self, times: Sequence[float]) -> tuple[list[IntermediateMotion], Report | None]:
         """The motions at the times, and the report so far."""
         with self._lock, self._facts.timed("motion"):
             if self._window is None:
@@ -464,11 +496,18 @@ class _Staying:
         gate = moving(motion, frame.width, frame.height)
         if gate is None:
             return None, None
+        first, last = (None if mask is None else within(mask, gate) for mask in self._looked_for())
+        return first, last
+
+    def is_nothing(self) -> bool:
+        """Whether neither frame has an overlay, whatever moves."""
+        return all(mask is None for mask in self._looked_for())
+
+    def _looked_for(self) -> list[np.ndarray | None]:
         with self._lock:
             if self._found is None:
                 self._found = [self._overlays.mask(self._around(index), index, self._pair) for index in self._pair]
-        first, last = (None if mask is None else within(mask, gate) for mask in self._found)
-        return first, last
+            return self._found
 
     def _around(self, index: int) -> list[tuple[int, Frame]]:
         place = [number for number, _ in self._shot].index(index)
@@ -477,16 +516,27 @@ class _Staying:
 
 
 class _Planes:
-    """A frame's planes as float tensors, and the frame in the size that is asked for, made when first needed."""
+    """A frame's planes as tensors, and the frame in the size that is asked for, made when first needed.
+
+    To a device the frame is copied once, as it is.
+    """
 
     def __init__(self, frame: Frame, device: str, scaling: Scaling | None) -> None:
-        self._frame, self._device, self._scaling = frame, device, scaling
+        self._frame, self._device, self._scaling = frame, torch.device(device), scaling
+        self._codes: list[Tensor] | None = None
         self._tensors: list[Tensor] | None = None
         self._resized: Frame | None = frame if scaling is None else None
         self._lock = threading.Lock()
 
     @torch.inference_mode()
+    def codes(self) -> list[Tensor]:
+        """See ``compose.to_codes``."""
+        with self._lock:
+            return self._uploaded()
+
+    @torch.inference_mode()
     def tensors(self) -> list[Tensor]:
+        """See ``compose.to_tensors`` and ``compose.readable``."""
         with self._lock:
             return self._loaded()
 
@@ -498,8 +548,16 @@ class _Planes:
                 self._resized = compose.resized(self._loaded(), self._frame, self._scaling)
             return self._resized
 
+    def _uploaded(self) -> list[Tensor]:
+        if self._codes is None:
+            self._codes = compose.to_codes(self._frame, self._device)
+        return self._codes
+
     def _loaded(self) -> list[Tensor]:
         if self._tensors is None:
-            loaded = compose.to_tensors(self._frame, self._device)
+            if self._device.type == "cpu":
+                loaded = compose.to_tensors(self._frame)
+            else:
+                loaded = [compose.as_values(codes) for codes in self._uploaded()]
             self._tensors = compose.readable(loaded, compose.layout_of(self._frame), self._scaling)
         return self._tensors

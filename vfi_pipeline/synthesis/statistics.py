@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from vfi_pipeline.models.motion import MotionReport
+from vfi_pipeline.models.motion import MotionReport, PendingReport
+
+MOST_PENDING = 512
+"""Pairs whose figures wait on a device: some 20 s of film, a few kilobytes."""
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Statistics:
     seconds: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     _reported: tuple[int, MotionReport] | None = field(default=None, repr=False, compare=False)
+    _pending: dict[int, PendingReport] = field(default_factory=dict, repr=False, compare=False)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -61,13 +65,21 @@ class Statistics:
     @property
     def last_pair(self) -> int:
         """The pair that was entered last, by its first frame's index; -1 if none was."""
+        if self._pending:
+            return next(reversed(self._pending))
         return -1 if self._reported is None else self._reported[0]
 
-    def record(self, pair: int, report: MotionReport) -> None:
+    def record(self, pair: int, report: MotionReport | PendingReport) -> None:
         """Enters what is known of a pair (named by its first frame's index): its report covers all times asked so far.
 
-        Pairs come in order; a pair may come again with more times.
+        Pairs come in order; a pair may come again with more times. Figures that lie on a device count from the next
+        ``settle`` on, of many pairs at once.
         """
+        if isinstance(report, PendingReport):
+            self._pending[pair] = report
+            if len(self._pending) > MOST_PENDING:
+                self.settle()
+            return
         if self._reported is None or self._reported[0] != pair:
             share = self.pairs / (self.pairs + 1)  # means over the pairs, kept running
             self.folded, self.confidence = self.folded * share, self.confidence * share
@@ -79,3 +91,9 @@ class Statistics:
         self.folded += (report.folded - before.folded) / self.pairs
         self.confidence += (report.confidence - before.confidence) / self.pairs
         self._reported = pair, report
+
+    def settle(self) -> None:
+        """Reads what still lies on the device: the one time that it is waited for."""
+        pending, self._pending = self._pending, {}
+        for pair, report in zip(pending, PendingReport.read(list(pending.values()))):
+            self.record(pair, report)

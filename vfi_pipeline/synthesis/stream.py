@@ -19,7 +19,7 @@ from vfi_pipeline.models.motion import MotionModel
 from vfi_pipeline.synthesis import exposure
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.render import Output, PairRenderer, PendingFrame, Seen
-from vfi_pipeline.synthesis.schedule import InCallersThread, in_batches, scheduled, workers
+from vfi_pipeline.synthesis.schedule import in_batches, scheduled, workers
 from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.windows import CONTEXT_AFTER, CONTEXT_BEFORE, KeyFrame, KeyWindow, windows
 
@@ -52,23 +52,28 @@ def interpolate(
     facts = Statistics() if statistics is None else statistics
     with workers(options.device) as executor:
         renderer = PairRenderer(model, options, facts, executor)
-        held = _Held(options, isinstance(executor, InCallersThread))
+        held = _Held(options)
         if options.exposure_s:
             if times is None:
                 raise ValueError("Exposures need to know when each source frame is shown.")
             begun = _exposures(frames, slots, renderer, times, held, options.exposure_s)
         else:
             begun = _pending(frames, slots, renderer, times, held)
-        for pending in scheduled(begun, held.ahead):
-            yield pending.finished(facts)
+        try:
+            for pending in scheduled(begun, held.ahead):
+                yield pending.finished(facts)
+        finally:
+            facts.settle()
 
 
 class _Held:
-    """How many outputs may be begun ahead: as many as are asked for, and as fit into the memory they may take."""
+    """How many outputs may be begun ahead: as many as are asked for, and as fit into the memory they may take.
 
-    def __init__(self, options: Options, one_by_one: bool) -> None:
-        self.options, self.most = options, 0 if one_by_one else options.prefetch
-        self.count = 0
+    On a device, too: the host only launches them, and waits for the first when all are launched.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options, self.count = options, 0
 
     def see(self, frame: Frame) -> None:
         """Takes the size of the outputs from a source frame."""
@@ -77,7 +82,7 @@ class _Held:
             size = max(1, size * math.prod(scaling.canvas) // math.prod(scaling.source))
         if self.options.exposure_s:
             size *= 8  # sums in float32, of two pairs and more
-        self.count = min(self.most, self.options.prefetch_bytes // size)
+        self.count = min(self.options.prefetch, self.options.prefetch_bytes // size)
 
     def ahead(self) -> int:
         return self.count

@@ -1,0 +1,153 @@
+"""A stream on a device: what is launched before anything is waited for, how much that may be, and what is uploaded."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from fake_device import fake_cuda
+from films import panning
+
+from vfi_pipeline.media.frames import Colour, Frame, pixel_format
+from vfi_pipeline.media.timeline import Slot
+from vfi_pipeline.models.flow import FlowInterpolator, FlowModel
+from vfi_pipeline.models.motion import MotionReport, PendingReport, settled
+from vfi_pipeline.synthesis import compose
+from vfi_pipeline.synthesis.guide import device_guide, guide
+from vfi_pipeline.synthesis.options import Options
+from vfi_pipeline.synthesis.statistics import MOST_PENDING, Statistics
+from vfi_pipeline.synthesis.stream import interpolate
+
+TINY = {
+    "widths": (8, 8, 8), "hidden": (6, 6, 6), "context_channels": (4, 4), "radii": (0, 1, 3), "match": (4, 4, 4),
+    "stem": 4, "depth": (1, 1, 1), "refinement": {"hidden": 6, "context_channels": 4},
+}  # fmt: skip
+
+
+def frame(name="yuv420p", width=64, height=48, seed=0, time=0):
+    layout = pixel_format(name)
+    random = np.random.default_rng(seed)
+    planes = tuple(
+        random.integers(0, layout.peak + 1, layout.plane_size(k, width, height)).astype(layout.dtype)
+        for k in range(len(layout.planes))
+    )
+    return Frame(planes, layout, width, height, Fraction(time, 25), Colour())
+
+
+def pan(count):
+    """Frames whose content moves to the left by 3 px each."""
+    luma = panning(count, speed=3, height=48, width=64)[..., 1]
+    grey = np.full((24, 32), 128, np.uint8)
+    like = frame()
+    return [(k, replace(like, planes=(luma[k].copy(), grey, grey), time=Fraction(k, 25))) for k in range(count)]
+
+
+class Slow:
+    """Stands in for ``compose.Arriving``: a device that has finished nothing until it is waited for."""
+
+    events: list = []
+
+    def __init__(self, groups, layout, like, time):
+        assert {codes.device.type for codes in groups} == {"cuda"} and groups[0].dtype == torch.uint8
+        self.like = like
+        Slow.events.append("launched")
+
+    def frame(self):
+        Slow.events.append("waited")
+        return self.like
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("ahead, room, most", [(6, 1 << 27, 6), (6, 3 * 64 * 48 * 3 // 2, 3), (0, 1 << 27, 0)])
+def test_outputs_are_launched_ahead_within_their_memory_and_the_device_is_never_asked(monkeypatch, ahead, room, most):
+    Slow.events = []
+    uploads = []
+    real = compose.to_codes
+    monkeypatch.setattr(compose, "to_codes", lambda frame, device: uploads.append(frame.time) or real(frame, device))
+    monkeypatch.setattr(compose, "Arriving", Slow)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    pending = []
+    monkeypatch.setattr(Statistics, "record", lambda self, pair, report: pending.append((pair, type(report))))
+    frames = pan(7)
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(13)]
+    options = Options(device="cuda", prefetch=ahead, prefetch_bytes=room, batch=2, overlay=True, dedup=False)
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = FlowModel(FlowInterpolator(**TINY), device="cuda")
+        with watch:
+            made = list(interpolate(iter(frames), slots, model, options))
+
+    assert [output.made for output in made] == [bool(n % 2) for n in range(13)]
+    assert [fault for fault in watch.faults if "reads" in fault] == []
+    assert sorted(uploads) == sorted(set(uploads))  # each frame once
+    assert {kind for _, kind in pending} == {PendingReport}
+    under_way = highest = 0
+    for event in Slow.events:
+        under_way += 1 if event == "launched" else -1
+        highest = max(highest, under_way)
+    # Made frames alternate with copies, which wait for nothing; a window's own frame is launched with it.
+    assert most // 2 <= highest <= most + 1 and under_way == 0
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv411p", "gray", "gray16le", "gbrp"])
+@pytest.mark.parametrize(
+    "size, span", [((64, 48), 64), ((64, 48), 37), ((90, 61), 50), ((33, 200), 120), ((16, 8), 16)]
+)
+def test_the_guide_that_a_device_makes_is_the_hosts(name, size, span):
+    picture = frame(name, *size)
+    values = [compose.as_values(codes) for codes in compose.to_codes(picture)]
+
+    made = device_guide(picture, values, span)
+
+    known = guide(picture, span)
+    assert made.shape == known.shape and (made - known).abs().max() < 2.1 / 255  # Y, U and V are rounded there
+
+
+def test_frames_with_alpha_are_looked_at_by_the_host():
+    picture = frame("yuva420p")
+    assert device_guide(picture, compose.to_tensors(picture), 32) is None
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le", "gray16le", "gbrp", "yuva444p16le"])
+def test_codes_are_the_planes_and_come_back_as_they_went(name):
+    picture = frame(name)
+    codes = compose.to_codes(picture)
+
+    back = compose.Arriving(codes, compose.layout_of(picture), picture, Fraction(1, 3)).frame()
+
+    assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(picture.planes, back.planes))
+    assert back.time == Fraction(1, 3)
+    assert all(torch.equal(compose.as_values(c), t) for c, t in zip(codes, compose.to_tensors(picture)))
+
+
+def test_pending_reports_are_read_together_and_count_as_if_they_had_come_at_once():
+    reports = [
+        PendingReport(8 * (k + 1), torch.tensor([[0.5 - k, 0.1 * k], [0.7, 0.3]]), torch.tensor(0.25 * k))
+        for k in range(3)
+    ]
+    pairs = [4, 4, 7]
+    late, early = Statistics(), Statistics()
+    for pair, report in zip(pairs, reports):
+        late.record(pair, report)
+        early.record(pair, settled(report))
+
+    assert (late.pairs, late.last_pair) == (0, 7)
+    late.settle()
+
+    def facts(held):
+        return held.pairs, held.nfe, held.min_det, held.folded, held.confidence, held.last_pair
+
+    # Of a pair's reports the last one covers all times: a minimum of an earlier one is in it.
+    assert facts(late) == pytest.approx(facts(early))
+    assert settled(reports[1]) == MotionReport(16, -0.5, pytest.approx(0.2), 0.25)
+
+
+def test_a_long_film_does_not_keep_its_reports():
+    facts = Statistics()
+    for pair in range(3 * MOST_PENDING):
+        facts.record(pair, PendingReport(1, torch.ones(2, 2), torch.tensor(1.0)))
+        assert len(facts._pending) <= MOST_PENDING
+    assert facts.pairs > MOST_PENDING
