@@ -150,7 +150,7 @@ def test_times_read_off_as_one_batch_are_those_read_one_by_one(model, height, wi
         assert one.t == other.t
         for name in ("flow_to_first", "flow_to_last", "blend_weight", "confidence"):
             close(getattr(one, name), getattr(other, name))
-    close(together._unread[0], torch.cat(alone._unread))
+    close(torch.cat(together._folds), torch.cat(alone._folds))
 
 
 def fields_of(velocity: torch.Tensor, confidence: float | None = None) -> MotionFields:
