@@ -23,7 +23,7 @@ DOORS = {
     "wandb": ["training/loggers.py"],
     "lpips": ["nets/perceptual.py"],
     "h5py": ["nets/features.py"],
-    "cv2": ["data/", "bench/dis.py", "synthesis/"],
+    "cv2": ["data/", "bench/dis.py", "shots/", "synthesis/"],
     "hydra": [],  # only the scripts at the top know the configuration
     "omegaconf": [],
 }

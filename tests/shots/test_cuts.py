@@ -1,20 +1,14 @@
 """Hard cuts are found; flashes, fades, dissolves and fast pans are not cuts."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
+import photo_shots as shots
 import pytest
 
-from vfi_pipeline.synthesis import cuts
-
-_spec = importlib.util.spec_from_file_location("shots", Path(__file__).with_name("shots.py"))
-shots = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(shots)
+from vfi_pipeline.shots import cuts
 
 
 def found(pictures, threshold=cuts.THRESHOLD, name="yuv420p"):
-    detector = cuts.Detector(threshold)
+    detector = cuts.CutDetector(threshold)
     verdicts = []
     for picture in pictures:
         verdicts += detector.push(cuts.signature(shots.frame(picture, name)))
@@ -107,7 +101,7 @@ def test_on_real_clips(shared):
                     yield Frame(planes, pixel_format("yuv420p"), w, h)
 
     def stream(path, step=1):
-        detector = cuts.Detector()
+        detector = cuts.CutDetector()
         verdicts = [v for f in frames(path, step) for v in detector.push(cuts.signature(f))] + detector.flush()
         return [k for k, is_cut in enumerate(verdicts) if is_cut]
 

@@ -1,21 +1,15 @@
 """Repeats are found through noise; small local motion is not taken for a repeat."""
 
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
+import photo_shots as shots
 import pytest
 
-from vfi_pipeline.synthesis.duplicates import Detector
-
-_spec = importlib.util.spec_from_file_location("shots", Path(__file__).with_name("shots.py"))
-shots = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(shots)
+from vfi_pipeline.shots.duplicates import RepeatDetector
 
 
 def repeats(pictures, **options):
-    detector = Detector(**options)
+    detector = RepeatDetector(**options)
     return [detector.repeats(shots.frame(np.clip(p, 0, 255))) for p in pictures]
 
 
@@ -49,7 +43,7 @@ def test_slow_drift_is_seen_in_time():
 
 def test_a_fresh_frame_starts_a_run_though_it_looks_the_same():
     frame = shots.frame(shots.shot("coffee", 1)[0])
-    detector = Detector()
+    detector = RepeatDetector()
     assert [detector.repeats(frame, fresh) for fresh in (False, False, True)] == [False, True, False]
 
 
