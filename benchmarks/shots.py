@@ -20,8 +20,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.shot_streams import Clip, Stream, halves, on_twos, read, streams
-from vfi_pipeline.bench.page import circumstances, write_section
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.evaluation.page import circumstances, write_section
 from vfi_pipeline.shots import cuts, duplicates
 from vfi_pipeline.shots.cuts import (
     CutDetector,

@@ -23,7 +23,7 @@ DOORS = {
     "wandb": ["training/loggers.py"],
     "lpips": ["nets/perceptual.py"],
     "h5py": ["nets/features.py"],
-    "cv2": ["data/", "bench/dis.py", "shots/", "synthesis/"],
+    "cv2": ["data/", "evaluation/dis.py", "shots/", "synthesis/"],
     "hydra": [],  # only the scripts at the top know the configuration
     "omegaconf": [],
 }
@@ -123,6 +123,10 @@ def test_each_library_has_its_door(library):
     used = {path for path, names in imported().items() if library in names}
 
     assert [user for user in sorted(used) if not user.startswith(tuple(DOORS[library]))] == []
+
+
+def test_the_package_does_not_know_the_programs_that_measure_it():
+    assert [user for user, names in imported().items() if "benchmarks" in names] == []
 
 
 def test_grid_sample_is_called_in_one_place():

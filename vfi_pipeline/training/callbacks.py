@@ -14,7 +14,7 @@ from pytorch_lightning import Callback
 from torch import Tensor
 
 from vfi_pipeline.training.loggers import log_animation, log_picture
-from vfi_pipeline.training.pictures import panel
+from vfi_pipeline.training.panel import panel
 
 log = logging.getLogger(__name__)
 

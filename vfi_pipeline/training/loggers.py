@@ -23,7 +23,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
-from vfi_pipeline.training.pictures import save_animation, save_picture
+from vfi_pipeline.viz.pictures import save_animation, save_picture
 
 log = logging.getLogger(__name__)
 
