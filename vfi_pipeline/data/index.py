@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 VERSION = 2  # of the cached index; raise it when what it holds changes
 STRETCH_S = 10.0
-CUT_THRESHOLD = 0.2  # of ``shots.CutDetector``
 CUT_RULE = replace(cuts.RULE, bar_limit=0.0)  # a pair is judged by itself: restless surroundings excuse nothing
 SPAN = 256  # px, longer side of the pictures that are indexed: what ``shots.stillness`` compares
 MOTION_SPAN = 192  # px, longer side of the pictures that motion is judged on
@@ -118,10 +117,10 @@ def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction
     """Indexes the ``(pts, uint8 RGB picture)`` of a film; sizes and motion are those of the pictures given.
 
     Motion is DIS optical flow between neighbours at ``MOTION_SPAN``; cuts and repeats are found as ``synthesis`` finds
-    them (``vfi_pipeline.shots``), cuts earlier (``CUT_THRESHOLD``) and with both ends of a flash.
+    them (``vfi_pipeline.shots``), cuts by ``CUT_RULE`` and with both ends of a flash.
     """
     flow_of = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    cut_detector, repeat_detector = CutDetector(CUT_THRESHOLD, flashes=True, rule=CUT_RULE), RepeatDetector()
+    cut_detector, repeat_detector = CutDetector(flashes=True, rule=CUT_RULE), RepeatDetector()
     pts: list[int] = []
     motion: list[float] = []
     still: list[bool] = []
@@ -140,7 +139,7 @@ def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction
         repeats = repeat_detector.repeats(frame, fresh=not same_size)
         if before is not None and not same_size:
             starts += cut_detector.flush()
-            cut_detector = CutDetector(CUT_THRESHOLD, flashes=True, rule=CUT_RULE)
+            cut_detector = CutDetector(flashes=True, rule=CUT_RULE)
             resized.append(len(pts))
         starts += cut_detector.push(signature(frame))
         if same_size:

@@ -16,7 +16,7 @@ that is taken back within two frames while the picture keeps its structure or is
 Fades, dissolves, wipes and pans change little from frame to frame and are interpolated.
 
 How many cuts are found and how many reported ones are none, on clips that nothing was fitted to and beside
-PySceneDetect's detectors: docs/results.md, made by ``python -m benchmarks.shots``. It takes 1 ms of one core per frame,
+PySceneDetect's detectors: BENCHMARKS.md, by ``python -m benchmarks.shots``. It takes 1 ms of one core per frame,
 and 1 ms more at 1080p to shrink it (4 ms at 4K).
 """
 
@@ -43,8 +43,11 @@ Weights = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class CutRule:
-    """The constants of the detector. Those without another source were chosen by hand while looking at real clips, and
-    stand with the logistic model under the held-out figures of ``benchmarks.shots``.
+    """The constants of the detector.
+
+    ``with_colour``, ``without_colour``, ``plain``, ``bar_offset`` and ``bar_limit`` are what ``benchmarks.shots`` found
+    on half of its clips; the others were chosen by hand while looking at real clips. The figures of all of them
+    together are those of the other half.
 
     Attributes:
         span: px, longest side of the pictures compared.
@@ -54,7 +57,7 @@ class CutRule:
         flat: 8-bit codes of deviation; a frame of less has no structure.
         full: 8-bit codes of deviation; a frame of more cannot be the last but one of a fade.
         alike: deviations; pairs of a smaller mean difference are no cut. The least of 1,400 cuts had 0.48.
-        with_colour, without_colour: the logistic model, and that of films in grey; fitted by ``benchmarks.shots``.
+        with_colour, without_colour: the logistic model, and that of films in grey.
         certain, impossible: log odds where a rule decides.
         faint: 8-bit codes of deviation; a frame of less is a card of one colour.
         card_step: 8-bit codes between two cards of one colour that are told apart.
@@ -79,17 +82,17 @@ class CutRule:
     flat: float = 1.5
     full: float = 20.0
     alike: float = 0.3
-    with_colour: Weights = (-2.53, -5.78, -7.34, 9.11, 7.62, 12.96)
-    without_colour: Weights = (-1.83, -5.57, -8.85, 11.25, 14.35, 0.0)
+    with_colour: Weights = (3.76, -5.42, -5.15, 4.17, 1.82, 1.5)
+    without_colour: Weights = (4.0, -5.52, -5.33, 4.44, 2.2, 0.0)
     certain: float = 6.0
     impossible: float = -8.0
     faint: float = 4.0
     card_step: float = 40.0
     card_odds: float = 2.0
-    plain: float = 5.0
-    bar_offset: float = 4.0
+    plain: float = 3.0
+    bar_offset: float = 3.0
     bar_slope: float = 1.3
-    bar_limit: float = 4.5
+    bar_limit: float = 3.0
     lookahead: int = 2
     lookback: int = 4
     flash_step: float = 40.0
