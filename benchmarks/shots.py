@@ -43,7 +43,7 @@ FITTED = ("with_colour", "without_colour", "plain", "bar_offset", "bar_limit")
 """Fields of ``CutRule`` that ``fit`` finds; the others were chosen by hand."""
 
 ABOUT = """Cuts found + reported where there is none (the right frame, not one beside it).
-*Content* and *Adaptive* are PySceneDetect's detectors with a least scene of one frame: with the threshold that is best on
+*Content* and *Adaptive* are PySceneDetect's, with a least scene of one frame: with the threshold that is best on
 the clips of the fit, and with their own. Fades, dissolves, pans and flashes are interpolated, so nobody should report
 them; data sets want both ends of a flash, which count as wrong here."""
 
