@@ -365,10 +365,9 @@ def _decode_all(path: Path, foreign: Collection[str] = ()) -> int:
         foreign: codecs of other streams. ffmpeg looks into a cover before it starts; one that came with the source
             damaged is copied damaged.
     """
-    command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-err_detect", "crccheck+bitstream+buffer"]
-    command += ["-protocol_whitelist", ffmpeg.PROTOCOLS, "-i", ffmpeg.file_url(path), "-map", "0:v:0"]
-    command += ["-fps_mode", "passthrough", "-f", "null", "-progress", "pipe:1", "-"]
-    done = ffmpeg.run(command, f"checking {path.name}")
+    source = ffmpeg.result_input(path, err_detect="crccheck+bitstream+buffer")
+    options = {"map": "0:v:0", "fps_mode": "passthrough", "f": "null", "progress": "pipe:1"}
+    done = ffmpeg.run(ffmpeg.Command([source], "-", options), f"checking {path.name}")
     # Demuxers remark on streams that are not decoded here; decoders sign with their codec, vist or dec.
     demuxers = ("[in#", "[mov,", "[matroska", "[mpegts", "[nut", "[gif", "[apng")
     others = (*demuxers, *(f"[{codec} @" for codec in foreign))
