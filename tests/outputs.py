@@ -17,7 +17,8 @@ from clips import planes
 
 from vfi_pipeline.media.assemble import Segment, Timing, assemble
 from vfi_pipeline.media.containers import StreamPlan, stream_plan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec, choose_encoding
+from vfi_pipeline.media.encoders import choose_encoding
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.probe import probe

@@ -27,7 +27,8 @@ from vfi_pipeline.jobs.sources import VIDEOS, Film, select
 from vfi_pipeline.media import images
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
-from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
+from vfi_pipeline.media.encoders import choose_encoding, default_suffix
+from vfi_pipeline.media.encoding import VideoSpec
 from vfi_pipeline.media.frames import Colour, Frame, PixelFormat
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.profiles import EMBEDS, converted

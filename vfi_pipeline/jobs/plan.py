@@ -12,7 +12,7 @@ from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.values import clock_text, moments_text, rate_text, size_text
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import StreamPlan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import pixel_format
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.scaling import Scaling

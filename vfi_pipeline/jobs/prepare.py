@@ -23,7 +23,8 @@ from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
-from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
+from vfi_pipeline.media.encoders import choose_encoding, default_suffix
+from vfi_pipeline.media.encoding import VideoSpec
 from vfi_pipeline.media.film_times import film_times
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.inventory import loop_count

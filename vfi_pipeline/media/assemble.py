@@ -24,10 +24,12 @@ from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
 from vfi_pipeline.media import audio as sound
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.containers import StreamFate, StreamPlan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec, image_folder, shape
+from vfi_pipeline.media.encoders import image_folder
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.mark import film_tags, mark
 from vfi_pipeline.media.opening import open_media
+from vfi_pipeline.media.pixel_formats import shape
 from vfi_pipeline.media.writer import colour_options, conversion, turning
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,8 @@ import numpy as np
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import assemble as joining
 from vfi_pipeline.media.containers import StreamFate, StreamPlan, fallbacks, stream_plan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec, choose_encoding
+from vfi_pipeline.media.encoders import choose_encoding
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.inventory import Item, inventory, lost

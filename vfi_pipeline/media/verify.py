@@ -17,11 +17,13 @@ import av.error
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media import ffmpeg, images
 from vfi_pipeline.media.assemble import Timing, chapters_kept
+from vfi_pipeline.media.codecs import ROTATES
 from vfi_pipeline.media.containers import LANGUAGES, StreamPlan
-from vfi_pipeline.media.encoders import ROTATES, UNTAGGED, Encoding, VideoSpec, shape_or_none
+from vfi_pipeline.media.encoding import UNTAGGED, Encoding, VideoSpec
 from vfi_pipeline.media.frames import Colour
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
+from vfi_pipeline.media.pixel_formats import shape_or_none
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.tracks import Track, tracks
 

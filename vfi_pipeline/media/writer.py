@@ -31,9 +31,10 @@ import numpy as np
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.encoders import Encoding, VideoSpec, shape
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.mark import mark
+from vfi_pipeline.media.pixel_formats import shape
 from vfi_pipeline.media.profiles import embed
 
 log = logging.getLogger(__name__)
