@@ -201,19 +201,22 @@ class RepeatScore:
     taken: int = 0
 
 
-def repeats(clips: Sequence[Clip], rule: StillnessRule) -> dict[str, RepeatScore]:
-    """Films on twos after x264, by encoding: each picture against the one before it."""
-    scores: dict[str, RepeatScore] = {}
+def repeats(clips: Sequence[Clip], rules: Sequence[StillnessRule]) -> list[dict[str, RepeatScore]]:
+    """Films on twos after x264, by encoding, for each rule: each picture against the one before it. The rules look at
+    pictures of one size."""
+    scores: list[dict[str, RepeatScore]] = [{} for _ in rules]
     for crf, grain in ENCODED:
-        score = scores.setdefault(f"CRF {crf}" + (f", grain {grain:.0f}" if grain else ""), RepeatScore())
+        name = f"CRF {crf}" + (f", grain {grain:.0f}" if grain else "")
         for clip in clips:
-            small = [stillness_picture(rgb_frame(picture), rule) for picture in on_twos(clip, crf, grain)]
-            for k, (a, b) in enumerate(pairwise(small), start=1):
-                same = is_same_picture(a, b, duplicates.THRESHOLD, rule)
-                if k % 2:
-                    score.repeats, score.found = score.repeats + 1, score.found + same
-                else:
-                    score.new, score.taken = score.new + 1, score.taken + same
+            small = [stillness_picture(rgb_frame(picture), rules[0]) for picture in on_twos(clip, crf, grain)]
+            for rule, by_encoding in zip(rules, scores):
+                score = by_encoding.setdefault(name, RepeatScore())
+                for k, (a, b) in enumerate(pairwise(small), start=1):
+                    same = is_same_picture(a, b, duplicates.THRESHOLD, rule)
+                    if k % 2:
+                        score.repeats, score.found = score.repeats + 1, score.found + same
+                    else:
+                        score.new, score.taken = score.new + 1, score.taken + same
     return scores
 
 
@@ -233,12 +236,13 @@ def main() -> None:
     step = 4 if words.quick else 1
     train = [read(path) for path in fit_paths[::step]]
     films = list(streams(train))
-    content = tuned("ContentDetector", "threshold", (15.0, 20.0, 27.0, 35.0, 45.0), films)
-    adaptive = tuned("AdaptiveDetector", "adaptive_threshold", (1.5, 2.0, 3.0, 4.0, 5.0), films)
+    content = tuned("ContentDetector", "threshold", (20.0, 27.0, 35.0, 45.0, 55.0), films[::4])
+    adaptive = tuned("AdaptiveDetector", "adaptive_threshold", (1.5, 2.0, 3.0, 4.0, 5.0), films[::4])
     fitted = fit(films)
     chosen = {key: value for key, value in asdict(fitted).items() if key in FITTED}
     _say(f"fitted on {len(train)} clips: {chosen}")
-    sweep = {codes: repeats(train[::2], replace(RULE, codes=codes)) for codes in (7.0, 14.0, 21.0)}
+    codes = (7.0, 14.0, 21.0)
+    sweep = dict(zip(codes, repeats(train[::2], [replace(RULE, codes=each) for each in codes])))
     del films
     count = len(train)
     train.clear()
@@ -257,7 +261,7 @@ def main() -> None:
         circumstances("python -m benchmarks.shots " + " ".join(f"CLIPS/{folder.name}" for folder in words.folders)
                       + (f" --page {words.page}" if words.page else "")), "",
         f"Fitted on {count} clips, measured on {len(test)} of other sources. {ABOUT}", "",
-        *cut_table(columns), "", *repeat_table(repeats(test, RULE), sweep),
+        *cut_table(columns), "", *repeat_table(repeats(test, [RULE])[0], sweep),
     ])  # fmt: skip
     _say(body)
     if words.page:
