@@ -23,12 +23,13 @@ from typing import Any
 from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
 from vfi_pipeline.media import audio as sound
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.containers import StreamFate, StreamPlan
+from vfi_pipeline.media.containers import StreamFate
 from vfi_pipeline.media.encoders import image_folder
 from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.mark import film_tags, mark
 from vfi_pipeline.media.opening import open_media
+from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.pixel_formats import shape
 from vfi_pipeline.media.writer import colour_options, conversion, turning
 
@@ -52,42 +53,9 @@ class Segment:
     frames: int
 
 
-@dataclass(frozen=True)
-class Timing:
-    """When the output's pictures are shown. All times in seconds of the source, as ``SourceTimes`` counts them.
-
-    ``first`` is the source time that the first output frame stands for; ``start`` and ``end`` are the cut, ``None``
-    where the film is not cut; ``stretch`` is the output's duration over the source's (slow motion by 4: 4).
-    """
-
-    rate: Fraction
-    frames: int
-    first: Fraction = Fraction(0)
-    start: Fraction | None = None
-    end: Fraction | None = None
-    stretch: Fraction = Fraction(1)
-
-    def origin(self, info: SourceInfo) -> Fraction:
-        """The source time that becomes 0."""
-        return min(info.start, self.first) if self.start is None else min(self.start, self.first)
-
-    def video_start(self, info: SourceInfo) -> Fraction:
-        """When the first picture is shown, in seconds of the output."""
-        return (self.first - self.origin(info)) * self.stretch
-
-    @property
-    def duration(self) -> Fraction:
-        """Of the pictures, in seconds of the output."""
-        return self.frames / self.rate
-
-
 def assemble(
     segments: Sequence[Segment],
-    info: SourceInfo,
-    spec: VideoSpec,
-    encoding: Encoding,
-    streams: StreamPlan,
-    timing: Timing,
+    output: OutputPlan,
     target: Path,
     *,
     trial: Mapping[int, Fraction] | None = None,
@@ -101,23 +69,24 @@ def assemble(
         UserError: with ffmpeg's last words. The segments are left as they are.
     """
     found = sum(segment.frames for segment in segments)
-    if found != timing.frames:
+    if found != output.timing.frames:
         raise UserError(
-            f"The segments hold {found} frames where the plan has {timing.frames}.",
+            f"The segments hold {found} frames where the plan has {output.timing.frames}.",
             "resume=false to start anew.",
             ENVIRONMENT,
         )
+    encoding = output.encoding
     if encoding.finish == "nothing":
         return
     if encoding.finish == "images":
         _gather_images(segments, encoding, target)
         return
-    script = _script(segments, spec.rate)
+    script = _script(segments, output.spec.rate)
     try:
         if encoding.finish == "copy":
-            _mux(script, info, spec, encoding, streams, timing, target, trial)
+            _mux(script, output, target, trial)
         else:
-            _animate(script, spec, encoding, target, 0 if streams.loop is None else streams.loop)
+            _animate(script, output.spec, encoding, target, output.streams.loop or 0)
             mark(target)
     except UserError:
         target.unlink(missing_ok=True)
@@ -206,16 +175,13 @@ def _unwritable(path: Path, error: OSError) -> UserError:
 
 def _mux(
     script: Path,
-    info: SourceInfo,
-    spec: VideoSpec,
-    encoding: Encoding,
-    streams: StreamPlan,
-    timing: Timing,
+    output: OutputPlan,
     target: Path,
     trial: Mapping[int, Fraction] | None = None,
 ) -> None:
+    info, streams, timing = output.info, output.streams, output.timing
     origin, video_start = timing.origin(info), timing.video_start(info)
-    facts = _picture_facts(spec, encoding)
+    facts = _picture_facts(output.spec, output.encoding)
     inputs = [ffmpeg.joined_input(script, itsoffset=_seconds(video_start), **facts)]
     source = silence = chapters = None
     real = [fate for fate in streams.kept if fate.index >= 0]
@@ -231,13 +197,13 @@ def _mux(
     if any(fate.index < 0 for fate in streams.kept):
         silence = len(inputs)
         inputs.append(ffmpeg.silence_input(_seconds(video_start + timing.duration)))
-    sheet = _chapter_sheet(script.with_name("chapters.ffmetadata"), info, streams, timing)
+    sheet = _chapter_sheet(script.with_name("chapters.ffmetadata"), output)
     if sheet is not None:
         chapters = len(inputs)
         inputs.append(ffmpeg.metadata_input(sheet))
     covers = _cover_files(script.parent, info, [fate for fate in real if fate.cover and streams.suffix == ".mkv"])
     try:
-        options = _maps(info, spec, encoding, streams, timing, source, silence, covers, places)
+        options = _maps(output, source, silence, covers, places)
         options["map_chapters"] = "-1" if chapters is None else str(chapters)
         options["map_metadata"] = "-1" if source is None else str(source)
         stale = ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "timecode")
@@ -246,7 +212,7 @@ def _mux(
         if streams.timecode:
             where = "metadata:s:v:0" if streams.suffix in (".mp4", ".mov") else "metadata"
             tags.setdefault(where, []).append(f"timecode={streams.timecode}")
-        container, more = _container_options(info, encoding, streams, timing)
+        container, more = _container_options(output)
         tags["metadata"] += more
         options |= tags | container | ({"copyts": None} if trial is None else {})
         options |= {"max_muxing_queue_size": "8192", "f": streams.muxer}
@@ -286,11 +252,7 @@ def _picture_facts(spec: VideoSpec, encoding: Encoding) -> dict[str, str | None]
 
 
 def _maps(
-    info: SourceInfo,
-    spec: VideoSpec,
-    encoding: Encoding,
-    streams: StreamPlan,
-    timing: Timing,
+    output: OutputPlan,
     source: int | None,
     silence: int | None,
     covers: dict[int, tuple[Path, str]],
@@ -300,6 +262,7 @@ def _maps(
 
     ``places`` are inputs for single streams of the source, in place of ``source``.
     """
+    info, spec, encoding, streams, timing = output.info, output.spec, output.encoding, output.streams, output.timing
     options: dict[str, Any] = {"c:v:0": "copy", **colour_options(encoding.colour), "disposition:0": "default"}
     maps, tags = ["0:v:0"], []
     if encoding.codec == "hevc" and streams.suffix in (".mp4", ".m4v", ".mov"):
@@ -391,9 +354,10 @@ def _numbered(options: Sequence[str], number: int) -> dict[str, str]:
 
 
 def _container_options(
-    info: SourceInfo, encoding: Encoding, streams: StreamPlan, timing: Timing
+    output: OutputPlan,
 ) -> tuple[dict[str, str], list[str]]:
     """Options of the container, and tags of the film beside those of the source."""
+    info, streams, timing = output.info, output.streams, output.timing
     if streams.suffix in (".mp4", ".m4v", ".mov"):
         # Ticks in which every frame lies exactly, fine enough for the offsets as well.
         offset = timing.video_start(info).denominator
@@ -430,8 +394,9 @@ def _seconds(value: Fraction) -> str:
 # ------------------------------------------------------------------------------------------------- chapters, covers
 
 
-def _chapter_sheet(path: Path, info: SourceInfo, streams: StreamPlan, timing: Timing) -> Path | None:
+def _chapter_sheet(path: Path, output: OutputPlan) -> Path | None:
     """The source's chapters on the output's clock, as ffmpeg's metadata file; None if there are none left."""
+    info, streams, timing = output.info, output.streams, output.timing
     if not streams.chapters or info.images:
         return None
     chapters = _chapters(info)
@@ -453,8 +418,9 @@ def _chapter_sheet(path: Path, info: SourceInfo, streams: StreamPlan, timing: Ti
     return path
 
 
-def chapters_kept(info: SourceInfo, streams: StreamPlan, timing: Timing) -> int:
+def chapters_kept(output: OutputPlan) -> int:
     """How many chapters the output has: those that the cut touches."""
+    info, streams, timing = output.info, output.streams, output.timing
     if not streams.chapters or info.images:
         return 0
     if timing.start is None and timing.end is None:

@@ -13,8 +13,9 @@ One film, from plan to file (``jobs.local`` does this, with a journal between th
                 writer.write(frame)
         segments.append(Segment(path, writer.frames))               # the file appears under its name only when complete
     timing = Timing(rate=spec.rate, frames=total, first=first_source_time)
-    assemble(segments, info, spec, encoding, streams, timing, temporary)   # beside the target, same suffix
-    verify(temporary, expect(info, spec, encoding, streams, timing))
+    output = OutputPlan(info, spec, encoding, streams, timing)
+    assemble(segments, output, temporary)                           # beside the target, same suffix
+    verify(temporary, expect(output))
     os.replace(temporary, target)
 """
 
