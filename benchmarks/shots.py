@@ -1,7 +1,7 @@
 """Fits the constants of ``vfi_pipeline.shots`` on half of a folder of clips and measures them on the other half.
 
     pip install --no-deps scenedetect==0.7.2 click platformdirs tqdm
-    python -m benchmarks.shots FOLDER [FOLDER ...] [--page docs/results.md] [--quick]
+    python -m benchmarks.shots FOLDER [FOLDER ...] [--page BENCHMARKS.md] [--every N]
 
 Clips (``*.mp4``) without cuts or repeats inside. Beside ours stand PySceneDetect's two detectors, with the thresholds
 that they come with and with those that are best on the clips of the fit; their least length of a scene is one frame.
@@ -201,6 +201,10 @@ class RepeatScore:
     taken: int = 0
 
 
+Sweep = dict[float, dict[str, RepeatScore]]
+"""``StillnessRule.codes`` to what they gave, by encoding."""
+
+
 def repeats(clips: Sequence[Clip], rules: Sequence[StillnessRule]) -> list[dict[str, RepeatScore]]:
     """Films on twos after x264, by encoding, for each rule: each picture against the one before it. The rules look at
     pictures of one size."""
@@ -230,25 +234,58 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shots")
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--page", type=Path, default=None)
-    parser.add_argument("--quick", action="store_true", help="every fourth clip, for a look")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="of the clips of each half, every N-th")
+    parser.add_argument(
+        "--thresholds", nargs=2, type=float, metavar=("CONTENT", "ADAPTIVE"),
+        help="PySceneDetect's; then nothing is fitted, and the constants are measured as they stand",
+    )  # fmt: skip
     words = parser.parse_args()
-    fit_paths, test_paths = halves(words.folders)
-    step = 4 if words.quick else 1
-    train = [read(path) for path in fit_paths[::step]]
+    fit_paths, test_paths = (half[:: words.every] for half in halves(words.folders))
+    rule, thresholds = cuts.RULE, words.thresholds
+    sweep: Sweep = {}
+    if words.thresholds:
+        origin = "The constants as they stand"
+    else:
+        rule, thresholds, sweep = fitted_on([read(path) for path in fit_paths])
+        origin = f"Constants fitted on {len(fit_paths)} clips"
+    test = [read(path) for path in test_paths]
+    columns = measured_columns(list(streams(test, seed=7)), rule, *thresholds)
+    body = "\n".join([
+        circumstances(command_line(words)), "",
+        f"{origin}, measured on {len(test)} clips of other sources than those of the fit. {ABOUT}", "",
+        *cut_table(columns), "", *repeat_table(repeats(test, [RULE])[0], sweep),
+    ])  # fmt: skip
+    _say(body)
+    if words.page:
+        write_section(words.page, "shots", "Cuts and repeats", body)
+
+
+def command_line(words: argparse.Namespace) -> str:
+    """What to type for the same again, wherever the clips lie."""
+    line = ["python -m benchmarks.shots", *(f"CLIPS/{folder.name}" for folder in words.folders)]
+    line += [f"--every {words.every}"] if words.every != 1 else []
+    line += [f"--thresholds {words.thresholds[0]:g} {words.thresholds[1]:g}"] if words.thresholds else []
+    line += [f"--page {words.page}"] if words.page else []
+    return " ".join(line)
+
+
+def fitted_on(train: Sequence[Clip]) -> tuple[CutRule, tuple[float, float], Sweep]:
+    """The best ``CutRule`` on these clips, PySceneDetect's best thresholds, and what other ``codes`` give."""
     films = list(streams(train))
     content = tuned("ContentDetector", "threshold", (20.0, 27.0, 35.0, 45.0, 55.0), films[::4])
     adaptive = tuned("AdaptiveDetector", "adaptive_threshold", (1.5, 2.0, 3.0, 4.0, 5.0), films[::4])
     fitted = fit(films)
-    chosen = {key: value for key, value in asdict(fitted).items() if key in FITTED}
-    _say(f"fitted on {len(train)} clips: {chosen}")
+    _say(f"fitted: { {key: value for key, value in asdict(fitted).items() if key in FITTED} }, {content=}, {adaptive=}")
     codes = (7.0, 14.0, 21.0)
     sweep = dict(zip(codes, repeats(train[::2], [replace(RULE, codes=each) for each in codes])))
-    del films
-    count = len(train)
-    train.clear()
-    test = [read(path) for path in test_paths[::step]]
-    films = list(streams(test, seed=7))
-    columns = {
+    return fitted, (content, adaptive), sweep
+
+
+def measured_columns(
+    films: Sequence[Stream], fitted: CutRule, content: float, adaptive: float
+) -> dict[str, dict[str, Score]]:
+    """Every detector's scores: ours as shipped, and fitted anew where that differs; PySceneDetect's two, twice."""
+    return {
         "ours": measured(ours(), films),
         **({"ours, fitted anew": measured(ours(rule=fitted), films)} if fitted != cuts.RULE else {}),
         "ours, for data sets": measured(ours(flashes=True, rule=CUT_RULE), films),
@@ -257,15 +294,6 @@ def main() -> None:
         f"Adaptive {adaptive:g}": measured(scenedetect("AdaptiveDetector", adaptive_threshold=adaptive), films),
         "Adaptive 3": measured(scenedetect("AdaptiveDetector"), films),
     }
-    body = "\n".join([
-        circumstances("python -m benchmarks.shots " + " ".join(f"CLIPS/{folder.name}" for folder in words.folders)
-                      + (f" --page {words.page}" if words.page else "")), "",
-        f"Fitted on {count} clips, measured on {len(test)} of other sources. {ABOUT}", "",
-        *cut_table(columns), "", *repeat_table(repeats(test, [RULE])[0], sweep),
-    ])  # fmt: skip
-    _say(body)
-    if words.page:
-        write_section(words.page, "shots", "Cuts and repeats", body)
 
 
 def cut_table(columns: dict[str, dict[str, Score]]) -> Iterator[str]:
@@ -282,12 +310,14 @@ def cut_table(columns: dict[str, dict[str, Score]]) -> Iterator[str]:
         yield f"| {name} | | | " + " | ".join(values) + " |"
 
 
-def repeat_table(scores: dict[str, RepeatScore], sweep: dict[float, dict[str, RepeatScore]]) -> Iterator[str]:
+def repeat_table(scores: dict[str, RepeatScore], sweep: Sweep) -> Iterator[str]:
     """Lines of the table of repeats, and of what other values of ``codes`` gave on the clips of the fit."""
     yield "| every picture twice, x264 | repeats found | new pictures taken for repeats |"
     yield "|--|--:|--:|"
     for kind, s in scores.items():
         yield f"| {kind} | {s.found} of {s.repeats} | {s.taken} of {s.new} |"
+    if not sweep:
+        return
     yield ""
     sums = {codes: list(by.values()) for codes, by in sweep.items()}
     yield (

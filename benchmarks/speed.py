@@ -97,6 +97,10 @@ class Figures:
     load: list[float | None] = field(default_factory=list)
 
 
+MEMORY = (("1920x1080", 8, ""), ("3840x2160", 4, ""), ("320x180", 6 * RATE, "6 s"), ("320x180", 60 * RATE, "60 s"))
+LIMITS_MB = {"1920x1080": 1500, "3840x2160": 4000}
+
+
 def report(
     folder: Path,
     models: dict[str, MotionModel],
@@ -105,6 +109,7 @@ def report(
     page: Path | None = None,
     minutes: float = 15.0,
     film: Film = Film(),
+    held: Sequence[tuple[str, int, str]] = MEMORY,
 ) -> str:
     """Measures and returns the tables as Markdown; ``speed.md`` and ``speed.json`` in ``folder`` grow with each step.
 
@@ -112,6 +117,7 @@ def report(
         models: motion models by name, built; the first one is the one that the longer measurements are made of.
         page: the file whose section ``speed`` is replaced when the run ends.
         minutes: steps that would begin later are left out, and named.
+        held: the films whose memory is measured: size, frames, and how long that is.
 
     Raises:
         UserError: if ffmpeg is not there. A step that fails is named among what is missing.
@@ -135,7 +141,7 @@ def report(
             ("a made frame", per_frame(path, models, figures)),
             ("where the time goes", profile(path, models[first], work, figures)),
             ("file to file", end_to_end(path, list(models), work, figures, film)),
-            ("memory", memory(first, work, figures)),
+            ("memory", memory(first, work, figures, held)),
         ]
         for name, step in steps:
             say(f"Measuring {name} ({(time.monotonic() - begin) / 60:.1f} min so far).")
@@ -402,11 +408,7 @@ def _dis_end_to_end(path: Path, work: Path, figures: Figures, frames: int = 16) 
 # ------------------------------------------------------------------------------------------------------------ memory
 
 
-MEMORY = (("1920x1080", 8, ""), ("3840x2160", 4, ""), ("320x180", 6 * RATE, "6 s"), ("320x180", 60 * RATE, "60 s"))
-LIMITS_MB = {"1920x1080": 1500, "3840x2160": 4000}
-
-
-def memory(model: str, work: Path, figures: Figures, films: Sequence[tuple[str, int, str]] = MEMORY) -> Iterator[None]:
+def memory(model: str, work: Path, figures: Figures, films: Sequence[tuple[str, int, str]]) -> Iterator[None]:
     """Fills ``memory``: the most that ``interpolate.py`` and its ffmpeg together held in core, at three sizes."""
     for size, frames, length in films:
         path = pattern_film(work / f"{size}_{frames}.mp4", size, frames)
