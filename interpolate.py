@@ -15,6 +15,7 @@ from vfi_pipeline.jobs.interrupts import Interrupted, interruptible
 from vfi_pipeline.jobs.option_fields import names
 from vfi_pipeline.jobs.option_table import TABLE
 from vfi_pipeline.jobs.values import unknown
+from vfi_pipeline.threads import yield_idle_cores
 
 CONF = Path(__file__).resolve().parent / "conf"
 
@@ -61,6 +62,7 @@ def say(text: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
+    yield_idle_cores()
     words = list(sys.argv[1:] if argv is None else argv)
     command = shlex.join(["python", sys.argv[0] if argv is None else "interpolate.py", *words])
     for stream in (sys.stdout, sys.stderr):  # a file name of any letters must not end the job in an old locale

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vfi_pipeline.errors import DONE, INTERRUPTED, USAGE, UserError
 from vfi_pipeline.overrides import key_of
+from vfi_pipeline.threads import yield_idle_cores
 
 log = logging.getLogger("train")
 
@@ -156,6 +157,7 @@ def start() -> None:
     """Reads the words, and trains once or sweeps."""
     from vfi_pipeline.training.command import is_sweep, words_for_hydra
 
+    yield_idle_cores()
     words = words_for_hydra(sys.argv[1:], CONF)
     if is_sweep(words):
         sys.exit(sweep(words))

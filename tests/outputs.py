@@ -15,11 +15,13 @@ from typing import Any
 import av
 from clips import planes
 
-from vfi_pipeline.media.assemble import Segment, Timing, assemble
+from vfi_pipeline.media.assemble import Segment, assemble
 from vfi_pipeline.media.containers import StreamPlan, stream_plan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec, choose_encoding
+from vfi_pipeline.media.encoders import choose_encoding
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.verify import Expectation, expect
 from vfi_pipeline.media.writer import open_writer, segment_name
@@ -41,7 +43,11 @@ class Output:
 
     @property
     def expectation(self) -> Expectation:
-        return expect(self.info, self.spec, self.encoding, self.plan, self.timing)
+        return expect(self.output)
+
+    @property
+    def output(self) -> OutputPlan:
+        return OutputPlan(self.info, self.spec, self.encoding, self.plan, self.timing)
 
 
 def frame(n: int, spec: VideoSpec, content: str = "motion") -> Frame:
@@ -92,7 +98,7 @@ def make_output(
     segments = write_segments(folder, wanted, encoding, parts, content)
     shown = first if first is not None else max(info.video.start, start if start is not None else info.video.start)
     timing = Timing(rate, sum(parts), shown, start, end, stretch)
-    assemble(segments, info, wanted, encoding, plan, timing, target)
+    assemble(segments, OutputPlan(info, wanted, encoding, plan, timing), target)
     return Output(target, info, wanted, encoding, plan, timing, segments)
 
 

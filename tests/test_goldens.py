@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vfi_pipeline.bench.scene import demo_scene
+from benchmarks.scene import demo_scene
 
 GOLDENS = Path(__file__).resolve().parent / "goldens"
 

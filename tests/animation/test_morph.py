@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.pairs import TIMES, faded, lit, moved, score, swirl
 from vfi_pipeline.animation.maps import animation_of, state_of
 from vfi_pipeline.animation.morph import MorphModel, morph_model
 from vfi_pipeline.animation.motion_animation import animator
 from vfi_pipeline.animation.original_morph import MapNet, OriginalMorph, Strengths, displacement, fit_maps, transform
-from vfi_pipeline.bench.pairs import TIMES, faded, lit, moved, score, swirl
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.models import flow
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.pairs import TIMES, faded, median_error, moved, score, stereo, swirl, turn
 from vfi_pipeline.animation.colour import apply_colour_change
 from vfi_pipeline.animation.initialisation import Starts, affine_field, learned_velocity, starting_fields
 from vfi_pipeline.animation.maps import animation_of, state_of
@@ -12,8 +13,7 @@ from vfi_pipeline.animation.objective import oriented_gradients
 from vfi_pipeline.animation.optimiser import QUALITY, Effort
 from vfi_pipeline.animation.picture_fit import FieldAnimation, PictureFit, picture_fit
 from vfi_pipeline.animation.shares import shapley_shares
-from vfi_pipeline.bench.dis import dis_flow
-from vfi_pipeline.bench.pairs import TIMES, faded, median_error, moved, score, stereo, swirl, turn
+from vfi_pipeline.evaluation.dis import dis_flow
 from vfi_pipeline.geometry import compose, folding, pixel_grid
 from vfi_pipeline.models import flow as flow_model
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport

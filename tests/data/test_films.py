@@ -11,6 +11,7 @@ from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.clips import FilmFolder, find_films
 from vfi_pipeline.data.modules import Clips, Films
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.media.pictures import read_pictures
 
 WHOLE = Augmentation.none(48)
 
@@ -37,8 +38,8 @@ def test_frames_on_demand_are_the_films_own(folder):
 
 def test_samples_that_share_a_window_decode_once(folder, monkeypatch):
     clips, calls = on_demand(folder, reuse=4, window=16), []
-    decode = clips._window.__globals__["read_pictures"]
-    monkeypatch.setitem(clips._window.__globals__, "read_pictures", lambda *a: calls.append(a) or decode(*a))
+    decode = read_pictures
+    monkeypatch.setattr("vfi_pipeline.data.clips.read_pictures", lambda *a: calls.append(a) or decode(*a))
 
     samples = [clips[counter] for counter in range(8, 16)]
 

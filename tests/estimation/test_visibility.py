@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from vfi_pipeline.bench.splat import splat
 from vfi_pipeline.estimation.visibility import inside, motion_boundary, reliability, round_trip, seen
+from vfi_pipeline.evaluation.splat import splat
 
 HEIGHT, WIDTH = 24, 40
 

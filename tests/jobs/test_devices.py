@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from fake_device import fake_cuda
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vfi_pipeline.bench import gpu
+from benchmarks import gpu
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.geometry import sample
 from vfi_pipeline.jobs import local

@@ -13,7 +13,7 @@ import pytest
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import cuts_of, estimate_bytes, max_gap_of, timeline_of
-from vfi_pipeline.media.encoders import Encoding, VideoSpec
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.timeline import SourceTimes
 

@@ -13,8 +13,6 @@ from vfi_pipeline.losses.perceptual import (
     StyleTarget,
     content_distance,
     gram,
-    moment_distance,
-    moments,
     style_distance,
     temporal_distance,
     total_variation,
@@ -63,7 +61,6 @@ def test_distances_are_zero_for_a_picture_and_itself_and_one_for_features_of_zer
     assert content_distance(x, x, ("a", "b")) == 0 and style_distance(x, own) == 0
     assert content_distance(nothing, x, ("a", "b")) == pytest.approx(1)
     assert style_distance(nothing, own) == pytest.approx(1)
-    assert moment_distance(x, {name: moments(value) for name, value in x.items()}) == 0
 
 
 def test_features_twice_as_large_differ_by_their_own_size_and_their_gram_matrices_by_three_times_theirs():
@@ -71,14 +68,6 @@ def test_features_twice_as_large_differ_by_their_own_size_and_their_gram_matrice
     double = {"a": 2 * x["a"]}
     assert content_distance(double, x, ("a",)) == pytest.approx(1)
     assert style_distance(double, {"a": gram(x["a"])}) == pytest.approx(9)  # |4 G - G|^2 / |G|^2
-
-
-def test_instance_statistics_are_the_mean_and_the_deviation_over_pixels():
-    x = torch.rand(2, 3, 8, 9, dtype=DOUBLE)
-    found = moments(x, epsilon=0)
-    assert torch.allclose(found.mean, x.mean((2, 3))) and torch.allclose(
-        found.deviation, x.flatten(2).std(2, correction=0)
-    )
 
 
 @pytest.mark.parametrize("axis", [2, 3])
@@ -103,7 +92,6 @@ def test_losses_have_the_gradients_that_differences_show():
     goal = torch.rand(1, 3, 4, 5, dtype=DOUBLE)
     assert torch.autograd.gradcheck(lambda x: style_distance({"a": x}, {"a": gram(goal)}), (x,))
     assert torch.autograd.gradcheck(lambda x: content_distance({"a": x}, {"a": goal}, ("a",)), (x,))
-    assert torch.autograd.gradcheck(lambda x: moment_distance({"a": x}, {"a": moments(goal)}), (x,))
     assert torch.autograd.gradcheck(total_variation, (x,))
 
 

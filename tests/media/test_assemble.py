@@ -13,9 +13,10 @@ from outputs import PARTS, make_output, packet_times, video_spec, write_segments
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.assemble import Segment, Timing, assemble, publish
+from vfi_pipeline.media.assemble import Segment, assemble, publish
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import choose_encoding
+from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.verify import verify
 
@@ -109,7 +110,7 @@ def test_a_thousand_joins_do_not_drift(plain: Path, tmp_path: Path) -> None:
     timing = Timing(rate, 7 * 1000, info.video.start)
     plan = stream_plan(info, target, encoding)
 
-    assemble([Segment(segment.path, 7)] * 1000, info, spec, encoding, plan, timing, target)
+    assemble([Segment(segment.path, 7)] * 1000, OutputPlan(info, spec, encoding, plan, timing), target)
 
     times = packet_times(target)
     assert [time - times[0] for time in times] == [n / rate for n in range(7000)]
@@ -504,7 +505,7 @@ def test_a_failed_join_keeps_the_segments_and_leaves_no_file(plain: Path, tmp_pa
     made.segments[1].path.write_bytes(b"not a film")
 
     with pytest.raises(UserError) as caught:
-        assemble(made.segments, made.info, made.spec, made.encoding, made.plan, made.timing, made.path)
+        assemble(made.segments, made.output, made.path)
         verify(made.path, made.expectation)
     assert "o.mp4" in str(caught.value)
     assert all(segment.path.exists() for segment in made.segments)
@@ -513,7 +514,7 @@ def test_a_failed_join_keeps_the_segments_and_leaves_no_file(plain: Path, tmp_pa
 def test_missing_segments_are_noticed_before_the_join(plain: Path, tmp_path: Path) -> None:
     made = make_output(plain, tmp_path / "o.mp4", preset="ultrafast")
     with pytest.raises(UserError, match="hold 6 frames where the plan has 12"):
-        assemble(made.segments[:2], made.info, made.spec, made.encoding, made.plan, made.timing, made.path)
+        assemble(made.segments[:2], made.output, made.path)
 
 
 def test_any_folder_name_will_do(plain: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -181,3 +182,28 @@ def test_an_old_ffmpeg_on_path_is_passed_over_with_a_reason(monkeypatch, tmp_pat
                 ffmpeg.ffmpeg_path()
     finally:
         ffmpeg.ffmpeg_path.cache_clear()
+
+
+def test_a_command_counts_inputs_that_give_no_stream_and_repeats_options():
+    inputs = [ffmpeg.raw_input("gray", 4, 2, 25), ffmpeg.metadata_input("/a b.txt"), ffmpeg.silence_input("1")]
+    options = {"map": ["0:v:0", "2:a:0"], "map_chapters": "1", "metadata": ["a=1", "b="], "copyts": None, "f": "nut"}
+    words = ffmpeg.arguments(ffmpeg.Command(inputs, "-", options))
+
+    assert [words[k + 1] for k, word in enumerate(words) if word == "-i"] == [
+        "pipe:0", "file:/a b.txt", "anullsrc=channel_layout=stereo:sample_rate=48000",
+    ]  # fmt: skip
+    output = words[words.index(inputs_end := "anullsrc=channel_layout=stereo:sample_rate=48000") + 1 :]
+    assert inputs_end in words and output[-2:] == ["-", "-y"]
+    assert [output[k + 1] for k, word in enumerate(output) if word == "-map"] == ["0:v:0", "2:a:0"]
+    assert [output[k + 1] for k, word in enumerate(output) if word == "-metadata"] == ["a=1", "b="]
+    assert output[output.index("-map_chapters") + 1] == "1" and "-copyts" in output
+
+
+def test_no_command_line_is_written_by_hand(root):
+    by_hand = [
+        path.name
+        for path in sorted((root / "vfi_pipeline").rglob("*.py"))
+        if re.search(r"""["']-(i|map|c:v|vf|f|y)["']""", path.read_text("utf-8")) and path.name != "command.py"
+    ]
+
+    assert by_hand == ["ffmpeg.py"]  # which gives every command its "-y"

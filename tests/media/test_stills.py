@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vfi_pipeline.bench.samples import read_picture
 from vfi_pipeline.data.pairs import picture_of
 from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.evaluation.samples import read_picture
 from vfi_pipeline.media.stills import as_channels, read_rgb8, read_still, samples
 
 LIMIT = 1 << 20

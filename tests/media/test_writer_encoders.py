@@ -9,7 +9,8 @@ import pytest
 from outputs import video_spec
 
 from vfi_pipeline.errors import UserError
-from vfi_pipeline.media.encoders import choose_encoding, default_suffix, image_folder, is_image_target, shape
+from vfi_pipeline.media.encoders import choose_encoding, default_suffix, image_folder, is_image_target
+from vfi_pipeline.media.pixel_formats import shape
 
 PQ = {"matrix": "bt2020nc", "primaries": "bt2020", "transfer": "smpte2084", "range": "tv"}
 MASTER = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"

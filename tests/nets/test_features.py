@@ -11,13 +11,13 @@ import torch.nn.functional as F
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.nets import features as module
-from vfi_pipeline.nets.features import VGG16, VGG_LAYERS, available, features, layer_names
+from vfi_pipeline.nets.features import VGG16, VGG_LAYERS, available, features
 
 
 @pytest.fixture()
 def nothing_here(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(module, "_wheel_file", lambda name: None)
+    monkeypatch.setattr(module, "wheel_file", lambda name: None)
     return tmp_path
 
 
@@ -51,7 +51,7 @@ def cached_vgg(folder, monkeypatch, model, **options):
     (folder / "checkpoints").mkdir(parents=True)
     file = folder / "checkpoints" / module.TORCHVISION
     torch.save(model.features.state_dict(prefix="features."), file)
-    monkeypatch.setattr(module, "_TORCHVISION_SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    monkeypatch.setattr(module, "TORCHVISION_SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
     return features("vgg", **options)
 
 
@@ -60,7 +60,7 @@ def test_torchvisions_weights_give_torchvisions_features(nothing_here, monkeypat
     network = cached_vgg(nothing_here, monkeypatch, model)
     image = torch.rand(2, 3, 32, 48)
     found = network(image)
-    assert tuple(found) == VGG_LAYERS == network.layers == layer_names("vgg")
+    assert tuple(found) == VGG_LAYERS == network.layers
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     seen = (image - mean.view(3, 1, 1)) / deviation.view(3, 1, 1)
     for layer, stop in (("conv1_2", 4), ("conv2_2", 9), ("conv3_3", 16), ("conv5_3", 30)):  # behind the ReLU
@@ -140,10 +140,10 @@ def test_lite0_recognises_a_cat():
     image = torch.from_numpy(chelsea()[:, 76:376].copy()).permute(2, 0, 1)[None].float() / 255
     image = F.interpolate(image, (224, 224), mode="bilinear", antialias=True)
     head = network(image)["head"].mean((2, 3))
-    state = torch.load(module._wheel_file("lite0"), weights_only=True)
+    state = torch.load(module.wheel_file("lite0"), weights_only=True)
     scores = head @ state["_fc.weight"].T + state["_fc.bias"]
     assert int(scores.argmax()) in range(281, 286)
-    assert tuple(network(image)) == network.layers == layer_names("lite0")
+    assert tuple(network(image)) == network.layers
 
 
 def test_a_vgg_of_ones_counts_its_inputs():
@@ -162,7 +162,7 @@ def test_a_vgg_of_ones_counts_its_inputs():
 def test_without_the_reader_of_the_wheels_file_the_remedy_is_the_same(nothing_here, monkeypatch):
     file = nothing_here / "weights.h5"
     file.write_bytes(b"anything")
-    monkeypatch.setattr(module, "_wheel_file", lambda name: file)
+    monkeypatch.setattr(module, "wheel_file", lambda name: file)
     with pytest.raises(UserError, match="weights.h5 is damaged"):
         features("vgg")
     known = (*module._WHEELS["vgg"][:2], hashlib.sha256(b"anything").hexdigest())

@@ -4,21 +4,13 @@ import numpy as np
 import pytest
 
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
-from vfi_pipeline.synthesis.guide import guide, guide_size, luma
+from vfi_pipeline.synthesis.guide import guide
 
 
 def flat(name, values, width=64, height=48, colour=Colour()):
     fmt = pixel_format(name)
     planes = tuple(np.full(fmt.plane_size(i, width, height), v, fmt.dtype) for i, v in enumerate(values))
     return Frame(planes, fmt, width, height, colour=colour)
-
-
-@pytest.mark.parametrize(
-    "size, span, expected",
-    [((1280, 720), 320, (180, 320)), ((480, 854), 427, (427, 240)), ((64, 48), 99, (48, 64)), ((1000, 1), 10, (1, 10))],
-)
-def test_the_longest_side_is_the_span_and_small_frames_stay(size, span, expected):
-    assert guide_size(*size, span) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,8 +55,3 @@ def test_transparency_shows_grey_and_not_what_is_hidden():
     assert np.abs(guide(frame, 32).numpy() - 0.5).max() < 0.01
     half = guide(flat("gbrap", (255, 0, 0, 51)), 32)[0, :, 3, 3].numpy()
     assert np.abs(half - [0.4, 0.6, 0.4]).max() < 0.01
-
-
-def test_luma_stretches_the_limited_range():
-    assert luma(flat("yuv420p", (16, 0, 0)), 32).max() == 0
-    assert luma(flat("yuv420p10le", (940, 512, 512)), 32).min() > 0.9999

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from photo_shots import SIZE, frame, photo, shot
 
-from tests.synthesis.shots import SIZE, frame, photo, shot
 from vfi_pipeline.media.timeline import SourceTimes, Timeline
 from vfi_pipeline.models.blend import Blend
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from synthesis.shots import frame, shot
+from photo_shots import frame, shot
 
 from vfi_pipeline.media.frames import Frame, pixel_format
 from vfi_pipeline.media.scaling import Scaling

@@ -65,7 +65,9 @@ def test_codecs_that_do_not_fit(command, good, tmp_path, size, job, count):
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov", ".ts", ".m4v"])
 @pytest.mark.parametrize("pix_fmt", ["gbrp", "gbrp16le", "yuv422p12le", "gbrap"])
 def test_what_a_codec_loses_is_kept_by_what_is_named(good, tmp_path, caplog, suffix, pix_fmt):
-    from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, shape
+    from vfi_pipeline.media.encoders import choose_encoding
+    from vfi_pipeline.media.encoding import VideoSpec
+    from vfi_pipeline.media.pixel_formats import shape
 
     spec = VideoSpec.of(probe(clips.make_clip(tmp_path / "a.mkv", frames=1, pix_fmt=pix_fmt)).video, 25)
     first = choose_encoding(spec, Path(f"a{suffix}"))

@@ -249,7 +249,7 @@ def test_without_feature_weights_the_job_says_how_to_get_them(command, tmp_path,
     from vfi_pipeline.nets import features
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(features, "_wheel_file", lambda name: None)
+    monkeypatch.setattr(features, "wheel_file", lambda name: None)
     Image.new("RGB", (16, 16)).save(tmp_path / "paint.png")
     clips.make_clip(tmp_path / "a.mkv", frames=2)
     result = command("input=a.mkv", "multi=2", *SMALL)

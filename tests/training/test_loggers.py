@@ -200,7 +200,7 @@ def test_tensorboard_is_named_where_it_is_missing(tmp_path, monkeypatch):
     def missing(*_, **__):
         raise ModuleNotFoundError("Neither `tensorboard` nor `tensorboardX` is available.")
 
-    monkeypatch.setattr(loggers, "_Tensorboard", missing)
+    monkeypatch.setattr(loggers, "Tensorboard", missing)
     with pytest.raises(UserError, match="pip install tensorboardX"):
         loggers.tensorboard_logger(str(tmp_path))
 

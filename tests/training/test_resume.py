@@ -1,6 +1,7 @@
 """A run that was stopped and goes on is the run that was not: weights, averages, rates, random numbers, data."""
 
 import errno
+import importlib
 import pickle
 import random
 import resource
@@ -17,6 +18,7 @@ from vfi_pipeline.models.checkpoint import save_model
 from vfi_pipeline.training.callbacks import EMA
 from vfi_pipeline.training.explain import explain
 from vfi_pipeline.training.resume import (
+    MOVED,
     AtomicCheckpoints,
     Resume,
     RunState,
@@ -26,6 +28,7 @@ from vfi_pipeline.training.resume import (
     read_checkpoint,
     restored_settings,
     set_random_state,
+    with_new_names,
 )
 from vfi_pipeline.training.session import train
 
@@ -189,6 +192,17 @@ def test_a_checkpoint_is_found_by_its_run_folder(tmp_path):
     found = find_resume(tmp_path)
     assert found == find_resume(tmp_path / "checkpoints" / "last.ckpt")
     assert (found.step, found.run_dir, found.config, found.data) == (5, tmp_path.resolve(), {"a": 1}, "d")
+
+
+def test_a_run_of_an_older_version_names_objects_where_they_lie_now():
+    config = {"referee": {"_target_": "vfi_pipeline.bench.digits.referee"}, "parts": [{"_target_": "a.b"}], "n": 1}
+
+    renamed = with_new_names(config)
+
+    assert renamed == {**config, "referee": {"_target_": "vfi_pipeline.evaluation.digits.referee"}}
+    for new in MOVED.values():
+        module, _, name = new.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
 
 
 def test_changed_settings_or_data_are_refused_by_name(tmp_path):

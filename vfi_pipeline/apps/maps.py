@@ -23,7 +23,7 @@ from torch import Tensor
 from vfi_pipeline.animation.legacy_maps import MODULES, translated
 from vfi_pipeline.animation.maps import KINDS
 from vfi_pipeline.errors import BAD_INPUT, UserError
-from vfi_pipeline.training.pictures import colour_wheel
+from vfi_pipeline.viz.pictures import colour_wheel
 
 FORMAT = "vfi-maps/2"
 OLD_FORMAT = "vfi-maps/1"

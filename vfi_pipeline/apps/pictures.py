@@ -25,11 +25,12 @@ from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment, segments_of
 from vfi_pipeline.jobs.sources import VIDEOS, Film, select
 from vfi_pipeline.media import images
-from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
-from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
+from vfi_pipeline.media.encoders import choose_encoding, default_suffix
+from vfi_pipeline.media.encoding import VideoSpec
 from vfi_pipeline.media.frames import Colour, Frame, PixelFormat
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
+from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.profiles import EMBEDS, converted
 from vfi_pipeline.media.stills import read_still
 
@@ -179,10 +180,8 @@ def prepare(film: Film, pictures: Pictures, options: Options, asked: PictureOpti
         segments: tuple[Segment, ...] = (Segment(0, 0, timeline.count, 0, len(keys) - 1),)
     else:
         segments = segments_of(timeline, options.segment, width * height)
-    plan = Plan(
-        info=info, timeline=timeline, target=target, segments=segments, spec=spec, encoding=encoding,
-        streams=stream_plan(info, target, encoding), timing=Timing(rate, timeline.count), cuts=(), notes=info.notes,
-    )  # fmt: skip
+    output = OutputPlan(info, spec, encoding, stream_plan(info, target, encoding), Timing(rate, timeline.count))
+    plan = Plan(output=output, timeline=timeline, target=target, segments=segments, cuts=(), notes=info.notes)
     return plan, keys
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from vfi_pipeline.animation.protocol import PairAnimation
 from vfi_pipeline.geometry import folding, resize_flow
-from vfi_pipeline.training.pictures import colour_wheel, jacobian_map, rgb
+from vfi_pipeline.viz.filmstrip import FAINT, INK, PAPER, font
+from vfi_pipeline.viz.pictures import as_image, colour_wheel, jacobian_map, rgb
 
 COLUMNS = 7
 TILE, GAP, LABEL, CAPTION = 176, 6, 150, 26
-PAPER, INK, FAINT = "#15171c", "#f2f3f5", "#a9aeb8"
 
 
 def block(
@@ -59,18 +59,18 @@ def block(
     tall = 2 * CAPTION + len(rows) * (size[0] + GAP) + GAP
     sheet = Image.new("RGB", (wide, tall), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((GAP + 2, CAPTION / 2 + 2), title, INK, _font(15), anchor="lm")
+    draw.text((GAP + 2, CAPTION / 2 + 2), title, INK, font(15), anchor="lm")
     for column, t in enumerate(times):
-        draw.text((LABEL + column * (size[1] + GAP), 1.5 * CAPTION), f"t = {t:.2f}", FAINT, _font(13), anchor="lm")
+        draw.text((LABEL + column * (size[1] + GAP), 1.5 * CAPTION), f"t = {t:.2f}", FAINT, font(13), anchor="lm")
     top = 2 * CAPTION
     for row, (name, note, tiles) in enumerate(rows):
         y = top + row * (size[0] + GAP)
-        draw.text((GAP + 2, y + 12), name, INK, _font(14), anchor="lm")
-        draw.text((GAP + 2, y + 31), note, FAINT, _font(12), anchor="lm")
+        draw.text((GAP + 2, y + 12), name, INK, font(14), anchor="lm")
+        draw.text((GAP + 2, y + 31), note, FAINT, font(12), anchor="lm")
         for column, tile in enumerate(tiles):
-            sheet.paste(_image(tile), (LABEL + column * (size[1] + GAP), y))
+            sheet.paste(as_image(tile[0]), (LABEL + column * (size[1] + GAP), y))
     x = LABEL + COLUMNS * (size[1] + GAP)
-    draw.text((x, 1.5 * CAPTION), "velocity", FAINT, _font(13), anchor="lm")
+    draw.text((x, 1.5 * CAPTION), "velocity", FAINT, font(13), anchor="lm")
     _velocity(sheet, draw, animation, (x, top), size, _shrunk(animation.frame(0.5 * (span[0] + span[1])), size), width)
     return sheet
 
@@ -95,7 +95,7 @@ def encoded(image: Image.Image, path: Path) -> bytes:
 
 def picture(image: Tensor) -> Image.Image:
     """A frame (1, C, H, W) as a picture for people: alpha over white."""
-    return _image(rgb_premultiplied(image))
+    return as_image(rgb_premultiplied(image)[0])
 
 
 def rgb_premultiplied(image: Tensor) -> Tensor:
@@ -111,9 +111,9 @@ def _velocity(
     """The field as colours, and as arrows over the frame half-way; how fast the fastest is; what carries the change."""
     field = _on(animation.velocity(), size)
     longest = float(field.norm(dim=1).max())
-    sheet.paste(_image(colour_wheel(field)), at)
+    sheet.paste(as_image(colour_wheel(field)[0]), at)
     below = (at[0], at[1] + size[0] + GAP)
-    tile = _image(0.45 * frame + 0.5)
+    tile = as_image(0.45 * frame[0] + 0.5)
     arrows = ImageDraw.Draw(tile)
     step = max(9, min(size) // 12)
     reach = 1.6 * step / max(longest, 1e-6)
@@ -128,7 +128,7 @@ def _velocity(
     text = [f"fastest {longest * width / size[1]:.1f} px per t"]
     text += [f"{name} {round(100 * share)} %" for name, share in animation.shares().items()]
     for line, words in enumerate(text):
-        draw.text((at[0], below[1] + size[0] + GAP + 10 + 18 * line), words, FAINT, _font(12), anchor="lm")
+        draw.text((at[0], below[1] + size[0] + GAP + 10 + 18 * line), words, FAINT, font(12), anchor="lm")
 
 
 def _on(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -146,12 +146,3 @@ def _jacobian(flow: Tensor, size: tuple[int, int]) -> Tensor:
 def _shrunk(image: Tensor, size: tuple[int, int]) -> Tensor:
     shown = rgb_premultiplied(image)
     return F.interpolate(shown, size, mode="bilinear", antialias=True, align_corners=False)
-
-
-def _image(tile: Tensor) -> Image.Image:
-    codes = (tile[0].detach().float().cpu().clamp(0, 1) * 255).round().byte()
-    return Image.fromarray(codes.permute(1, 2, 0).contiguous().numpy())
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

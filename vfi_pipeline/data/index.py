@@ -1,7 +1,7 @@
 """What is in a film, found once and cached: the time of every picture, cuts, duplicates, and how fast things move.
 
-The index drives which triplets are drawn. It errs on one side: a doubtful cut only costs the triplets across it, so
-cuts are called early; that is not how ``synthesis.cuts`` must decide, where a false cut shows.
+The index drives which triplets are drawn. A doubtful cut only costs the triplets across it, so cuts are called earlier
+than where frames are made, where a false cut shows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -22,12 +22,18 @@ import numpy as np
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.pictures import VideoFacts, read_pictures, video_facts
+from vfi_pipeline.shots import cuts
+from vfi_pipeline.shots.cuts import CutDetector, signature
+from vfi_pipeline.shots.duplicates import RepeatDetector
+from vfi_pipeline.shots.thumbnails import rgb_frame
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # of the cached index; raise it when what it holds changes
+VERSION = 2  # of the cached index; raise it when what it holds changes
 STRETCH_S = 10.0
-SPAN = 192  # longer side of the pictures that motion is judged on
+CUT_RULE = replace(cuts.RULE, bar_limit=0.0)  # a pair is judged by itself: restless surroundings excuse nothing
+SPAN = 256  # px, longer side of the pictures that are indexed: what ``shots.stillness`` compares
+MOTION_SPAN = 192  # px, longer side of the pictures that motion is judged on
 EXTENSIONS = {
     ".mp4",
     ".mkv",
@@ -110,71 +116,50 @@ class FilmIndex:
 def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction) -> FilmIndex:
     """Indexes the ``(pts, uint8 RGB picture)`` of a film; sizes and motion are those of the pictures given.
 
-    Motion is DIS optical flow between neighbours at 192 px; a cut is where even the moved picture is unlike the next.
+    Motion is DIS optical flow between neighbours at ``MOTION_SPAN``; cuts and repeats are found as ``synthesis`` finds
+    them (``vfi_pipeline.shots``), cuts by ``CUT_RULE`` and with both ends of a flash.
     """
     flow_of = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    cut_detector, repeat_detector = CutDetector(flashes=True, rule=CUT_RULE), RepeatDetector()
     pts: list[int] = []
     motion: list[float] = []
-    misfit: list[float] = []
     still: list[bool] = []
+    starts: list[bool] = []  # a shot
+    resized: list[int] = []  # pictures of another size than the one before
     before = None
     width = height = 0
     for time, picture in pictures:
         if not pts:
             height, width = picture.shape[:2]
-        ratio = min(1.0, SPAN / max(picture.shape[:2]))
+        ratio = min(1.0, MOTION_SPAN / max(picture.shape[:2]))
         size = (max(16, round(picture.shape[1] * ratio)), max(16, round(picture.shape[0] * ratio)))
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        if before is not None and before[0].shape == small.shape:
-            flow = flow_of.calc(before[1], grey, None)
-            fast = float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.9))
-            motion.append(fast / ratio)
-            misfit.append(_misfit(before[1], grey, flow))
-            difference = np.abs(before[0].astype(np.int16) - small)
-            # The encoder leaves grain of a code value or so on a repeat; a real move of a small thing is far above.
-            still.append(bool(difference.mean() < 0.35 and _largest_block(difference) < 3.0))
-        elif before is not None:  # the size changed midway
+        grey = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        same_size = before is not None and before.shape == grey.shape
+        frame = rgb_frame(picture)
+        repeats = repeat_detector.repeats(frame, fresh=not same_size)
+        if before is not None and not same_size:
+            starts += cut_detector.flush()
+            cut_detector = CutDetector(flashes=True, rule=CUT_RULE)
+            resized.append(len(pts))
+        starts += cut_detector.push(signature(frame))
+        if same_size:
+            flow = flow_of.calc(before, grey, None)
+            motion.append(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.9)) / ratio)
+        elif before is not None:
             motion.append(0.0)
-            misfit.append(1e9)
-            still.append(False)
+        if before is not None:
+            still.append(repeats)
         pts.append(int(time))
-        before = (small, grey)
+        before = grey
+    starts += cut_detector.flush()
     times = np.array(pts, np.int64)
-    cut = find_cuts(np.array(misfit, np.float32)) if misfit else np.zeros(0, bool)
+    cut = np.array(starts[1:], bool)
+    cut[np.array(resized, int) - 1] = True
     if len(times) > 1:
         gaps = np.diff(times)
         cut |= gaps > 8 * np.median(gaps)
         cut |= gaps <= 0
     return FilmIndex(path, width, height, times, base, np.array(motion, np.float32), cut, np.array(still, bool))
-
-
-def find_cuts(misfit: np.ndarray, level: float = 0.3, ratio: float = 2.5) -> np.ndarray:
-    """Where the misfit is both large and far above its neighbours' (median of the 5 on either side)."""
-    cut = np.zeros(len(misfit), bool)
-    for k, value in enumerate(misfit):
-        around = np.concatenate((misfit[max(0, k - 5) : k], misfit[k + 1 : k + 6]))
-        usual = float(np.median(around)) if len(around) else 0.0
-        cut[k] = value > 0.9 or (value > level and value > ratio * usual)
-    return cut
-
-
-def _misfit(first: np.ndarray, last: np.ndarray, flow: np.ndarray) -> float:
-    """Mean difference left after motion, as a share of what an unrelated picture of the same contrast would leave."""
-    rows, columns = np.mgrid[0 : first.shape[0], 0 : first.shape[1]].astype(np.float32)
-    moved = cv2.remap(
-        last, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    left = np.abs(first.astype(np.float32) - moved).mean()
-    contrast = (first.std() + last.std()) / 2
-    return float(left / max(contrast, 8.0))
-
-
-def _largest_block(difference: np.ndarray) -> float:
-    """Largest mean over 4 x 4 blocks: a small thing that moves, which the mean over the picture hides."""
-    height, width = difference.shape[0] // 4 * 4, difference.shape[1] // 4 * 4
-    grey = difference[:height, :width].mean(axis=2)
-    return float(grey.reshape(height // 4, 4, width // 4, 4).mean(axis=(1, 3)).max())
 
 
 def film_index(

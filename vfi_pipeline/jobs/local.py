@@ -284,14 +284,14 @@ def _run(
 
 def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Outcome:
     """Joins the segments, checks the result and gives it its name."""
-    target, timing = plan.target, plan.timing
+    target = plan.target
     segments = [
         joining.Segment(folder / segment_name(plan.encoding, part.number), part.frames) for part in plan.segments
     ]
     whole = folder / ("finished" if plan.encoding.finish == "images" else f"finished{target.suffix}")
     log.info("%s: joining and checking.", target.name)
-    joining.assemble(segments, plan.info, plan.spec, plan.encoding, plan.streams, timing, whole)
-    found = verify(whole, expect(plan.info, plan.spec, plan.encoding, plan.streams, timing))
+    joining.assemble(segments, plan.output, whole)
+    found = verify(whole, expect(plan.output))
     had, has = held_by_source(plan.info, plan.streams), held_by_result(whole, plan.streams)
     unplanned = told(lost(had, has, plan.streams.missing))
     cuts = sorted({cut for done in journal.done.values() for cut in done.cuts})
@@ -305,7 +305,7 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
     flush_folder(target.parent)
     journal.finished = True
     lines = [
-        f"{target}: {found.frames} frames at {rate_text(timing.rate)} fps, {float(found.duration):.3f} s, verified."
+        f"{target}: {found.frames} frames at {rate_text(plan.spec.rate)} fps, {float(found.duration):.3f} s, verified."
     ]
     lines += made_lines(journal)
     if plan.cuts is None and cuts:

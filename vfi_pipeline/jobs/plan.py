@@ -10,11 +10,11 @@ from pathlib import Path
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.values import clock_text, moments_text, rate_text, size_text
-from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import StreamPlan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import pixel_format
 from vfi_pipeline.media.info import SourceInfo
+from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import Moments, SourceTimes, Timeline
 
@@ -53,19 +53,40 @@ class Plan:
     source is not taken as it stands, one line each, to be told before the work.
     """
 
-    info: SourceInfo
+    output: OutputPlan
     timeline: Timeline
     target: Path
     segments: tuple[Segment, ...]
-    spec: VideoSpec
-    encoding: Encoding
-    streams: StreamPlan
-    timing: Timing
     cuts: tuple[int, ...] | None
     max_gap_s: Fraction | None = None
     notes: tuple[str, ...] = ()
     scaling: Scaling | None = None
     exposure_s: Fraction | None = None
+
+    @property
+    def info(self) -> SourceInfo:
+        """The source."""
+        return self.output.info
+
+    @property
+    def spec(self) -> VideoSpec:
+        """The pictures that are written."""
+        return self.output.spec
+
+    @property
+    def encoding(self) -> Encoding:
+        """How they are stored."""
+        return self.output.encoding
+
+    @property
+    def streams(self) -> StreamPlan:
+        """The source's streams, kept or lost."""
+        return self.output.streams
+
+    @property
+    def timing(self) -> Timing:
+        """When the pictures are shown."""
+        return self.output.timing
 
     @property
     def told(self) -> tuple[str, ...]:

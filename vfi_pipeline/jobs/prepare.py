@@ -21,12 +21,13 @@ from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, momen
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
-from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import stream_plan
-from vfi_pipeline.media.encoders import VideoSpec, choose_encoding, default_suffix
+from vfi_pipeline.media.encoders import choose_encoding, default_suffix
+from vfi_pipeline.media.encoding import VideoSpec
 from vfi_pipeline.media.film_times import film_times
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.inventory import loop_count
+from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.profiles import EMBEDS
 from vfi_pipeline.media.rehearsal import rehearse
 from vfi_pipeline.media.scaling import Scaling, scaling_of
@@ -94,33 +95,31 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     if found.counted and audio in ("keep", "stretch") and encoding.finish == "copy":
         _refuse_joined_sound(film, info)
     entries = read_cuts(options.cuts) if options.cuts else (None if options.scene else ())
+    streams = stream_plan(
+        info,
+        target,
+        encoding,
+        audio=audio,
+        subtitles=options.subtitles,
+        stretch=timeline.slowdown,
+        timecode=timecode_at(info.timecode, rate, timeline.rate, timeline.begin - times.first)
+        if info.timecode
+        else None,
+        loop=None if info.images else loop_count(info.path),
+    )
+    timing = Timing(
+        rate=timeline.rate,
+        frames=timeline.count,
+        first=timeline.begin,
+        start=None if options.start is None else timeline.begin,
+        end=None if options.end is None else timeline.end,
+        stretch=timeline.slowdown,
+    )
     return Plan(
-        info=info,
+        output=OutputPlan(info, spec, encoding, streams, timing),
         timeline=timeline,
         target=target,
         segments=segments_of(timeline, options.segment, spec.width * spec.height, exposure),
-        spec=spec,
-        encoding=encoding,
-        streams=stream_plan(
-            info,
-            target,
-            encoding,
-            audio=audio,
-            subtitles=options.subtitles,
-            stretch=timeline.slowdown,
-            timecode=timecode_at(info.timecode, rate, timeline.rate, timeline.begin - times.first)
-            if info.timecode
-            else None,
-            loop=None if info.images else loop_count(info.path),
-        ),
-        timing=Timing(
-            rate=timeline.rate,
-            frames=timeline.count,
-            first=timeline.begin,
-            start=None if options.start is None else timeline.begin,
-            end=None if options.end is None else timeline.end,
-            stretch=timeline.slowdown,
-        ),
         cuts=cuts_of(entries, info, times),
         max_gap_s=max_gap_of(options, info),
         notes=seen + notes + resized + _blur_notes(options, exposure),
@@ -188,7 +187,7 @@ def rehearsed(plan: Plan) -> Plan:
     Raises:
         UserError: if the pictures cannot be encoded or joined.
     """
-    return replace(plan, streams=rehearse(plan.info, plan.spec, plan.encoding, plan.streams, plan.timing))
+    return replace(plan, output=rehearse(plan.output))
 
 
 _NEVER_WOVEN = ("gif", "apng", "png", "webp", "bmp", "tiff")

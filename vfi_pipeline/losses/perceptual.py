@@ -32,18 +32,6 @@ def gram(features: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / flat.shape[-1]
 
 
-class Moments(NamedTuple):
-    """Mean and standard deviation of each channel, (B, C): what instance normalisation takes away."""
-
-    mean: Tensor
-    deviation: Tensor
-
-
-def moments(features: Tensor, epsilon: float = 1e-8) -> Moments:
-    """Instance statistics of (B, C, h, w). ``epsilon`` keeps the root's gradient finite where a channel is constant."""
-    return Moments(features.mean(dim=(-2, -1)), (features.var(dim=(-2, -1), unbiased=False) + epsilon).sqrt())
-
-
 def content_distance(made: Mapping[str, Tensor], true: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
     """Mean over layers and samples of ``|F(made) - F(true)|^2 / |F(true)|^2``. A scalar."""
     return torch.stack([_relative(made[layer], true[layer]) for layer in layers]).mean()
@@ -56,18 +44,6 @@ def style_distance(made: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> T
         grams: layer -> (1 or B, C, C), see ``gram``; the layers named here count.
     """
     return torch.stack([_relative(gram(made[layer]), target) for layer, target in grams.items()]).mean()
-
-
-def moment_distance(made: Mapping[str, Tensor], target: Mapping[str, Moments]) -> Tensor:
-    """The same for means and deviations in place of Gram matrices (Li et al. 2017): cheaper, and blind to which
-    channels go together."""
-    terms = []
-    for layer, wanted in target.items():
-        own = moments(made[layer])
-        size = (wanted.mean.square() + wanted.deviation.square()).sum(dim=-1)
-        miss = ((own.mean - wanted.mean).square() + (own.deviation - wanted.deviation).square()).sum(dim=-1)
-        terms.append((miss / size.clamp(min=1e-12)).mean())
-    return torch.stack(terms).mean()
 
 
 def total_variation(image: Tensor) -> Tensor:

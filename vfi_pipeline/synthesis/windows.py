@@ -18,7 +18,8 @@ import numpy as np
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot, SourceTimes
-from vfi_pipeline.synthesis import cuts, duplicates, overlay
+from vfi_pipeline.shots import cuts, duplicates
+from vfi_pipeline.synthesis import overlay
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.statistics import Statistics
 
@@ -156,7 +157,7 @@ def shots(
         given = frozenset(options.cuts or ())
         yield from ((index, frame, index in given) for index, frame in frames)
         return
-    detector = cuts.Detector(options.scene_threshold)
+    detector = cuts.CutDetector(options.scene_threshold)
     waiting: deque[tuple[int, Frame]] = deque()
     for index, frame in frames:
         waiting.append((index, frame))
@@ -176,7 +177,7 @@ def key_frames(
         for index, frame, starts_shot in shots:
             yield KeyFrame(index, frame, starts_shot, when(index, frame))
         return
-    detector = duplicates.Detector(options.dedup_threshold)
+    detector = duplicates.RepeatDetector(options.dedup_threshold)
     longest = Fraction(options.dedup_max_span_s)
     run: list[KeyFrame] = []  # a new picture and its repeats, not yet known to be short
     holding = False  # in a run that is known to be long

@@ -14,7 +14,7 @@ from pytorch_lightning import Callback
 from torch import Tensor
 
 from vfi_pipeline.training.loggers import log_animation, log_picture
-from vfi_pipeline.training.pictures import panel
+from vfi_pipeline.training.panel import panel
 from vfi_pipeline.training.run_clock import RunClock
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
-from vfi_pipeline.training.pictures import save_animation, save_picture
+from vfi_pipeline.viz.pictures import save_animation, save_picture
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def csv_logger(run_dir: str, run_id: str | None = None, logged: int = 0) -> Logg
     return CSVLogger(str(run_dir), name="csv", version=version, flush_logs_every_n_steps=20)
 
 
-class _Tensorboard(TensorBoardLogger):
+class Tensorboard(TensorBoardLogger):
     def finalize(self, status: str) -> None:
         """Closes the file, and waits for the next second: files are named by the second in which they are opened, and
         testing after training opens another one. In the same second it would replace what training has logged."""
@@ -49,7 +49,7 @@ class _Tensorboard(TensorBoardLogger):
 def tensorboard_logger(run_dir: str, run_id: str | None = None, logged: int = 0) -> Logger:
     """To ``run_dir/tensorboard``."""
     try:
-        return _Tensorboard(str(run_dir), name="tensorboard", version="")
+        return Tensorboard(str(run_dir), name="tensorboard", version="")
     except ModuleNotFoundError as error:
         raise UserError(
             "tensorboardX is not installed.", "pip install tensorboardX, or logger=csv", ENVIRONMENT

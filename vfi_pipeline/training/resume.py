@@ -138,12 +138,29 @@ def find_resume(where: str | Path) -> Resume:
         path,
         run_dir,
         facts["run_id"],
-        facts["config"],
+        with_new_names(facts["config"]),
         facts["data"],
         int(checkpoint["global_step"]),
         facts.get("words") or _written_words(run_dir),
         facts.get("logged", 0),
     )
+
+
+MOVED = {
+    "vfi_pipeline.bench.digits.referee": "vfi_pipeline.evaluation.digits.referee",
+    "vfi_pipeline.bench.smile.referee": "vfi_pipeline.evaluation.smile.referee",
+}
+"""Where the objects lie now that the configuration of runs up to 0.7 names."""
+
+
+def with_new_names(config: Any) -> Any:
+    """A run's configuration with every ``_target_`` of ``MOVED`` where it lies now."""
+    if isinstance(config, Mapping):
+        return {
+            key: MOVED.get(value, value) if key == "_target_" else with_new_names(value)
+            for key, value in config.items()
+        }
+    return [with_new_names(value) for value in config] if isinstance(config, list) else config
 
 
 def _written_words(run_dir: Path) -> list[str]:

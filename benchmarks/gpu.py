@@ -1,0 +1,489 @@
+"""How fast films are made on a device, beside the same machine's CPU: ``make bench-gpu``, below two minutes on a GPU.
+
+It needs Python, torch, numpy, OpenCV and safetensors, and this checkout: the film is drawn in memory. What needs more
+(ffmpeg, PyAV) or does not fit the time is left out with a line that says so.
+
+The rate is that of the stream as films run through it (``synthesis.stream``: detectors, guides, motion, composition,
+rounding, copies to and from the device), without decoder and encoder. Stages are timed apart, one after another, each
+until the device has finished; in the stream they may overlap, so their sum is no prediction of the rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vfi_pipeline import __version__
+from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
+from vfi_pipeline.estimation.window import Window
+from vfi_pipeline.evaluation.page import cores, processor
+from vfi_pipeline.media.frames import Colour, Frame, pixel_format
+from vfi_pipeline.media.timeline import Slot
+from vfi_pipeline.models.flow import FlowModel, load_flow
+from vfi_pipeline.synthesis import compose
+from vfi_pipeline.synthesis.guide import guide
+from vfi_pipeline.synthesis.options import Options
+from vfi_pipeline.synthesis.statistics import Statistics
+from vfi_pipeline.synthesis.stream import interpolate
+
+SIZES = "1280x720,1920x1080,3840x2160"
+RATES = "2,8"
+FILM_FPS = 24
+DISTINCT = 8
+"""Frames that are drawn; a film runs through them forwards and backwards."""
+
+LEAST_DB, MOST_DIFFERENCE = 45.0, 1e-3
+"""Parity with fp32 on the CPU: of the network in half precision, dB; of fp32 on the device, of 1."""
+
+SHARE_DEVICE, SHARE_CPU = 0.4, 0.3
+"""Of the time, what the rates on the device and those on the CPU may take together."""
+
+
+@dataclass
+class Figures:
+    """All that a run found, as it is saved."""
+
+    machine: dict[str, Any]
+    rates: list[dict[str, Any]] = field(default_factory=list)
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    launches: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
+    file: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+# ------------------------------------------------------------------------------------------------------------ the film
+
+
+def drawn_frames(width: int, height: int, number: int = DISTINCT) -> list[Frame]:
+    """A textured picture that moves by about 1 % of its width a frame, with a part that moves the other way; 4:2:0."""
+    generator = torch.Generator().manual_seed(0)
+    form, step = pixel_format("yuv420p"), max(2, round(width / 200) * 2)
+    frames = []
+    grounds = []
+    for sub, low, high in ((1, 16, 235), (2, 64, 192), (2, 64, 192)):
+        h, w = -(-height // sub), -(-width // sub) + number * step // sub
+        coarse, fine = (torch.rand(1, 1, max(2, h // n), max(2, w // n), generator=generator) for n in (48, 6))
+        rough, smooth = (F.interpolate(each, (h, w), mode="bilinear")[0, 0] for each in (fine, coarse))
+        texture = torch.lerp(smooth, rough, 0.3)
+        grounds.append((low + (high - low) * texture).round().to(torch.uint8).numpy())
+    for k in range(number):
+        planes = []
+        for ground, sub in zip(grounds, (1, 2, 2)):
+            w, move = -(-width // sub), k * step // sub
+            plane = ground[:, move : move + w].copy()
+            top, side, left = plane.shape[0] // 3, plane.shape[0] // 4, w // 3
+            back = (number - 1 - k) * step // sub
+            part = ground[top : top + side, back : back + side]
+            plane[top : top + part.shape[0], left : left + part.shape[1]] = part
+            planes.append(plane)
+        frames.append(Frame(tuple(planes), form, width, height, Fraction(k, FILM_FPS), Colour()))
+    return frames
+
+
+def film(frames: Sequence[Frame]) -> Iterator[tuple[int, Frame]]:
+    """An endless film that runs through the frames forwards and backwards."""
+    order = [*range(len(frames)), *range(len(frames) - 2, 0, -1)]
+    for index in count():
+        one = frames[order[index % len(order)]]
+        yield index, Frame(one.planes, one.format, one.width, one.height, Fraction(index, FILM_FPS), one.colour)
+
+
+def slots(rate: int) -> Iterator[Slot]:
+    for index in count():
+        t = Fraction(index % rate, rate)
+        yield Slot(index, Fraction(index, rate * FILM_FPS), index // rate, t)
+
+
+# ------------------------------------------------------------------------------------------------------- measurements
+
+
+def made_rate(model: FlowModel, frames: Sequence[Frame], rate: int, device: str, budget_s: float) -> dict[str, Any]:
+    """Made frames a second of the stream, after two pairs that do not count, for ``budget_s`` seconds."""
+    begin = time.perf_counter()
+    reset_peak(device)
+    facts, first_s, began, before, until = Statistics(), None, 0.0, 0, 0.0
+    options = Options(device=device)
+    with closing(interpolate(film(frames), slots(rate), model, options, statistics=facts)) as outputs:  # type: ignore[type-var]
+        for output in outputs:
+            now = time.perf_counter()
+            if output.made and first_s is None:
+                first_s = now - begin
+            if not began and output.slot.source >= 2:
+                began, before, settled = now, facts.made, dict(facts.seconds)
+            until = now
+            if began and facts.made > before and now - begin >= budget_s:
+                break
+    made, spent = facts.made - before, until - began
+    return {
+        "width": frames[0].width, "height": frames[0].height, "rate": rate, "device": device,
+        "made_per_s": made / spent, "made": made, "seconds": spent, "first_frame_s": first_s,
+        "host_s_per_made": {name: (s - settled.get(name, 0.0)) / made for name, s in sorted(facts.seconds.items())},
+        "peak_device_mb": peak_mb(device),
+    }  # fmt: skip
+
+
+def stage_times(model: FlowModel, frames: Sequence[Frame], device: str, budget_s: float) -> dict[str, Any]:
+    """Milliseconds of each stage of a pair, medians; each stage until the device has finished it."""
+    taken: dict[str, list[float]] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        wait(device)
+        begin = time.perf_counter()
+        result = work()
+        wait(device)
+        taken.setdefault(name, []).append(1000 * (time.perf_counter() - begin))
+        return result
+
+    begin, rounds = time.perf_counter(), 0
+    while rounds < 2 or (rounds < 20 and time.perf_counter() - begin < budget_s):
+        _one_pair(model, [frames[(rounds + k) % len(frames)] for k in range(4)], device, timed)
+        rounds += 1
+        if rounds == 1:
+            taken.clear()  # what is made once for a size
+    return {
+        "width": frames[0].width, "height": frames[0].height, "device": device, "rounds": rounds - 1,
+        "ms": {name: statistics.median(times) for name, times in taken.items()},
+    }  # fmt: skip
+
+
+@torch.inference_mode()
+def _one_pair(model: FlowModel, four: list[Frame], device: str, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
+    layout = compose.layout_of(four[0])
+    looks = timed("guides (4 frames, host)", lambda: [guide(each, model.guide_span or 512) for each in four])
+    before, first, last, after = timed("guides to the device (4)", lambda: [each.to(device) for each in looks])
+    window = Window.of(first, last, before, after)
+    timed("encode (4 frames)", lambda: [model._encoded(each) for pair in window.pairs() for each in pair])
+    timed("estimate (3 pairs)", lambda: [model._pair(*pair) for pair in window.pairs()])
+    motion = timed("acceleration", lambda: model.motion(window))
+    moves = timed("ODE and maps (7 times)", lambda: motion.at([k / 8 for k in range(1, 8)]))
+    one, two = timed("planes to the device (2)", lambda: [compose.to_tensors(each, device) for each in four[1:3]])
+    made = timed("composition (1 frame)", lambda: compose.planes(one, two, [moves[3]], layout))
+    timed("rounding and back (1 frame)", lambda: compose.to_frame(made, layout, four[1], Fraction(0)))
+    timed("facts read", motion.report)
+
+
+class _Operators(TorchDispatchMode):
+    """Counts what PyTorch is asked to do, on any device. Views cost nothing and are left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def launches(model: FlowModel, frames: Sequence[Frame], device: str) -> dict[str, Any]:
+    """What one pair in the midst of a film costs in operators and, on CUDA, in launches, copies and waits; one frame is
+    made of it. The pair before it is estimated already, as in a film."""
+    layout = compose.layout_of(frames[0])
+
+    def run(counted: Callable[[], Any]) -> Any:
+        looks = [guide(each, model.guide_span or 512).to(device) for each in frames[:4]]
+        window = Window.of(looks[1], looks[2], looks[0], looks[3])
+        for pair in window.pairs()[:2]:
+            model._pair(*pair)
+        one, two = (compose.to_tensors(each, device) for each in frames[1:3])
+        wait(device)
+        with counted() as found:
+            moves = model.motion(window).at([0.5])
+            compose.to_frame(compose.planes(one, two, moves, layout), layout, frames[1], Fraction(0))
+            wait(device)
+        return found
+
+    with torch.inference_mode():
+        run(_Operators)  # what is made once for a size
+        facts: dict[str, Any] = {"operators": run(_Operators).count}
+        if torch.device(device).type == "cuda":
+            from torch.profiler import ProfilerActivity, profile
+
+            profiled = run(lambda: profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]))
+            calls = {event.key: event.count for event in profiled.key_averages() if event.key.startswith("cu")}
+            facts["launches"] = sum(n for name, n in calls.items() if "Launch" in name)
+            facts["copies"] = sum(n for name, n in calls.items() if "Memcpy" in name)
+            facts["waits"] = sum(n for name, n in calls.items() if "Synchronize" in name)
+            facts["calls"] = calls
+    return facts
+
+
+def parity(load: Callable[[str, str], FlowModel], frames: Sequence[Frame], device: str) -> dict[str, Any]:
+    """A made frame against that of fp32 on the CPU: largest difference (of 1) of fp32, dB of the half precisions."""
+    layout = compose.layout_of(frames[0])
+
+    def made(precision: str, where: str) -> Tensor:
+        model = load(precision, where)
+        looks = [guide(each, model.guide_span or 512) for each in frames[:4]]
+        moves = model.motion(Window.of(looks[1], looks[2], looks[0], looks[3])).at([0.5])
+        with torch.inference_mode():
+            one, two = (compose.to_tensors(each, where) for each in frames[1:3])
+            groups = compose.planes(one, two, moves, layout)
+        shown = torch.cat([group.flatten() for group in groups]).cpu() / layout.format.peak
+        return shown.nan_to_num(nan=-1.0, posinf=2.0, neginf=-1.0)  # as far from a picture as can be, and JSON
+
+    reference = made("fp32", "cpu")
+    facts: dict[str, Any] = {"fp32_max_difference": float((made("fp32", device) - reference).abs().max())}
+    for precision in ("fp16", "bf16"):
+        miss = float((made(precision, device) - reference).square().mean())
+        facts[f"{precision}_db"] = round(-10 * math.log10(max(miss, 1e-12)), 2)
+    facts["holds"] = facts["fp32_max_difference"] < MOST_DIFFERENCE and all(
+        facts[f"{precision}_db"] >= LEAST_DB for precision in ("fp16", "bf16")
+    )
+    return facts
+
+
+def file_to_nothing(model: FlowModel, frames: Sequence[Frame], device: str, budget_s: float) -> dict[str, Any]:
+    """A film of H.264 read from a file, made frames thrown away: made frames a second at 2x.
+
+    Raises:
+        ImportError, UserError: without PyAV or ffmpeg.
+    """
+    from vfi_pipeline.media import ffmpeg
+    from vfi_pipeline.media.probe import probe
+    from vfi_pipeline.media.reader import read_frames
+
+    width, height = frames[0].width, frames[0].height
+    with tempfile.TemporaryDirectory() as folder:
+        path, pairs = Path(folder) / "film.mp4", 60
+        moving = film(frames)
+        data = b"".join(plane.tobytes() for _ in range(pairs) for plane in next(moving)[1].planes)
+        written = ffmpeg.raw_input("yuv420p", width, height, FILM_FPS).video.output(
+            ffmpeg.file_url(path), vcodec="libx264", preset="veryfast", crf=18
+        )
+        ffmpeg.run(written, "drawing a film", stdin=data)
+        facts, begin = Statistics(), time.perf_counter()
+        wanted = (slot for slot, _ in zip(slots(2), range(2 * (pairs - 1))))
+        with read_frames(probe(path)) as decoded:
+            coming = ((index, frame) for index, frame in enumerate(decoded))
+            for _ in interpolate(coming, wanted, model, Options(device=device), statistics=facts):
+                if facts.made and time.perf_counter() - begin > budget_s:
+                    break
+        spent = time.perf_counter() - begin
+    return {"width": width, "height": height, "rate": 2, "made_per_s": facts.made / spent, "made": facts.made}
+
+
+# ---------------------------------------------------------------------------------------------------------- the device
+
+
+def wait(device: str) -> None:
+    """Until the device has done all that it was told."""
+    kind = torch.device(device).type
+    if kind == "mps":
+        torch.mps.synchronize()
+    elif kind != "cpu":
+        getattr(torch, kind).synchronize(device)
+
+
+def reset_peak(device: str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_mb(device: str) -> float | None:
+    """The most memory that PyTorch held on the device, MB; None where it does not say."""
+    return torch.cuda.max_memory_reserved(device) / 1e6 if torch.device(device).type == "cuda" else None
+
+
+def machine(device: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "version": __version__, "device": device, "processor": processor(), "cores": cores(),
+        "torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    if torch.device(device).type == "cuda":
+        properties = torch.cuda.get_device_properties(torch.device(device))
+        facts |= {
+            "name": properties.name, "memory_gb": round(properties.total_memory / 1e9, 1), "cuda": torch.version.cuda,
+            "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        }  # fmt: skip
+    else:
+        facts["name"] = facts["processor"] if device == "cpu" else device
+    return facts
+
+
+# ----------------------------------------------------------------------------------------------------------------- run
+
+
+def measure(
+    device: str,
+    sizes: Sequence[tuple[int, int]],
+    rates: Sequence[int],
+    seconds: float,
+    weights: str = "flow",
+    say: Callable[[str], None] = lambda text: None,
+    keep: Callable[[Figures], None] = lambda figures: None,
+) -> Figures:
+    """Everything, in about ``seconds``; ``keep`` is called after each part, so that what was found is not lost."""
+    begin, figures = time.perf_counter(), Figures(machine(device))
+
+    def load(precision: str, where: str) -> FlowModel:
+        return load_flow(weights, precision=precision, device=where)
+
+    def part(name: str, work: Callable[[], None]) -> None:
+        if (late := time.perf_counter() - begin) > seconds:
+            figures.left_out.append(f"{name}: the {seconds:g} s were over after {late:.0f}")
+            return
+        try:
+            work()
+        except (UserError, RuntimeError, ImportError) as error:
+            reason = str(error.args[0] if error.args else error).strip().splitlines() or [type(error).__name__]
+            figures.left_out.append(f"{name}: {reason[0]}")
+        figures.seconds = round(time.perf_counter() - begin, 1)
+        keep(figures)
+
+    drawn: dict[tuple[int, int], list[Frame]] = {}
+
+    def frames(size: tuple[int, int]) -> list[Frame]:
+        if size not in drawn:
+            drawn.clear()  # one size at a time: 8 frames of 2160p are 100 MB
+            drawn[size] = drawn_frames(*size)
+        return drawn[size]
+
+    say(title(figures))
+    middle = sizes[len(sizes) // 2]
+    part("parity", lambda: figures.parity.update(parity(load, drawn_frames(*min(sizes), 4), device)))
+    if figures.parity:
+        say("parity with fp32 on the CPU: " + ", ".join(f"{k} {v:g}" for k, v in figures.parity.items()))
+    each = len(sizes) * len(rates)
+    for where, share in ((device, SHARE_DEVICE), *((("cpu", SHARE_CPU),) if device != "cpu" else ())):
+        model = load("auto", where)
+        for size in sizes:
+            for rate in rates:
+                label = f"rate {size[0]}x{size[1]} {rate}x on {where}"
+
+                def rated(model: FlowModel = model, size: Any = size, rate: int = rate, where: str = where) -> None:
+                    budget = share * seconds / each  # noqa: B023  called before the loop goes on
+                    figures.rates.append(made_rate(model, frames(size), rate, where, budget))
+                    say(rate_line(figures.rates[-1]))
+
+                part(label, rated)
+            if where == device:
+
+                def staged(model: FlowModel = model, size: Any = size) -> None:
+                    figures.stages.append(stage_times(model, frames(size), device, 0.02 * seconds))
+                    say(stage_lines(figures.stages[-1]))
+
+                part(f"stages {size[0]}x{size[1]}", staged)
+        if where == device:
+            part("launches", lambda model=model: figures.launches.update(launches(model, frames(middle), device)))  # type: ignore[misc]
+            if figures.launches:
+                say("a pair: " + ", ".join(f"{v} {k}" for k, v in figures.launches.items() if k != "calls"))
+            part("file to null", lambda model=model: figures.file.update(  # type: ignore[misc]
+                file_to_nothing(model, frames(middle), device, 0.05 * seconds)))  # fmt: skip
+            if figures.file:
+                say("file to null: " + rate_line(figures.file | {"device": device}))
+    figures.seconds = round(time.perf_counter() - begin, 1)
+    for line in figures.left_out:
+        say(f"left out: {line}")
+    keep(figures)
+    return figures
+
+
+def title(figures: Figures) -> str:
+    return " · ".join(f"{key} {value}" for key, value in figures.machine.items())
+
+
+def rate_line(found: dict[str, Any]) -> str:
+    memory = found.get("peak_device_mb")
+    return (
+        f"{found['width']}x{found['height']} {found['rate']}x on {found['device']}: "
+        + f"{found['made_per_s']:.1f} made frames/s"
+        + ("" if memory is None else f", at most {memory:.0f} MB on the device")
+    )
+
+
+def stage_lines(found: dict[str, Any]) -> str:
+    lines = [f"stages at {found['width']}x{found['height']}, ms:"]
+    return "\n".join(lines + [f"  {ms:8.2f}  {name}" for name, ms in found["ms"].items()])
+
+
+def save(path: Path, figures: Figures) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(json.dumps(vars(figures), indent=1) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("--device", default="auto", help="auto, cuda, cuda:1, mps, xpu or cpu")
+    parser.add_argument("--sizes", default=SIZES, help=f"of the frames ({SIZES})")
+    parser.add_argument("--rates", default=RATES, help=f"factors of the frame rate ({RATES})")
+    parser.add_argument("--seconds", type=float, default=100.0, help="about how long it may take (100)")
+    parser.add_argument("--weights", default="flow", help="name or file (flow)")
+    parser.add_argument("--output", type=Path, default=Path("outputs/bench/gpu.json"))
+    asked = parser.parse_args(words)
+    try:
+        figures = measure(
+            available(asked.device), _sizes(asked.sizes), _rates(asked.rates), asked.seconds, asked.weights,
+            say, lambda found: save(asked.output, found),
+        )  # fmt: skip
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.code
+    sys.stdout.write(f"{asked.output}, after {figures.seconds:.0f} s\n")
+    return 0
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def available(device: str) -> str:
+    """The device asked for; ``auto`` is the first that is there.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if device == "auto":
+        there = (("cuda", torch.cuda), ("xpu", torch.xpu), ("mps", torch.backends.mps))
+        return next((kind for kind, module in there if module.is_available()), "cpu")
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"device={device} is not here: {reason}", "--device cpu", ENVIRONMENT) from None
+    return device
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    try:
+        sizes = [(int(w), int(h)) for w, h in (each.split("x") for each in text.split(","))]
+    except ValueError:
+        sizes = []
+    if not sizes or min(min(size) for size in sizes) < 16:
+        raise UserError(f"--sizes {text} are no sizes of 16 pixels and more.", f"--sizes {SIZES}", USAGE)
+    return sizes
+
+
+def _rates(text: str) -> list[int]:
+    rates = [int(each) for each in text.split(",") if each.isdigit()]
+    if len(rates) != len(text.split(",")) or min(rates) < 2:
+        raise UserError(f"--rates {text} are no factors of 2 and more.", f"--rates {RATES}", USAGE)
+    return rates
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
