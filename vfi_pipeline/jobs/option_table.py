@@ -8,6 +8,7 @@ After a change, ``python -m vfi_pipeline.jobs.option_docs`` rewrites the table i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -127,7 +128,11 @@ class Options:
         unset="near-lossless h264 at the source's bit depth, or what the container asks for",
         aliases=("vcodec", "c", "encoder"),
     )  # fmt: skip
-    crf: float | None = option(real(0, 255, "18"), FILES, "18", "the encoder's quality: lower is better and larger")
+    crf: float | None = option(
+        real(0, math.inf, "18"), FILES, "18", "the encoder's quality: lower is better and larger",
+        details="0 to 51 of h264 and hevc, to 63 of vp9, from 1 to 63 of av1; beyond its own scale it is refused. Of"
+        " `.webp` 0 to 100, where higher is better; of `.jpg` 2 to 31.",
+    )  # fmt: skip
     preset: str | None = option(TEXT, FILES, "slow", "the encoder's preset")
     pix_fmt: str | None = option(
         TEXT, FILES, "yuv420p10le", "pixel format of the result, by ffmpeg's name",

@@ -121,7 +121,8 @@ def real(option: str, text: str, low: float, high: float, example: str) -> float
     except ValueError:
         value = math.nan
     if not low <= value <= high:
-        raise UserError(f"{option}={text} is not a number from {low:g} to {high:g}.", f"{option}={example}.")
+        which = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
+        raise UserError(f"{option}={text} is not a number {which}.", f"{option}={example}.")
     return value
 
 

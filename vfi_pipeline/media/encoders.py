@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
-from vfi_pipeline.media import ffmpeg
+from vfi_pipeline.media import encoder_limits, ffmpeg
 from vfi_pipeline.media.frames import Colour, PixelFormat, pixel_format
 from vfi_pipeline.media.info import VideoInfo
 
@@ -252,13 +252,15 @@ def choose_encoding(
     Raises:
         UserError: the codec, its settings or its container do not fit, or this ffmpeg lacks the encoder.
     """
+    if codec not in ffmpeg.encoders():
+        codec = codec.lower()
     if benchmark:
         return Encoding("none", "none", spec.pixel_format, suffix=".none", finish="nothing", colour=spec.colour)
     if is_image_target(target):
-        return _images(spec, target, codec, crf, pix_fmt)
+        return _images(spec, target, codec, crf, preset, pix_fmt)
     suffix = target.suffix.lower()
     if suffix in ANIMATIONS:
-        return _animation(spec, suffix, codec, crf, pix_fmt)
+        return _animation(spec, suffix, codec, crf, preset, pix_fmt)
     if suffix not in FILMS:
         raise UserError(
             f"{target.name}: {suffix or 'no suffix'} is not a container that can be written here.",
@@ -337,13 +339,23 @@ def _film(
         )
     encoder, settings = _encoder(family, spec, pix_fmt)
     supported = ffmpeg.encoder_pixel_formats(encoder) or (spec.pixel_format,)
+    pix_fmt = None if pix_fmt is None else encoder_limits.written(pix_fmt, supported)
     chosen, losses = _pixel_format(spec, family, encoder, supported, pix_fmt, suffix)
     notes += losses
     if encoder.endswith("_nvenc") and not ffmpeg.encoder_works(encoder):
         raise _missing(codec)
     # ffmpeg 9 decodes no film that says twice how its views are packed: Matroska says it itself.
     said = replace(spec, stereo=None) if suffix in (".mkv", ".webm") else spec
+    if crf is not None:
+        with_crf = [
+            name for name in HOLDS.get(suffix, ("h264",)) if name in FAMILIES and FAMILIES[name].crf is not None
+        ]
+        encoder_limits.check_quality(encoder, family, crf, settings.crf, with_crf)
+    if preset is not None:
+        encoder_limits.check_preset(encoder, family, preset)
     options = _options(said, family, encoder, settings, crf, preset, chosen)
+    if encoder == "prores_ks" and preset is not None and dict(options)["profile:v"] != preset:
+        notes.append(f"{chosen} asks for ProRes {dict(options)['profile:v']}: preset={preset} was not taken.")
     lossless = settings.lossless and _holds(shape(chosen), spec)
     # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha, for which Matroska is used.
     alpha_vp9 = encoder == "libvpx-vp9" and shape(chosen).alpha
@@ -403,7 +415,7 @@ def _encoder(family: str, spec: VideoSpec, pix_fmt: str | None) -> tuple[str, _F
         raise _missing(family)
     if family == "av1" and len(candidates) == 2:
         # SVT-AV1 is several times faster and knows only 4:2:0; libaom knows the rest.
-        want = shape(pix_fmt or spec.pixel_format)
+        want = (pix_fmt and (shape_or_none(pix_fmt) or shape_or_none(f"{pix_fmt}le"))) or shape(spec.pixel_format)
         only_420 = want.family != "yuv" or (want.sub == (2, 2) and want.depth <= 10)
         return (candidates[0] if only_420 else candidates[1]), known
     return candidates[0], known
@@ -437,18 +449,9 @@ def _pixel_format(
     notes: list[str] = []
     lossy_yuv = _stem_of(family) in ("h264", "hevc", "av1", "vp9") and encoder != "libx264rgb"
     if pix_fmt is not None:
-        if pix_fmt not in supported:
-            raise UserError(
-                f"{encoder} cannot store pix_fmt={pix_fmt}.",
-                f"one of {', '.join(_known(supported)) or 'its default'}.",
-                USAGE,
-            )
-        try:
-            chosen, have = pix_fmt, shape(pix_fmt)
-        except ValueError:
-            raise UserError(
-                f"pix_fmt={pix_fmt} is not one we write.", f"one of {', '.join(_known(supported))}.", USAGE
-            ) from None
+        if pix_fmt not in _known(supported):
+            raise encoder_limits.unknown_format(pix_fmt, encoder, tuple(_known(supported)))
+        chosen, have = pix_fmt, shape(pix_fmt)
         if family == "h264" or family == "hevc":
             _refuse_odd(spec, chosen, suffix)
     else:
@@ -574,26 +577,16 @@ def _options(
             speed = "4444"
         options |= {"profile:v": speed or "hq"}
         options |= {"alpha_bits": "16"} if shape(chosen).alpha else {}
-        _no_crf(family, crf)
     elif encoder.endswith("_nvenc"):
         options |= {"rc": "vbr", "cq": q or "18", "b:v": "0", "preset": speed or "p5", "g": gop}
-    elif encoder == "ffv1":
-        _no_crf(family, crf)
-    else:
-        options |= {"crf": q} if q else {}
-        options |= {"preset": preset} if preset else {}
+    elif encoder != "ffv1":
+        options |= {encoder_limits.quality_option(encoder) or "crf": q} if q else {}
+        options |= {encoder_limits.preset_option(encoder) or "preset": preset} if preset else {}
     return tuple(options.items())
 
 
 def _number(value: float) -> str:
     return f"{float(value):g}"
-
-
-def _no_crf(family: str, crf: float | None) -> None:
-    if crf is not None:
-        raise UserError(
-            f"codec={family} has no crf.", "leave crf= out; codec=prores takes preset=proxy, lt, standard, hq."
-        )
 
 
 def _x265_hdr(hdr: Mapping[str, str]) -> list[str]:
@@ -627,12 +620,15 @@ def _svt_hdr(hdr: Mapping[str, str]) -> list[str]:
 # ------------------------------------------------------------------------------------------- animations and images
 
 
-def _animation(spec: VideoSpec, suffix: str, codec: str, crf: float | None, pix_fmt: str | None) -> Encoding:
+def _animation(
+    spec: VideoSpec, suffix: str, codec: str, crf: float | None, preset: str | None, pix_fmt: str | None
+) -> Encoding:
     """Lossless FFV1 segments; ``assemble`` makes the animation of them."""
     finish = ANIMATIONS[suffix]
     _only_codec(codec, (finish, f"lib{finish}", "libwebp_anim"), suffix)
     if pix_fmt is not None:
-        raise UserError(f"pix_fmt= does not apply to {suffix}.", "leave it out.", USAGE)
+        raise UserError(f"pix_fmt= does not apply to {suffix}.", "leave pix_fmt= out.", USAGE)
+    _check_stills(suffix, crf, (0, 100, 90, "higher is better, 100 is lossless") if finish == "webp" else None, preset)
     notes = []
     if finish == "gif":
         if spec.rate > GIF_RATE:
@@ -660,7 +656,29 @@ def _animation(spec: VideoSpec, suffix: str, codec: str, crf: float | None, pix_
     )  # fmt: skip
 
 
-def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fmt: str | None) -> Encoding:
+def _check_stills(
+    suffix: str, crf: float | None, quality: tuple[float, float, float, str] | None, preset: str | None
+) -> None:
+    """UserError for a crf that images or animations that end in ``suffix`` do not take, and for any preset.
+
+    Args:
+        quality: lowest and highest value, an example, and what they mean; None where there is nothing to set.
+    """
+    if preset is not None:
+        raise UserError(f"{suffix} has no presets.", "leave preset= out.", USAGE)
+    if crf is not None and quality is None:
+        raise UserError(f"{suffix} has no crf.", "leave crf= out.", USAGE)
+    if crf is not None and quality is not None and not quality[0] <= crf <= quality[1]:
+        low, high, example, meaning = quality
+        raise UserError(
+            f"crf={_number(crf)} is beyond what {suffix} takes: {low:g} to {high:g}, {meaning}.", f"crf={example:g}.",
+            USAGE,
+        )  # fmt: skip
+
+
+def _images(
+    spec: VideoSpec, target: Path, codec: str, crf: float | None, preset: str | None, pix_fmt: str | None
+) -> Encoding:
     """Numbered images: PNG of 8 or 16 bit unless the suffix asks for another kind."""
     suffix = target.suffix.lower() if target.suffix.lower() in IMAGES else ".png"
     if target.suffix and target.suffix.lower() not in IMAGES:
@@ -673,6 +691,7 @@ def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fm
         raise UserError(f"This ffmpeg cannot write {suffix}.", "frames/%08d.png", ENVIRONMENT)
     want = shape(spec.pixel_format)
     notes = []
+    _check_stills(suffix, crf, (2, 31, 2, "lower is better and larger") if encoder == "mjpeg" else None, preset)
     if encoder == "mjpeg":
         sub = {(2, 2): "420", (2, 1): "422"}.get(want.sub if want.family == "yuv" else (1, 1), "444")
         chosen = f"yuvj{sub}p"
@@ -697,12 +716,10 @@ def _images(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fm
         if want.depth > 8 and not deep:
             notes.append(f"{want.depth} bit are rounded to 8; .png keeps them.")
     if pix_fmt is not None:
-        if pix_fmt not in ffmpeg.encoder_pixel_formats(encoder):
-            raise UserError(
-                f"{suffix} cannot store pix_fmt={pix_fmt}.",
-                f"one of {', '.join(ffmpeg.encoder_pixel_formats(encoder))}.",
-            )
-        chosen = pix_fmt
+        supported = ffmpeg.encoder_pixel_formats(encoder)
+        chosen = encoder_limits.written(pix_fmt, supported)
+        if chosen not in supported:
+            raise encoder_limits.unknown_format(pix_fmt, suffix, supported)
     return Encoding(
         suffix[1:], encoder, chosen, options, "", "image2", "images",
         lossless=want.family != "yuv" and encoder in ("png", "tiff"), notes=tuple(notes),
