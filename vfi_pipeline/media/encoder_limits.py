@@ -15,7 +15,7 @@ from vfi_pipeline.media import ffmpeg
 
 # x264's and x265's constant rate factor is a quantiser: 0 to 51 of 8 bit (x264 takes more in silence, as 51). To
 # SVT-AV1 through ffmpeg, and to NVENC, 0 means that nothing was said: they encode at a default of theirs.
-_QUALITY = {name: (0.0, 51.0) for name in ("libx264", "libx264rgb", "libx265")} | {"libsvtav1": (1.0, 63.0)}
+_QUALITY = dict.fromkeys(("libx264", "libx264rgb", "libx265"), (0.0, 51.0)) | {"libsvtav1": (1.0, 63.0)}
 _SPEEDS = "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split()
 _PRESETS = {name: (*_SPEEDS, *map(str, range(10))) for name in ("libx264", "libx264rgb", "libx265")}
 _QUALITY_OPTIONS = ("crf", "cq")
