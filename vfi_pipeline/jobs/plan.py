@@ -9,10 +9,10 @@ from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.values import clock_text, moments_text, rate_text, size_text
+from vfi_pipeline.jobs.values import clock_text, counted, moments_text, rate_text, size_text
 from vfi_pipeline.media.assemble import Timing
 from vfi_pipeline.media.containers import StreamPlan
-from vfi_pipeline.media.encoders import Encoding, VideoSpec
+from vfi_pipeline.media.encoders import Encoding, VideoSpec, image_folder
 from vfi_pipeline.media.frames import pixel_format
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.scaling import Scaling
@@ -71,6 +71,21 @@ class Plan:
     def told(self) -> tuple[str, ...]:
         """Everything that does not come out as it was, one line each."""
         return (*self.notes, *self.streams.losses(), *self.encoding.notes)
+
+    @property
+    def noun(self) -> str:
+        """What its frames are called: pictures, where each is a file."""
+        return "picture" if self.encoding.finish == "images" else "frame"
+
+    @property
+    def shown(self) -> str:
+        """What is made, for people: the film's path, or ``frames/1.png and 2.png``, ``frames/1.png to 240.png``."""
+        pattern, count = self.encoding.pattern, self.timeline.count
+        if self.encoding.finish != "images":
+            return str(self.target)
+        first, last = (pattern % number if "%" in pattern else pattern for number in (1, count))
+        more = "" if count == 1 else f" {'and' if count == 2 else 'to'} {last}"
+        return f"{image_folder(self.target) / first}{more}"
 
     @property
     def gaps(self) -> frozenset[int]:
@@ -270,7 +285,7 @@ def cuts_of(entries: Sequence[int | Fraction] | None, info: SourceInfo, times: S
         if frame >= len(times):
             raise UserError(
                 f"The cut list names {entry if isinstance(entry, int) else f'{float(entry):g} s'}, "
-                f"but the film has {len(times)} frames in {float(times.span):.3f} s.",
+                f"but the film has {counted(len(times), 'frame')} in {float(times.span):.3f} s.",
                 "correct the list.", BAD_INPUT,
             )  # fmt: skip
         if frame > 0:
@@ -317,16 +332,16 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
     gaps = plan.gaps
     made = sum(1 for slot in timeline.slots() if slot.t and slot.source not in gaps)
     held = sum(1 for slot in timeline.slots() if slot.t and slot.source in gaps) if gaps else 0
-    target = "none (benchmark)" if plan.encoding.finish == "nothing" else plan.target
+    target = "none (benchmark)" if plan.encoding.finish == "nothing" else plan.shown
     shown = info.images[0] if len(info.images) == 1 else info.path
     lines = [
         f"input     {shown}: {video.codec} {video.width} x {video.height} {video.pixel_format}, "
-        f"{rate_text(video.rate)} fps, {len(source)} frame{'s' * (len(source) > 1)}, "
+        f"{rate_text(video.rate)} fps, {counted(len(source), 'frame')}, "
         f"{clock_text(float(source.span))}{turned}{trim}",
         f"output    {target}: {plan.encoding.encoder} {_size_text(plan)}{plan.encoding.pixel_format}"
         f"{_settings(plan.encoding)}, " + _timeline_text(timeline, info),
         _frames_text(timeline, made, held, plan.exposure_s)
-        + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else "")
+        + (f", {held} held in {counted(len(gaps), 'gap')} (max_gap=off fills them)" if gaps else "")
         + _last_text(timeline),
         f"segments  {len(plan.segments)}; {done} done, {len(plan.segments) - done} left",
         f"cuts      {_cuts_text(plan, options)}",
@@ -349,7 +364,9 @@ def _timeline_text(timeline: Timeline, info: SourceInfo) -> str:
     if isinstance(timeline, Moments):
         said = moments_text([moment - info.start for moment in timeline.moments])
         return f"{'the moment' if timeline.count == 1 else 'the moments'} {said} s"
-    return f"{rate_text(timeline.rate)} fps, {timeline.count} frames, {float(timeline.duration):.3f} s"
+    if timeline.apart:
+        return counted(timeline.count, "picture")
+    return f"{rate_text(timeline.rate)} fps, {counted(timeline.count, 'frame')}, {float(timeline.duration):.3f} s"
 
 
 def _size_text(plan: Plan) -> str:

@@ -112,6 +112,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
             if info.timecode
             else None,
             loop=None if info.images else loop_count(info.path),
+            still=timeline.apart,
         ),
         timing=Timing(
             rate=timeline.rate,

@@ -188,6 +188,11 @@ def _begins(short: str, name: str) -> bool:
     return len(short) > 3 and name.startswith(short)
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def rate_text(value: Fraction) -> str:
     """A rate as people write it: 60, 59.94, 23.976, 12.5."""
     return f"{float(value):.3f}".rstrip("0").rstrip(".")
