@@ -43,7 +43,9 @@ def run(line: CommandLine, command: str) -> int:
     settings: Any = OmegaConf.to_container(cfg.model, resolve=True)
     texts: dict[str, object] = {**_own_defaults(cfg), **line.values}
     pictures = asks_for_pictures(line.values, name)
-    options = read_options(tuple(line.inputs), as_film_options(texts, line.values) if pictures else texts)
+    options = read_options(
+        tuple(line.inputs), as_film_options(texts, line.values, inputs=line.inputs) if pictures else texts
+    )
     nested = {**model_settings(texts), **line.nested}
     method = choose_method(name, settings, nested, options, instantiate)
     if pictures:

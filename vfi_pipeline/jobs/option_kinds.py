@@ -102,7 +102,10 @@ def _device(option: str, text: str) -> str:
 
 
 def _segment(option: str, text: str) -> Fraction:
-    return values.moment(option, text) or Fraction(20)
+    length = values.moment(option, text)
+    if length <= 0:
+        raise UserError(f"{option}={text} is not a length of time: more than 0 seconds.", f"{option}=20 (seconds).")
+    return length
 
 
 def _duration(option: str, text: str) -> Fraction:

@@ -61,7 +61,10 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
     if options.audio == "keep" and "slowmo" in given:
         raise UserError("Slow motion cannot keep the sound as it is.", "audio=stretch, audio=silence or audio=drop.")
     if options.end is not None and options.end <= (options.start or 0):
-        raise UserError(f"end={given['end']} is not after the start.", f"end={float((options.start or 0) + 10):g}.")
+        start, end = given.get("start", "0"), given["end"]
+        swapped = options.start is not None and 0 < options.end < options.start
+        remedy = f"start={end} end={start}." if swapped else "leave out end=."
+        raise UserError(f"end={end} is not after the start, {start}.", remedy)
     if options.fit_size is not None and options.size is None:
         raise UserError(
             f"fit_size={options.fit_size} needs a size to fit to.", f"size=1280x720 fit_size={options.fit_size}."

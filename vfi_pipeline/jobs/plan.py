@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -112,18 +113,23 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
     if begin is not None and begin >= times.end:
         raise UserError(
             f"{info.path.name} ends at {float(times.end - info.start):.3f} s; start= is {float(begin - info.start):g}.",
-            "an earlier start=.",
+            f"an earlier start=: start={_said(max(times.first, times.end - 1) - info.start)} for its last second.",
         )
     if end is not None and end <= times.first:
         raise UserError(
             f"The pictures of {info.path.name} begin at {float(times.first - info.start):.3f} s, "
             f"after end={float(end - info.start):g}.",
-            "a later end=.",
+            f"a later end=: end={_said(times.first + 1 - info.start)} for its first second.",
         )  # fmt: skip
     timeline = Timeline(times, rate, slowdown, begin, end)
     _refuse_stray_times(info, timeline)
     _refuse_lone_times(options, info, timeline)
     return timeline
+
+
+def _said(seconds: Fraction) -> str:
+    """A moment for people to type, rounded up to a millisecond, so that what begins there has begun."""
+    return f"{float(math.ceil(max(seconds, Fraction(0)) * 1000)) / 1000:g}"
 
 
 def moments_of(at: Sequence[Fraction], info: SourceInfo, times: SourceTimes) -> Timeline:

@@ -86,6 +86,8 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
                 spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
             )
         encoding = replace(encoding, profile=info.profile or b"")
+    if len(info.images) == 1 and encoding.finish not in ("images", "nothing"):
+        raise _one_picture(film, info, timeline.rate)
     if encoding.finish == "images" and "%" not in encoding.pattern and timeline.count != 1:
         numbered = target.with_name(f"{target.stem}_%06d{target.suffix}")
         remedy = f"output={shlex.quote(str(numbered))}"
@@ -127,6 +129,17 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         notes=seen + notes + resized + _blur_notes(options, exposure),
         exposure_s=exposure,
         scaling=scaling,
+    )
+
+
+def _one_picture(film: Film, info: SourceInfo, rate: Fraction) -> UserError:
+    """The error for a film of one picture."""
+    name = shlex.quote(f"[{info.images[0]},{info.images[0]}]")
+    return UserError(
+        f"{film.label} is one picture: a film of it would be one frame, {1 / float(rate):.3f} s.",
+        f"input={name} duration=2 model=hold for a film of it that stands still, or a second picture in its place "
+        "(without fps=) to go from one to the other.",
+        BAD_INPUT,
     )
 
 
