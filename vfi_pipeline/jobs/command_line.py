@@ -174,7 +174,7 @@ def _assign(line: CommandLine, key: str, value: str, names: _Names) -> None:
     if dot and group in names.groups:
         if any(part.startswith("_") for part in entry.split(".")) or "${" in value:
             raise UserError(
-                f"{name} cannot be set on the command line.", f"{group}=<one of {', '.join(names.groups[group])}>."
+                f"{name} cannot be set on the command line.", f"{group}= one of {', '.join(names.groups[group])}."
             )
         line.nested[name] = value
     elif name in names.groups:

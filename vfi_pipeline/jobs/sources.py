@@ -102,6 +102,21 @@ def _told(why: str, paths: Sequence[Path]) -> str:
     return f"left out: {len(paths)} {what} ({names}{more}){'. ' + remedy if remedy else ''}"
 
 
+def is_film(text: str) -> bool:
+    """Whether an input is a film, or a list, a glob or a folder that holds one, by the ending of its name."""
+    path = Path(text)
+    try:
+        if path.is_dir():
+            return any(child.suffix.lower() in VIDEOS for child in path.iterdir())
+        if path.suffix.lower() in VIDEOS or os.path.lexists(path):
+            return path.suffix.lower() in VIDEOS
+        if text.startswith("[") and text.endswith("]"):
+            return any(is_film(part.strip().strip("'\"")) for part in text[1:-1].split(","))
+        return glob.has_magic(text) and any(Path(name).suffix.lower() in VIDEOS for name in glob.glob(text))
+    except (OSError, ValueError):
+        return False
+
+
 def films(inputs: Sequence[str]) -> list[Film]:
     """The films of ``select``."""
     return list(select(inputs).films)

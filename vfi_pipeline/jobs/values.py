@@ -126,16 +126,14 @@ def real(option: str, text: str, low: float, high: float, example: str) -> float
     return value
 
 
-def whole(option: str, text: str, low: int, high: int) -> int:
-    """A whole number between ``low`` and ``high``, both included."""
+def whole(option: str, text: str, low: int, high: int, example: str = "1") -> int:
+    """A whole number between ``low`` and ``high``, both included; ``example`` is what the remedy proposes."""
     try:
         value = int(text.strip().replace("_", ""))
     except ValueError:
         value = low - 1
     if not low <= value <= high:
-        raise UserError(
-            f"{option}={text} is not a whole number from {low} to {high}.", f"{option}={max(low, min(high, 1))}."
-        )
+        raise UserError(f"{option}={text} is not a whole number from {low} to {high}.", f"{option}={example}.")
     return value
 
 

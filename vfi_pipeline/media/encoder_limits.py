@@ -47,7 +47,7 @@ def check_quality(encoder: str, called: str, crf: float, example: float | None, 
     if name is None:
         remedy = "leave crf= out"
         if preset := presets(encoder):
-            remedy += f"; codec={called} takes preset={', '.join(preset)}"
+            remedy += f", and say preset={preset[len(preset) // 2]} (one of {', '.join(preset)})"
         elif others:
             remedy += f", or codec={others[0]}"
         raise UserError(f"codec={called} has no crf.", f"{remedy}.", USAGE)
