@@ -27,7 +27,7 @@ from vfi_pipeline.synthesis import compose, exposure
 from vfi_pipeline.synthesis.guide import looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
-from vfi_pipeline.synthesis.overlay import Overlays, hidden_part, moving, within
+from vfi_pipeline.synthesis.overlay import Masks, Overlays, either, hidden_part, moving, within
 from vfi_pipeline.synthesis.resize import on_canvas
 from vfi_pipeline.synthesis.schedule import pairs_at_once
 from vfi_pipeline.synthesis.statistics import Statistics
@@ -455,7 +455,7 @@ class _Staying:
 
     def __init__(self, overlays: Overlays, shot: Sequence[tuple[int, Frame]], first: int, last: int) -> None:
         self._overlays, self._shot, self._pair = overlays, shot, (first, last)
-        self._found: list[np.ndarray | None] | None = None
+        self._found: tuple[Masks, Masks] | None = None
         self._lock = threading.Lock()
 
     def masks(self, motion: IntermediateMotion) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -466,14 +466,10 @@ class _Staying:
             return None, None
         with self._lock:
             if self._found is None:
-                self._found = [self._overlays.mask(self._around(index), index, self._pair) for index in self._pair]
-        first, last = (None if mask is None else within(mask, gate) for mask in self._found)
-        return first, last
-
-    def _around(self, index: int) -> list[tuple[int, Frame]]:
-        place = [number for number, _ in self._shot].index(index)
-        reach = self._overlays.rule.frames - 1
-        return list(self._shot[max(0, place - reach) : place + reach + 1])
+                self._found = self._overlays.masks(self._shot, self._pair)
+        lasting, changed = self._found
+        first, last = (None if mask is None else within(mask, gate) for mask in lasting)
+        return either(first, changed[0]), either(last, changed[1])
 
 
 class _Planes:
