@@ -254,10 +254,12 @@ def switched(lumas: Sequence[np.ndarray], near: np.ndarray, rule: Rule = RULE) -
     runs = [lasting(two, strict) for two in ((before, first), (last, after))]
     if runs[0] is None or runs[1] is None:
         return None, None
-    inside = cv2.bitwise_and(beside[part], _at_least(cv2.absdiff(first, last), rule.equal + 1))
     still = [_at_most(cv2.absdiff(*two), rule.equal) for two in ((before, first), (last, after))]
-    # Of both pictures of a digit, some changes, and nothing of it moves before or after.
-    both = cv2.bitwise_and(*(_dilated(cv2.bitwise_and(run.mask, inside), rule.grow) for run in runs if run is not None))
+    # Strokes of one digit give way to the ground of the other: at edges that last before, and at others after.
+    both = cv2.bitwise_and(runs[0].mask, runs[1].mask)
+    both = cv2.bitwise_and(cv2.bitwise_and(both, beside[part]), _at_least(cv2.absdiff(first, last), rule.nearly))
+    both = cv2.bitwise_and(both, cv2.bitwise_and(*still))
+    both[cv2.blur(both, (3, 3)) < 3 * 255 // 9] = 0  # single samples are the ground's
     if not cv2.countNonZero(both):
         return None, None
     place = cv2.bitwise_and(_dilated(both, rule.around), beside[part])
