@@ -64,9 +64,7 @@ def case(films: Mapping[str, bytes], number: int) -> Case:
         other = films[rng.choice(names)]
         data, how = data[: rng.randrange(len(data) + 1)] + other[rng.randrange(len(other)) :], [*how, "splice"]
     options = [rng.choice(("multi=2", "fps=60", "slowmo=2"))]
-    if name in ("plain.png", "deep.png"):  # one picture, of which no film is made
-        options = ["multi=1"]
-    suffix = ".png" if options == ["multi=1"] else ".mkv" if name.endswith((".png", ".gif")) else Path(name).suffix
+    suffix = ".mkv" if name.endswith((".png", ".gif")) else Path(name).suffix
     if name.endswith(".gif") and rng.random() < 0.5:  # which counts in hundredths of a second: not every rate fits
         options, suffix = ["fps=20"], ".gif"
     options.append(f"output=out{suffix}")

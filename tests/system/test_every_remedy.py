@@ -56,8 +56,8 @@ FILM points=p.json | input=a.mkv points=p.json | input=a.mkv duration=2 | input=
 FILM model=fit | input=a.mkv duration=2 model=fit | input=films/ multi=2 t=0.5 | PAIR multi=2
 PICTURES frames=2 duration=1
 FILM points=p.json loop=true | PICTURES loop=true | PICTURES t=0.5 hold_first=1 | PICTURES t=3 | PAIR strength=2
-input=[a.png,b.png,c.png] duration=1 strength=0.5 | PAIR direction=backward | input=a.png fps=30 | input=one/ multi=2
-input=a.png slowmo=2 output=a.gif | input=a.png duration=2 | input=a.png duration=2 loop=true model=hold
+input=[a.png,b.png,c.png] duration=1 strength=0.5 | PAIR direction=backward
+input=a.png duration=2 | input=a.png duration=2 loop=true model=hold
 PICTURES frames=1
 input=[a.png,b.png,c.png] durations=[1] | input=shots/ multi=2 stream=1 | input=a.mkv fps=60 input_fps=25
 input=[a.png,tall.png] duration=1 | PAIR maps=none.safetensors | PAIR points=gaps.json
@@ -292,3 +292,14 @@ def test_no_remedy_is_missing():
         pytest.skip("the jobs above were not run")
     missing = {site: told for site, told in sites().items() if site not in MET and site not in ELSEWHERE}
     assert not missing, missing
+
+
+@pytest.mark.parametrize("job", [("input=a.png", "fps=30"), ("input=one/", "multi=2"), ("input=a.png", "slowmo=2")])
+def test_one_picture_is_told_what_to_type_for_a_film(plan, place, job, caplog):
+    import interpolate
+
+    assert interpolate.main([*job, "model=hold", f"output={place}/still.mkv", "overwrite=true"]) == 0
+    (line,) = [each.getMessage() for each in caplog.records if "is one picture" in each.getMessage()]
+    typed = shlex.split(line.split("Try: ")[1])[:3]
+    assert plan(*typed)[0] == 0
+    assert plan(typed[0].replace(",a.png]", ",b.png]"), "duration=2")[0] == 0
