@@ -175,7 +175,7 @@ def is_cover(stream: av.stream.Stream) -> bool:
 
 def _choose(path: Path, streams: Sequence[Any], wanted: int | None) -> Any:
     films = [s for s in streams if s.type == "video" and s.codec_context is not None and not is_cover(s)]
-    listed = " or ".join(f"stream={s.index}" for s in films) + ": pictures are in "
+    listed = " or ".join(f"stream={s.index}" for s in films) + ", of "
     listed += ", ".join(f"{s.index} ({s.codec_context.width}x{s.codec_context.height})" for s in films)
     if wanted is not None:
         for stream in films:
