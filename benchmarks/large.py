@@ -1,4 +1,4 @@
-"""Jobs that are large: a film of two hours, and frames in 8K. ``make bench-large`` (minutes; figures in BENCHMARKS.md).
+"""Jobs that are large: frames in 8K (``make bench-large``), and a film of two hours (``make endure ONLY=long``).
 
 The film is drawn for the purpose. Its picture turns white, and a tone is heard, for a quarter of a second at its
 beginning, its middle and its end: how far the two are apart is measured in the source and in the result, so that
@@ -279,7 +279,7 @@ def section(facts: Mapping[str, Any], command: str) -> str:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=7200, help="length of the film (two hours)")
+    parser.add_argument("--seconds", type=int, default=0, help="length of a long film as well; see benchmarks.endure")
     parser.add_argument("--model", default="hold", help="model of the long film")
     parser.add_argument("--size", default="7680x4320", help="of the huge frames; none: leave them out")
     parser.add_argument("--output", type=Path, default=Path("outputs/bench/large.json"))

@@ -81,6 +81,12 @@ def test_broken_files_end_in_a_film_or_in_two_plain_lines(tmp_path):
         f"{sum(codes.values())} cases: {dict(sorted(codes.items()))} by exit code, {len(+said)} different messages, "
         f"{seconds:.0f} s of processor time, slowest {slowest:.1f} s, largest {largest:.0f} MB\n"
     )
+    if told_to := os.environ.get("VFI_FUZZ_FACTS"):  # for benchmarks.endure
+        facts = {
+            "cases": sum(codes.values()), "codes": codes, "messages": len(+said), "seconds": seconds,
+            "slowest_s": slowest, "largest_mb": largest, "wrong": wrong,
+        }  # fmt: skip
+        Path(told_to).write_text(json.dumps(facts))
     assert not wrong, f"{len(wrong)} of {sum(codes.values())} cases:\n" + "\n".join(wrong)
     assert ONLY or (codes[DONE] > CASES // 20 and codes[BAD_INPUT] > CASES // 5), codes  # breakages of every degree
 

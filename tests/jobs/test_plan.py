@@ -59,10 +59,10 @@ def test_a_trim_that_leaves_nothing_is_refused_with_the_films_own_times():
     late = SourceTimes(range(10_000, 12_000, 40), F(1, 1000), F(1, 25))
     with pytest.raises(UserError, match=r"ends at 7\.000 s; start= is 7\.") as caught:
         timeline(late, info(25, F(5)), start=F(7))
-    assert caught.value.args[1] == "an earlier start=."
+    assert caught.value.args[1] == "an earlier start=: start=6 for its last second."
     with pytest.raises(UserError, match=r"begin at 5\.000 s, after end=5\.") as caught:
         timeline(late, info(25, F(5)), end=F(5))
-    assert caught.value.args[1] == "a later end=."
+    assert caught.value.args[1] == "a later end=: end=6 for its first second."
 
 
 @pytest.mark.parametrize(("asked", "rate", "gap"), [(F(1, 2), 24, F(1, 2)), (F(1, 2), 2, F(3, 2)), (None, 24, None)])

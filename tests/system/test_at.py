@@ -1,5 +1,6 @@
 """One frame of a film at a moment, as a picture."""
 
+import re
 from fractions import Fraction as F
 
 import clips
@@ -30,7 +31,7 @@ def film(tmp_path):
 )
 def test_a_moment_is_exactly_that_moment(good, film, tmp_path, at, level):
     result = good(f"input={film}", f"at={at}", "output=one.png")
-    assert (pixels(tmp_path / "one.png") == level).all() and "1 frames" in result.out.replace("1 frame ", "1 frames ")
+    assert (pixels(tmp_path / "one.png") == level).all() and "one.png: 1 picture, verified" in result.out
 
 
 def test_the_picture_is_named_after_the_moment(good, film, tmp_path):
@@ -108,3 +109,65 @@ def test_moments_between_uneven_frames():
     assert [(slot.source, slot.t) for slot in slots] == [(1, F(1, 2)), (0, 0), (3, 0), (2, 0)]
     with pytest.raises(ValueError, match="before the film's end"):
         Moments(times, F(25), [F(7, 10)])
+
+
+def told(caplog):
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_what_a_picture_cannot_have_is_not_told_as_lost(good, tmp_path, caplog):
+    from vfi_pipeline.media.probe import probe
+
+    film = clips.make_clip(
+        tmp_path / "b.mkv", frames=10, audio=("eng", "ger"), subtitles=("eng",), chapters=2, font=True, cover=True
+    )
+    assert len(probe(film).others) == 5
+    plan = good("input=b.mkv", "at=0.1", "dry_run=true").out
+    made = good("input=b.mkv", "at=0.1").out
+    assert not [line for line in (*told(caplog), *plan.splitlines(), *made.splitlines()) if "LOST" in line]
+    caplog.clear()
+    good("input=b.mkv", "multi=1", "output=all/%03d.png")  # of a film as pictures it is
+    assert sum("LOST" in line and "ends in .mkv" in line for line in told(caplog)) >= 4
+    caplog.clear()
+    good("input=b.mkv", "multi=1", "audio=drop", "subtitles=drop", "output=none/%03d.png")
+    assert sum("LOST (as asked)" in line and "Try" not in line for line in told(caplog)) == 3
+
+
+def test_another_video_is_named_with_the_option_that_takes_it(good, tmp_path, caplog):
+    from vfi_pipeline.media import ffmpeg
+
+    clips.make_clip(tmp_path / "b.mkv", frames=3)
+    words = ["-i", ffmpeg.file_url(tmp_path / "b.mkv"), "-map", "0:v", "-map", "0:v", "-c", "copy"]
+    ffmpeg.run([*clips.ALWAYS, *words, ffmpeg.file_url(tmp_path / "two.mkv")], "two videos")
+    for job in (("at=0",), ("multi=1", "output=a/%d.png"), ("multi=1", "output=a.gif"), ("multi=1", "output=a.mkv")):
+        caplog.clear()
+        good("input=two.mkv", *job)
+        assert [line for line in told(caplog) if "LOST" in line and "Try: stream=1 works on this one" in line]
+
+
+@pytest.mark.parametrize("at", ["0.1", "0.15", "[0.1,0.15]", "[0.1,0.2,0.31]"])
+@pytest.mark.parametrize("output", [(), ("output=some/%02d.png",)])
+def test_files_that_are_told_are_there_and_pictures_are_not_called_frames(good, film, tmp_path, caplog, at, output):
+    plan, made = (good(f"input={film}", f"at={at}", *output, *more).out for more in (("dry_run=true",), ()))
+    count = at.count(",") + 1
+    assert f": {count} picture{'s' * (count > 1)}, verified." in made and "frames at" not in made
+    said = made.partition(": ")[0]
+    names = said.replace(" and ", "|").replace(" to ", "|").split("|")
+    folder = (tmp_path / names[0]).parent
+    found = sorted(path.name for path in folder.glob("*.png"))
+    assert [names[0].rpartition("/")[2], *names[1:]] == (found if count < 3 else [found[0], found[-1]])
+    assert said in plan and not any("%0" in line or "1 frames" in line for line in (*told(caplog), plan, made))
+
+
+def test_one_of_a_thing_is_not_called_by_its_plural(good, tmp_path, caplog):
+    clips.make_clip(tmp_path / "b.mkv", frames=1, chapters=1)
+    clips.make_clip(tmp_path / "c.mkv", frames=2)
+    for words in (("input=b.mkv", "multi=1"), ("input=c.mkv", "multi=1", "end=0.04"), ("input=b.mkv", "multi=2")):
+        for more in ("dry_run=true", "output=out.mkv", "output=out/%d.png", "output=a.gif", "benchmark=true"):
+            caplog.clear()
+            out = good(*words, more, "overwrite=true").out
+            texts = [out, *told(caplog)]
+            assert not [
+                text for text in texts if re.search(r"(?<![\d.])1 (\w+ )?(frames|pictures|chapters|cuts)\b", text)
+            ]
+            assert not any("0 frames made" in text or "made at 0.00" in text for text in texts)

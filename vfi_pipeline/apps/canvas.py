@@ -83,7 +83,7 @@ def check_overlap(name: str, size: tuple[int, int], canvas: tuple[int, int], fit
         raise UserError(
             f"{name} is {size[0]}x{size[1]} and the animation {canvas[0]}x{canvas[1]}: cut to that shape, only "
             f"{100 * kept:.0f} % of it would be seen, and no rule says what to do.",
-            "fit_size=crop (cut it all the same), fit_size=pad (bars) or fit_size=stretch; size=WIDTHxHEIGHT.",
+            "fit_size=crop (cut it all the same), fit_size=pad (bars) or fit_size=stretch.",
             BAD_INPUT,
         )
 

@@ -20,6 +20,8 @@ from vfi_pipeline.media.timeline import Slot, SourceTimes, Timeline
 class Moments(Timeline):
     """A timeline that shows listed places: ``t=[0.1, 0.5]``, frame after frame. A place may lie outside of its gap."""
 
+    apart = True
+
     def __init__(self, times: SourceTimes, rate: Fraction, places: Sequence[tuple[int, Fraction]]) -> None:
         """``places``: (key, t) of each frame; t = 0 shows key picture ``key``."""
         super().__init__(times, rate)

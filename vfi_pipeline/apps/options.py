@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vfi_pipeline.errors import UserError
+from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs.option_fields import Option, given_texts, read_fields
 from vfi_pipeline.jobs.option_table import TABLE
 from vfi_pipeline.jobs.option_table import PictureOptions as PictureOptions
+from vfi_pipeline.jobs.sources import is_film
 from vfi_pipeline.jobs.style import NAMES as STYLE
 from vfi_pipeline.jobs.values import number as number
 
@@ -30,16 +31,25 @@ def model_settings(given: Mapping[str, object], table: Sequence[Option] = TABLE)
 
 
 def as_film_options(
-    texts: Mapping[str, object], typed: Mapping[str, str], table: Sequence[Option] = TABLE
+    texts: Mapping[str, object],
+    typed: Mapping[str, str],
+    table: Sequence[Option] = TABLE,
+    inputs: Sequence[str] = (),
 ) -> dict[str, object]:
     """The same texts for ``jobs.options``, where every film has a rate and a name: 30 fps unless told.
 
+    Args:
+        inputs: as typed. Where they are films, the options for pictures are those to leave out.
+
     Raises:
-        UserError: if an option was typed that has no meaning for pictures.
+        UserError: if an option was typed that has no meaning for pictures, or an input is a film.
     """
     stated = given_texts(typed)
     out_of_place = [row.name for row in table if row.concerns == "films" and row.name in stated]
     asking = [row.name for row in table if row.concerns == "pictures" and not row.of_model and row.name in typed]
+    film = next((text for text in inputs if is_film(text)), None)
+    if film is not None:
+        raise _of_a_film(film, asking, stated)
     if out_of_place:
         reason = f"{asking[0]}= animates pictures" if asking else "this model animates pictures"
         remedy = f"leave out {out_of_place[0]}=" + ("." if asking else ", or take model=flow for a film.")
@@ -49,6 +59,18 @@ def as_film_options(
     # Of pictures these mean something else, or, as defaults of an installation, nothing: see PictureOptions.
     shared: dict[str, object] = {name: None for name in ("size", "fit_size", *STYLE) if name in texts}
     return {**texts, **shared, **{key: value for key, value in filled.items() if key not in given}}
+
+
+def _of_a_film(film: str, asking: Sequence[str], stated: Mapping[str, str]) -> UserError:
+    """The error for options for pictures, ``asking``, or a model for them, where the input is a film."""
+    instead = {"t": "at=12.48 for one frame", "duration": "multi=2 end=10 for its first seconds"}
+    timed = any(name in stated for name in ("fps", "multi", "slowmo", "at"))
+    ways = [] if timed else [instead.get(asking[0], "fps=60 or slowmo=4") if asking else "fps=60 or slowmo=4"]
+    ways = ["model=flow", *ways] if stated.get("model") in PAIR_MODELS else ways
+    if not asking:
+        return UserError(f"This model animates pictures, and {film} is a film.", f"{' '.join(ways)}.", BAD_INPUT)
+    remedy = f"leave out {'= and '.join(asking)}=" + (f", and say {' '.join(ways)}" if ways else "")
+    return UserError(f"{asking[0]}= animates pictures, and {film} is a film.", f"{remedy}.", BAD_INPUT)
 
 
 def read_picture_options(given: Mapping[str, object]) -> PictureOptions:

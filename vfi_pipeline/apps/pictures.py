@@ -105,7 +105,7 @@ def film_of(inputs: Sequence[str], output: str | None = None) -> Series:
             if suffix in VIDEOS:
                 raise UserError(
                     f"{film.label} is a film; these options animate pictures.",
-                    "fps=60 or slowmo=4 for a film, at=12.48 for one frame of it, or pictures taken out of it.",
+                    "fps=60 or slowmo=4 for a film, at=12.48 for one frame of it, end=10 for its first seconds.",
                     BAD_INPUT,
                 )  # fmt: skip
             raise UserError(

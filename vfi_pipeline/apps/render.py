@@ -6,6 +6,7 @@ The runner (``jobs.local``) does what it does for films: journal, resume, encodi
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -98,14 +99,16 @@ def _check_model(count: int, asked: PictureOptions, method: Method) -> None:
         )
     gaps = max(1, count - 1) + asked.loop
     if asked.strength != (0, 1) and gaps > 1:
-        raise UserError("strength= is for one picture, or one pair.", "leave it out, or t=[...] for single frames.")
+        raise UserError("strength= is for one picture, or one pair.", "leave out strength=.")
     if not all(0 <= end <= 1 for end in asked.strength) and not asked.extrapolate:
         told = ",".join(f"{float(end):g}" for end in asked.strength)
         raise UserError(f"strength={told} goes outside of 0 to 1.", "extrapolate=true to go beyond what was learned.")
     if asked.backward and count != 1:
-        raise UserError("direction=backward is for one picture.", "the pictures in the other order.")
+        raise UserError(
+            "direction=backward is for one picture.", "leave out direction=, and name the pictures in the other order."
+        )
     if asked.maps is not None and asked.points is not None:
-        raise UserError("points= guides the solving, and maps= does without it.", "one of the two.")
+        raise UserError("points= guides the solving, and maps= does without it.", "leave out points=.")
 
 
 def _shown(plan: Plan, options: Options, method: Method, pictures: sources.Pictures) -> list[str]:
@@ -355,7 +358,11 @@ class Studio:
             if path == self.plan.target:
                 raise UserError(f"{path.name} is the animation's own name.", "another name for one of the two.")
             if not path.parent.is_dir() and path.parent != self.plan.target.parent:
-                raise UserError(f"The folder {path.parent} does not exist.", f"mkdir -p {path.parent}", ENVIRONMENT)
+                raise UserError(
+                    f"The folder {path.parent} does not exist.",
+                    f"mkdir -p {shlex.quote(str(path.parent))}",
+                    ENVIRONMENT,
+                )
             if not self.options.overwrite:
                 names.refuse_overwriting(path)
 

@@ -15,6 +15,7 @@ from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.prepare import fingerprint, prepare, rehearsed
 from vfi_pipeline.jobs.sources import Film, Selection, select
+from vfi_pipeline.jobs.values import counted
 from vfi_pipeline.models.shipped import refuse_for_films
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def _many(
     if worst == DONE and not options.dry_run and not options.status:
         ledger.close()
     report.write(options.report, told, selection.left_out)
-    count = f"{len(todo)} film{'s' * (len(todo) > 1)}"
+    count = counted(len(todo), "film")
     say(f"{count}: {len(todo) - failed - skipped} done, {skipped} skipped, {failed} failed.")
     for line in summary:
         say("  " + line)

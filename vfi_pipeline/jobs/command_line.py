@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vfi_pipeline.errors import UserError
+from vfi_pipeline.jobs.meant import ALL, meant, misspelt
 from vfi_pipeline.jobs.option_fields import Option
 from vfi_pipeline.jobs.option_table import TABLE
-from vfi_pipeline.jobs.values import unknown
+from vfi_pipeline.jobs.values import nearest, unknown
 
 _SWITCHED = ("on", "off", "true", "false", "yes", "no", "1", "0")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
@@ -43,6 +45,7 @@ class _Names:
 
     Attributes:
         known: the options.
+        table: all that is known of them.
         groups: group -> its choices.
         aliases: another name -> the option.
         shorthands: word -> (option, value).
@@ -50,6 +53,7 @@ class _Names:
     """
 
     known: Collection[str]
+    table: tuple[Option, ...]
     groups: Mapping[str, Collection[str]]
     aliases: Mapping[str, str]
     shorthands: Mapping[str, tuple[str, str]]
@@ -61,6 +65,7 @@ class _Names:
         shorthands = {word: (row.name, value) for row in rows for word, value in row.shorthands.items()}
         return cls(
             known=known,
+            table=rows,
             groups=groups,
             aliases={alias: row.name for row in rows for alias in row.aliases},
             shorthands=shorthands,
@@ -72,6 +77,24 @@ class _Names:
         """The option that ``key`` names, if any does."""
         plain = key.replace("-", "_")
         return self.aliases.get(plain, plain)
+
+    def named(self, word: str) -> str:
+        """The option whose name ``word`` is or begins with, before a ``=``; ``""`` if it is none."""
+        name = self.name(word.lstrip("-").partition("=")[0])
+        return name if name in self.known or name in self.groups or name == "input" else ""
+
+    def unknown(self, key: str, value: str | None, shown: str = "") -> UserError:
+        """The error for an option that nobody knows."""
+        every = (*self.known, *self.groups)
+        if error := meant(key, shown or key, value, self.table, every):
+            return error
+        near = nearest(key, every)
+        if not near:
+            return unknown(shown or key, every)
+        long = shown.startswith("--")
+        behind = "" if value is None else shlex.quote(value)
+        told = [f"--{name} {behind}".rstrip() if long else f"{name}={behind or '...'}" for name in near]
+        return UserError(f"There is no option {shown or key!r}.", f"{' or '.join(told)} ({ALL}).")
 
 
 def parse(
@@ -98,6 +121,9 @@ def parse(
     words = list(argv)
     while words:
         word = words.pop(0)
+        files = [each for each in (word, *words[:1]) if os.path.lexists(each)]
+        if wrong := misspelt(word, words, names.named(word), names.table, files):
+            raise wrong
         if word == "--":
             for name in words:
                 _set(line, "input", name)
@@ -112,6 +138,8 @@ def parse(
             key, equals, value = word.lstrip("-").partition("=") if not os.path.lexists(word) else (word, "", "")
             # A bare name, or something that cannot be an option's name, is a file.
             if not equals or not _KEY.fullmatch(key):
+                if equals and ":" in key and (wrong := meant(key, key, value, names.table, names.known)):
+                    raise wrong  # ffmpeg's c:v=...
                 _set(line, "input", word)
             else:
                 _assign(line, key, value, names)
@@ -126,7 +154,8 @@ def _dashed(line: CommandLine, key: str, words: list[str], names: _Names) -> Non
         stated = bool(words) and words[0].lower() in names.switches[name]
         _assign(line, name, words.pop(0) if stated else "on", names)
     elif not (name in names.known or name in names.groups or name == "exp" or "." in name):
-        raise unknown(f"-{key}" if len(key) == 1 else f"--{key}", [f"--{k}" for k in (*names.known, *names.groups)])
+        value = words[0] if words and not words[0].startswith("-") else None
+        raise names.unknown(key, value, f"-{key}" if len(key) == 1 else f"--{key}")
     elif not words:
         raise UserError(f"--{key} needs a value.", f"{name}=... (python interpolate.py --help has examples).")
     else:
@@ -145,17 +174,21 @@ def _assign(line: CommandLine, key: str, value: str, names: _Names) -> None:
     if dot and group in names.groups:
         if any(part.startswith("_") for part in entry.split(".")) or "${" in value:
             raise UserError(
-                f"{name} cannot be set on the command line.", f"{group}=<one of {', '.join(names.groups[group])}>."
+                f"{name} cannot be set on the command line.", f"{group}= one of {', '.join(names.groups[group])}."
             )
         line.nested[name] = value
     elif name in names.groups:
         if value not in names.groups[name]:
-            raise unknown(value, names.groups[name], kind=name)
+            near = nearest(value, names.groups[name])
+            listed = f"one of {', '.join(names.groups[name])}"
+            raise UserError(
+                f"There is no {name} {value!r}.", f"{name}={near[0]} ({listed})." if near else f"{name}= {listed}."
+            )
         _set(line, name, value)
     elif name in names.known:
         _set(line, name, value)
     else:
-        raise unknown(key, (*names.known, *names.groups))
+        raise names.unknown(key, value)
 
 
 def _set(line: CommandLine, name: str, value: str) -> None:

@@ -36,7 +36,7 @@ from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.report import facts_of, made_lines, stage_facts, stage_lines, totals
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.space import check_space, device_error, environment_error, gone, is_memory_error, memory_error
-from vfi_pipeline.jobs.values import rate_text
+from vfi_pipeline.jobs.values import counted, rate_text
 from vfi_pipeline.media import assemble as joining
 from vfi_pipeline.media import reader
 from vfi_pipeline.media.frames import Frame
@@ -188,7 +188,9 @@ def _make_segments(
             log.warning("%s: the memory ran out (%s): going on with %s.", film.label, short, LEAN[method.lean])
             gc.collect()
             progress = Progress(film.label, plan.timeline.count, sum(done.frames for done in journal.done.values()))
-    log.info("%s: %d frames made at %.2f per second.", film.label, progress.made, progress.made_per_second)
+    if progress.made:
+        made = counted(progress.made, plan.noun)
+        log.info("%s: %s made at %.2f per second.", film.label, made, progress.made_per_second)
 
 
 def _refuse_changed_input(journal: Journal, film: Film) -> None:
@@ -221,7 +223,7 @@ def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: M
         progress.clear()
     elapsed = progress.elapsed
     lines = [
-        f"{film.label}: {progress.done} frames in {elapsed:.1f} s, {progress.done / elapsed:.2f} frames/s, "
+        f"{film.label}: {counted(progress.done, 'frame')} in {elapsed:.1f} s, {progress.done / elapsed:.2f} frames/s, "
         f"{progress.made_per_second:.2f} made/s, model {method.name}; nothing was written.",
         *stage_lines(made),
     ]
@@ -289,7 +291,7 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
         joining.Segment(folder / segment_name(plan.encoding, part.number), part.frames) for part in plan.segments
     ]
     whole = folder / ("finished" if plan.encoding.finish == "images" else f"finished{target.suffix}")
-    log.info("%s: joining and checking.", target.name)
+    log.info("%s: joining and checking.", Path(plan.shown).name)
     joining.assemble(segments, plan.output, whole)
     found = verify(whole, expect(plan.output))
     had, has = held_by_source(plan.info, plan.streams), held_by_result(whole, plan.streams)
@@ -304,14 +306,13 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
     joining.publish(whole, target, plan.encoding, overwrite=True)
     flush_folder(target.parent)
     journal.finished = True
-    lines = [
-        f"{target}: {found.frames} frames at {rate_text(plan.spec.rate)} fps, {float(found.duration):.3f} s, verified."
-    ]
-    lines += made_lines(journal)
+    alone = plan.timeline.apart or (plan.noun == "picture" and found.frames == 1)
+    lasts = "" if alone else f" at {rate_text(plan.output.timing.rate)} fps, {float(found.duration):.3f} s"
+    lines = [f"{plan.shown}: {counted(found.frames, plan.noun)}{lasts}, verified.", *made_lines(journal, plan.noun)]
     if plan.cuts is None and cuts:
         listed = _write_cuts(plan, cuts)
         lines.append(
-            f"{len(cuts)} cut{'s' * (len(cuts) > 1)} found, listed in {listed.name} "
+            f"{counted(len(cuts), 'cut')} found, listed in {listed.name} "
             f"(edit it and pass it back with cuts={listed.name})"
         )
     if unplanned:

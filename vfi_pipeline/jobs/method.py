@@ -160,7 +160,7 @@ def _set(settings: dict[str, Any], path: list[str], text: str, key: str, name: s
     known = [k for k in node if not str(k).startswith("_")] if isinstance(node, dict) else []
     if last not in known:
         if not known:
-            raise UserError(f"model={name} has no setting {'.'.join(path)!r}.", "leave it out.")
+            raise UserError(f"model={name} has no setting {'.'.join(path)!r}.", f"leave out {key}=.")
         raise unknown(last, known, kind=f"setting of model={name}")
     before = node[last]
     try:

@@ -167,7 +167,7 @@ def refuse_input_as_output(target: Path, inputs: Iterable[Path]) -> None:
             if same:
                 raise UserError(
                     f"The output {target.name} is the input {source.name} itself.",
-                    "another output=; overwrite=true is no help.",
+                    "another output= (overwrite=true is no help).",
                 )
 
 

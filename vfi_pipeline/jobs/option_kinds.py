@@ -29,9 +29,9 @@ def real(low: float, high: float, example: str) -> Kind[float]:
     return Kind(lambda option, text: values.real(option, text, low, high, example))
 
 
-def whole(low: int, high: int) -> Kind[int]:
-    """A whole number between two, both included."""
-    return Kind(lambda option, text: values.whole(option, text, low, high))
+def whole(low: int, high: int, example: str) -> Kind[int]:
+    """A whole number between two, both included; ``example`` is what the remedy proposes."""
+    return Kind(lambda option, text: values.whole(option, text, low, high, example))
 
 
 def several(part: Callable[[str, str], Fraction]) -> Kind[tuple[Fraction, ...]]:
@@ -71,8 +71,16 @@ def _overlay(option: str, text: str) -> bool:
     except UserError:
         raise UserError(
             f"{option}={text} is not known.",
-            f"{option}=auto (what stays over a moving picture is left alone) or {option}=off; mask=IMAGE to say where.",
+            f"{option}=auto (what stays over a moving picture is left alone) or {option}=off.",
         ) from None
+
+
+def _audio(option: str, text: str) -> str:
+    plain = text.strip().lower()
+    if plain not in ("keep", "drop", "stretch", "silence"):
+        slow = f"in slow motion {option}=stretch or {option}=silence"
+        raise UserError(f"{option}={text} is not known.", f"{option}=keep or {option}=drop ({slow}).")
+    return plain
 
 
 def _shutter(option: str, text: str) -> Fraction | None:
@@ -102,7 +110,10 @@ def _device(option: str, text: str) -> str:
 
 
 def _segment(option: str, text: str) -> Fraction:
-    return values.moment(option, text) or Fraction(20)
+    length = values.moment(option, text)
+    if length <= 0:
+        raise UserError(f"{option}={text} is not a length of time: more than 0 seconds.", f"{option}=20 (seconds).")
+    return length
 
 
 def _duration(option: str, text: str) -> Fraction:
@@ -122,7 +133,7 @@ def _part_of_durations(option: str, text: str) -> Fraction:
 def _strength(option: str, text: str) -> tuple[Fraction, Fraction]:
     parts = [values.number(option, part) for part in values.listed(option, text)]
     if len(parts) > 2 or (len(parts) == 2 and parts[0] == parts[1]) or parts[-1] == 0 == parts[0]:
-        raise UserError(f"{option}={text} leads nowhere.", f"{option}=1.5, or from and to: {option}=[-0.5,1.5].")
+        raise UserError(f"{option}={text} leads nowhere.", f"{option}=1.5, or {option}=[-0.5,1.5] (from and to).")
     return (parts[0], parts[1]) if len(parts) == 2 else (Fraction(0), parts[0])
 
 
@@ -154,6 +165,7 @@ FACTOR = Kind(values.factor)
 MOMENT = Kind(values.moment)
 MOMENTS = Kind(values.moments)
 TEMPLATE = Kind(_template)
+AUDIO = Kind(_audio, ("keep", "drop", "stretch", "silence"))
 OVERLAY = Kind(_overlay, ("auto", "off"), switch=True)
 SHUTTER = Kind(_shutter, ("off",))
 DEINTERLACE = Kind(_deinterlace, ("auto", "on", "film", "off"), switch=True)

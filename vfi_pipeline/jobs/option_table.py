@@ -8,12 +8,14 @@ After a change, ``python -m vfi_pipeline.jobs.option_docs`` rewrites the table i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
 from vfi_pipeline.jobs import values
 from vfi_pipeline.jobs.option_fields import Group, Option, declared, in_groups, names, option
 from vfi_pipeline.jobs.option_kinds import (
+    AUDIO,
     CODEC,
     DEINTERLACE,
     DEVICE,
@@ -91,7 +93,7 @@ class Options:
         " (`output=frames/%03d.png`).", concerns="films",
     )  # fmt: skip
     audio: str | None = option(
-        one_of("keep", "drop", "stretch", "silence"), TIMING, "stretch",
+        AUDIO, TIMING, "stretch",
         "sound: keep or drop; in slow motion drop, stretch (keeps the pitch) or silence",
         unset="keep; in slow motion drop", concerns="films",
     )  # fmt: skip
@@ -119,7 +121,7 @@ class Options:
     )  # fmt: skip
     input_fps: Fraction | None = option(RATE, FILES, "24", "how fast a film of images is", unset="25", concerns="films")
     stream: int | None = option(
-        whole(0, 999), FILES, "2", "which video stream, by ffmpeg's number, if there are several",
+        whole(0, 999, "0"), FILES, "2", "which video stream, by ffmpeg's number, if there are several",
         unset="the first that is no cover picture", concerns="films",
     )  # fmt: skip
     codec: str | None = option(
@@ -127,7 +129,11 @@ class Options:
         unset="near-lossless h264 at the source's bit depth, or what the container asks for",
         aliases=("vcodec", "c", "encoder"),
     )  # fmt: skip
-    crf: float | None = option(real(0, 255, "18"), FILES, "18", "the encoder's quality: lower is better and larger")
+    crf: float | None = option(
+        real(0, math.inf, "18"), FILES, "18", "the encoder's quality: lower is better and larger",
+        details="0 to 51 of h264 and hevc, to 63 of vp9, from 1 to 63 of av1; beyond its own scale it is refused. Of"
+        " `.webp` 0 to 100, where higher is better; of `.jpg` 2 to 31.",
+    )  # fmt: skip
     preset: str | None = option(TEXT, FILES, "slow", "the encoder's preset")
     pix_fmt: str | None = option(
         TEXT, FILES, "yuv420p10le", "pixel format of the result, by ffmpeg's name",
@@ -221,7 +227,12 @@ class Options:
     )  # fmt: skip
     check_space: bool = option(SWITCH, JOB, "off", "start even if the disk looks too full", default="true")
     max_pixels: int = option(
-        whole(1, 10**10), JOB, "N", "refuse larger pictures", details="2^28: 16384 x 16384.", default="268435456"
+        whole(1, 10**10, "268435456"),
+        JOB,
+        "N",
+        "refuse larger pictures",
+        details="2^28: 16384 x 16384.",
+        default="268435456",
     )
 
     @property
@@ -249,7 +260,7 @@ class PictureOptions:
         DURATIONS, ANIMATION, "[2,1.5]", "seconds of each gap between two pictures", concerns="pictures"
     )
     frames: int | None = option(
-        whole(1, 1_000_000), ANIMATION, "48", "how many frames, without the holds", concerns="pictures"
+        whole(1, 1_000_000, "48"), ANIMATION, "48", "how many frames, without the holds", concerns="pictures"
     )
     places: tuple[Fraction, ...] | None = option(
         PLACES, ANIMATION, "0.37", "one frame instead; t=[0.1,0.5] several (0 is the first picture, 1 the second, 2 the"
@@ -307,7 +318,7 @@ class PictureOptions:
         concerns="pictures",
     )  # fmt: skip
     # A seed alone does not say that the input is no film.
-    seed: int = option(whole(0, 2**31 - 1), ANIMATION, "0", "the same seed gives the same result", default="0")
+    seed: int = option(whole(0, 2**31 - 1, "0"), ANIMATION, "0", "the same seed gives the same result", default="0")
 
 
 INPUT = Option(

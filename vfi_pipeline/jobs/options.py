@@ -11,6 +11,7 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import values
 from vfi_pipeline.jobs.option_fields import given_texts, read_fields
 from vfi_pipeline.jobs.option_table import Options as Options
+from vfi_pipeline.jobs.sources import is_film
 from vfi_pipeline.jobs.style import read_style
 
 
@@ -34,17 +35,12 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
         raise UserError(
             f"{' and '.join(timing)} were both given; one of them decides the timing.", f"{timing[0]}= alone."
         )
-    if not timing and not status and ("size" in given or "shutter" in given):
-        raise UserError(
-            "How smooth? No fps=, multi= or slowmo= was given.",
-            "multi=1 (the frames of the source, and no others), fps=60, or duration=2 to animate pictures.",
-        )
     if not timing and not status:
-        raise UserError(
-            "How smooth? No fps=, multi= or slowmo= was given.",
-            "fps=60, multi=2 (twice the frames, same duration) or slowmo=4 (same rate, four times as long); "
-            "at=12.48 for one frame of a film; duration=2 to animate pictures.",
-        )
+        others = "at=12.48 for one frame of it" if any(map(is_film, inputs)) else "duration=2 to animate pictures"
+        remedy = "fps=60, multi=2 (twice the frames, same duration), slowmo=4 (same rate, four times as long)"
+        if "size" in given or "shutter" in given:
+            remedy = "multi=1 (the frames of the source, and no others), fps=60"
+        raise UserError("How smooth? No fps=, multi= or slowmo= was given.", f"{remedy}, or {others}.")
     if "at" in given:
         for name in ("start", "end", "audio", "segment"):
             if name in given:
@@ -61,7 +57,10 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
     if options.audio == "keep" and "slowmo" in given:
         raise UserError("Slow motion cannot keep the sound as it is.", "audio=stretch, audio=silence or audio=drop.")
     if options.end is not None and options.end <= (options.start or 0):
-        raise UserError(f"end={given['end']} is not after the start.", f"end={float((options.start or 0) + 10):g}.")
+        start, end = given.get("start", "0"), given["end"]
+        swapped = options.start is not None and 0 < options.end < options.start
+        remedy = f"start={end} end={start}." if swapped else "leave out end=."
+        raise UserError(f"end={end} is not after the start, {start}.", remedy)
     if options.fit_size is not None and options.size is None:
         raise UserError(
             f"fit_size={options.fit_size} needs a size to fit to.", f"size=1280x720 fit_size={options.fit_size}."

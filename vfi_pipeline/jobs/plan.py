@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -9,8 +10,9 @@ from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.values import clock_text, moments_text, rate_text, size_text
+from vfi_pipeline.jobs.values import clock_text, counted, moments_text, rate_text, size_text
 from vfi_pipeline.media.containers import StreamPlan
+from vfi_pipeline.media.encoders import image_folder
 from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import pixel_format
 from vfi_pipeline.media.info import SourceInfo
@@ -94,6 +96,21 @@ class Plan:
         return (*self.notes, *self.streams.losses(), *self.encoding.notes)
 
     @property
+    def noun(self) -> str:
+        """What its frames are called: pictures, where each is a file."""
+        return "picture" if self.encoding.finish == "images" else "frame"
+
+    @property
+    def shown(self) -> str:
+        """What is made, for people: the film's path, or ``frames/1.png and 2.png``, ``frames/1.png to 240.png``."""
+        pattern, count = self.encoding.pattern, self.timeline.count
+        if self.encoding.finish != "images":
+            return str(self.target)
+        first, last = (pattern % number if "%" in pattern else pattern for number in (1, count))
+        more = "" if count == 1 else f" {'and' if count == 2 else 'to'} {last}"
+        return f"{image_folder(self.target) / first}{more}"
+
+    @property
     def gaps(self) -> frozenset[int]:
         """Source frames that are held because the next one comes later than ``max_gap_s``."""
         return frozenset(self.timeline.times.gaps(self.max_gap_s))
@@ -118,18 +135,23 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
     if begin is not None and begin >= times.end:
         raise UserError(
             f"{info.path.name} ends at {float(times.end - info.start):.3f} s; start= is {float(begin - info.start):g}.",
-            "an earlier start=.",
+            f"an earlier start=: start={_said(max(times.first, times.end - 1) - info.start)} for its last second.",
         )
     if end is not None and end <= times.first:
         raise UserError(
             f"The pictures of {info.path.name} begin at {float(times.first - info.start):.3f} s, "
             f"after end={float(end - info.start):g}.",
-            "a later end=.",
+            f"a later end=: end={_said(times.first + 1 - info.start)} for its first second.",
         )  # fmt: skip
     timeline = Timeline(times, rate, slowdown, begin, end)
     _refuse_stray_times(info, timeline)
     _refuse_lone_times(options, info, timeline)
     return timeline
+
+
+def _said(seconds: Fraction) -> str:
+    """A moment for people to type, rounded up to a millisecond, so that what begins there has begun."""
+    return f"{float(math.ceil(max(seconds, Fraction(0)) * 1000)) / 1000:g}"
 
 
 def moments_of(at: Sequence[Fraction], info: SourceInfo, times: SourceTimes) -> Timeline:
@@ -291,7 +313,7 @@ def cuts_of(entries: Sequence[int | Fraction] | None, info: SourceInfo, times: S
         if frame >= len(times):
             raise UserError(
                 f"The cut list names {entry if isinstance(entry, int) else f'{float(entry):g} s'}, "
-                f"but the film has {len(times)} frames in {float(times.span):.3f} s.",
+                f"but the film has {counted(len(times), 'frame')} in {float(times.span):.3f} s.",
                 "correct the list.", BAD_INPUT,
             )  # fmt: skip
         if frame > 0:
@@ -338,16 +360,16 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
     gaps = plan.gaps
     made = sum(1 for slot in timeline.slots() if slot.t and slot.source not in gaps)
     held = sum(1 for slot in timeline.slots() if slot.t and slot.source in gaps) if gaps else 0
-    target = "none (benchmark)" if plan.encoding.finish == "nothing" else plan.target
+    target = "none (benchmark)" if plan.encoding.finish == "nothing" else plan.shown
     shown = info.images[0] if len(info.images) == 1 else info.path
     lines = [
         f"input     {shown}: {video.codec} {video.width} x {video.height} {video.pixel_format}, "
-        f"{rate_text(video.rate)} fps, {len(source)} frame{'s' * (len(source) > 1)}, "
+        f"{rate_text(video.rate)} fps, {counted(len(source), 'frame')}, "
         f"{clock_text(float(source.span))}{turned}{trim}",
         f"output    {target}: {plan.encoding.encoder} {_size_text(plan)}{plan.encoding.pixel_format}"
         f"{_settings(plan.encoding)}, " + _timeline_text(timeline, info),
         _frames_text(timeline, made, held, plan.exposure_s)
-        + (f", {held} held in {len(gaps)} gap{'s' * (len(gaps) > 1)} (max_gap=off fills them)" if gaps else "")
+        + (f", {held} held in {counted(len(gaps), 'gap')} (max_gap=off fills them)" if gaps else "")
         + _last_text(timeline),
         f"segments  {len(plan.segments)}; {done} done, {len(plan.segments) - done} left",
         f"cuts      {_cuts_text(plan, options)}",
@@ -370,7 +392,9 @@ def _timeline_text(timeline: Timeline, info: SourceInfo) -> str:
     if isinstance(timeline, Moments):
         said = moments_text([moment - info.start for moment in timeline.moments])
         return f"{'the moment' if timeline.count == 1 else 'the moments'} {said} s"
-    return f"{rate_text(timeline.rate)} fps, {timeline.count} frames, {float(timeline.duration):.3f} s"
+    if timeline.apart:
+        return counted(timeline.count, "picture")
+    return f"{rate_text(timeline.rate)} fps, {counted(timeline.count, 'frame')}, {float(timeline.duration):.3f} s"
 
 
 def _size_text(plan: Plan) -> str:

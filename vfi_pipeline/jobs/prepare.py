@@ -19,7 +19,7 @@ from vfi_pipeline.jobs.option_fields import frame_settings
 from vfi_pipeline.jobs.options import Options, read_cuts
 from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, moments_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
-from vfi_pipeline.jobs.values import rate_text
+from vfi_pipeline.jobs.values import counted, rate_text
 from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import choose_encoding, default_suffix
@@ -32,6 +32,7 @@ from vfi_pipeline.media.profiles import EMBEDS
 from vfi_pipeline.media.rehearsal import rehearse
 from vfi_pipeline.media.scaling import Scaling, scaling_of
 from vfi_pipeline.media.timecode import timecode_at
+from vfi_pipeline.media.timeline import Timeline
 from vfi_pipeline.media.writer import assumed_matrix
 
 
@@ -87,6 +88,8 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
                 spec, target, options.codec or "auto", options.crf, options.preset, options.pix_fmt, options.benchmark
             )
         encoding = replace(encoding, profile=info.profile or b"")
+    if len(info.images) == 1 and encoding.finish not in ("images", "nothing"):
+        notes += (_one_picture(film, info, timeline),)
     if encoding.finish == "images" and "%" not in encoding.pattern and timeline.count != 1:
         numbered = target.with_name(f"{target.stem}_%06d{target.suffix}")
         remedy = f"output={shlex.quote(str(numbered))}"
@@ -106,6 +109,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         if info.timecode
         else None,
         loop=None if info.images else loop_count(info.path),
+        still=timeline.apart,
     )
     timing = Timing(
         rate=timeline.rate,
@@ -125,6 +129,16 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         notes=seen + notes + resized + _blur_notes(options, exposure),
         exposure_s=exposure,
         scaling=scaling,
+    )
+
+
+def _one_picture(film: Film, info: SourceInfo, timeline: Timeline) -> str:
+    """What is told of a film of one picture."""
+    name = shlex.quote(f"[{info.images[0]},{info.images[0]}]")
+    return (
+        f"{film.label} is one picture: a film of {counted(timeline.count, 'frame')}, {float(timeline.duration):.3f} s. "
+        f"Try: input={name} duration=2 model=hold for one that stands still, or a second picture in its place (without "
+        "fps=) to go from one to the other"
     )
 
 

@@ -17,7 +17,7 @@ from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, describe
 from vfi_pipeline.jobs.sources import Film, LeftOut
 from vfi_pipeline.jobs.space import free_bytes
-from vfi_pipeline.jobs.values import clock_text
+from vfi_pipeline.jobs.values import clock_text, counted
 from vfi_pipeline.media.inventory import told
 
 if TYPE_CHECKING:
@@ -49,13 +49,15 @@ def status(target: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return [f"{target}: {folder.name} cannot be read ({error}); the next run starts anew."]
     frames = sum(done.frames for done in journal.done.values())
-    lines = [
-        f"{target}: {len(journal.done)} of {journal.fingerprint.get('segments', '?')} segments done, "
-        f"{frames} of {journal.fingerprint.get('frames', '?')} frames."
-    ]
+    lines = [f"{target}: {len(journal.done)} of {_of(journal, 'segment')} done, {frames} of {_of(journal, 'frame')}."]
     holder = lock_holder(folder)
     lines.append(f"working   {holder}" if holder else f"resume    {journal.command}")
     return lines
+
+
+def _of(journal: Journal, noun: str) -> str:
+    count = journal.fingerprint.get(f"{noun}s", "?")
+    return counted(int(count), noun) if count.isdecimal() else f"? {noun}s"
 
 
 def _done_already(plan: Plan) -> int:
@@ -82,10 +84,11 @@ def totals(journal: Journal) -> dict[str, float | None]:
     }
 
 
-def made_lines(journal: Journal) -> list[str]:
+def made_lines(journal: Journal, noun: str = "frame") -> list[str]:
+    """Where the output's frames come from; ``noun``: what they are called."""
     total = totals(journal)
     shown = "of the source painted" if "style" in journal.fingerprint else "copied from the source"
-    line = f"{total['copied']} frames {shown}, {total['made']} made"
+    line = f"{counted(int(total['copied'] or 0), noun)} {shown}, {total['made']} made"
     if total["held"]:
         line += f", {total['held']} held (cuts, gaps, still pictures)"
     if total["nfe_per_pair"] is not None:
@@ -95,7 +98,7 @@ def made_lines(journal: Journal) -> list[str]:
             f"mean confidence in the motion {total['confidence']:.2f}"
         )
     if total["duplicates"]:
-        line += f"; {total['duplicates']} repeated frames re-timed"
+        line += f"; {counted(int(total['duplicates']), 'repeated frame')} re-timed"
     return [line + "."]
 
 

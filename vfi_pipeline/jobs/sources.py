@@ -102,6 +102,21 @@ def _told(why: str, paths: Sequence[Path]) -> str:
     return f"left out: {len(paths)} {what} ({names}{more}){'. ' + remedy if remedy else ''}"
 
 
+def is_film(text: str) -> bool:
+    """Whether an input is a film, or a list, a glob or a folder that holds one, by the ending of its name."""
+    path = Path(text)
+    try:
+        if path.is_dir():
+            return any(child.suffix.lower() in VIDEOS for child in path.iterdir())
+        if path.suffix.lower() in VIDEOS or os.path.lexists(path):
+            return path.suffix.lower() in VIDEOS
+        if text.startswith("[") and text.endswith("]"):
+            return any(is_film(part.strip().strip("'\"")) for part in text[1:-1].split(","))
+        return glob.has_magic(text) and any(Path(name).suffix.lower() in VIDEOS for name in glob.glob(text))
+    except (OSError, ValueError):
+        return False
+
+
 def films(inputs: Sequence[str]) -> list[Film]:
     """The films of ``select``."""
     return list(select(inputs).films)
@@ -221,7 +236,9 @@ def _named(text: str) -> tuple[list[Path], bool]:
             return sorted(matches, key=lambda match: (natural_key(match.parent), natural_key(match))), True
     if text.startswith("~") and os.path.lexists(os.path.expanduser(text)):
         return [Path(os.path.expanduser(text))], False
-    raise UserError(f"{text} does not exist.", _remedy(path), BAD_INPUT)
+    searched = glob.has_magic(text) or NUMBERED.search(path.name) is not None
+    what = f"{text} does not exist{', and no file matches it' if searched else ''}."
+    raise UserError(what, _remedy(text, path, searched), BAD_INPUT)
 
 
 def _folder(folder: Path, output: str | None) -> tuple[list[Film], list[LeftOut]]:
@@ -248,7 +265,7 @@ def _folder(folder: Path, output: str | None) -> tuple[list[Film], list[LeftOut]
         return [Film(file, (), file.stem, folder) for file in videos], left
     images = [file for file in pictures if is_readable(file)]
     if not pictures:
-        raise UserError(f"{folder} holds neither videos nor images.", "name the files themselves.", BAD_INPUT)
+        raise _nothing_in(folder, files, [entry for entry in entries if entry.is_dir()])
     if not images:
         heic = any(demuxer(file) == BY_PILLOW for file in pictures)
         raise UserError(
@@ -279,13 +296,59 @@ def _common_stem(paths: Sequence[Path]) -> str:
     return stem or paths[0].stem
 
 
-def _remedy(path: Path) -> str:
-    if re.match(r"\w+:/", str(path)):
+def _nothing_in(folder: Path, files: Sequence[Path], folders: Sequence[Path]) -> UserError:
+    """The error for a folder with nothing to work on: what lies near it that is."""
+    inside = next((entry for entry in folders if _holds_media(entry)), None)
+    if inside is not None:
+        remedy = f"input={_typed(inside)}{os.sep}"
+    elif files:
+        remedy = f"input={_typed(files[0])} if that is a film or a picture, whatever its ending."
+    else:
+        remedy = "input= with a folder of films or pictures, or with one of them."
+    empty = ": it is empty" if not files and not folders else ""
+    return UserError(f"{folder} holds neither videos nor images{empty}.", remedy, BAD_INPUT)
+
+
+def _typed(path: Path | str) -> str:
+    """A name as a shell takes it, wildcards and all."""
+    return shlex.quote(str(path))
+
+
+def _remedy(text: str, path: Path, searched: bool) -> str:
+    """What to type in place of a name that matches nothing."""
+    if re.match(r"\w+:/", text):
         return "download it first: addresses are not opened."
+    if len(text) > 2 and text[0] == text[-1] and text[0] in "'\"":
+        return f"input={_typed(text[1:-1])} (quotes are for the shell alone)."
+    folder = path.parent
+    if not folder.is_dir():
+        near = _nearest(folder)
+        return f"input={_typed(near / path.name)}" if near else f"another folder: {folder} does not exist either."
+    if not searched:
+        near = _nearest(path)
+        return (
+            f"did you mean {near}? input={_typed(near)}"
+            if near
+            else "check the name; it is looked for from where you stand."
+        )
+    try:
+        endings = [child.suffix for child in sorted(folder.iterdir(), key=natural_key) if _is_media(child)]
+    except OSError:
+        endings = []
+    if not endings:
+        return f"another folder: {folder} holds neither films nor pictures."
+    most = max(dict.fromkeys(endings), key=endings.count)
+    return f"input={_typed(folder / f'*{most}')} ({endings.count(most)} of that kind are in {folder})."
+
+
+def _is_media(path: Path) -> bool:
+    return path.suffix.lower() in (*VIDEOS, *IMAGES) and not path.name.startswith(".") and path.is_file()
+
+
+def _nearest(path: Path) -> Path | None:
+    """What lies beside ``path`` and is called nearly so; None if nothing is."""
     try:
         near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1, cutoff=0.6)
     except OSError:
-        return f"the folder {path.parent} does not exist either."
-    return (
-        f"did you mean {path.parent / near[0]}?" if near else "check the name; it is looked for from where you stand."
-    )
+        return None
+    return path.parent / near[0] if near else None

@@ -69,11 +69,11 @@ class StyleOptions:
         concerns="films",
     )  # fmt: skip
     style_size: int | None = option(
-        whole(32, 16384), STYLE, "640", "longest side at which frames are painted: size of the strokes",
+        whole(32, 16384, "640"), STYLE, "640", "longest side at which frames are painted: size of the strokes",
         unset="the film's own; for a picture 384", concerns="films",
     )  # fmt: skip
     passes: int = option(
-        whole(1, 100), STYLE, "10", "for a picture: so often forth and back over the film", default="1",
+        whole(1, 100, "10"), STYLE, "10", "for a picture: so often forth and back over the film", default="1",
         concerns="films",
     )  # fmt: skip
     long_term: tuple[int, ...] = option(
@@ -81,7 +81,7 @@ class StyleOptions:
         " alone", default="[1,2,4]", concerns="films",
     )  # fmt: skip
     style_iterations: int | None = option(
-        whole(1, 10_000), STYLE, "30", "for a picture: of the optimiser, for each frame and pass",
+        whole(1, 10_000, "30"), STYLE, "30", "for a picture: of the optimiser, for each frame and pass",
         unset="60 for one pass, 15 for each of several", concerns="films",
     )  # fmt: skip
     style_weight: float = option(
@@ -173,7 +173,7 @@ def read_style(texts: Mapping[str, str]) -> StyleChoice | None:
     if "style" not in texts:
         if given:
             remedy = "style=mosaic, or style=picture.jpg" + (
-                "; duration=2 to animate pictures." if given[0] == "preview" else "."
+                " (of pictures: duration=2)." if given == ["preview"] else "."
             )
             raise UserError(f"{given[0]}= is about a style, and there is none.", remedy)
         return None

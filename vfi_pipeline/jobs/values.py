@@ -121,20 +121,19 @@ def real(option: str, text: str, low: float, high: float, example: str) -> float
     except ValueError:
         value = math.nan
     if not low <= value <= high:
-        raise UserError(f"{option}={text} is not a number from {low:g} to {high:g}.", f"{option}={example}.")
+        which = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
+        raise UserError(f"{option}={text} is not a number {which}.", f"{option}={example}.")
     return value
 
 
-def whole(option: str, text: str, low: int, high: int) -> int:
-    """A whole number between ``low`` and ``high``, both included."""
+def whole(option: str, text: str, low: int, high: int, example: str = "1") -> int:
+    """A whole number between ``low`` and ``high``, both included; ``example`` is what the remedy proposes."""
     try:
         value = int(text.strip().replace("_", ""))
     except ValueError:
         value = low - 1
     if not low <= value <= high:
-        raise UserError(
-            f"{option}={text} is not a whole number from {low} to {high}.", f"{option}={max(low, min(high, 1))}."
-        )
+        raise UserError(f"{option}={text} is not a whole number from {low} to {high}.", f"{option}={example}.")
     return value
 
 
@@ -162,13 +161,34 @@ def listed(option: str, text: str) -> list[str]:
 
 
 def unknown(name: str, known: Iterable[str], kind: str = "option", program: str = "interpolate.py") -> UserError:
-    """The error for a name nobody knows: says which known one is nearest."""
+    """The error for a name nobody knows: says which known one is near, if any is."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    near = near or [other for other in known if name and (other.startswith(name) or name.startswith(other))][:1]
+    near = nearest(name, known)
     if near:
         return UserError(f"There is no {kind} {name!r}.", f"{near[0]} (python {program} --help lists them all).")
-    return UserError(f"There is no {kind} {name!r}.", f"one of {', '.join(known)}.")
+    listed = f"one of {', '.join(known)}." if len(known) <= 20 else f"python {program} --help lists all of them."
+    return UserError(f"There is no {kind} {name!r}.", listed)
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Those of ``known`` that ``name`` may be a slip of, the nearest first; none where nothing is near."""
+    known = sorted(known)
+    plain = name.lower().lstrip("-").replace("-", "_")
+    if len(plain) < 3:
+        return []
+    near = difflib.get_close_matches(plain, known, n=1, cutoff=0.75)
+    near = near or [other for other in known if sorted(other) == sorted(plain)]
+    return near or [other for other in known if _begins(plain, other) or _begins(other, plain)]
+
+
+def _begins(short: str, name: str) -> bool:
+    """Whether ``name`` begins with ``short``, which is long enough to mean something."""
+    return len(short) > 3 and name.startswith(short)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def rate_text(value: Fraction) -> str:

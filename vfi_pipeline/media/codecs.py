@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vfi_pipeline.errors import UserError
+from vfi_pipeline.media import encoder_limits
 from vfi_pipeline.media.encoding import VideoSpec
 from vfi_pipeline.media.pixel_formats import shape
 
@@ -104,13 +104,14 @@ Options = dict[str, str]
 
 
 def encoder_options(encoder: str, request: Request) -> tuple[tuple[str, str], ...]:
-    """The encoder's options. A key frame opens every segment.
-
-    Raises:
-        UserError: if a quality is asked of a codec that has none.
-    """
-    make = _nvenc if encoder.endswith("_nvenc") else ENCODERS.get(encoder, _other)
-    return tuple({**dict(request.known.extra), **make(request)}.items())
+    """The encoder's options; ``encoder_limits`` has checked what was typed. A key frame opens every segment."""
+    if encoder.endswith("_nvenc"):
+        made = _nvenc(request)
+    elif encoder in ENCODERS:
+        made = ENCODERS[encoder](request)
+    else:
+        made = _other(encoder, request)
+    return tuple({**dict(request.known.extra), **made}.items())
 
 
 def _x264(asked: Request) -> Options:
@@ -141,7 +142,6 @@ def _vp9(asked: Request) -> Options:
 
 
 def _prores(asked: Request) -> Options:
-    _no_crf(asked)
     profile, stored = asked.speed("hq"), shape(asked.pixel_format)
     if stored.sub == (1, 1) and profile not in ("4444", "4444xq"):
         profile = "4444"
@@ -153,13 +153,13 @@ def _nvenc(asked: Request) -> Options:
 
 
 def _ffv1(asked: Request) -> Options:
-    _no_crf(asked)
     return {}
 
 
-def _other(asked: Request) -> Options:
+def _other(encoder: str, asked: Request) -> Options:
     quality = asked.quality("")
-    return ({"crf": quality} if quality else {}) | ({"preset": asked.preset} if asked.preset else {})
+    options = {encoder_limits.quality_option(encoder) or "crf": quality} if quality else {}
+    return options | ({encoder_limits.preset_option(encoder) or "preset": asked.preset} if asked.preset else {})
 
 
 ENCODERS: dict[str, Callable[[Request], Options]] = {
@@ -178,14 +178,6 @@ ENCODERS: dict[str, Callable[[Request], Options]] = {
 def number(value: float) -> str:
     """A number as ffmpeg takes it."""
     return f"{float(value):g}"
-
-
-def _no_crf(asked: Request) -> None:
-    if asked.crf is not None:
-        raise UserError(
-            f"codec={asked.codec} has no crf.",
-            "leave crf= out; codec=prores takes preset=proxy, lt, standard, hq.",
-        )
 
 
 def _x265_hdr(hdr: Mapping[str, str]) -> list[str]:

@@ -159,7 +159,8 @@ class StreamPlan:
 
     def lines(self) -> list[str]:
         """One line per stream, for the plan that is shown before the work starts."""
-        return [*map(_told, self.fates), *self.notes, *self.remarks, *self._rest()]
+        fates = [fate for fate in self.fates if fate.why or fate.action != "lost"]
+        return [*map(_told, fates), *self.notes, *self.remarks, *self._rest()]
 
     def _rest(self) -> list[str]:
         remedy = f". Try: {self.instead}" if self.instead else ""
@@ -187,6 +188,7 @@ def stream_plan(
     stretch: Fraction = Fraction(1),
     timecode: str | None = None,
     loop: int | None = None,
+    still: bool = False,
 ) -> StreamPlan:
     """The fate of every stream of ``info`` in ``target``'s container.
 
@@ -195,6 +197,7 @@ def stream_plan(
         loop: how often the source is played, where it is an animation.
         audio: ``keep`` (only where ``stretch`` is 1), ``drop``, ``stretch`` (keeps the pitch) or ``silence``.
         subtitles: ``keep`` or ``drop``.
+        still: single pictures of the film are made, of which nobody expects sound, chapters or a time code.
         stretch: duration of the output over that of the source; slow motion by 4 is 4.
 
     Raises:
@@ -212,7 +215,7 @@ def stream_plan(
         )
     suffix = target.suffix.lower()
     if encoding.finish != "copy" or is_image_target(target):
-        return replace(_pictures_only(info, suffix, encoding), loop=loop)
+        return replace(_pictures_only(info, suffix, encoding, audio, subtitles, still), loop=loop)
     labels = _labels(info.others)
     order = {"video": 3, "audio": 0, "subtitle": 1, "attachment": 2, "data": 4}
     others = sorted(info.others, key=lambda stream: (order.get(stream.kind, 5), stream.index))
@@ -249,9 +252,10 @@ def stream_plan(
         notes.append(f"time code: LOST ({suffix} holds none). Try: an output that ends in .mov or .mkv")
     chapters = info.chapters if suffix in CHAPTERS else 0
     if info.chapters and not chapters:
-        notes.append(f"{info.chapters} chapters: LOST ({suffix} holds none). Try: an output that ends in .mkv")
+        many = f"{info.chapters} chapter{'s' * (info.chapters > 1)}"
+        notes.append(f"{many}: LOST ({suffix} holds none). Try: an output that ends in .mkv")
     elif chapters:
-        notes.append(f"{chapters} chapters: {'copied' if stretch == 1 else 'copied, stretched'}")
+        notes.append(f"{chapters} chapter{'s' * (chapters > 1)}: {'copied' if stretch == 1 else 'copied, stretched'}")
     if suffix not in LANGUAGES and any(f.language for f in fates if f.action != "lost"):
         notes.append(f"language tags: LOST ({suffix} holds none). Try: an output that ends in .mkv")
     held = timecode if suffix in TIMECODES else None
@@ -392,13 +396,29 @@ def _other_video(stream: StreamInfo, label: str, suffix: str) -> StreamFate:
     return _lost(stream, label, "one video stream is worked on at a time", f"stream={stream.index} works on this one")
 
 
-def _pictures_only(info: SourceInfo, suffix: str, encoding: Encoding) -> StreamPlan:
+def _pictures_only(
+    info: SourceInfo, suffix: str, encoding: Encoding, audio: str, subtitles: str, still: bool
+) -> StreamPlan:
     labels = _labels(info.others)
     if encoding.finish == "nothing":
         why, remedy = "benchmark=true writes nothing", ""
     else:
-        why, remedy = "images hold pictures only", "an output that ends in .mkv or .mp4"
-    fates = tuple(_lost(stream, labels[stream.index], why, remedy) for stream in info.others)
-    notes = [f"{info.chapters} chapters: LOST ({why})"] if info.chapters else []
-    notes += [f"time code: LOST ({why})"] if info.timecode else []
-    return StreamPlan(suffix, fates, 0, tuple(notes), "drop")
+        what = "images hold" if encoding.finish == "images" else f"{suffix} holds"
+        why, remedy = f"{what} pictures only", "an output that ends in .mkv or .mp4"
+    fates = []
+    for stream in info.others:
+        label = labels[stream.index]
+        if stream.kind == "video" and "attached_pic" not in stream.dispositions and encoding.finish != "nothing":
+            fates.append(_other_video(stream, label, suffix))
+        elif still:
+            fates.append(_lost(stream, label, "", ""))
+        elif (stream.kind, "drop") in (("audio", audio), ("subtitle", subtitles)):
+            fates.append(_lost(stream, label, "as asked", ""))
+        else:
+            fates.append(_lost(stream, label, why, "" if stream.kind == "data" else remedy))
+    notes = []
+    if info.chapters and not still:
+        notes.append(f"{info.chapters} chapter{'s' * (info.chapters > 1)}: LOST ({why})")
+    if info.timecode and not still:
+        notes.append(f"time code: LOST ({why})")
+    return StreamPlan(suffix, tuple(fates), 0, tuple(notes), "drop")

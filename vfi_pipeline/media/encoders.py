@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from vfi_pipeline.errors import USAGE, UserError
+from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.codecs import ALIASES, HOLDS, stem_of
 from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.film_encoding import film_encoding
@@ -36,13 +37,15 @@ def choose_encoding(
     Raises:
         UserError: the codec, its settings or its container do not fit, or this ffmpeg lacks the encoder.
     """
+    if codec not in ffmpeg.encoders():
+        codec = codec.lower()
     if benchmark:
         return Encoding("none", "none", spec.pixel_format, suffix=".none", finish="nothing", colour=spec.colour)
     if is_image_target(target):
-        return image_encoding(spec, target, codec, crf, pix_fmt)
+        return image_encoding(spec, target, codec, crf, preset, pix_fmt)
     suffix = target.suffix.lower()
     if suffix in ANIMATIONS:
-        return animation_encoding(spec, suffix, codec, crf, pix_fmt)
+        return animation_encoding(spec, suffix, codec, crf, preset, pix_fmt)
     if suffix not in FILMS:
         raise UserError(
             f"{target.name}: {suffix or 'no suffix'} is not a container that can be written here.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import queue
 import re
@@ -164,6 +165,39 @@ def encoder_pixel_formats(encoder: str) -> tuple[str, ...]:
         if line.strip().startswith("Supported pixel formats:"):
             return tuple(line.split(":", 1)[1].split())
     return ()
+
+
+class EncoderOption(NamedTuple):
+    """An option of an encoder as ffmpeg lists it: int, float, string...; its range, and the names it takes."""
+
+    kind: str
+    low: float
+    high: float
+    choices: tuple[str, ...]
+
+
+@lru_cache
+def encoder_options(encoder: str) -> dict[str, EncoderOption]:
+    """The options of its own that ``encoder`` has, by name; a range that is not given is without bounds."""
+    found: dict[str, EncoderOption] = {}
+    name = ""
+    for line in _listing("h", f"encoder={encoder}").splitlines():
+        if option := re.match(r"  -(\S+) +<(\w+)> +E\S*(.*)", line):
+            name, kind, told = option.groups()
+            limits = re.search(r"\(from (\S+) to (\S+)\)", told)
+            low, high = map(_bound, limits.groups()) if limits else (-math.inf, math.inf)
+            found[name] = EncoderOption(kind, low, high, ())
+        elif (choice := re.match(r"     (\S+) +(?:-?\d+ +)?E\S*", line)) and name:
+            found[name] = found[name]._replace(choices=(*found[name].choices, choice[1]))
+    return found
+
+
+def _bound(text: str) -> float:
+    """A limit of an option; INT_MIN, FLT_MAX and the like are none."""
+    try:
+        return float(text)
+    except ValueError:
+        return -math.inf if text.startswith("-") or "MIN" in text else math.inf
 
 
 @lru_cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
-from vfi_pipeline.media import ffmpeg
+from vfi_pipeline.media import encoder_limits, ffmpeg
 from vfi_pipeline.media.codecs import ALIASES, CODECS, HOLDS, ROTATES, Codec, Request, encoder_options, stem_of
 from vfi_pipeline.media.encoding import Encoding, VideoSpec, holds_exactly, is_turned, output_tags
 from vfi_pipeline.media.pixel_formats import Shape, known_formats, nearest_format, needs_even, shape, shape_or_none
@@ -32,13 +32,21 @@ def film_encoding(
         )
     encoder, settings = _encoder(family, spec, pix_fmt)
     supported = ffmpeg.encoder_pixel_formats(encoder) or (spec.pixel_format,)
+    pix_fmt = None if pix_fmt is None else encoder_limits.written(pix_fmt, supported)
     chosen, losses = _pixel_format(spec, family, encoder, supported, pix_fmt, suffix)
     notes += losses
     if encoder.endswith("_nvenc") and not ffmpeg.encoder_works(encoder):
         raise _missing(codec)
     # ffmpeg 9 decodes no film that says twice how its views are packed: Matroska says it itself.
     said = replace(spec, stereo=None) if suffix in (".mkv", ".webm") else spec
+    if crf is not None:
+        with_crf = [name for name in HOLDS.get(suffix, ("h264",)) if name in CODECS and CODECS[name].crf is not None]
+        encoder_limits.check_quality(encoder, family, crf, settings.crf, with_crf)
+    if preset is not None:
+        encoder_limits.check_preset(encoder, family, preset)
     options = encoder_options(encoder, Request(said, family, settings, chosen, crf, preset))
+    if encoder == "prores_ks" and preset is not None and dict(options)["profile:v"] != preset:
+        notes.append(f"{chosen} asks for ProRes {dict(options)['profile:v']}: preset={preset} was not taken.")
     lossless = settings.lossless and holds_exactly(shape(chosen), spec)
     # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha, for which Matroska is used.
     alpha_vp9 = encoder == "libvpx-vp9" and shape(chosen).alpha
@@ -94,7 +102,7 @@ def _encoder(family: str, spec: VideoSpec, pix_fmt: str | None) -> tuple[str, Co
         raise _missing(family)
     if family == "av1" and len(candidates) == 2:
         # SVT-AV1 is several times faster and knows only 4:2:0; libaom knows the rest.
-        want = shape(pix_fmt or spec.pixel_format)
+        want = (pix_fmt and (shape_or_none(pix_fmt) or shape_or_none(f"{pix_fmt}le"))) or shape(spec.pixel_format)
         only_420 = want.family != "yuv" or (want.sub == (2, 2) and want.depth <= 10)
         return (candidates[0] if only_420 else candidates[1]), known
     return candidates[0], known
@@ -120,18 +128,9 @@ def _pixel_format(
     notes: list[str] = []
     lossy_yuv = stem_of(family) in ("h264", "hevc", "av1", "vp9") and encoder != "libx264rgb"
     if pix_fmt is not None:
-        if pix_fmt not in supported:
-            raise UserError(
-                f"{encoder} cannot store pix_fmt={pix_fmt}.",
-                f"one of {', '.join(known_formats(supported)) or 'its default'}.",
-                USAGE,
-            )
-        try:
-            chosen, have = pix_fmt, shape(pix_fmt)
-        except ValueError:
-            raise UserError(
-                f"pix_fmt={pix_fmt} is not one we write.", f"one of {', '.join(known_formats(supported))}.", USAGE
-            ) from None
+        if pix_fmt not in known_formats(supported):
+            raise encoder_limits.unknown_format(pix_fmt, encoder, tuple(known_formats(supported)))
+        chosen, have = pix_fmt, shape(pix_fmt)
         if family == "h264" or family == "hevc":
             _refuse_odd(spec, chosen, suffix)
     else:

@@ -175,17 +175,16 @@ def is_cover(stream: av.stream.Stream) -> bool:
 
 def _choose(path: Path, streams: Sequence[Any], wanted: int | None) -> Any:
     films = [s for s in streams if s.type == "video" and s.codec_context is not None and not is_cover(s)]
-    listed = ", ".join(f"{s.index} ({s.codec_context.width}x{s.codec_context.height})" for s in films)
+    listed = " or ".join(f"stream={s.index}" for s in films) + ", of "
+    listed += ", ".join(f"{s.index} ({s.codec_context.width}x{s.codec_context.height})" for s in films)
     if wanted is not None:
         for stream in films:
             if stream.index == wanted:
                 return stream
-        what = next((s.type for s in streams if s.index == wanted), None)
-        raise UserError(
-            f"{path}: stream {wanted} is {f'of the type {what}' if what else 'not there'}, not a video to work on.",
-            f"one of these: stream={listed}" if films else "another file: this one has no video stream.",
-            USAGE,
-        )
+        other = next((s for s in streams if s.index == wanted), None)
+        kind = "" if other is None else "a cover picture" if is_cover(other) else f"of the type {other.type}"
+        problem = f"{path}: stream {wanted} is {f'{kind}, no video' if kind else 'not there'}."
+        raise UserError(problem, f"{listed}." if films else "another file: this one has no video stream.", USAGE)
     films = [s for s in films if s.codec_context.width and s.codec_context.height]
     if films:
         marked = [s for s in films if s.disposition & av.stream.Disposition.default]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
-from vfi_pipeline.media import ffmpeg
+from vfi_pipeline.media import encoder_limits, ffmpeg
 from vfi_pipeline.media.codecs import number
 from vfi_pipeline.media.encoding import Encoding, VideoSpec, is_turned, output_tags
 from vfi_pipeline.media.film_encoding import film_encoding
@@ -27,12 +27,15 @@ IMAGES = {
 GIF_RATE = 50  # frames per second: a GIF counts hundredths of a second, and players slow down below two of them
 
 
-def animation_encoding(spec: VideoSpec, suffix: str, codec: str, crf: float | None, pix_fmt: str | None) -> Encoding:
+def animation_encoding(
+    spec: VideoSpec, suffix: str, codec: str, crf: float | None, preset: str | None, pix_fmt: str | None
+) -> Encoding:
     """Lossless FFV1 segments; ``assemble`` makes the animation of them."""
     finish = ANIMATIONS[suffix]
     _only_codec(codec, (finish, f"lib{finish}", "libwebp_anim"), suffix)
     if pix_fmt is not None:
-        raise UserError(f"pix_fmt= does not apply to {suffix}.", "leave it out.", USAGE)
+        raise UserError(f"pix_fmt= does not apply to {suffix}.", "leave pix_fmt= out.", USAGE)
+    _check_stills(suffix, crf, (0, 100, 90, "higher is better, 100 is lossless") if finish == "webp" else None, preset)
     notes = []
     if finish == "gif":
         if spec.rate > GIF_RATE:
@@ -60,7 +63,29 @@ def animation_encoding(spec: VideoSpec, suffix: str, codec: str, crf: float | No
     )  # fmt: skip
 
 
-def image_encoding(spec: VideoSpec, target: Path, codec: str, crf: float | None, pix_fmt: str | None) -> Encoding:
+def _check_stills(
+    suffix: str, crf: float | None, quality: tuple[float, float, float, str] | None, preset: str | None
+) -> None:
+    """UserError for a crf that images or animations that end in ``suffix`` do not take, and for any preset.
+
+    Args:
+        quality: lowest and highest value, an example, and what they mean; None where there is nothing to set.
+    """
+    if preset is not None:
+        raise UserError(f"{suffix} has no presets.", "leave preset= out.", USAGE)
+    if crf is not None and quality is None:
+        raise UserError(f"{suffix} has no crf.", "leave crf= out.", USAGE)
+    if crf is not None and quality is not None and not quality[0] <= crf <= quality[1]:
+        low, high, example, meaning = quality
+        raise UserError(
+            f"crf={number(crf)} is beyond what {suffix} takes: {low:g} to {high:g}, {meaning}.", f"crf={example:g}.",
+            USAGE,
+        )  # fmt: skip
+
+
+def image_encoding(
+    spec: VideoSpec, target: Path, codec: str, crf: float | None, preset: str | None, pix_fmt: str | None
+) -> Encoding:
     """Numbered images: PNG of 8 or 16 bit unless the suffix asks for another kind."""
     suffix = target.suffix.lower() if target.suffix.lower() in IMAGES else ".png"
     if target.suffix and target.suffix.lower() not in IMAGES:
@@ -73,6 +98,7 @@ def image_encoding(spec: VideoSpec, target: Path, codec: str, crf: float | None,
         raise UserError(f"This ffmpeg cannot write {suffix}.", "frames/%08d.png", ENVIRONMENT)
     want = shape(spec.pixel_format)
     notes = []
+    _check_stills(suffix, crf, (2, 31, 2, "lower is better and larger") if encoder == "mjpeg" else None, preset)
     if encoder == "mjpeg":
         sub = {(2, 2): "420", (2, 1): "422"}.get(want.sub if want.family == "yuv" else (1, 1), "444")
         chosen = f"yuvj{sub}p"
@@ -97,12 +123,10 @@ def image_encoding(spec: VideoSpec, target: Path, codec: str, crf: float | None,
         if want.depth > 8 and not deep:
             notes.append(f"{want.depth} bit are rounded to 8; .png keeps them.")
     if pix_fmt is not None:
-        if pix_fmt not in ffmpeg.encoder_pixel_formats(encoder):
-            raise UserError(
-                f"{suffix} cannot store pix_fmt={pix_fmt}.",
-                f"one of {', '.join(ffmpeg.encoder_pixel_formats(encoder))}.",
-            )
-        chosen = pix_fmt
+        supported = ffmpeg.encoder_pixel_formats(encoder)
+        chosen = encoder_limits.written(pix_fmt, supported)
+        if chosen not in supported:
+            raise encoder_limits.unknown_format(pix_fmt, suffix, supported)
     return Encoding(
         suffix[1:], encoder, chosen, options, "", "image2", "images",
         lossless=want.family != "yuv" and encoder in ("png", "tiff"), notes=tuple(notes),

@@ -149,6 +149,9 @@ class Slot(NamedTuple):
 class Timeline:
     """The output frames of a film, computed when asked for; see the module's docstring for the rule."""
 
+    apart = False
+    """Whether the frames are pictures by themselves, which follow no rate."""
+
     def __init__(
         self,
         times: SourceTimes,
@@ -235,6 +238,8 @@ class Moments(Timeline):
 
     The presentation times of the slots mean nothing; they count on at ``rate``.
     """
+
+    apart = True
 
     def __init__(self, times: SourceTimes, rate: Fraction, moments: Sequence[Fraction]) -> None:
         """

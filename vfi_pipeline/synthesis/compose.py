@@ -315,7 +315,7 @@ def planes(
             _hand_over(band, rows, edge, layout, scaling)
         for box in beside:
             assert covered is not None
-            _uncover(band, rows, box, covered, layout, scaling)
+            _uncover(band, plain, rows, box, covered, layout, scaling)
         for out, group, a, b in zip(made, layout.groups, first, last):
             here = _read(band, group)
             top = rows.start // group.sub[1]
@@ -518,6 +518,7 @@ def _hand_over(field: Tensor, rows: slice, edge: tuple[slice, slice], layout: La
 
 def _uncover(
     field: Tensor,
+    plain: Tensor,
     rows: slice,
     box: tuple[slice, slice],
     covered: tuple[Tensor, Tensor],
@@ -525,7 +526,8 @@ def _uncover(
     scaling: Scaling | None,
 ) -> None:
     """Corrects blend weight and confidence in the part of ``box`` in ``rows``: a side that pulls from under an overlay
-    yields to the other, and where both do, to the unmoved frames."""
+    yields to the other, and where both do, to the unmoved frames; of those, whose weight is ``plain``, a side that
+    is covered itself yields too."""
     top, bottom = max(box[0].start, rows.start), min(box[0].stop, rows.stop)
     if top >= bottom:
         return
@@ -538,6 +540,12 @@ def _uncover(
     seen = [(sample(mask, position) < COVERS).float() for mask, position in zip(covered, at)]
     part[:, WEIGHT : WEIGHT + 1] = visible_weight(part[:, WEIGHT : WEIGHT + 1], *seen)
     part[:, WEIGHT + 1 :] *= torch.maximum(*seen)
+    if field.shape[1] == WEIGHT + 1:  # nothing is taken unmoved
+        return
+    here = where if scaling is None else on_source(where, scaling)
+    bare = [(sample(mask, here) < COVERS).float() for mask in covered]
+    unmoved = plain[:, :, top - rows.start : bottom - rows.start, box[1]]
+    unmoved.copy_(visible_weight(unmoved, *bare))
 
 
 COVERS = 1 / 256

@@ -11,9 +11,13 @@ A frame's overlay is found on full-size luma, in runs of ``Rule.frames`` key fra
   (translucent logos).
 
 A run that begins or ends with the frame is as good as one around it, so a subtitle that comes and goes is an overlay
-from its first frame to its last, and a mask depends on the frames within ``Rule.frames - 1`` of its own. Runs that lie
-before or after the pair to be made count only if most other edges moved in them: a camera that starts to move was
-still before.
+from its first frame to its last. Runs a little further away are carried to the frame as long as the samples stay alike
+(``Rule.carry``): a white letter before a white wall has no edge. A mask depends on the frames within ``Rule.reach`` of
+its pair. Runs that lie before or after the pair to be made count only if most other edges moved in them: a camera that
+starts to move was still before.
+
+Digits that change while the rest stays (``switched``) need only two frames before and two after the change, beside an
+overlay that was found; what moves past is equal in neither.
 
 In a made frame, an overlay is kept from the nearer source frame (``synthesis.mask.keep``), but only where the camera
 moves, and what lies around the overlay with it (``moving``): of a still camera's background nothing is touched. Beside
@@ -24,7 +28,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -59,6 +63,12 @@ class Rule:
             1, in 16 of still ones 0.01 to 0.54; without this bound those lost 0.2 to 0.7 dB.
         still: largest share of a frame's edges that may last in a run beside the pair. Films with drawn text have
             0.1 to 0.3, still cameras 0.3 to 0.8.
+        alike: largest range of a sample of a letter over ground that changes: encoders ring about thin strokes.
+        carry: runs that begin or end so many frames beside a frame are carried to it: a letter over ground of its own
+            colour has no edge there.
+        stays: least share of what lies at lasting edges, around each place, that must be equal in another frame for the
+            overlay to be there: of a thin letter over other ground, its strokes without their rims.
+        line: of the frame's longer side: how far beside an overlay a digit may change that lasts two frames only.
     """
 
     frames: int = 4
@@ -75,16 +85,39 @@ class Rule:
     share: float = 0.5
     whole: float = 0.6
     still: float = 0.35
+    alike: int = 24
+    carry: int = 3
+    stays: float = 0.3
+    line: float = 1 / 12
+
+    @property
+    def reach(self) -> int:
+        """Frames on either side of a pair's own that are looked at."""
+        return self.frames - 1 + self.carry
 
 
 RULE = Rule()
 
 
 class Run(NamedTuple):
-    """What lasts through a run: ``mask``, (h, w) uint8, 0 or 255; and the ``share`` of all its edges that do."""
+    """What lasts through a run.
+
+    Attributes:
+        mask: (h, w) uint8, 0 or 255.
+        sure: the part of it that lies right at lasting edges; the rest may be even ground beside them.
+        share: of all its edges that last.
+    """
 
     mask: np.ndarray
+    sure: np.ndarray
     share: float
+
+
+Around = Sequence[tuple[int, Frame]]
+"""(index, frame) of frames of one shot, in order and without gaps."""
+
+Masks = tuple[np.ndarray | None, np.ndarray | None]
+"""Of a pair's first and last frame: (h, w) uint8, 0 or 255; None where there is nothing."""
 
 
 class Overlays:
@@ -96,23 +129,24 @@ class Overlays:
         self._runs: dict[int, Run | None] = {}
         self._lock = threading.Lock()
 
-    def mask(self, around: Sequence[tuple[int, Frame]], index: int, pair: tuple[int, int]) -> np.ndarray | None:
-        """The overlay of frame ``index``, one of ``pair``: (h, w) uint8, 0 or 255; None if it has none.
+    def masks(self, shot: Around, pair: tuple[int, int]) -> tuple[Masks, Masks]:
+        """What has to stay of a pair's two frames: overlays that last, and digits beside them that change in the pair.
 
         Args:
-            around: (index, frame) of the frames of its shot within ``rule.frames - 1``, in order, itself among them.
+            shot: the pair among the frames of its shot within ``rule.reach`` of it.
+            pair: the indices of the two.
         """
-        length = self.rule.frames
-        numbers = [number for number, _ in around]
-        place = numbers.index(index)
-        found: np.ndarray | None = None
+        place = [number for number, _ in shot].index(pair[0])
         with self._lock:
-            for start in range(max(0, place - length + 1), min(place, len(around) - length) + 1):
-                run = self._run(around[start : start + length])
-                spans = set(pair) <= set(numbers[start : start + length])
-                if run is not None and (spans or run.share <= self.rule.still):
-                    found = run.mask if found is None else cv2.bitwise_or(found, run.mask)
-        return found
+            found = [self._found(shot, place + k, pair) for k in (0, 1)]
+            first, last = (self._luma(shot[place + k]) for k in (0, 1))
+            masks = [None if one is None else _without_ground(one, first, last, self.rule) for one in found]
+            sure = [mask for mask in masks if mask is not None]
+            if sure and 0 < place < len(shot) - 2:
+                before, after = self._luma(shot[place - 1]), self._luma(shot[place + 2])
+                near = sure[0] if len(sure) == 1 else cv2.bitwise_or(*sure)
+                return (masks[0], masks[1]), switched((before, first, last, after), near, self.rule)
+        return (masks[0], masks[1]), (None, None)
 
     def forget_before(self, index: int) -> None:
         """Frees what belongs to frames before ``index``."""
@@ -120,14 +154,122 @@ class Overlays:
             self._lumas = {key: kept for key, kept in self._lumas.items() if key >= index}
             self._runs = {key: kept for key, kept in self._runs.items() if key >= index}
 
-    def _run(self, frames: Sequence[tuple[int, Frame]]) -> Run | None:
+    def _found(self, shot: Around, place: int, pair: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+        """(mask, its sure part) of frame ``place`` of ``shot``, from the runs that hold it and those beside it."""
+        length, carry = self.rule.frames, self.rule.carry
+        mask: np.ndarray | None = None
+        sure: np.ndarray | None = None
+        for start in range(max(0, place - length + 1 - carry), min(place + carry, len(shot) - length) + 1):
+            run = self._run(shot[start : start + length])
+            if run is None:
+                continue
+            held = start <= place < start + length
+            spans = {shot[start + k][0] for k in range(length)} >= set(pair)
+            if run.share > self.rule.still and not (held and spans):
+                continue
+            parts = (run.mask, run.sure)
+            if not held:
+                between = range(place, start + 1) if place < start else range(start + length - 1, place + 1)
+                carried = _carried(run.sure, [self._luma(shot[k]) for k in between], self.rule)
+                if carried is None:
+                    continue
+                parts = carried, np.zeros_like(carried)
+            mask, sure = either(mask, parts[0]), either(sure, parts[1])
+        return None if mask is None or sure is None else (mask, sure)
+
+    def _luma(self, item: tuple[int, Frame]) -> np.ndarray:
+        index, frame = item
+        if index not in self._lumas:
+            self._lumas[index] = luma(frame)
+        return self._lumas[index]
+
+    def _run(self, frames: Around) -> Run | None:
         begin = frames[0][0]
         if begin not in self._runs:
-            for index, frame in frames:
-                if index not in self._lumas:
-                    self._lumas[index] = luma(frame)
-            self._runs[begin] = lasting([self._lumas[index] for index, _ in frames], self.rule)
+            self._runs[begin] = lasting([self._luma(item) for item in frames], self.rule)
         return self._runs[begin]
+
+
+def either(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    """Both masks as one; None is an empty one."""
+    if one is None or other is None:
+        return other if one is None else one
+    return cv2.bitwise_or(one, other)
+
+
+def _share(part: np.ndarray, whole: np.ndarray, rule: Rule) -> np.ndarray:
+    """Share of ``whole`` that ``part`` is, in a window of ``around`` cells about each sample; (h, w) float32."""
+    side = (rule.around * rule.cell,) * 2
+    return cv2.blur(part.astype(np.float32), side) / cv2.blur(whole.astype(np.float32), side).clip(min=1e-3)
+
+
+def _carried(mask: np.ndarray, lumas: Sequence[np.ndarray], rule: Rule) -> np.ndarray | None:
+    """What of ``mask``, a run's sure one, is there in a frame beside the run; None if nothing is.
+
+    Its samples are alike in all ``lumas``, from the run's nearest frame to that one, and so are enough around them.
+    """
+    high, low = lumas[0], lumas[0]
+    for picture in lumas[1:]:
+        high, low = cv2.max(high, picture), cv2.min(low, picture)
+    same = cv2.bitwise_and(mask, _at_most(cv2.subtract(high, low), rule.alike))
+    if not cv2.countNonZero(same):
+        return None
+    same[_share(same, mask, rule) < rule.stays] = 0
+    return same if cv2.countNonZero(same) else None
+
+
+def _without_ground(
+    found: tuple[np.ndarray, np.ndarray], first: np.ndarray, last: np.ndarray, rule: Rule
+) -> np.ndarray:
+    """A frame's mask without even ground beside an overlay that stays, where something comes or goes in the pair."""
+    mask, sure = found
+    differs = cv2.absdiff(first, last)
+    same = cv2.bitwise_and(sure, _at_most(differs, rule.equal))
+    ground = cv2.bitwise_and(cv2.bitwise_and(mask, cv2.bitwise_not(sure)), _at_least(differs, rule.equal + 1))
+    if not cv2.countNonZero(ground):
+        return mask
+    ground[_share(same, sure, rule) < rule.stays] = 0
+    return cv2.bitwise_and(mask, cv2.bitwise_not(ground))
+
+
+def switched(lumas: Sequence[np.ndarray], near: np.ndarray, rule: Rule = RULE) -> Masks:
+    """Digits that change between the second and the third of four frames, beside an overlay that stays.
+
+    Something is there in the first two, equal, and something else in the last two: what moves is neither. Where the
+    ground around them is even (a box, a bar), all that changes is part of it.
+
+    Args:
+        lumas: (h, w) uint8, of four frames in order.
+        near: the overlay that was found, (h, w) uint8, 0 or 255.
+    """
+    height, width = near.shape
+    wide = max(rule.around * rule.cell, round(max(height, width) * rule.line))
+    beside = cv2.dilate(near, np.ones((2 * rule.cell + 1, 2 * wide + 1), np.uint8))
+    x, y, w, h = cv2.boundingRect(beside)
+    if not w:
+        return None, None
+    part = np.s_[y : y + h, x : x + w]
+    before, first, last, after = (picture[part] for picture in lumas)
+    strict = replace(rule, nearly=rule.equal)
+    runs = [lasting(two, strict) for two in ((before, first), (last, after))]
+    if runs[0] is None or runs[1] is None:
+        return None, None
+    still = [_at_most(cv2.absdiff(*two), rule.equal) for two in ((before, first), (last, after))]
+    # Strokes of one digit give way to the ground of the other: at edges that last before, and at others after.
+    both = cv2.bitwise_and(runs[0].mask, runs[1].mask)
+    both = cv2.bitwise_and(cv2.bitwise_and(both, beside[part]), _at_least(cv2.absdiff(first, last), rule.nearly))
+    both = cv2.bitwise_and(both, cv2.bitwise_and(*still))
+    both[cv2.blur(both, (3, 3)) < 3 * 255 // 9] = 0  # single samples are the ground's
+    if not cv2.countNonZero(both):
+        return None, None
+    place = cv2.bitwise_and(_dilated(both, rule.around), beside[part])
+    strokes = cv2.bitwise_or(runs[0].mask, runs[1].mask)
+    found = []
+    for one in still:
+        mask = np.zeros_like(near)
+        mask[part] = cv2.bitwise_and(cv2.bitwise_and(strokes, one), place)
+        found.append(mask if cv2.countNonZero(mask) else None)
+    return found[0], found[1]
 
 
 def luma(frame: Frame) -> np.ndarray:
@@ -182,10 +324,11 @@ def lasting(lumas: Sequence[np.ndarray], rule: Rule = RULE) -> Run | None:
     edges[1:] = cv2.bitwise_or(edges[1:], along[:-1])
     close = cv2.bitwise_and(_dilated(edges, 1), nearly)
     mask = cv2.bitwise_or(close, cv2.bitwise_and(_dilated(edges, rule.grow), _at_most(spread, rule.equal)))
+    mask = cv2.bitwise_or(close, cv2.bitwise_and(mask, cv2.medianBlur(mask, 3)))  # single samples are the ground's
     all_edges = sum(cv2.countNonZero(_at_least(step, rule.contrast)) for step in (
         cv2.absdiff(lumas[0][:, 1:], lumas[0][:, :-1]), cv2.absdiff(lumas[0][1:], lumas[0][:-1])))  # fmt: skip
     lasts = sum(cv2.countNonZero(part) for part in (right, left, down, up))
-    return Run(np.asarray(mask, np.uint8), lasts / max(all_edges, 1))
+    return Run(np.asarray(mask, np.uint8), np.asarray(close, np.uint8), lasts / max(all_edges, 1))
 
 
 def _edges(

@@ -34,7 +34,7 @@ from vfi_pipeline.synthesis import compose, exposure
 from vfi_pipeline.synthesis.guide import device_guide, looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
-from vfi_pipeline.synthesis.overlay import Overlays, hidden_part, moving, within
+from vfi_pipeline.synthesis.overlay import Masks, Overlays, either, hidden_part, moving, within
 from vfi_pipeline.synthesis.resize import on_canvas
 from vfi_pipeline.synthesis.schedule import pairs_at_once
 from vfi_pipeline.synthesis.statistics import Statistics
@@ -487,7 +487,7 @@ class _Staying:
 
     def __init__(self, overlays: Overlays, shot: Sequence[tuple[int, Frame]], first: int, last: int) -> None:
         self._overlays, self._shot, self._pair = overlays, shot, (first, last)
-        self._found: list[np.ndarray | None] | None = None
+        self._found: tuple[Masks, Masks] | None = None
         self._lock = threading.Lock()
 
     def masks(self, motion: IntermediateMotion) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -496,23 +496,19 @@ class _Staying:
         gate = moving(motion, frame.width, frame.height)
         if gate is None:
             return None, None
-        first, last = (None if mask is None else within(mask, gate) for mask in self._looked_for())
-        return first, last
+        lasting, changed = self._looked_for()
+        first, last = (None if mask is None else within(mask, gate) for mask in lasting)
+        return either(first, changed[0]), either(last, changed[1])
 
     def is_nothing(self) -> bool:
         """Whether neither frame has an overlay, whatever moves."""
-        return all(mask is None for mask in self._looked_for())
+        return all(mask is None for masks in self._looked_for() for mask in masks)
 
-    def _looked_for(self) -> list[np.ndarray | None]:
+    def _looked_for(self) -> tuple[Masks, Masks]:
         with self._lock:
             if self._found is None:
-                self._found = [self._overlays.mask(self._around(index), index, self._pair) for index in self._pair]
+                self._found = self._overlays.masks(self._shot, self._pair)
             return self._found
-
-    def _around(self, index: int) -> list[tuple[int, Frame]]:
-        place = [number for number, _ in self._shot].index(index)
-        reach = self._overlays.rule.frames - 1
-        return list(self._shot[max(0, place - reach) : place + reach + 1])
 
 
 class _Planes:

@@ -81,7 +81,7 @@ def windows(
             frame is asked for, not earlier.
     """
     keys = key_frames(shots(checked(frames, facts), options, facts), options, _clock(times), facts)
-    reach = overlay.RULE.frames - 1 if options.overlay else 1
+    reach = overlay.RULE.reach if options.overlay else 1
     earlier: deque[KeyFrame] = deque(maxlen=reach)
     held: deque[KeyFrame] = deque()
     failure: UserError | None = None
