@@ -9,11 +9,13 @@ import pytest
 
 from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.media import encoder_limits, ffmpeg
-from vfi_pipeline.media.encoders import FAMILIES, VideoSpec, choose_encoding
+from vfi_pipeline.media.codecs import CODECS
+from vfi_pipeline.media.encoders import choose_encoding
+from vfi_pipeline.media.encoding import VideoSpec
 
 SPEC = VideoSpec("yuv420p", 64, 48, 25)
 HOLDERS = {"prores": "a.mov"}
-ALL = [*FAMILIES, "libx264rgb", "libaom-av1", "libvpx", "mpeg2video", "mpeg4", "dnxhd", "mjpeg"]
+ALL = [*CODECS, "libx264rgb", "libaom-av1", "libvpx", "mpeg2video", "mpeg4", "dnxhd", "mjpeg"]
 
 
 def refused(target: str, codec: str, **words) -> tuple[str, str]:
@@ -29,7 +31,7 @@ def encoder_of(monkeypatch):
     monkeypatch.setattr(ffmpeg, "encoder_works", lambda *_: True)
 
     def find(codec: str) -> str:
-        names = FAMILIES[codec].encoders if codec in FAMILIES else (codec,)
+        names = CODECS[codec].encoders if codec in CODECS else (codec,)
         found = next((name for name in names if name in ffmpeg.encoders()), None)
         return found or pytest.skip(f"this ffmpeg has no {codec}")
 
