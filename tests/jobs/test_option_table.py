@@ -252,7 +252,7 @@ def test_other_shells_are_told_apart(capsys):
 def own(root, tmp_path, monkeypatch):
     """Writes the defaults of an installation, beside the models of the program."""
     shutil.copytree(root / "conf" / "model", tmp_path / "conf" / "model")
-    monkeypatch.setattr("interpolate.CONF", tmp_path / "conf")
+    monkeypatch.setattr("vfi_pipeline.configuration.conf_folder", lambda: tmp_path / "conf")
     monkeypatch.chdir(tmp_path)
     text = (root / "conf" / "interpolate.yaml").read_text("utf-8")
     return lambda more: (tmp_path / "conf" / "interpolate.yaml").write_text(text + more)
