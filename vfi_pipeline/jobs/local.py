@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
@@ -44,10 +45,12 @@ from vfi_pipeline.media.inventory import lost, told
 from vfi_pipeline.media.rehearsal import held_by_result, held_by_source
 from vfi_pipeline.media.verify import expect, verify
 from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
+from vfi_pipeline.synthesis.context import CONTEXT_AFTER, CONTEXT_BEFORE
 
 if TYPE_CHECKING:
     from vfi_pipeline.models.motion import MotionModel
     from vfi_pipeline.synthesis.mask import Mask
+    from vfi_pipeline.synthesis.stream import Options as StreamOptions
     from vfi_pipeline.synthesis.stream import Statistics
     from vfi_pipeline.synthesis.style import Stylist
 
@@ -238,18 +241,13 @@ def _run(
     finished: Callable[[Segment, int, Any], None],
     progress: Progress,
 ) -> None:
-    # Here and not above: torch takes seconds to load, and help, plans and mistakes should not wait for it.
-    from vfi_pipeline.synthesis import stream
-
-    model = method.build()
     statistics: dict[int, Statistics] = {}
-    settings = stream.Options(
-        scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
-        dedup=options.dedup, mask=_mask(options.mask), overlay=options.overlay, scaling=plan.scaling,
-        exposure_s=plan.exposure_s, max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
-        style=_stylist(plan, options, model, progress),
-        times_per_solve=1 if method.lean else stream.Options.times_per_solve,
-    )  # fmt: skip
+
+    @cache
+    def maker() -> Maker:
+        """Loads torch and the model: with the first segment, when the source is being decoded already."""
+        return Maker.of(plan, options, method, progress)
+
     times = plan.timeline.times
 
     def open_frames(start: int) -> AbstractContextManager[Iterator[tuple[int, Frame]]]:
@@ -259,6 +257,9 @@ def _run(
         )  # fmt: skip
 
     def compute(segment: Segment, frames: Iterator[tuple[int, Frame]]) -> Iterator[tuple[Frame, bool]]:
+        from vfi_pipeline.synthesis import stream
+
+        model, settings = maker()
         facts = statistics[segment.number] = stream.Statistics()
         slots = plan.timeline.slots(segment.start, segment.stop)
         if settings.style is not None:
@@ -267,8 +268,9 @@ def _run(
             yield output.frame, output.made
 
     def note(segment: Segment) -> Statistics:
-        if settings.style is not None:
-            settings.style.segment_ends(segment.number)
+        style = maker().settings.style
+        if style is not None:
+            style.segment_ends(segment.number)
         return statistics.pop(segment.number)
 
     Pipeline(
@@ -279,7 +281,32 @@ def _run(
         finished,
         progress.add,
         most_frames=2 if method.lean else MOST_QUEUED,
-    ).run([part.within(stream.CONTEXT_BEFORE, stream.CONTEXT_AFTER, *plan.timeline.sources_shown) for part in todo])
+    ).run([part.within(CONTEXT_BEFORE, CONTEXT_AFTER, *plan.timeline.sources_shown) for part in todo])
+
+
+class Maker(NamedTuple):
+    """What makes the frames of a film: the motion model, and the settings of the stream."""
+
+    model: MotionModel
+    settings: StreamOptions
+
+    @classmethod
+    def of(cls, plan: Plan, options: Options, method: Method, progress: Progress) -> Maker:
+        """Loads torch and the weights."""
+        # Here and not above: torch takes seconds to load, and help, plans and mistakes should not wait for it.
+        from vfi_pipeline.synthesis import stream
+
+        model = method.build()
+        return cls(
+            model,
+            stream.Options(
+                scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
+                dedup=options.dedup, mask=_mask(options.mask), overlay=options.overlay, scaling=plan.scaling,
+                exposure_s=plan.exposure_s, max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
+                style=_stylist(plan, options, model, progress),
+                times_per_solve=1 if method.lean else stream.Options.times_per_solve,
+            ),
+        )  # fmt: skip
 
 
 def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Outcome:
