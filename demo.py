@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-# Before torch is loaded, and inherited by interpolate.py: threads that wait give their core to ffmpeg.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from vfi_pipeline.bench import demo
 from vfi_pipeline.errors import DONE, UserError

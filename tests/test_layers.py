@@ -23,6 +23,8 @@ DOORS = {
     "wandb": ["training/loggers.py"],
     "lpips": ["nets/perceptual.py"],
     "h5py": ["nets/features.py"],
+    "vapoursynth": ["adapters/vapoursynth.py"],
+    "comfy": ["adapters/comfyui.py"],
     "cv2": ["data/", "bench/dis.py", "synthesis/"],
     "hydra": ["configuration.py", "commands/"],  # whatever else is built gets objects
     "omegaconf": ["configuration.py", "commands/"],
@@ -64,7 +66,7 @@ def breaches(source: str, module: str, levels: dict[str, int]) -> list[str]:
     return found
 
 
-LEAVES = ("errors", "extras", "configuration")
+LEAVES = ("errors", "extras", "configuration", "openmp")
 """Modules that every layer may import, as they import none themselves."""
 
 
