@@ -32,7 +32,6 @@ PROGRAM = ["python", "train.py"]
 
 def run(cfg: DictConfig) -> float | None:
     """Builds what the configuration names and trains it; returns the monitored metric, for sweeps."""
-    require("train", "Training", "pytorch_lightning")
     import pytorch_lightning as pl
 
     from vfi_pipeline.training.command import begin
@@ -98,6 +97,7 @@ def complete(cfg: DictConfig) -> None:
 @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
 def main(cfg: DictConfig) -> float | None:
     """The command; a failure that the user can act on ends it with its own exit code, without a traceback."""
+    require("train", "Training", "pytorch_lightning")
     try:
         return run(cfg)
     except UserError as error:
