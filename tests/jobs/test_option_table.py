@@ -224,6 +224,14 @@ def test_other_programs_of_python_are_left_to_bash(tmp_path):
     assert completed(tmp_path, "cut=", program="python train.py") == []
 
 
+@pytest.mark.parametrize("program", ["vfi interpolate", "/usr/local/bin/vfi  interpolate"])
+def test_the_installed_command_is_completed_as_well(tmp_path, program):
+    assert completed(tmp_path, "input=a.mp4 cut=", program=program) == ["hold", "blend"]
+    assert completed(tmp_path, "inter", program="vfi") == ["interpolate"]
+    assert completed(tmp_path, "", program="vfi") == ["interpolate"]
+    assert completed(tmp_path, "cut=", program="vfi train") == []
+
+
 def test_help_and_completion_load_neither_torch_nor_hydra(root):
     code = """
 import sys

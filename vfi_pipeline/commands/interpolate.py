@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
+from vfi_pipeline.commands import COMMANDS
 from vfi_pipeline.commands.wording import in_words_of
 from vfi_pipeline.configuration import build, compose_model, model_names
 from vfi_pipeline.errors import DONE, INTERRUPTED, UserError
@@ -46,6 +47,17 @@ def run(line: CommandLine, command: str) -> int:
     return batch.run(options, method, command, say)
 
 
+class _Formatter(logging.Formatter):
+    """Log lines that name the program as it was called."""
+
+    def __init__(self, program: Sequence[str]) -> None:
+        super().__init__("%(message)s")
+        self.program = program
+
+    def format(self, record: logging.LogRecord) -> str:
+        return in_words_of(self.program, super().format(record))
+
+
 def say(text: str) -> None:
     """A line of the result, on standard output."""
     sys.stdout.write(text + "\n")
@@ -66,6 +78,9 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = ()) -> int:
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("vfi_pipeline").setLevel(logging.INFO)
+    if program[0] == "vfi":
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_Formatter(program))
     try:
         with interruptible():
             known, models = option_names()
@@ -78,7 +93,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = ()) -> int:
             if shell := line.values.get("completion"):
                 from vfi_pipeline.jobs.completion import script
 
-                say(script(shell, {"model": models}))
+                say(script(shell, {"model": models}, commands=tuple(COMMANDS)))
                 return DONE
             return run(line, command)
     except UserError as error:
