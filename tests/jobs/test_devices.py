@@ -122,13 +122,13 @@ def test_decoding_begins_before_torch_is_loaded(tmp_path, root):
     code = """
 import sys
 import interpolate
-from vfi_pipeline.jobs import local
-run = local.Pipeline.run
+from vfi_pipeline.jobs import frame_maker
+run = frame_maker.Pipeline.run
 def started(self, segments):
     assert "torch" not in sys.modules
     sys.stderr.write("decoding begins")
     run(self, segments)
-local.Pipeline.run = started
+frame_maker.Pipeline.run = started
 sys.exit(interpolate.main(["input=a.mkv", "multi=2", "model=blend", "device=cpu"]))
 """
     done = subprocess.run(

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import local, names
+from vfi_pipeline.jobs.frame_maker import FrameMaker
 from vfi_pipeline.jobs.plan import Segment
 from vfi_pipeline.jobs.prepare import prepare, rehearsed
 from vfi_pipeline.jobs.progress import Progress
@@ -99,7 +100,7 @@ def _frames(plan: Any, options: Any, method: Any, kind: np.dtype[Any]) -> Iterat
     from vfi_pipeline.synthesis import stream
 
     timeline, video = plan.timeline, plan.info.video
-    model, settings = local.Maker.of(plan, options, method, Progress(plan.info.path.name, timeline.count))
+    model, settings = FrameMaker(plan, options, method, Progress(plan.info.path.name, timeline.count)).tools
     whole = Segment(0, 0, timeline.count, *timeline.sources(0, timeline.count))
     part = whole.within(CONTEXT_BEFORE, CONTEXT_AFTER, *timeline.sources_shown)
     with reader.read_numbered(

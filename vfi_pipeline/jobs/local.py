@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint
+from vfi_pipeline.jobs.frame_maker import STYLE_FOLDER, FrameMaker
 from vfi_pipeline.jobs.journal import (
     Done,
     Journal,
@@ -28,9 +28,8 @@ from vfi_pipeline.jobs.journal import (
     write_durably,
 )
 from vfi_pipeline.jobs.lock import Lock
-from vfi_pipeline.jobs.method import LEAN, LEANEST, Method, resolve_device
+from vfi_pipeline.jobs.method import LEAN, LEANEST, Method
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.pipeline import MOST_QUEUED, Pipeline
 from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.prepare import fingerprint, input_fingerprint
 from vfi_pipeline.jobs.progress import Progress
@@ -39,25 +38,15 @@ from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.space import check_space, device_error, environment_error, gone, is_memory_error, memory_error
 from vfi_pipeline.jobs.values import rate_text
 from vfi_pipeline.media import assemble as joining
-from vfi_pipeline.media import reader
-from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.inventory import lost, told
 from vfi_pipeline.media.rehearsal import held_by_result, held_by_source
 from vfi_pipeline.media.verify import expect, verify
 from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
-from vfi_pipeline.synthesis.context import CONTEXT_AFTER, CONTEXT_BEFORE
 
 if TYPE_CHECKING:
-    from vfi_pipeline.models.motion import MotionModel
-    from vfi_pipeline.synthesis.mask import Mask
-    from vfi_pipeline.synthesis.stream import Options as StreamOptions
     from vfi_pipeline.synthesis.stream import Statistics
-    from vfi_pipeline.synthesis.style import Stylist
 
 log = logging.getLogger(__name__)
-
-STYLE_FOLDER = "style"
-"""In the work folder: what a style has painted so far, for a job that goes on."""
 
 
 class MakeFrames(Protocol):
@@ -241,72 +230,7 @@ def _run(
     finished: Callable[[Segment, int, Any], None],
     progress: Progress,
 ) -> None:
-    statistics: dict[int, Statistics] = {}
-
-    @cache
-    def maker() -> Maker:
-        """Loads torch and the model: with the first segment, when the source is being decoded already."""
-        return Maker.of(plan, options, method, progress)
-
-    times = plan.timeline.times
-
-    def open_frames(start: int) -> AbstractContextManager[Iterator[tuple[int, Frame]]]:
-        return reader.read_numbered(
-            plan.info, start, None,
-            allow_damaged=options.allow_damaged, max_pixels=options.max_pixels, threads=1 if method.lean else None,
-        )  # fmt: skip
-
-    def compute(segment: Segment, frames: Iterator[tuple[int, Frame]]) -> Iterator[tuple[Frame, bool]]:
-        from vfi_pipeline.synthesis import stream
-
-        model, settings = maker()
-        facts = statistics[segment.number] = stream.Statistics()
-        slots = plan.timeline.slots(segment.start, segment.stop)
-        if settings.style is not None:
-            settings.style.segment_begins(segment.number)
-        for output in stream.interpolate(frames, slots, model, settings, times, facts):
-            yield output.frame, output.made
-
-    def note(segment: Segment) -> Statistics:
-        style = maker().settings.style
-        if style is not None:
-            style.segment_ends(segment.number)
-        return statistics.pop(segment.number)
-
-    Pipeline(
-        open_frames,
-        compute,
-        note,
-        open_segment,
-        finished,
-        progress.add,
-        most_frames=2 if method.lean else MOST_QUEUED,
-    ).run([part.within(CONTEXT_BEFORE, CONTEXT_AFTER, *plan.timeline.sources_shown) for part in todo])
-
-
-class Maker(NamedTuple):
-    """What makes the frames of a film: the motion model, and the settings of the stream."""
-
-    model: MotionModel
-    settings: StreamOptions
-
-    @classmethod
-    def of(cls, plan: Plan, options: Options, method: Method, progress: Progress) -> Maker:
-        """Loads torch and the weights."""
-        # Here and not above: torch takes seconds to load, and help, plans and mistakes should not wait for it.
-        from vfi_pipeline.synthesis import stream
-
-        model = method.build()
-        return cls(
-            model,
-            stream.Options(
-                scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
-                dedup=options.dedup, mask=_mask(options.mask), overlay=options.overlay, scaling=plan.scaling,
-                exposure_s=plan.exposure_s, max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
-                style=_stylist(plan, options, model, progress),
-                times_per_solve=1 if method.lean else stream.Options.times_per_solve,
-            ),
-        )  # fmt: skip
+    FrameMaker(plan, options, method, progress).run(todo, open_segment, finished, progress.add)
 
 
 def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Outcome:
@@ -398,30 +322,3 @@ def _forget_damaged(journal: Journal, folder: Path, plan: Plan) -> None:
             else:
                 child.unlink()
     journal.save()
-
-
-def _stylist(plan: Plan, options: Options, model: MotionModel, progress: Progress) -> Stylist | None:
-    choice = options.style
-    if choice is None:
-        return None
-    from vfi_pipeline.jobs.style_passes import paint_film
-    from vfi_pipeline.models.style import load_style
-    from vfi_pipeline.synthesis.style import NetworkPainter, Painter, Stylist
-
-    device = resolve_device(options.device)
-    folder = work_folder(plan.target) / STYLE_FOLDER
-    painter: Painter
-    if choice.weights is not None:
-        painter = NetworkPainter(load_style(choice.weights, device), looks_back=model.guide_span is not None)
-    else:
-        painter = paint_film(plan, options, choice, model, folder, device, progress)
-    memory = None if options.benchmark else folder
-    return Stylist(painter, choice.settings(), device, memory, apart=options.at is not None)
-
-
-def _mask(path: str | None) -> Mask | None:
-    if path is None:
-        return None
-    from vfi_pipeline.synthesis.mask import read_mask
-
-    return read_mask(Path(path))
