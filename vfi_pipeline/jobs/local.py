@@ -27,13 +27,14 @@ from vfi_pipeline.jobs.journal import (
     work_folder,
     write_durably,
 )
+from vfi_pipeline.jobs.least_certain import Moment, least_certain
 from vfi_pipeline.jobs.lock import Lock
 from vfi_pipeline.jobs.method import LEAN, LEANEST, Method
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.prepare import fingerprint, input_fingerprint
 from vfi_pipeline.jobs.progress import Progress
-from vfi_pipeline.jobs.report import facts_of, made_lines, stage_facts, stage_lines, totals
+from vfi_pipeline.jobs.report import facts_of, made_lines, stage_facts, stage_lines, stage_totals, totals
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.space import check_space, device_error, environment_error, gone, is_memory_error, memory_error
 from vfi_pipeline.jobs.values import rate_text
@@ -66,11 +67,13 @@ class MakeFrames(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one film; ``lines`` tell it to people, ``facts`` to programs. ``skipped``: made before."""
+    """What became of one film; ``lines`` tell it to people, ``facts`` to programs, ``moments`` to the report's reader.
+    ``skipped``: made before."""
 
     lines: tuple[str, ...]
     skipped: bool = False
     facts: dict[str, object] = field(default_factory=dict)
+    moments: tuple[Moment, ...] = ()
 
 
 def work(
@@ -159,9 +162,9 @@ def _make_segments(
         path = folder / segment_name(plan.encoding, segment.number)
         for file in _files(path):
             flush(file)
-        journal.record(
-            segment.number, Done(frames, *_quick(path), cuts=sorted(set(statistics.cuts)), facts=facts_of(statistics))
-        )
+        cuts, uncertain = sorted(set(statistics.cuts)), statistics.uncertain
+        done = Done(frames, *_quick(path), cuts=cuts, facts=facts_of(statistics), uncertain=uncertain)
+        journal.record(segment.number, done)
 
     while todo:
         short: str | None = None
@@ -269,6 +272,8 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
         lines.append(f"lost, though the plan did not say so: {'; '.join(unplanned)}.")
     facts: dict[str, object] = {**totals(journal), "cuts": cuts if plan.cuts is None else list(plan.cuts)}
     facts["lost_unplanned"] = unplanned
+    facts["stages_s"] = stage_totals(journal)
+    facts["least_certain"] = least_certain(plan, [entry for done in journal.done.values() for entry in done.uncertain])
     return Outcome(tuple(lines), facts=facts)
 
 
