@@ -20,6 +20,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "interpolate": Command("vfi_pipeline.commands.interpolate", "raise the frame rate of films, animate pictures"),
+    "tune": Command("vfi_pipeline.commands.tune", "measure settings on a second of a film, and say what to type"),
     "doctor": Command("vfi_pipeline.commands.doctor", "what this machine has, and what the defaults will use"),
     "evaluate": Command("vfi_pipeline.commands.evaluate", "measure made frames against true ones"),
     "train": Command("vfi_pipeline.commands.launch_train", "fit a network to films or pictures"),
