@@ -35,8 +35,9 @@ def built(root, tmp_path_factory) -> Path:
             shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(root / name, folder / name)
-    line = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", "out", "."]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300)
+    (folder / "out").mkdir()
+    code = "from setuptools.build_meta import build_wheel; build_wheel('out')"  # as pip does, which may be missing
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     (wheel,) = (folder / "out").glob("*.whl")
     return wheel
@@ -46,14 +47,15 @@ def built(root, tmp_path_factory) -> Path:
 def home(built, tmp_path_factory) -> Path:
     """An environment with the wheel, which borrows its libraries from the running interpreter's."""
     folder = tmp_path_factory.mktemp("venv")
-    venv.create(folder, symlinks=os.name != "nt", with_pip=False)
+    venv.create(folder, symlinks=os.name != "nt", with_pip=True)
     scheme = {"base": str(folder), "platbase": str(folder)}
     target = Path(sysconfig.get_path("purelib", "venv", scheme))
-    line = [sys.executable, "-m", "pip", "--python", str(folder), "install", "--no-deps", "--no-index", str(built)]
+    scripts = Path(sysconfig.get_path("scripts", "venv", scheme))
+    line = [str(scripts / "python"), "-m", "pip", "install", "--no-deps", "--no-index", str(built)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     (target / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return Path(sysconfig.get_path("scripts", "venv", scheme))
+    return scripts
 
 
 def run(home: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
