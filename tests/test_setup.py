@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from interpolate import option_names
+from vfi_pipeline.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -61,15 +62,37 @@ def test_everything_imported_is_required_and_nothing_else():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.split(".")[0])
-    own = {"vfi_pipeline", *(path.stem for path in ROOT.glob("*.py"))}
+    own = {"vfi_pipeline", "setuptools", *(path.stem for path in ROOT.glob("*.py"))}
     foreign = {name for name in imported if name not in sys.stdlib_module_names} - own
 
     used = {DISTRIBUTION.get(name, name) for name in foreign}
     features = re.search(r"^FEATURES := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     optional = {pin.partition("==")[0] for pin in features[1].split()}  # by `make features`, for who wants them
-    assert used <= required | optional
+    hosts = {"vapoursynth", "comfy"}  # of adapters: they are there already
+    assert used <= required | optional | hosts
     # Reached through others: lpips needs the torchvision that fits torch, Lightning's TensorBoard logger tensorboardX.
-    assert required - used <= {"torchvision", "tensorboardX"}
+    assert required - used <= {"torchvision", "tensorboardX", "gradio", "ray", "submitit"}
+
+
+def bounds(extra: str) -> list[Requirement]:
+    return pins(f"requirements/{extra}.txt")
+
+
+def test_what_a_wheel_asks_for_is_what_is_pinned():
+    pinned = {pin.name: pin for pin in pins("requirements.txt")}
+    asked = [bound for extra in ("films", *EXTRAS) for bound in bounds(extra)]
+
+    assert sorted(bound.name for bound in asked) == sorted(pinned)  # each in one list, and none forgotten
+    for bound in asked:
+        for pin in (pin for pin in pins("requirements.txt") if pin.name == bound.name):
+            (version,) = pin.specifier
+            assert bound.specifier.contains(version.version), pin
+            assert sorted(part.operator for part in bound.specifier) in ([">="], ["<", ">="]), bound
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_each_extra_names_the_modules_that_it_brings(extra):
+    assert {DISTRIBUTION.get(name, name) for name in EXTRAS[extra]} == {bound.name for bound in bounds(extra)}
 
 
 # ------------------------------------------------------------------------------------------------------- Makefile

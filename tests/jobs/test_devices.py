@@ -1,17 +1,22 @@
 """Which device ``device=`` names, what is said where it is not there, and where it lacks an operator."""
 
+import importlib.util
+import os
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
 import torch
 import torch.nn.functional as F
+from clips import make_clip
 from fake_device import fake_cuda
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import gpu
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.geometry import sample
-from vfi_pipeline.jobs import local
+from vfi_pipeline.jobs import devices, local
 from vfi_pipeline.jobs.method import resolve_device
 
 
@@ -52,6 +57,86 @@ def test_a_device_that_is_not_there_is_named_with_one_that_is(machine, devices, 
     with pytest.raises(UserError, match=f"(?s){asked}.*Try: .*{remedy}") as raised:
         resolve_device(asked)
     assert raised.value.code == ENVIRONMENT
+
+
+VERSION = """from typing import Optional
+__version__ = '2.15.0'
+cuda: Optional[str] = {cuda}
+hip: Optional[str] = {hip}
+xpu: Optional[str] = {xpu}
+"""
+
+
+def version(cuda=None, hip=None, xpu=None) -> str:
+    return VERSION.format(cuda=repr(cuda), hip=repr(hip), xpu=repr(xpu))
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (version(), []),
+        (version(cuda="13.2"), ["cuda"]),
+        (version(hip="7.0"), ["hip"]),
+        (version(xpu="20250101"), ["xpu"]),
+        ("__version__ = '9'\n", None),
+    ],
+)
+def test_what_torch_was_built_for_is_read_without_loading_it(text, kinds):
+    assert devices.kinds_of(text) == kinds
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes", "none"),
+    [
+        (version(), ["nvidia0"], True),
+        (version(cuda="13.2"), ["null", "tty"], True),
+        (version(cuda="13.2"), ["nvidia0"], False),
+        (version(cuda="13.2"), ["nvidiactl"], False),
+        (version(cuda="13.2"), ["dxg"], False),
+        (version(cuda="13.2"), ["dri"], True),
+        (version(hip="7.0"), ["kfd"], False),
+        (version(xpu="2025"), ["dri"], False),
+        ("written in another way", [], False),
+    ],
+)
+def test_a_machine_without_a_gpu_is_known_by_its_kernel(tmp_path, monkeypatch, text, nodes, none):
+    for node in nodes:
+        (tmp_path / "dev" / node).mkdir(parents=True)
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").touch()
+    (tmp_path / "torch" / "version.py").write_text(text)
+    spec = importlib.util.spec_from_file_location("torch", tmp_path / "torch" / "__init__.py")
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    monkeypatch.setattr(devices.sys, "modules", {})
+
+    assert devices.no_device(tmp_path / "dev") is none
+
+
+def test_once_torch_is_loaded_it_is_asked(tmp_path):
+    assert not devices.no_device(tmp_path)
+
+
+def test_decoding_begins_before_torch_is_loaded(tmp_path, root):
+    make_clip(tmp_path / "a.mkv", frames=6)
+    code = """
+import sys
+import interpolate
+from vfi_pipeline.jobs import frame_maker
+run = frame_maker.Pipeline.run
+def started(self, segments):
+    assert "torch" not in sys.modules
+    sys.stderr.write("decoding begins")
+    run(self, segments)
+frame_maker.Pipeline.run = started
+sys.exit(interpolate.main(["input=a.mkv", "multi=2", "model=blend", "device=cpu"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, timeout=200,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "decoding begins" in done.stderr
 
 
 LACKING = [

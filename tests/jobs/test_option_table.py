@@ -224,6 +224,14 @@ def test_other_programs_of_python_are_left_to_bash(tmp_path):
     assert completed(tmp_path, "cut=", program="python train.py") == []
 
 
+@pytest.mark.parametrize("program", ["vfi interpolate", "/usr/local/bin/vfi  interpolate"])
+def test_the_installed_command_is_completed_as_well(tmp_path, program):
+    assert completed(tmp_path, "input=a.mp4 cut=", program=program) == ["hold", "blend"]
+    assert completed(tmp_path, "inter", program="vfi") == ["interpolate"]
+    assert completed(tmp_path, "", program="vfi") == ["interpolate"]
+    assert completed(tmp_path, "cut=", program="vfi train") == []
+
+
 def test_help_and_completion_load_neither_torch_nor_hydra(root):
     code = """
 import sys
@@ -252,7 +260,7 @@ def test_other_shells_are_told_apart(capsys):
 def own(root, tmp_path, monkeypatch):
     """Writes the defaults of an installation, beside the models of the program."""
     shutil.copytree(root / "conf" / "model", tmp_path / "conf" / "model")
-    monkeypatch.setattr("interpolate.CONF", tmp_path / "conf")
+    monkeypatch.setattr("vfi_pipeline.configuration.conf_folder", lambda: tmp_path / "conf")
     monkeypatch.chdir(tmp_path)
     text = (root / "conf" / "interpolate.yaml").read_text("utf-8")
     return lambda more: (tmp_path / "conf" / "interpolate.yaml").write_text(text + more)

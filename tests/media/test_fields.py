@@ -65,6 +65,24 @@ def test_nothing_is_read_into_stills_noise_and_what_scrolls(tmp_path):
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
+@pytest.mark.parametrize("kind", ["fields", "whole", "film"])
+def test_verdicts_are_the_same_without_metadata_of_frames(tmp_path, kind):
+    pictures = film(80)
+    frames = {
+        "fields": woven(pictures, fields_of(30)),
+        "whole": pictures[:30],
+        "film": woven(pictures, telecined(24)),
+    }[kind]
+    path = write(tmp_path / "a.mkv", frames, "25")
+    info = probe(path)
+
+    def decoded():
+        return fields._decoded(path, info.video.index, None, 30, 2**28)
+
+    expected = fields._verdicts(decoded())
+    assert expected and fields._counted(list(decoded())) == expected
+
+
 def test_times_of_fields_and_of_film_frames_by_hand():
     base, frames = F(1, 1000), SourceTimes([0, 40, 80, 200], F(1, 1000), F(40, 1000))
     both = fields.View("fields", "tff").times(frames)

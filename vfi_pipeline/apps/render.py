@@ -87,7 +87,7 @@ def animate(
     outcome = local.work(plan, film, options, method, command, studio.make)
     for line in [*outcome.lines, *([] if options.benchmark else studio.finish())]:
         say(line)
-    report.write(options.report, [{**facts, "state": "done", **outcome.facts}], selection.left_out)
+    report.write(options.report, [{**facts, "state": "done", **outcome.facts}], selection.left_out, command)
     return DONE
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from vfi_pipeline.errors import DONE, UserError
 from vfi_pipeline.jobs import local, names, report
+from vfi_pipeline.jobs.least_certain import Moment, filmstrips
 from vfi_pipeline.jobs.ledger import Ledger
 from vfi_pipeline.jobs.local import Outcome
 from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
+from vfi_pipeline.jobs.plan import Plan
 from vfi_pipeline.jobs.prepare import fingerprint, prepare, rehearsed
 from vfi_pipeline.jobs.sources import Film, Selection, select
 from vfi_pipeline.jobs.values import counted
@@ -48,7 +51,7 @@ def run(options: Options, method: Method, command: str, say: Callable[[str], Non
         outcome = _one(todo[0], options, method, command, inputs)
         for line in outcome.lines:
             say(line)
-        report.write(options.report, [outcome.facts], selection.left_out)
+        report.write(options.report, [outcome.facts], selection.left_out, command, [outcome.moments])
         return DONE
     if not options.benchmark and not options.status:
         try:
@@ -85,6 +88,7 @@ def _many(
     summary: list[str] = []
     worst, failed, skipped = DONE, 0, 0
     told: list[dict[str, object]] = []
+    moments: dict[int, tuple[Moment, ...]] = {}
     ledger = Ledger()
     for number, film in enumerate(todo, 1):
         log.info("[%d/%d] %s", number, len(todo), film.label)
@@ -104,12 +108,14 @@ def _many(
             continue
         for line in outcome.lines:
             say(line)
+        moments[len(told)] = outcome.moments
         told.append(outcome.facts)
         skipped += outcome.skipped
         summary.append(f"{'skipped' if outcome.skipped else 'ok':8} {film.label}")
     if worst == DONE and not options.dry_run and not options.status:
         ledger.close()
-    report.write(options.report, told, selection.left_out)
+    shown = [moments.get(number, ()) for number in range(len(told))]
+    report.write(options.report, told, selection.left_out, command, shown)
     count = counted(len(todo), "film")
     say(f"{count}: {len(todo) - failed - skipped} done, {skipped} skipped, {failed} failed.")
     for line in summary:
@@ -139,7 +145,7 @@ def _one(
     # In a batch that is started again, what was finished before is not made again and is no failure.
     facts = report.facts_of_plan(plan, film)
     if ledger is None or options.benchmark:
-        return _told(local.work(plan, film, options, method, command), facts)
+        return _worked(plan, film, options, method, command, facts)
     if not options.overwrite and names.existing(plan.target):
         told = f"{film.label}: {plan.target.name} exists already; overwrite=true makes it again."
         return Outcome((told,), skipped=True, facts={**facts, "state": "skipped"})
@@ -147,11 +153,20 @@ def _one(
     if options.overwrite and options.resume and ledger.has(plan.target, settings):
         told = f"{film.label}: {plan.target.name} was made before this batch was stopped; resume=false makes it again."
         return Outcome((told,), skipped=True, facts={**facts, "state": "skipped"})
-    outcome = local.work(plan, film, options, method, command)
+    outcome = _worked(plan, film, options, method, command, facts)
     if options.overwrite:
         ledger.enter(plan.target, settings)
-    return _told(outcome, facts)
+    return outcome
 
 
-def _told(outcome: Outcome, facts: dict[str, object]) -> Outcome:
-    return replace(outcome, facts={**facts, "state": "done", **outcome.facts})
+def _worked(
+    plan: Plan, film: Film, options: Options, method: Method, command: str, facts: dict[str, object]
+) -> Outcome:
+    """Makes the film; with what ``report=`` tells of it."""
+    begun = time.monotonic()
+    outcome = local.work(plan, film, options, method, command)
+    took = {"seconds": time.monotonic() - begun}
+    outcome = replace(outcome, facts={**facts, "state": "done", **took, **outcome.facts})
+    if not report.is_page(options.report) or options.benchmark:
+        return outcome
+    return replace(outcome, moments=filmstrips(plan, options, outcome.facts))

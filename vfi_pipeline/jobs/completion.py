@@ -12,11 +12,19 @@ from vfi_pipeline.jobs.option_table import COMPLETION, TABLE
 # Bash cuts words at the characters of COMP_WORDBREAKS. Where "=" is one of them (it is unless the user took it out), a
 # suggestion replaces what stands behind it; elsewhere it replaces the whole word. No mapfile: macOS has bash 3.2.
 _BASH = """\
-# Completion of interpolate.py in bash. In ~/.bashrc: eval "$(python interpolate.py --completion bash)"
+# Completion of interpolate.py and vfi in bash. In ~/.bashrc: eval "$(python interpolate.py --completion bash)", or
+# eval "$(vfi interpolate --completion bash)".
 _vfi_interpolate() {{
     local line="${{COMP_LINE:0:COMP_POINT}}" word rest previous key="" typed="" prefix="" values="" files=""
     COMPREPLY=()
-    [[ "$line" == *interpolate.py[[:space:]]* ]] || return 0  # another program of python's: file names
+    if [[ "$line" =~ ^[^[:space:]]*vfi[[:space:]]+[^[:space:]]*$ ]]; then
+        while IFS= read -r word; do
+            COMPREPLY+=("$word")
+        done < <(compgen -W {commands} -- "${{line##*[[:space:]]}}")
+        return 0
+    fi
+    [[ "$line" == *interpolate.py[[:space:]]* || "$line" =~ ^[^[:space:]]*vfi[[:space:]]+interpolate[[:space:]] ]] \
+        || return 0  # another program of python's, or another command: file names
     word="${{line##*[[:space:]]}}"
     rest="${{line%"$word"}}"
     rest="${{rest%"${{rest##*[![:space:]]}}"}}"
@@ -58,15 +66,21 @@ _vfi_interpolate() {{
     done < <(compgen -f -- "$typed")
     return 0
 }}
-complete -o default -F _vfi_interpolate interpolate.py python python3
+complete -o default -F _vfi_interpolate interpolate.py vfi python python3
 """
 
 
-def script(shell: str, groups: Mapping[str, Collection[str]], table: Iterable[Option] = TABLE) -> str:
+def script(
+    shell: str,
+    groups: Mapping[str, Collection[str]],
+    table: Iterable[Option] = TABLE,
+    commands: Collection[str] = ("interpolate",),
+) -> str:
     """The script that a shell reads to complete options, their values, and names of files.
 
     Args:
         groups: group -> names of its choices (``model`` -> ``fit``, ``blend``...).
+        commands: the subcommands of ``vfi``.
 
     Raises:
         UserError: if there is none for that shell.
@@ -79,6 +93,7 @@ def script(shell: str, groups: Mapping[str, Collection[str]], table: Iterable[Op
         if words := tuple(groups.get(row.name, row.kind.words)):
             alike.setdefault((words, row.kind.file), []).append(row.name)
     return _BASH.format(
+        commands=shlex.quote(" ".join(commands)),
         files="|".join(row.name for row in rows if row.kind.file and not row.kind.words),
         cases="\n".join(
             f"        {'|'.join(keys)}) values={shlex.quote(' '.join(words))}{' files=yes' if file else ''} ;;"

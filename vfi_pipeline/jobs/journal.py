@@ -41,13 +41,15 @@ def work_folder(target: Path) -> Path:
 
 @dataclass
 class Done:
-    """One finished segment. ``content`` is the quick hash of its file or files; ``facts`` is for the summary."""
+    """One finished segment. ``content`` is the quick hash of its file or files; ``facts`` is for the summary, and
+    ``uncertain`` for the report: (source index, confidence) of pairs, as in ``synthesis.statistics``."""
 
     frames: int
     size: str
     content: str
     cuts: list[int] = field(default_factory=list)
     facts: dict[str, float] = field(default_factory=dict)
+    uncertain: list[tuple[int, float]] = field(default_factory=list)
 
 
 class Journal:
@@ -86,6 +88,7 @@ class Journal:
             journal.done[int(index)] = Done(
                 int(fields["frames"]), str(fields["size"]), str(fields["content"]),
                 [int(cut) for cut in fields["cuts"]], {str(k): float(v) for k, v in fields["facts"].items()},
+                [(int(pair), float(confidence)) for pair, confidence in fields.get("uncertain", ())],
             )  # fmt: skip
         return journal
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
+from vfi_pipeline.jobs.devices import no_device
 from vfi_pipeline.jobs.fingerprint import content_hash
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.values import unknown
@@ -118,6 +119,8 @@ def resolve_device(text: str) -> str:
     Raises:
         UserError: if the device asked for is not there.
     """
+    if text.partition(":")[0] not in ("auto", "cuda", "xpu", "mps") or (text == "auto" and no_device()):
+        return "cpu" if text == "auto" else text
     import torch
 
     # Each knows how many of its devices there are; Apple's is one.
@@ -129,8 +132,6 @@ def resolve_device(text: str) -> str:
     if text == "auto":
         return next((kind for kind, count in counts.items() if count()), "cpu")
     kind, _, number = text.partition(":")
-    if kind not in counts:
-        return text
     there = counts[kind]()
     if not there:
         raise UserError(

@@ -210,7 +210,10 @@ class Options:
         default="false",
     )  # fmt: skip
     resume: bool = option(SWITCH, JOB, "false", "forget earlier work on this output and start anew", default="true")
-    report: str | None = option(FILE, JOB, "FILE.json", "write what was done, with all figures, as JSON")
+    report: str | None = option(
+        FILE, JOB, "FILE.json", "write what was done, with all figures, as JSON; FILE.html: a page to read, with the"
+        " moments that the estimate is least sure of, and JSON beside it",
+    )  # fmt: skip
     benchmark: bool = option(SWITCH, JOB, "true", "write nothing, measure the speed", default="false")
     device: str = option(DEVICE, JOB, "cpu", "cpu, cuda, cuda:1; auto takes a GPU if there is one", default="auto")
     precision: str = option(

@@ -11,10 +11,12 @@ import vfi_pipeline
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.journal import Journal, work_folder, write_durably
+from vfi_pipeline.jobs.least_certain import Moment
 from vfi_pipeline.jobs.lock import lock_holder
 from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, describe
+from vfi_pipeline.jobs.report_page import page
 from vfi_pipeline.jobs.sources import Film, LeftOut
 from vfi_pipeline.jobs.space import free_bytes
 from vfi_pipeline.jobs.values import clock_text, counted
@@ -123,10 +125,25 @@ def failure(film: Film, problem: str) -> dict[str, object]:
     return {"input": str(film.path.absolute()), "state": "failed", "problem": problem}
 
 
-def write(path: str | None, films: Sequence[dict[str, object]], left_out: Sequence[LeftOut] = ()) -> None:
+def is_page(path: str | None) -> bool:
+    """Whether ``report=`` asks for a page to read, with JSON beside it."""
+    return path is not None and Path(path).suffix.lower() in (".html", ".htm")
+
+
+def write(
+    path: str | None,
+    films: Sequence[dict[str, object]],
+    left_out: Sequence[LeftOut] = (),
+    command: str = "",
+    moments: Sequence[Sequence[Moment]] = (),
+) -> None:
     """Writes ``report=``: JSON, one entry per film in the order of the inputs, and what was found and left out.
 
-    Nothing if ``path`` is None.
+    For a name that ends in ``.html`` a page that needs no other file, and the JSON beside it. Nothing if ``path`` is
+    None.
+
+    Args:
+        moments: of each film, those to be shown.
 
     Raises:
         UserError: if it cannot be written. The films are done by then.
@@ -134,13 +151,45 @@ def write(path: str | None, films: Sequence[dict[str, object]], left_out: Sequen
     if path is None:
         return
     left = [{"path": str(one.path.absolute()), "why": one.why} for one in left_out]
-    document = {"version": vfi_pipeline.__version__, "films": list(films), "left_out": left}
+    document = {"version": vfi_pipeline.__version__, "command": command, "films": list(films), "left_out": left}
+    target = Path(path)
     try:
-        write_durably(Path(path), json.dumps(document, indent=1).encode() + b"\n")
+        if is_page(path):
+            data = _beside(target)
+            text = page(document, list(moments) or [()] * len(films), data.name)
+            write_durably(target, text.encode("utf-8", "replace"))
+            target = data
+        write_durably(target, json.dumps(document, indent=1).encode() + b"\n")
     except OSError as error:
         raise UserError(
             f"report={path} cannot be written ({error.strerror}); the films are done.", "another folder.", ENVIRONMENT
         ) from error
+
+
+def _beside(target: Path) -> Path:
+    """Where the JSON beside a page goes: nobody's file but an earlier report's is replaced."""
+    path = target.with_suffix(".json")
+    for candidate in (path, target.with_suffix(".report.json")):
+        try:
+            if not candidate.exists() or "films" in json.loads(candidate.read_text(encoding="utf-8")):
+                return candidate
+        except (OSError, ValueError, TypeError):
+            continue
+    return names.free_name(path)
+
+
+STAGE = "seconds."
+"""How the names of stages begin among the facts of a segment."""
+
+
+def stage_totals(journal: Journal) -> dict[str, float]:
+    """Seconds spent in each stage of the computing, threads added up, over all segments and runs."""
+    stages: dict[str, float] = {}
+    for done in journal.done.values():
+        for name, seconds in done.facts.items():
+            if name.startswith(STAGE):
+                stages[name[len(STAGE) :]] = stages.get(name[len(STAGE) :], 0.0) + seconds
+    return stages
 
 
 def stage_facts(statistics: Sequence[Statistics]) -> dict[str, float]:
@@ -166,4 +215,5 @@ def facts_of(statistics: Statistics) -> dict[str, float]:
         "made": statistics.made, "held": statistics.held, "copied": statistics.copied, "pairs": statistics.pairs,
         "nfe": statistics.nfe, "min_det": statistics.min_det, "folded": statistics.folded,
         "confidence": statistics.confidence, "duplicates": len(statistics.duplicates),
+        **{f"{STAGE}{stage}": seconds for stage, seconds in statistics.seconds.items()},
     }  # fmt: skip

@@ -247,8 +247,22 @@ def _through(
 
 def _verdicts(frames: Iterable[av.VideoFrame]) -> Counter[str]:
     """idet's word on each frame: tff, bff, progressive or undetermined."""
+    if not hasattr(av.VideoFrame, "metadata"):
+        return _counted(list(frames))
     judged: Any = _through(frames, lambda frame: _graph(frame, [("idet", "")]))
-    return Counter(frame.metadata.get("lavfi.idet.single.current_frame", "undetermined") for frame in judged)
+    return Counter(frame.metadata.get(_VERDICT, "undetermined") for frame in judged)
+
+
+_VERDICT = "lavfi.idet.single.current_frame"
+
+
+def _counted(frames: Sequence[av.VideoFrame]) -> Counter[str]:
+    """The same where PyAV hands out no metadata of frames (before 18): the frames of each word are let through."""
+    found: Counter[str] = Counter()
+    for word in ("tff", "bff", "progressive", "undetermined"):
+        steps = [("idet", ""), ("metadata", f"mode=select:key={_VERDICT}:value={word}")]
+        found[word] = sum(1 for _ in _through(frames, lambda frame, steps=steps: _graph(frame, steps)))  # type: ignore[misc]
+    return +found
 
 
 class _Combs:

@@ -14,6 +14,12 @@ from vfi_pipeline.models.motion import MotionReport, PendingReport
 MOST_PENDING = 512
 """Pairs whose figures wait on a device: some 20 s of film, a few kilobytes."""
 
+LEAST_CERTAIN = 16
+"""Pairs that are remembered for the little confidence in their motion..."""
+
+NEIGHBOURS = 8
+"""...of longer films one in so many source frames: those beside it are doubtful for the same reason."""
+
 
 @dataclass
 class Statistics:
@@ -29,6 +35,8 @@ class Statistics:
         min_det: smallest Jacobian determinant seen.
         folded: share of the area with a determinant of 0 or less, mean over the pairs.
         confidence: confidence in the motion, mean over the pairs.
+        uncertain: (source index of the pair's first frame, mean confidence in its motion), in order, of the
+            ``LEAST_CERTAIN`` pairs with the least, of pairs whose motion is estimated; see ``NEIGHBOURS``.
         cuts: source index of the first frame of each new shot; ``cut_times`` its presentation time, seconds.
         duplicates: source indices of repeats that were re-timed.
         seconds: time of each stage: read, detect, guide, motion, compose; threads add up.
@@ -43,6 +51,7 @@ class Statistics:
     min_det: float = 1.0
     folded: float = 0.0
     confidence: float = 1.0
+    uncertain: list[tuple[int, float]] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     cut_times: list[Fraction] = field(default_factory=list)
     duplicates: list[int] = field(default_factory=list)
@@ -91,6 +100,19 @@ class Statistics:
         self.folded += (report.folded - before.folded) / self.pairs
         self.confidence += (report.confidence - before.confidence) / self.pairs
         self._reported = pair, report
+        if report.nfe:
+            self._remember(pair, report.confidence)
+
+    def _remember(self, pair: int, confidence: float) -> None:
+        """Enters a pair among the least certain ones, if it is one of them."""
+        known = {**dict(self.uncertain), pair: confidence}
+        if len(known) > LEAST_CERTAIN:
+            least: dict[int, float] = {}
+            for other, value in known.items():
+                least[other // NEIGHBOURS] = min(value, least.get(other // NEIGHBOURS, value))
+            beside = [other for other, value in known.items() if value > least[other // NEIGHBOURS]]
+            del known[max(beside or known, key=lambda other: known[other])]
+        self.uncertain = sorted(known.items())
 
     def settle(self) -> None:
         """Reads what still lies on the device: the one time that it is waited for."""

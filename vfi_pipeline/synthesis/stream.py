@@ -17,11 +17,12 @@ from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot, SourceTimes
 from vfi_pipeline.models.motion import MotionModel
 from vfi_pipeline.synthesis import exposure
+from vfi_pipeline.synthesis.context import CONTEXT_AFTER, CONTEXT_BEFORE
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.render import Output, PairRenderer, PendingFrame, Seen
 from vfi_pipeline.synthesis.schedule import in_batches, scheduled, workers
 from vfi_pipeline.synthesis.statistics import Statistics
-from vfi_pipeline.synthesis.windows import CONTEXT_AFTER, CONTEXT_BEFORE, KeyFrame, KeyWindow, windows
+from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, windows
 
 __all__ = ["CONTEXT_AFTER", "CONTEXT_BEFORE", "Options", "Output", "Statistics", "interpolate"]
 

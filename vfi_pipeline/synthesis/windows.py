@@ -23,13 +23,6 @@ from vfi_pipeline.synthesis import overlay
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.statistics import Statistics
 
-CONTEXT_BEFORE = 16
-"""Frames before a segment's first source frame that the detectors want to see, so that a segment of a film is judged
-as the whole film is: a stretch of repeats (with ``dedup``), and the changes that a cut is measured against."""
-
-CONTEXT_AFTER = 32
-"""The same behind the segment's last source frame."""
-
 Clock = Callable[[int, Frame], Fraction]
 """(source index, frame) -> when the frame is shown, seconds."""
 

@@ -1,1 +1,3 @@
+from vfi_pipeline.openmp import wait_passively
 
+wait_passively()

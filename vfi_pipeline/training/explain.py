@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from vfi_pipeline import extras
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, USAGE, UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -40,6 +41,8 @@ def _explained(cause: BaseException, running: bool) -> UserError | None:
     text = str(cause)
     if isinstance(cause, UserError):
         return cause
+    if isinstance(cause, ModuleNotFoundError):
+        return extras.explained(cause, "This training")
     if isinstance(cause, torch.OutOfMemoryError):
         return UserError(
             f"The GPU's memory is full: {first_line(cause)}.",

@@ -30,11 +30,17 @@ class Outcome:
     said: str
 
 
-def sweep(script: str, combinations: Sequence[Sequence[str]], varied: Sequence[str], folder: Path, chosen: bool) -> int:
+def sweep(
+    program: Sequence[str],
+    combinations: Sequence[Sequence[str]],
+    varied: Sequence[str],
+    folder: Path,
+    chosen: bool,
+) -> int:
     """Runs every combination one after the other; returns the highest exit code.
 
     Args:
-        script: ``train.py``.
+        program: what starts ``train.py``, without words.
         combinations: the words of each run.
         varied: the keys in which they differ, for the summary.
         folder: of the sweep; each run gets ``<folder>/<number>``. ``summary.md`` is written there.
@@ -48,7 +54,7 @@ def sweep(script: str, combinations: Sequence[Sequence[str]], varied: Sequence[s
         own = tuple(word for word in words if key_of(word) in varied)
         _say(f"sweep {number + 1}/{len(combinations)}: {' '.join(own)}")
         place = folder / str(number)
-        code, said = _run([sys.executable, script, *words, f"hydra.run.dir={quoted(str(place))}"], environment)
+        code, said = _run([*program, *words, f"hydra.run.dir={quoted(str(place))}"], environment)
         outcomes.append(Outcome(own, place, code, said))
         if code == INTERRUPTED or code == -signal.SIGINT:
             break

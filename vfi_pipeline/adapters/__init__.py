@@ -1,0 +1,1 @@
+"""The method as a part of other programs: Python, VapourSynth, ComfyUI."""
