@@ -17,6 +17,7 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import local
 from vfi_pipeline.jobs.journal import work_folder
 from vfi_pipeline.jobs.lock import Lock
+from vfi_pipeline.media import reader
 
 JOB = ("input=a.mkv", "multi=2", "output=b.mkv", "segment=0.2")  # 25 fps: 5 source and 10 output frames a segment
 
@@ -154,7 +155,7 @@ def test_an_input_that_vanishes_half_way(command, tmp_path, clip, monkeypatch):
         (tmp_path / "a.mkv").rename(tmp_path / "gone")
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "a.mkv")
 
-    monkeypatch.setattr(local.reader, "read_numbered", vanish)
+    monkeypatch.setattr(reader, "read_numbered", vanish)
     result = command(*JOB)
     assert result.code == 3 and "is gone" in result.err and not (tmp_path / "b.mkv").exists()
 

@@ -1,4 +1,4 @@
-"""One film on this machine: work through its segments, join, check, publish."""
+"""One film: work through its segments, here or by workers, join, check, publish."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gc
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -15,21 +14,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
+from vfi_pipeline.jobs.distribute import Head
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint
+from vfi_pipeline.jobs.frame_maker import STYLE_FOLDER, FrameMaker
 from vfi_pipeline.jobs.journal import (
     Done,
     Journal,
     flush,
     flush_folder,
     open_journal,
+    remove,
     remove_folder,
     work_folder,
     write_durably,
 )
 from vfi_pipeline.jobs.lock import Lock
-from vfi_pipeline.jobs.method import LEAN, LEANEST, Method, resolve_device
+from vfi_pipeline.jobs.method import LEAN, LEANEST, Method
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.pipeline import MOST_QUEUED, Pipeline
 from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.prepare import fingerprint, input_fingerprint
 from vfi_pipeline.jobs.progress import Progress
@@ -37,24 +38,17 @@ from vfi_pipeline.jobs.report import facts_of, made_lines, stage_facts, stage_li
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.space import check_space, device_error, environment_error, gone, is_memory_error, memory_error
 from vfi_pipeline.jobs.values import rate_text
+from vfi_pipeline.jobs.workers import open_executor
 from vfi_pipeline.media import assemble as joining
-from vfi_pipeline.media import reader
-from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.inventory import lost, told
 from vfi_pipeline.media.rehearsal import held_by_result, held_by_source
 from vfi_pipeline.media.verify import expect, verify
 from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
 
 if TYPE_CHECKING:
-    from vfi_pipeline.models.motion import MotionModel
-    from vfi_pipeline.synthesis.mask import Mask
     from vfi_pipeline.synthesis.stream import Statistics
-    from vfi_pipeline.synthesis.style import Stylist
 
 log = logging.getLogger(__name__)
-
-STYLE_FOLDER = "style"
-"""In the work folder: what a style has painted so far, for a job that goes on."""
 
 
 class MakeFrames(Protocol):
@@ -87,15 +81,15 @@ def work(
     """Makes the film: the segments not yet done, then the whole; verified before it gets its name.
 
     Args:
-        make: makes the frames of the segments; by default they are interpolated from the source's.
+        make: makes the frames of the segments; by default they are interpolated from the source's, by this process or
+            by the workers that the options ask for.
 
     Raises:
         UserError: nothing is left under the final name, and the work folder is kept for the next run.
     """
-    make = make or _run
     if options.benchmark:
         with _explained(plan, film):
-            return _benchmark(plan, film, options, method, make)
+            return _benchmark(plan, film, options, method, make or _run)
     for line in plan.told:
         log.warning("%s", line)
     names.make_folder(plan.target, options)
@@ -113,7 +107,9 @@ def work(
                 _forget_damaged(journal, folder, plan)
                 if options.check_space:
                     check_space(plan, journal)
-                _make_segments(plan, film, options, method, journal, folder, make)
+                workers = Head(open_executor(options, facts["device"]), film, facts, folder)
+                maker = make or (workers if options.distributed else _run)
+                _make_segments(plan, film, options, method, journal, folder, maker)
                 _refuse_changed_input(journal, film)
                 return _finish(plan, options, journal, folder)
             finally:
@@ -238,48 +234,7 @@ def _run(
     finished: Callable[[Segment, int, Any], None],
     progress: Progress,
 ) -> None:
-    # Here and not above: torch takes seconds to load, and help, plans and mistakes should not wait for it.
-    from vfi_pipeline.synthesis import stream
-
-    model = method.build()
-    statistics: dict[int, Statistics] = {}
-    settings = stream.Options(
-        scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
-        dedup=options.dedup, mask=_mask(options.mask), overlay=options.overlay, scaling=plan.scaling,
-        exposure_s=plan.exposure_s, max_gap_s=plan.max_gap_s, device=resolve_device(options.device),
-        style=_stylist(plan, options, model, progress),
-        times_per_solve=1 if method.lean else stream.Options.times_per_solve,
-    )  # fmt: skip
-    times = plan.timeline.times
-
-    def open_frames(start: int) -> AbstractContextManager[Iterator[tuple[int, Frame]]]:
-        return reader.read_numbered(
-            plan.info, start, None,
-            allow_damaged=options.allow_damaged, max_pixels=options.max_pixels, threads=1 if method.lean else None,
-        )  # fmt: skip
-
-    def compute(segment: Segment, frames: Iterator[tuple[int, Frame]]) -> Iterator[tuple[Frame, bool]]:
-        facts = statistics[segment.number] = stream.Statistics()
-        slots = plan.timeline.slots(segment.start, segment.stop)
-        if settings.style is not None:
-            settings.style.segment_begins(segment.number)
-        for output in stream.interpolate(frames, slots, model, settings, times, facts):
-            yield output.frame, output.made
-
-    def note(segment: Segment) -> Statistics:
-        if settings.style is not None:
-            settings.style.segment_ends(segment.number)
-        return statistics.pop(segment.number)
-
-    Pipeline(
-        open_frames,
-        compute,
-        note,
-        open_segment,
-        finished,
-        progress.add,
-        most_frames=2 if method.lean else MOST_QUEUED,
-    ).run([part.within(stream.CONTEXT_BEFORE, stream.CONTEXT_AFTER, *plan.timeline.sources_shown) for part in todo])
+    FrameMaker(plan, options, method, progress).run(todo, open_segment, finished, progress.add)
 
 
 def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Outcome:
@@ -366,35 +321,5 @@ def _forget_damaged(journal: Journal, folder: Path, plan: Plan) -> None:
             del journal.done[number]
     for child in folder.iterdir():
         if child.name not in {"lock", "journal.json", STYLE_FOLDER, *kept}:
-            if child.is_dir() and not child.is_symlink():
-                shutil.rmtree(child)
-            else:
-                child.unlink()
+            remove(child)
     journal.save()
-
-
-def _stylist(plan: Plan, options: Options, model: MotionModel, progress: Progress) -> Stylist | None:
-    choice = options.style
-    if choice is None:
-        return None
-    from vfi_pipeline.jobs.style_passes import paint_film
-    from vfi_pipeline.models.style import load_style
-    from vfi_pipeline.synthesis.style import NetworkPainter, Painter, Stylist
-
-    device = resolve_device(options.device)
-    folder = work_folder(plan.target) / STYLE_FOLDER
-    painter: Painter
-    if choice.weights is not None:
-        painter = NetworkPainter(load_style(choice.weights, device), looks_back=model.guide_span is not None)
-    else:
-        painter = paint_film(plan, options, choice, model, folder, device, progress)
-    memory = None if options.benchmark else folder
-    return Stylist(painter, choice.settings(), device, memory, apart=options.at is not None)
-
-
-def _mask(path: str | None) -> Mask | None:
-    if path is None:
-        return None
-    from vfi_pipeline.synthesis.mask import read_mask
-
-    return read_mask(Path(path))

@@ -1,0 +1,182 @@
+"""``executor=ray``: workers as tasks of a Ray cluster. The one door to Ray.
+
+A task starts ``python -m vfi_pipeline.jobs.work`` and waits for it; only texts go in and come out. A cluster of our own
+listens on this machine alone, without a dashboard, and nothing is reported to anyone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vfi_pipeline.errors import ENVIRONMENT, UserError
+from vfi_pipeline.jobs.executor import PACKAGE, words
+
+log = logging.getLogger(__name__)
+
+STORE_BYTES = 80 << 20
+"""Of the object store of a cluster of our own, which holds next to nothing: what goes through it are a few words."""
+
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+"""Read by the processes of a cluster of our own."""
+
+
+class RayCluster:
+    """Workers on Ray; see ``Executor``.
+
+    Args:
+        workers: how many; None takes as many as the cluster has room for when it is asked.
+        address: of a cluster that runs (``host:6379``, ``auto``); None starts one on this machine.
+        processors: of each worker.
+        device: ``cuda`` asks for one GPU each.
+        program: words behind the interpreter of Ray's worker: what is started there.
+    """
+
+    poll_s = 0.25
+    patience_s = 120.0
+
+    def __init__(
+        self,
+        workers: int | None,
+        address: str | None,
+        processors: int,
+        device: str,
+        program: Sequence[str] = ("-m", "vfi_pipeline.jobs.work"),
+    ) -> None:
+        self._ray = _ray()
+        self._processors, self._gpus = processors, int(device.startswith("cuda"))
+        self._device, self._program = device, list(program)
+        self._tasks: dict[str, Any] = {}
+        self._connect(address, workers)
+        self.workers = workers or self._room()
+        self._run = self._ray.remote(num_cpus=processors, num_gpus=self._gpus, max_retries=0)(_task())
+
+    def _connect(self, address: str | None, workers: int | None) -> None:
+        own: dict[str, Any] = {}
+        if address is None:
+            processors = None if workers is None else workers * self._processors
+            own = {
+                "num_cpus": processors, "include_dashboard": False, "object_store_memory": STORE_BYTES,
+                "_node_ip_address": "127.0.0.1",
+            }  # fmt: skip
+        if self._ray.is_initialized():
+            raise UserError("Ray runs in this process already.", "a process of its own for the job.", ENVIRONMENT)
+        try:
+            with _signals_kept(), _environment(QUIET):
+                self._ray.init(
+                    address=address or "local", log_to_driver=False, configure_logging=False, logging_level="ERROR",
+                    ignore_reinit_error=False, **own,
+                )  # fmt: skip
+        except Exception as error:  # ConnectionError, ValueError, RuntimeError: by what is wrong and Ray's version
+            where = f"no cluster at address={address}" if address else "no cluster of its own"
+            raise UserError(
+                f"Ray finds {where} ({str(error).strip().partition(chr(10))[0]}).",
+                "address=HOST:6379 of a cluster that runs (ray start --head), or no address= for one on this machine.",
+                ENVIRONMENT,
+            ) from error
+
+    def _room(self) -> int:
+        there = self._ray.cluster_resources()
+        room = int(there.get("CPU", 0) // self._processors)
+        if self._gpus:
+            room = min(room, int(there.get("GPU", 0)))
+        return max(1, room)
+
+    def start(self, session: Path, names: Sequence[str]) -> None:
+        for name in names:
+            # A GPU is Ray's to choose; it is the only one that the worker sees.
+            self._tasks[name] = self._run.remote(PACKAGE, self._program, words(session, name, self._device))
+
+    def ended(self) -> dict[str, str]:
+        if not self._tasks:
+            return {}
+        ready, _ = self._ray.wait(list(self._tasks.values()), num_returns=len(self._tasks), timeout=0)
+        found = {}
+        for name, task in list(self._tasks.items()):
+            if task in ready:
+                del self._tasks[name]
+                try:
+                    found[name] = str(self._ray.get(task))
+                except self._ray.exceptions.RayError as error:
+                    found[name] = str(error).strip().partition("\n")[0] or type(error).__name__
+        return found
+
+    def stop(self) -> None:
+        try:
+            for task in self._tasks.values():
+                self._ray.cancel(task, force=True)
+        except Exception as error:  # a cluster that is gone has no tasks to end
+            log.debug("ray: %s", error)
+        self._tasks.clear()
+        self._ray.shutdown()
+
+
+def _task() -> Callable[[str, list[str], list[str]], str]:
+    # Made here, so that Ray sends the function itself: it needs nothing of this program where it is unpacked.
+    def run(package: str, program: list[str], words: list[str]) -> str:
+        import importlib.util
+        import os
+        import subprocess
+        import sys
+
+        environment = dict(os.environ)
+        if importlib.util.find_spec("vfi_pipeline") is None and os.path.isdir(
+            package
+        ):  # not installed
+            environment["PYTHONPATH"] = package + os.pathsep + environment.get("PYTHONPATH", "")
+        child = subprocess.Popen(
+            [sys.executable, *program, *words, f"parent={os.getpid()}"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True, errors="replace",
+        )  # fmt: skip
+        said = ""
+        assert child.stdout is not None
+        for line in child.stdout:
+            said = line.strip() or said
+        return said or f"exit status {child.wait()}"
+
+    return run
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise UserError(
+            f"executor=ray needs Ray, which is not installed ({error}).", "pip install 'vfi-pipeline[cluster]'",
+            ENVIRONMENT,
+        ) from error  # fmt: skip
+    return ray
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself; a job that is asked to stop keeps what it has."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """The processes of a cluster of our own inherit what Ray reads."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
