@@ -14,7 +14,10 @@ PROGRAM = (sys.executable, "-m", "vfi_pipeline.jobs.work")
 """The worker, as this machine starts it."""
 
 PACKAGE = str(Path(vfi_pipeline.__file__).resolve().parent.parent)
-"""The folder that a worker imports this program from."""
+"""The folder that this program is imported from."""
+
+CHECKOUT = "" if Path(PACKAGE).name in ("site-packages", "dist-packages") else PACKAGE
+"""The same where it is not installed: workers elsewhere take it from there if they see it."""
 
 
 class Executor(Protocol):

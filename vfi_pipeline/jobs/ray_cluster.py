@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +16,25 @@ from pathlib import Path
 from typing import Any
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
-from vfi_pipeline.jobs.executor import PACKAGE, words
+from vfi_pipeline.jobs.executor import CHECKOUT, words
 
 log = logging.getLogger(__name__)
 
 STORE_BYTES = 80 << 20
 """Of the object store of a cluster of our own, which holds next to nothing: what goes through it are a few words."""
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
-"""Read by the processes of a cluster of our own."""
+
+OWN = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # no cluster of machines: Ray keeps to the loopback address
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+}  # fmt: skip
+"""What Ray, and the processes of a cluster of our own, read: nothing is reported, all listen on this machine alone, and
+whoever speaks to them needs a token that only they know.
+"""
+
+GUEST = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class RayCluster:
@@ -48,7 +59,13 @@ class RayCluster:
         device: str,
         program: Sequence[str] = ("-m", "vfi_pipeline.jobs.work"),
     ) -> None:
-        self._ray = _ray()
+        self._before = {name: os.environ.get(name) for name in OWN}
+        os.environ.update(OWN if address is None else GUEST)
+        try:
+            self._ray = _ray()
+        except UserError:
+            self._restore()
+            raise
         self._processors, self._gpus = processors, int(device.startswith("cuda"))
         self._device, self._program = device, list(program)
         self._tasks: dict[str, Any] = {}
@@ -62,17 +79,21 @@ class RayCluster:
             processors = None if workers is None else workers * self._processors
             own = {
                 "num_cpus": processors, "include_dashboard": False, "object_store_memory": STORE_BYTES,
-                "_node_ip_address": "127.0.0.1",
             }  # fmt: skip
         if self._ray.is_initialized():
             raise UserError("Ray runs in this process already.", "a process of its own for the job.", ENVIRONMENT)
         try:
-            with _signals_kept(), _environment(QUIET):
+            with _signals_kept():
                 self._ray.init(
                     address=address or "local", log_to_driver=False, configure_logging=False, logging_level="ERROR",
                     ignore_reinit_error=False, **own,
                 )  # fmt: skip
-        except Exception as error:  # ConnectionError, ValueError, RuntimeError: by what is wrong and Ray's version
+        except BaseException as error:
+            self._ray.shutdown()
+            self._restore()
+            if not isinstance(error, Exception):
+                raise
+            # ConnectionError, ValueError, RuntimeError: by what is wrong and Ray's version.
             where = f"no cluster at address={address}" if address else "no cluster of its own"
             raise UserError(
                 f"Ray finds {where} ({str(error).strip().partition(chr(10))[0]}).",
@@ -90,7 +111,7 @@ class RayCluster:
     def start(self, session: Path, names: Sequence[str]) -> None:
         for name in names:
             # A GPU is Ray's to choose; it is the only one that the worker sees.
-            self._tasks[name] = self._run.remote(PACKAGE, self._program, words(session, name, self._device))
+            self._tasks[name] = self._run.remote(CHECKOUT, self._program, words(session, name, self._device))
 
     def ended(self) -> dict[str, str]:
         if not self._tasks:
@@ -103,7 +124,8 @@ class RayCluster:
                 try:
                     found[name] = str(self._ray.get(task))
                 except self._ray.exceptions.RayError as error:
-                    found[name] = str(error).strip().partition("\n")[0] or type(error).__name__
+                    lines = str(error).strip().splitlines() or [type(error).__name__]
+                    found[name] = lines[-1 if isinstance(error, self._ray.exceptions.RayTaskError) else 0]
         return found
 
     def stop(self) -> None:
@@ -114,20 +136,25 @@ class RayCluster:
             log.debug("ray: %s", error)
         self._tasks.clear()
         self._ray.shutdown()
+        self._restore()
+
+    def _restore(self) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _task() -> Callable[[str, list[str], list[str]], str]:
     # Made here, so that Ray sends the function itself: it needs nothing of this program where it is unpacked.
     def run(package: str, program: list[str], words: list[str]) -> str:
-        import importlib.util
         import os
         import subprocess
         import sys
 
         environment = dict(os.environ)
-        if importlib.util.find_spec("vfi_pipeline") is None and os.path.isdir(
-            package
-        ):  # not installed
+        if package and os.path.isdir(package):
             environment["PYTHONPATH"] = package + os.pathsep + environment.get("PYTHONPATH", "")
         child = subprocess.Popen(
             [sys.executable, *program, *words, f"parent={os.getpid()}"], stdin=subprocess.DEVNULL,
@@ -143,7 +170,6 @@ def _task() -> Callable[[str, list[str], list[str]], str]:
 
 
 def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
     try:
         import ray
         import ray.exceptions
@@ -165,18 +191,3 @@ def _signals_kept() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before):
             signal.signal(number, handler)
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """The processes of a cluster of our own inherit what Ray reads."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -91,7 +91,8 @@ class Slurm:
     def stop(self) -> None:
         for name, job in self._jobs.items():
             try:
-                job.cancel(check=False)
+                if not job.done():
+                    job.cancel(check=False)
             except Exception as error:  # it may have ended, or Slurm be out of reach
                 log.debug("%s could not be cancelled: %s", name, error)
         self._jobs.clear()

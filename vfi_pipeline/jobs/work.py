@@ -36,6 +36,7 @@ from vfi_pipeline.jobs.session import (
     IDLE,
     NAME,
     REFUSED,
+    STARTING,
     WORKING,
     Job,
     Order,
@@ -179,12 +180,13 @@ class Desk:
             if self._parent is not None and os.getppid() != self._parent:
                 return self._end("who started this worker is gone")
             order = self._session.order(self.name)
-            with self._told:
-                if order is not None and order.serial > self._order.serial:
+            if order is not None and order.serial > self._order.serial:
+                with self._told:
                     self._order = order
                     self._told.notify_all()
-                if order is not None and order.stop:
+                if order.stop:
                     return self._end("the job has no more work")
+            with self._told:
                 if self._state.phase == phase:
                     self._told.wait(self._job.poll_s)
 
@@ -194,7 +196,8 @@ class Desk:
             return
         log.info("%s: %s.", self.name, why)
         self._over = why
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not (self._order.stop and self._state.phase not in (STARTING, WORKING)):  # else it goes by itself
+            os.kill(os.getpid(), signal.SIGTERM)
         deadline = time.monotonic() + STOPPING_S
         while time.monotonic() < deadline:
             time.sleep(0.1)
