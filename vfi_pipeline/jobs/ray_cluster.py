@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,9 @@ OWN = {
 """What Ray, and the processes of a cluster of our own, read: nothing is reported, all listen on this machine alone, and
 whoever speaks to them needs a token that only they know.
 """
+
+ANSWERS_S = 10.0
+"""How long a cluster may take to answer."""
 
 GUEST = {"RAY_USAGE_STATS_ENABLED": "0"}
 
@@ -61,25 +65,25 @@ class RayCluster:
     ) -> None:
         self._before = {name: os.environ.get(name) for name in OWN}
         os.environ.update(OWN if address is None else GUEST)
-        try:
-            self._ray = _ray()
-        except UserError:
-            self._restore()
-            raise
         self._processors, self._gpus = processors, int(device.startswith("cuda"))
         self._device, self._program = device, list(program)
         self._tasks: dict[str, Any] = {}
-        self._connect(address, workers)
+        try:
+            self._ray = _ray()
+            self._connect(address, workers)
+        except BaseException:
+            self._restore()
+            raise
         self.workers = workers or self._room()
         self._run = self._ray.remote(num_cpus=processors, num_gpus=self._gpus, max_retries=0)(_task())
 
     def _connect(self, address: str | None, workers: int | None) -> None:
         own: dict[str, Any] = {}
+        if address not in (None, "auto"):
+            _refuse_silence(str(address))
         if address is None:
             processors = None if workers is None else workers * self._processors
-            own = {
-                "num_cpus": processors, "include_dashboard": False, "object_store_memory": STORE_BYTES,
-            }  # fmt: skip
+            own = {"num_cpus": processors, "include_dashboard": False, "object_store_memory": STORE_BYTES}
         if self._ray.is_initialized():
             raise UserError("Ray runs in this process already.", "a process of its own for the job.", ENVIRONMENT)
         try:
@@ -90,16 +94,10 @@ class RayCluster:
                 )  # fmt: skip
         except BaseException as error:
             self._ray.shutdown()
-            self._restore()
             if not isinstance(error, Exception):
                 raise
             # ConnectionError, ValueError, RuntimeError: by what is wrong and Ray's version.
-            where = f"no cluster at address={address}" if address else "no cluster of its own"
-            raise UserError(
-                f"Ray finds {where} ({str(error).strip().partition(chr(10))[0]}).",
-                "address=HOST:6379 of a cluster that runs (ray start --head), or no address= for one on this machine.",
-                ENVIRONMENT,
-            ) from error
+            raise _no_cluster(address, str(error).strip().partition("\n")[0]) from error
 
     def _room(self) -> int:
         there = self._ray.cluster_resources()
@@ -144,6 +142,24 @@ class RayCluster:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _refuse_silence(address: str) -> None:
+    """UserError if nothing listens at an address: Ray itself would wait for it, without a word, and not be stopped."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWERS_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(address: str | None, why: str) -> UserError:
+    where = f"no cluster at address={address}" if address else "no cluster of its own"
+    return UserError(
+        f"Ray finds {where} ({why}).",
+        "address=HOST:6379 of a cluster that runs (ray start --head), or no address= for one on this machine.",
+        ENVIRONMENT,
+    )
 
 
 def _task() -> Callable[[str, list[str], list[str]], str]:
