@@ -23,6 +23,8 @@ DOORS = {
     "wandb": ["training/loggers.py"],
     "lpips": ["nets/perceptual.py"],
     "h5py": ["nets/features.py"],
+    "ray": ["jobs/ray_cluster.py"],
+    "submitit": ["jobs/slurm.py"],
     "cv2": ["data/", "bench/dis.py", "synthesis/"],
     "hydra": [],  # only the scripts at the top know the configuration
     "omegaconf": [],

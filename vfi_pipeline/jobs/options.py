@@ -89,7 +89,7 @@ def _refuse_workers(options: Options, given: Mapping[str, str]) -> None:
     if options.benchmark:
         raise UserError(
             "benchmark=true measures one process.",
-            "leave executor=, workers= and devices= out; python -m vfi_pipeline.bench.workers measures several.",
+            "leave executor=, workers= and devices= out; python -m vfi_pipeline.jobs.worker_bench measures several.",
         )
 
 
