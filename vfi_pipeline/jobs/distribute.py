@@ -168,9 +168,10 @@ class _Watch:
         while not self._scheduler.complete:
             self._beats += 1
             self._session.beat(self._beats)
-            self._replace_ended()
-            for name, state in self._session.states():
+            ended = self._executor.ended()
+            for name, state in self._session.states():  # what they said before they ended, too
                 self._hear(name, state)
+            self._replace(ended)
             self._forget_silent()
             self._give_up_if_hopeless()
             for name, segment in self._scheduler.assign(self._clock()):
@@ -194,8 +195,13 @@ class _Watch:
 
     # ------------------------------------------------------------------------------------------------ who is there
 
-    def _replace_ended(self) -> None:
-        for name, words in self._executor.ended().items():
+    def _replace(self, ended: dict[str, str]) -> None:
+        """Starts others in place of workers that have ended, or say nothing.
+
+        Raises:
+            UserError: if that has been no use for long, or all were refused.
+        """
+        for name, words in ended.items():
             self._started.discard(name)
             if name in self._refused:
                 continue
@@ -205,9 +211,12 @@ class _Watch:
                 self._lose(name, words, over=True)
             else:
                 log.warning("worker %s ended before it began: %s", name, words)
-        room = self._executor.workers - len(self._started) - len(self._refused)
+        # One that says nothing may be there and hang: another takes its place.
+        silent = {name for name, known in self._workers.items() if known.gone}
+        there = len(self._started - silent)
+        room = self._executor.workers - there - len(self._refused)
         left = len(self._segments) - len(self._scheduler.done)
-        fresh = [self._new_name() for _ in range(min(room, left - len(self._started)))]
+        fresh = [self._new_name() for _ in range(min(room, left - there))]
         most = 3 + 2 * self._executor.workers
         if self._fruitless >= most:
             raise UserError(
@@ -219,7 +228,7 @@ class _Watch:
         if fresh:
             self._executor.start(self._session.folder, fresh)
             self._started |= set(fresh)
-        if not self._started and self._refused and not self._present():
+        if self._refused and not there and not fresh and not self._present():
             raise next(iter(self._refused.values()))
 
     def _new_name(self) -> str:
@@ -274,6 +283,7 @@ class _Watch:
             return
         self._refused[name] = problem.error()
         self._workers[name].gone = self._workers[name].over = True
+        self._scheduler.left(name)
         log.warning("worker %s is refused: %s", name, problem.problem)
 
     def _lose(self, name: str, why: str, over: bool = False) -> None:
@@ -291,7 +301,9 @@ class _Watch:
         now = self._clock()
         for name, known in self._workers.items():
             if not known.gone and now - known.seen > self._executor.patience_s:
-                self._lose(name, f"it has said nothing for {self._executor.patience_s:.0f} s")
+                self._last_words = f"it has said nothing for {self._executor.patience_s:.0f} s"
+                self._fruitless += 1
+                self._lose(name, self._last_words)
 
     # ---------------------------------------------------------------------------------------------------- segments
 
