@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.jobs.executor import PROGRAM, tail, words, worker_environment
 
 log = logging.getLogger(__name__)
+
+
+GRACE_S = 15.0
+"""How long tasks on this machine may take to end."""
 
 
 class Slurm:
@@ -89,6 +94,10 @@ class Slurm:
         return found
 
     def stop(self) -> None:
+        if self._cluster == "local":  # they have been told to end; to be cancelled makes submitit show a traceback
+            deadline = time.monotonic() + GRACE_S
+            while time.monotonic() < deadline and not all(job.done() for job in self._jobs.values()):
+                time.sleep(0.1)
         for name, job in self._jobs.items():
             try:
                 if not job.done():
