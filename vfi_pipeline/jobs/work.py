@@ -54,7 +54,7 @@ from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
 if TYPE_CHECKING:
     from vfi_pipeline.synthesis.stream import Statistics
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("vfi_pipeline.jobs.work")  # it is run as __main__
 
 Build = Callable[[dict[str, Any]], Any]
 
