@@ -165,6 +165,13 @@ def working(folder: Path) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and "Z" not in stat(pid)]
 
 
+def finished(folder: Path) -> int:
+    """How many segments the journal has."""
+    with contextlib.suppress(OSError, ValueError):
+        return len(json.loads((work_folder(folder / OUT) / "journal.json").read_text())["segments"])
+    return 0
+
+
 def stat(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -229,11 +236,8 @@ def test_a_worker_is_killed(run, tmp_path, film, crew):
 @pytest.mark.slow
 def test_the_head_is_killed_and_goes_on_with_other_workers(process, run, tmp_path, film, crew):
     child = process(*film.words, f"output={OUT}", *crew(2))
-    finished = 0
-    while finished < 3:
+    while finished(tmp_path) < 3:
         assert child.poll() is None, child.communicate()
-        with contextlib.suppress(OSError, ValueError):
-            finished = len(json.loads((work_folder(tmp_path / OUT) / "journal.json").read_text())["segments"])
         time.sleep(0.01)
     child.kill()
     child.wait()
@@ -260,11 +264,16 @@ def test_twenty_workers_are_killed_at_random_moments_of_a_hundred_segments(run, 
     killed: set[int] = set()
 
     def kill(over):
-        while not over.wait(dice.uniform(0, 1.5)) and len(killed) < 20:
+        due = 0
+        while not over.is_set() and len(killed) < 20:
             there = [pid for pid in working(tmp_path) if pid not in killed]
-            if there:
+            if there and finished(tmp_path) >= due:
+                over.wait(dice.uniform(0, 0.3))
                 killed.add(pid := dice.choice(there))
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                due = finished(tmp_path) + (0 if len(killed) % 4 == 0 else dice.randint(1, 3))
+            over.wait(0.02)
 
     with meanwhile(kill):
         code, said = run(long_film, "workers=3")

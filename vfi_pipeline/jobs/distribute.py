@@ -153,6 +153,7 @@ class _Watch:
         self._scheduler = Scheduler({segment.number: segment.frames for segment in todo}, limits)
         self._workers: dict[str, _Known] = {}
         self._started: set[str] = set()  # by us, and not ended
+        self._ours: set[str] = set()  # ever started by us; others are guests
         self._serial = self._names = self._beats = self._fruitless = 0
         self._before, self._made = progress.done, progress.made
         self._last_words = ""
@@ -214,7 +215,7 @@ class _Watch:
         # One that says nothing may be there and hang: another takes its place.
         silent = {name for name, known in self._workers.items() if known.gone}
         there = len(self._started - silent)
-        room = self._executor.workers - there - len(self._refused)
+        room = self._executor.workers - there - len(self._refused.keys() & self._ours)
         left = len(self._segments) - len(self._scheduler.done)
         fresh = [self._new_name() for _ in range(min(room, left - there))]
         most = 3 + 2 * self._executor.workers
@@ -228,6 +229,7 @@ class _Watch:
         if fresh:
             self._executor.start(self._session.folder, fresh)
             self._started |= set(fresh)
+            self._ours |= set(fresh)
         if self._refused and not there and not fresh and not self._present():
             raise next(iter(self._refused.values()))
 
@@ -257,6 +259,7 @@ class _Watch:
             return
         if before.phase == STARTING:
             log.info("worker %s is there: %s.", name, state.who)
+            known.gone = False
             self._scheduler.joined(name)
         elif known.gone:  # silent for a while, and back
             known.gone = False
@@ -302,7 +305,7 @@ class _Watch:
         for name, known in self._workers.items():
             if not known.gone and now - known.seen > self._executor.patience_s:
                 self._last_words = f"it has said nothing for {self._executor.patience_s:.0f} s"
-                self._fruitless += 1
+                self._fruitless += name in self._ours
                 self._lose(name, self._last_words)
 
     # ---------------------------------------------------------------------------------------------------- segments
@@ -319,7 +322,9 @@ class _Watch:
         file = segment_name(self._plan.encoding, segment.number)
         made, place = self._session.desk(name) / file, self._folder / file
         if not self._appears(made):
-            self._scheduler.failed(name, f"{file} of worker {name} cannot be seen here")
+            why = f"{made} cannot be seen here, though worker {name} has finished it"
+            self._failure = UserError(f"{why}.", "one folder that all machines share.", ENVIRONMENT)
+            self._scheduler.failed(name, why)
             return
         first, void = self._scheduler.finished(name, self._clock())
         if not first:
