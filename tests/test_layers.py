@@ -23,6 +23,8 @@ DOORS = {
     "wandb": ["training/loggers.py"],
     "lpips": ["nets/perceptual.py"],
     "h5py": ["nets/features.py"],
+    "ray": ["jobs/ray_cluster.py"],
+    "submitit": ["jobs/slurm.py"],
     "vapoursynth": ["adapters/vapoursynth.py"],
     "comfy": ["adapters/comfyui.py"],
     "cv2": ["data/", "evaluation/dis.py", "shots/", "synthesis/"],

@@ -93,10 +93,14 @@ class Journal:
         return journal
 
     def differences(self, fingerprint: Mapping[str, str]) -> list[str]:
-        """What is not as it was, one ``name: before -> now`` each."""
-        names = sorted({*self.fingerprint, *fingerprint})
-        changed = [name for name in names if self.fingerprint.get(name) != fingerprint.get(name)]
-        return [f"{name}: {_short(self.fingerprint.get(name))} -> {_short(fingerprint.get(name))}" for name in changed]
+        """What is not as it was, see ``differences``."""
+        return differences(self.fingerprint, fingerprint)
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What two fingerprints do not have in common, one ``name: before -> now`` each."""
+    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    return [f"{name}: {_short(before.get(name))} -> {_short(now.get(name))}" for name in changed]
 
 
 def open_journal(folder: Path, fingerprint: Mapping[str, str], command: str, resume: bool) -> Journal:
@@ -125,7 +129,7 @@ def open_journal(folder: Path, fingerprint: Mapping[str, str], command: str, res
         return old
     for child in folder.iterdir():
         if child.name != "lock":
-            _remove(child)
+            remove(child)
     journal = Journal(path, fingerprint, command)
     journal.save()
     return journal
@@ -163,7 +167,7 @@ def remove_folder(folder: Path) -> None:
     """Removes a work folder, the lock last, so that no one slips in between."""
     for child in folder.iterdir():
         if child.name != "lock":
-            _remove(child)
+            remove(child)
     (folder / "lock").unlink(missing_ok=True)
     try:
         folder.rmdir()
@@ -171,11 +175,16 @@ def remove_folder(folder: Path) -> None:
         log.warning("%s could not be removed (%s).", folder, error.strerror)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+def remove(path: Path) -> None:
+    """Removes a file or a folder, also one that others still write into."""
+    if not path.is_dir() or path.is_symlink():
         path.unlink()
+        return
+    for _ in range(3):  # a worker that has not heard yet may put a file into what is being removed
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+    shutil.rmtree(path)
 
 
 def _texts(mapping: Mapping[str, Any]) -> dict[str, str]:

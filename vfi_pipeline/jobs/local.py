@@ -1,4 +1,4 @@
-"""One film on this machine: work through its segments, join, check, publish."""
+"""One film: work through its segments, here or by workers, join, check, publish."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gc
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
+from vfi_pipeline.jobs.distribute import Head
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint
 from vfi_pipeline.jobs.frame_maker import STYLE_FOLDER, FrameMaker
 from vfi_pipeline.jobs.journal import (
@@ -23,6 +23,7 @@ from vfi_pipeline.jobs.journal import (
     flush,
     flush_folder,
     open_journal,
+    remove,
     remove_folder,
     work_folder,
     write_durably,
@@ -38,6 +39,7 @@ from vfi_pipeline.jobs.report import facts_of, made_lines, stage_facts, stage_li
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.space import check_space, device_error, environment_error, gone, is_memory_error, memory_error
 from vfi_pipeline.jobs.values import counted, rate_text
+from vfi_pipeline.jobs.workers import open_executor
 from vfi_pipeline.media import assemble as joining
 from vfi_pipeline.media.inventory import lost, told
 from vfi_pipeline.media.rehearsal import held_by_result, held_by_source
@@ -82,15 +84,15 @@ def work(
     """Makes the film: the segments not yet done, then the whole; verified before it gets its name.
 
     Args:
-        make: makes the frames of the segments; by default they are interpolated from the source's.
+        make: makes the frames of the segments; by default they are interpolated from the source's, by this process or
+            by the workers that the options ask for.
 
     Raises:
         UserError: nothing is left under the final name, and the work folder is kept for the next run.
     """
-    make = make or _run
     if options.benchmark:
         with _explained(plan, film):
-            return _benchmark(plan, film, options, method, make)
+            return _benchmark(plan, film, options, method, make or _run)
     for line in plan.told:
         log.warning("%s", line)
     names.make_folder(plan.target, options)
@@ -108,7 +110,9 @@ def work(
                 _forget_damaged(journal, folder, plan)
                 if options.check_space:
                     check_space(plan, journal)
-                _make_segments(plan, film, options, method, journal, folder, make)
+                workers = Head(open_executor(options, facts["device"]), film, facts, folder)
+                maker = make or (workers if options.distributed else _run)
+                _make_segments(plan, film, options, method, journal, folder, maker)
                 _refuse_changed_input(journal, film)
                 return _finish(plan, options, journal, folder)
             finally:
@@ -323,8 +327,5 @@ def _forget_damaged(journal: Journal, folder: Path, plan: Plan) -> None:
             del journal.done[number]
     for child in folder.iterdir():
         if child.name not in {"lock", "journal.json", STYLE_FOLDER, *kept}:
-            if child.is_dir() and not child.is_symlink():
-                shutil.rmtree(child)
-            else:
-                child.unlink()
+            remove(child)
     journal.save()

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class Method:
 
     ``make(share)`` loads torch and the weights, so it is called only when frames are to be made; ``share`` is of the
     size of the pictures in which the motion is looked for. ``lean`` is a place in ``LEAN``. ``weights`` is the file of
-    a model that learned.
+    a model that learned. ``configuration`` is what ``choose_method`` needs to make the same again, elsewhere.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Method:
     settings: Mapping[str, str] = field(default_factory=dict)
     lean: int = 0
     weights: Path | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> MotionModel:
         """The model, as lean as it has to be."""
@@ -78,6 +80,7 @@ def choose_method(
     plain = copy.deepcopy(dict(settings))
     for key, text in nested.items():
         _set(plain, key.split(".")[1:], text, key, name)
+    configuration = copy.deepcopy(plain)
     if options.weights is not None:
         if "weights" not in plain:
             raise UserError(f"model={name} takes no weights.", "leave weights= out, or choose another model=.")
@@ -110,7 +113,55 @@ def choose_method(
                 raise UserError(f"model={name} refuses its settings: {cause}", "another value.") from error
             raise
 
-    return Method(name, make, described, weights=weights)
+    return Method(name, make, described, weights=weights, configuration=configuration)
+
+
+BUILDERS = ("vfi_pipeline.models.", "vfi_pipeline.animation.")
+"""Where the functions lie that a model's configuration may name."""
+
+
+def instantiate(settings: Mapping[str, Any]) -> Any:
+    """Calls the function that ``_target_`` names with the other settings: as Hydra does, for models of this program
+    alone, so that a configuration out of a file can do nothing else.
+
+    Raises:
+        UserError: if it names anything else.
+    """
+    target = str(settings.get("_target_"))
+    module, _, name = target.rpartition(".")
+    if not module.startswith(BUILDERS) or name.startswith("_"):
+        raise UserError(f"{target} is no model of this program.", "start the job anew: resume=false.", ENVIRONMENT)
+    try:
+        build = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{target} is not there ({error}).", "one version of this program.", ENVIRONMENT) from error
+    return build(**{key: value for key, value in settings.items() if key != "_target_"})
+
+
+def device_kind(options: Options) -> str:
+    """``cuda`` of ``cuda:1``, and of ``auto`` where there is one: what the frames depend on.
+
+    Raises:
+        UserError: if the device asked for is not there. What workers elsewhere have, they say themselves.
+    """
+    if options.devices is not None:
+        return devices_of(options)[0].partition(":")[0]
+    if options.executor != "local" and options.device != "auto":
+        return options.device.partition(":")[0]
+    return resolve_device(options.device).partition(":")[0]
+
+
+def devices_of(options: Options) -> list[str]:
+    """The devices of ``devices=``; of ``all`` those of the kind that ``device=auto`` takes.
+
+    Raises:
+        UserError: if one is not there.
+    """
+    asked = options.devices or ()
+    if asked != ("all",):
+        return [resolve_device(device) for device in asked]
+    kind = resolve_device("auto")
+    return [f"{kind}:{number}" for number in range(_there(kind))] if kind in ("cuda", "xpu") else [kind]
 
 
 def resolve_device(text: str) -> str:
@@ -123,16 +174,12 @@ def resolve_device(text: str) -> str:
         return "cpu" if text == "auto" else text
     import torch
 
-    # Each knows how many of its devices there are; Apple's is one.
-    counts: dict[str, Callable[[], int]] = {
-        "cuda": lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "xpu": lambda: torch.xpu.device_count() if torch.xpu.is_available() else 0,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-    }
     if text == "auto":
-        return next((kind for kind, count in counts.items() if count()), "cpu")
+        return next((kind for kind in KINDS if _there(kind)), "cpu")
     kind, _, number = text.partition(":")
-    there = counts[kind]()
+    if kind not in KINDS:
+        return text
+    there = _there(kind)
     if not there:
         raise UserError(
             f"device={text}, but torch {torch.__version__} sees no {kind.upper()} device here.", "device=cpu.",
@@ -141,6 +188,19 @@ def resolve_device(text: str) -> str:
     if number and int(number) >= there:
         raise UserError(f"There is no {text}, only {there} of them.", f"device={kind}:0.", ENVIRONMENT)
     return text
+
+
+KINDS = ("cuda", "xpu", "mps")
+
+
+def _there(kind: str) -> int:
+    """How many devices of a kind there are; Apple's is one."""
+    import torch
+
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    module = torch.cuda if kind == "cuda" else torch.xpu
+    return module.device_count() if module.is_available() else 0
 
 
 SPANS = ("guide_span", "network_span")

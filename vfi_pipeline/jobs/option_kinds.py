@@ -109,6 +109,25 @@ def _device(option: str, text: str) -> str:
     return text
 
 
+def _devices(option: str, text: str) -> tuple[str, ...]:
+    if text.strip().lower() == "all":
+        return ("all",)
+    found = tuple(_device(option, part) for part in values.listed(option, text))
+    if len({device.partition(":")[0] for device in found}) > 1 or "auto" in found:
+        raise UserError(
+            f"{option}={text} are devices of several kinds, which do not make the same frames.",
+            f"{option}=all, or {option}=[cuda:0,cuda:1].",
+        )
+    return found
+
+
+def _settings(option: str, text: str) -> tuple[tuple[str, str], ...]:
+    parts = [part.partition("=") for part in values.listed(option, text)]
+    if not all(re.fullmatch(r"[a-z_]+", key) and value for key, _, value in parts):
+        raise UserError(f"{option}={text} is no list of settings.", f"{option}=[partition=gpu,timeout_min=240].")
+    return tuple((key, value) for key, _, value in parts)
+
+
 def _segment(option: str, text: str) -> Fraction:
     length = values.moment(option, text)
     if length <= 0:
@@ -171,6 +190,8 @@ SHUTTER = Kind(_shutter, ("off",))
 DEINTERLACE = Kind(_deinterlace, ("auto", "on", "film", "off"), switch=True)
 GAP = Kind(_gap, ("off",))
 DEVICE = Kind(_device, ("auto", "cpu", "cuda", "mps", "xpu"))
+DEVICES = Kind(_devices, ("all",))
+SETTINGS = Kind(_settings)
 SEGMENT = Kind(_segment)
 DURATION = Kind(_duration)
 DURATIONS = several(_part_of_durations)

@@ -19,6 +19,7 @@ from vfi_pipeline.jobs.option_kinds import (
     CODEC,
     DEINTERLACE,
     DEVICE,
+    DEVICES,
     DURATION,
     DURATIONS,
     FACTOR,
@@ -32,6 +33,7 @@ from vfi_pipeline.jobs.option_kinds import (
     PLACES,
     RATE,
     SEGMENT,
+    SETTINGS,
     SHUTTER,
     SIZE,
     STRENGTH,
@@ -57,7 +59,8 @@ ANIMATION = Group(
 FILES = Group("IN AND OUT")
 MOTION = Group("HOW FRAMES ARE MADE")
 JOB = Group("THE JOB")
-GROUPS = (TIMING, ANIMATION, FILES, MOTION, STYLE, JOB)
+CLUSTER = Group("SEVERAL GPUS AND MACHINES", "docs/cluster.md")
+GROUPS = (TIMING, ANIMATION, FILES, MOTION, STYLE, JOB, CLUSTER)
 """In the order of the help."""
 
 
@@ -237,6 +240,37 @@ class Options:
         details="2^28: 16384 x 16384.",
         default="268435456",
     )
+
+    executor: str = option(
+        one_of("local", "ray", "slurm"), CLUSTER, "ray", "who makes the segments of one film: local (this machine), ray"
+        " (a Ray cluster) or slurm (an array job)", details="See [cluster.md](cluster.md).", default="local",
+        concerns="films",
+    )  # fmt: skip
+    workers: int | None = option(
+        whole(1, 10_000, "2"), CLUSTER, "2", "how many processes work on the film; they share this machine's"
+        " processors, or are spread over the cluster",
+        unset="one for each of devices=; for ray what the cluster has room for", concerns="films",
+    )  # fmt: skip
+    devices: tuple[str, ...] | None = option(
+        DEVICES, CLUSTER, "all", "several GPUs of this machine, a process for each: all, or [cuda:0,cuda:1]",
+        concerns="films",
+    )  # fmt: skip
+    worker_cpus: int = option(
+        whole(1, 1024, "4"), CLUSTER, "4", "ray and slurm: processors of each worker", default="1", concerns="films"
+    )
+    address: str | None = option(
+        TEXT, CLUSTER, "HOST:6379", "ray: a cluster that runs (auto: this machine's)", unset="one of its own, on this"
+        " machine", concerns="films",
+    )  # fmt: skip
+    slurm: tuple[tuple[str, str], ...] | None = option(
+        SETTINGS, CLUSTER, "[partition=gpu,timeout_min=240]", "slurm: settings of the array job, by submitit's names",
+        concerns="films",
+    )  # fmt: skip
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the frames are made by worker processes, not by this one."""
+        return self.executor != "local" or self.devices is not None or (self.workers or 1) > 1
 
     @property
     def timing(self) -> str:

@@ -65,7 +65,31 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
         raise UserError(
             f"fit_size={options.fit_size} needs a size to fit to.", f"size=1280x720 fit_size={options.fit_size}."
         )
+    _refuse_workers(options, given)
     return options
+
+
+def _refuse_workers(options: Options, given: Mapping[str, str]) -> None:
+    """UserError where options of workers do not go together."""
+    for name, executors in (("devices", ("local",)), ("address", ("ray",)), ("slurm", ("slurm",)),
+                            ("worker_cpus", ("ray", "slurm"))):  # fmt: skip
+        if name in given and options.executor not in executors:
+            instead = "device=cuda (each worker gets one)" if name == "devices" else f"executor={executors[0]}"
+            raise UserError(f"{name}= has no meaning with executor={options.executor}.", f"{instead}.")
+    if "devices" in given and "device" in given:
+        raise UserError("device= and devices= were both given.", f"devices={given['devices']} alone.")
+    if not options.distributed:
+        return
+    if options.style is not None:
+        raise UserError(
+            "style= paints each frame from the one before: a film in a style has one worker.",
+            "leave executor=, workers= and devices= out, or style=.",
+        )
+    if options.benchmark:
+        raise UserError(
+            "benchmark=true measures one process.",
+            "leave executor=, workers= and devices= out; python -m benchmarks.workers measures several.",
+        )
 
 
 def read_cuts(given: Path | str) -> tuple[int | Fraction, ...]:

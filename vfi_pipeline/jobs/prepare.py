@@ -14,7 +14,7 @@ import vfi_pipeline
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint, files_fingerprint
-from vfi_pipeline.jobs.method import Method, resolve_device
+from vfi_pipeline.jobs.method import Method, device_kind
 from vfi_pipeline.jobs.option_fields import frame_settings
 from vfi_pipeline.jobs.options import Options, read_cuts
 from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, moments_of, segments_of, timeline_of
@@ -296,7 +296,7 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "container": plan.encoding.muxer,
         "profile": "as stored" if info.profile is None else hashlib.sha256(info.profile).hexdigest()[:16],
         "model": method.name,
-        "device": resolve_device(options.device),
+        "device": device_kind(options),
     }
     facts |= frame_settings(options)
     facts |= {} if options.style is None else options.style.facts()

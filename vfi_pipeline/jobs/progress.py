@@ -37,11 +37,18 @@ class Progress:
         self._shown = self._started = clock()
         self._marks: deque[tuple[float, int, int]] = deque([(self._started, done, 0)])
         self._width = 0
+        self._note = ""
 
     def add(self, made: bool) -> None:
         """One more output frame is finished; ``made`` if it was interpolated, not copied."""
-        self.done += 1
-        self.made += made
+        self.at(self.done + 1, self.made + made)
+
+    def at(self, done: int, made: int, note: str = "") -> None:
+        """So many output frames are finished, and so many were made by this run; ``note`` ends the line.
+
+        Both may be less than they were: what a lost worker had begun is made again.
+        """
+        self.done, self.made, self._note = done, made, note
         now = self._clock()
         if now - self._shown >= (_LIVE_S if self._live else _PLAIN_S):
             self._shown = now
@@ -61,7 +68,7 @@ class Progress:
         )
         if self.done > done:
             text += f", {clock_text((self.total - self.done) * elapsed / (self.done - done))} left"
-        return text
+        return f"{text}, {self._note}" if self._note else text
 
     @property
     def elapsed(self) -> float:

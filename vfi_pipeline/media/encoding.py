@@ -104,3 +104,8 @@ def holds_exactly(have: Shape, spec: VideoSpec) -> bool:
 def is_turned(spec: VideoSpec) -> bool:
     """Whether a player has to turn or flip the pictures as they are stored."""
     return bool(spec.rotation % 360 or spec.mirrored)
+
+
+def with_threads(encoding: Encoding, threads: int) -> Encoding:
+    """The same with so many threads of the encoder; 0 leaves them to it."""
+    return replace(encoding, options=(*encoding.options, ("threads", str(threads)))) if threads else encoding

@@ -9,6 +9,7 @@ SDP...) are not on the list.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import logging
 import math
 import os
@@ -142,6 +143,12 @@ def version() -> str:
     first = _listing("version").split("\n", 1)[0]
     found = re.match(r"ffmpeg version n?(\S+?)(?:-\S*)?(?:\s|$)", first)
     return found.group(1) if found else first
+
+
+@lru_cache
+def build() -> str:
+    """A hash of all that ffmpeg says of itself: version, libraries, how it was configured."""
+    return hashlib.sha256(_listing("version").encode()).hexdigest()[:16]
 
 
 @lru_cache
