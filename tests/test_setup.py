@@ -62,13 +62,13 @@ def test_everything_imported_is_required_and_nothing_else():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.split(".")[0])
-    own = {"vfi_pipeline", "setuptools", *(path.stem for path in ROOT.glob("*.py"))}
+    own = {"vfi_pipeline", "benchmarks", "setuptools", *(path.stem for path in ROOT.glob("*.py"))}
     foreign = {name for name in imported if name not in sys.stdlib_module_names} - own
 
     used = {DISTRIBUTION.get(name, name) for name in foreign}
     features = re.search(r"^FEATURES := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     optional = {pin.partition("==")[0] for pin in features[1].split()}  # by `make features`, for who wants them
-    hosts = {"vapoursynth", "comfy"}  # of adapters: they are there already
+    hosts = {"vapoursynth", "comfy", "triton"}  # adapters are called by the first two; triton is PyTorch's, with CUDA
     assert used <= required | optional | hosts
     # Reached through others: lpips needs the torchvision that fits torch, Lightning's TensorBoard logger tensorboardX.
     assert required - used <= {"torchvision", "tensorboardX", "gradio", "ray", "submitit"}

@@ -23,7 +23,7 @@ from vfi_pipeline.media.writer import segment_name
 ENCODING = Encoding("ffv1", "ffv1", "yuv420p")
 STATISTICS = {
     "source_frames": 3, "copied": 1, "held": 0, "made": 1, "pairs": 1, "nfe": 0, "min_det": 1.0, "folded": 0.0,
-    "confidence": 1.0, "cuts": [], "cut_times": [], "duplicates": [], "seconds": {"read": 0.5},
+    "confidence": 1.0, "cuts": [], "cut_times": [], "duplicates": [], "uncertain": [], "seconds": {"read": 0.5},
 }  # fmt: skip
 
 

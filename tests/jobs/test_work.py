@@ -132,7 +132,7 @@ def test_a_job_can_name_no_function_but_a_model(target):
 def test_a_job_that_is_damaged_or_of_another_version_is_told(session, capsys):
     path = session.folder / "job.json"
     document = json.loads(path.read_text())
-    del document["plan"]["spec"]["width"]
+    del document["plan"]["output"]["spec"]["width"]
     path.write_text(json.dumps(document))
 
     assert work.main([str(session.folder), "name=w"]) == 3
@@ -143,7 +143,7 @@ def test_a_job_that_is_damaged_or_of_another_version_is_told(session, capsys):
     "words", [[], ["a", "b"], ["a", "name=../x"], ["a", "colour=red"], ["--help"], ["a", "parent=x"]]
 )
 def test_words_that_are_no_call_of_a_worker(words, capsys):
-    assert work.main(words.split()) == 2
+    assert work.main(words) == 2
     assert "Try: work film_60fps.mkv.vfi-work" in capsys.readouterr().err
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,11 +34,12 @@ PATHS = ("input", "output", "page", "model.weights")
 """Options that name files: taken as typed, whatever letters they hold."""
 
 
-def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str) -> None:
+def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str, speed_program: Callable[[], Any]) -> None:
     """Builds the methods that the configuration names, measures them, and writes the tables.
 
     Args:
         paths: what was typed for ``PATHS``.
+        speed_program: see ``main``.
     """
     from vfi_pipeline.evaluation.baselines import RIVALS, by_model, rival
     from vfi_pipeline.evaluation.page import write_section
@@ -87,21 +88,17 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str) -> None:
         say("\n" + speed_program().report(folder, ours, command, say, page, cfg.minutes))
 
 
-def speed_program() -> Any:
-    """``benchmarks.speed``, which is beside ``evaluate.py`` and not installed with the package.
+def no_speed_program() -> NoReturn:
+    """In place of ``benchmarks.speed``, which is beside ``evaluate.py`` and not installed with the package.
 
     Raises:
-        UserError: if it is not there.
+        UserError: always.
     """
-    try:
-        from benchmarks import speed
-    except ImportError as error:
-        raise UserError(
-            "speed=true, and an evaluation without input=, need benchmarks/ of the repository.",
-            "input= a film or a folder, without speed=; or python evaluate.py in a checkout.",
-            ENVIRONMENT,
-        ) from error
-    return speed
+    raise UserError(
+        "speed=true, and an evaluation without input=, need benchmarks/ of the repository.",
+        "input= a film or a folder, without speed=; or python evaluate.py in a checkout.",
+        ENVIRONMENT,
+    )
 
 
 def model(name: str, settings: DictConfig, paths: Mapping[str, str | None]) -> Any:
@@ -124,12 +121,17 @@ def of_films(name: str, built: Any) -> Any:
     return built
 
 
-def main(argv: Sequence[str] | None = None, program: Sequence[str] = ("python", "evaluate.py")) -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    program: Sequence[str] = ("python", "evaluate.py"),
+    speed_program: Callable[[], Any] = no_speed_program,
+) -> int:
     """The command; a failure that the user can act on ends it with its own exit code, without a traceback.
 
     Args:
         argv: the words after the program's name; None: those of this process.
         program: how the program was called, such as ``("vfi", "evaluate")``.
+        speed_program: gives what measures speed (``benchmarks.speed``).
     """
     yield_idle_cores()
     words = list(sys.argv[1:] if argv is None else argv)
@@ -140,7 +142,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = ("python", 
     def task(cfg: DictConfig) -> None:
         logging.getLogger().setLevel(logging.WARNING)
         try:
-            run(cfg, paths, command)
+            run(cfg, paths, command, speed_program)
         except (UserError, HydraException, ModuleNotFoundError) as mistake:
             end(mistake, program)
 
