@@ -24,6 +24,10 @@ DOORS = {
     "lpips": ["nets/perceptual.py"],
     "h5py": ["nets/features.py"],
     "cv2": ["data/", "bench/dis.py", "synthesis/"],
+    "gradio": ["page/"],
+    "uvicorn": ["page/server.py"],
+    "starlette": ["page/server.py"],
+    "fastapi": ["page/server.py"],
     "hydra": [],  # only the scripts at the top know the configuration
     "omegaconf": [],
 }

@@ -42,7 +42,7 @@ def tracked() -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-app.txt", "requirements-dev.txt"])
 def test_each_requirement_has_one_exact_pin_on_each_python(name):
     names = {pin.name for pin in pins(name)}
 
@@ -67,6 +67,7 @@ def test_everything_imported_is_required_and_nothing_else():
     used = {DISTRIBUTION.get(name, name) for name in foreign}
     features = re.search(r"^FEATURES := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     optional = {pin.partition("==")[0] for pin in features[1].split()}  # by `make features`, for who wants them
+    optional |= {pin.name for pin in pins("requirements-app.txt")}  # the page's
     assert used <= required | optional
     # Reached through others: lpips needs the torchvision that fits torch, Lightning's TensorBoard logger tensorboardX.
     assert required - used <= {"torchvision", "tensorboardX"}
