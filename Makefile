@@ -18,7 +18,9 @@ UV_TORCH := $(if $(filter-out default,$(TORCH)),--torch-backend=$(TORCH)) \
 # One empty file says what was installed: named by the requirements' checksum and the build of torch.
 STAMP := .venv/installed-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)-$(TORCH)
 
-.PHONY: help setup demo test check fuzz goldens bench bench-gpu bench-large reproduce features clean
+PLAYWRIGHT := playwright==1.65.2
+
+.PHONY: help setup page demo test check fuzz goldens bench bench-gpu bench-large reproduce features clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | while IFS=$$'\t' read -r name what; do \
@@ -43,6 +45,11 @@ $(STAMP):
 	       && uv pip install --compile-bytecode --python $(PY) -r requirements-dev.txt; } \
 	  || $(PY) -m pip install -r requirements-dev.txt
 	@rm -f .venv/installed-*; echo '$(TORCH)' > .venv/torch-build; touch $@
+
+page: setup ## install what the page and its tests in a browser need: Gradio, playwright (chromium is the system's)
+	@PATH="$$PATH:$$PWD/.venv/bin"; \
+	uv pip install --quiet --python $(PY) -r requirements-app.txt $(PLAYWRIGHT) \
+	  || $(PY) -m pip install --quiet -r requirements-app.txt $(PLAYWRIGHT)
 
 demo: setup ## render a clip with known motion, raise its frame rate, measure: outputs/demo/
 	@$(PY) demo.py
