@@ -23,6 +23,10 @@ DOORS = {
     "wandb": ["training/loggers.py"],
     "lpips": ["nets/perceptual.py"],
     "h5py": ["nets/features.py"],
+    "gradio": ["page/"],
+    "uvicorn": ["page/server.py"],
+    "starlette": ["page/server.py"],
+    "fastapi": ["page/server.py"],
     "ray": ["jobs/ray_cluster.py"],
     "submitit": ["jobs/slurm.py"],
     "vapoursynth": ["adapters/vapoursynth.py"],
@@ -37,7 +41,7 @@ def picture() -> dict[str, int]:
     """Package -> its line's number, read from the picture in docs/architecture.md."""
     levels = {}
     for line in (ROOT / "docs" / "architecture.md").read_text("utf-8").splitlines():
-        if match := re.match(r"^    (\d) .*?\s{2,}(\S.*)$", line):
+        if match := re.match(r"^    (\d+) .*?\s{2,}(\S.*)$", line):
             for name in match.group(2).split():
                 levels[name] = int(match.group(1))
     return levels

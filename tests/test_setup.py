@@ -56,7 +56,7 @@ def test_each_requirement_has_one_exact_pin_on_each_python(name):
 def test_everything_imported_is_required_and_nothing_else():
     required = {pin.name for pin in pins("requirements.txt")}
     imported = set()
-    for path in [*(ROOT / "vfi_pipeline").rglob("*.py"), *ROOT.glob("*.py")]:
+    for path in [*(ROOT / "vfi_pipeline").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py"), *ROOT.glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.split(".")[0] for alias in node.names}
@@ -69,7 +69,8 @@ def test_everything_imported_is_required_and_nothing_else():
     features = re.search(r"^FEATURES := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     optional = {pin.partition("==")[0] for pin in features[1].split()}  # by `make features`, for who wants them
     hosts = {"vapoursynth", "comfy", "triton"}  # adapters are called by the first two; triton is PyTorch's, with CUDA
-    assert used <= required | optional | hosts
+    through_gradio = {"fastapi", "starlette", "uvicorn"}
+    assert used <= required | optional | hosts | through_gradio
     # Reached through others: lpips needs the torchvision that fits torch, Lightning's TensorBoard logger tensorboardX.
     assert required - used <= {"torchvision", "tensorboardX", "gradio", "ray", "submitit"}
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "tune": Command("vfi_pipeline.commands.tune", "measure settings on a second of a film, and say what to type"),
     "doctor": Command("vfi_pipeline.commands.doctor", "what this machine has, and what the defaults will use"),
     "evaluate": Command("vfi_pipeline.commands.evaluate", "measure made frames against true ones"),
+    "app": Command("vfi_pipeline.commands.app", "a page in the browser: plan, preview, queue"),
     "work": Command("vfi_pipeline.commands.work", "join a job that several processes or machines work on"),
     "train": Command("vfi_pipeline.commands.launch_train", "fit a network to films or pictures"),
 }
