@@ -25,7 +25,7 @@ def run(line: CommandLine, command: str) -> int:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from vfi_pipeline.apps.options import as_film_options, asks_for_pictures, model_settings
+    from vfi_pipeline.apps.options import as_film_options, asks_for_pictures, implied_model, model_settings
     from vfi_pipeline.jobs import batch
     from vfi_pipeline.jobs.method import choose_method
     from vfi_pipeline.jobs.options import read_options
@@ -35,8 +35,7 @@ def run(line: CommandLine, command: str) -> int:
         from vfi_pipeline.models.shipped import model_of
 
         name = model_of(line.values["weights"])
-    if name is None and asks_for_pictures(line.values, None):
-        name = "fit"  # pictures may be far apart, and one pair is worth the time
+    name = name or implied_model(line.values)
     with initialize_config_dir(str(CONF), version_base=None):
         cfg = compose("interpolate", [f"model={name}"] if name else [], return_hydra_config=True)
     name = name or cfg.hydra.runtime.choices.model

@@ -40,8 +40,8 @@ class DfiSettings:
 
     layers: tuple[str, ...] = ("conv3_1", "conv4_1", "conv5_1")
     neighbours: int = 40
-    total_variation: float = 0.1
-    iterations: int = 30
+    total_variation: float = 1.0
+    iterations: int = 40
     step: float = 0.1
 
 
@@ -75,14 +75,21 @@ class AttributeChange:
             return
         count = len(todo) + (2 if self._base is None else 0)
         done = count - len(todo)
+        iterations = self.settings.iterations
         if self._base is None:
-            self._base = self._inverted(self.picture, 0, 2, lambda share: progress(2 * share / count))
+            self._base = self.inversion(0.0, self.picture, 2 * iterations, progress=lambda share: progress(2 * share / count))
             self._solved[0] = self._base
         for knot in todo:
             before = self._solved[knot - (1 if knot > 0 else -1)]
-            so_far = done
-            self._solved[knot] = self._inverted(before, knot, 1, lambda share, n=so_far: progress((n + share) / count))  # type: ignore[misc]
+            self._solved[knot] = self.inversion(
+                knot * step, before, iterations, progress=lambda share, done=done: progress((done + share) / count)  # type: ignore[misc]
+            )
             done += 1
+
+    @property
+    def reached(self) -> float:
+        """The largest strength that is solved for so far."""
+        return self.settings.step * max(self._solved, key=abs, default=0)
 
     def at(self, strength: float) -> Tensor:
         """(1, C, h, w) what is added to the picture; zero at 0."""
@@ -96,11 +103,13 @@ class AttributeChange:
         change = self._solved[low] - self._base
         return change if share < 1e-9 else (1 - share) * change + share * (self._solved[low + 1] - self._base)
 
-    def _inverted(self, start: Tensor, knot: int, times: int, progress: Told) -> Tensor:
-        target = moved(self.features, self.attribute, knot * self.settings.step)
-        return inverted(
-            start, self.network, target, self.objective, times * self.settings.iterations, progress=progress
-        )  # fmt: skip
+    def inversion(
+        self, strength: float, start: Tensor, iterations: int, objective: InversionObjective | None = None,
+        expectation: tuple[Tensor, Tensor] | None = None, progress: Told = lambda share: None,
+    ) -> Tensor:  # fmt: skip
+        """The picture whose features are this one's, moved by ``strength``; see ``inversion.inverted``."""
+        target = moved(self.features, self.attribute, strength)
+        return inverted(start, self.network, target, objective or self.objective, iterations, expectation, progress)
 
 
 class AttributeAnimation:
@@ -117,6 +126,11 @@ class AttributeAnimation:
     def frame(self, t: float) -> Tensor:
         """The picture at strength ``t``; ``t = 0`` is the picture, bit for bit."""
         return self.picture if t == 0 else with_change(self.picture, self.change.at(t))
+
+    @property
+    def reached(self) -> float:
+        """The strength up to which frames need no more solving."""
+        return self.change.reached
 
     def sides(self, t: float) -> tuple[Tensor, Tensor]:
         frame = self.frame(t)

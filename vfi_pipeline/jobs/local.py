@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
+from vfi_pipeline.jobs.faces import EditChoice
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint
 from vfi_pipeline.jobs.journal import (
     Done,
@@ -384,7 +385,9 @@ def _stylist(plan: Plan, options: Options, model: MotionModel, progress: Progres
     device = resolve_device(options.device)
     folder = work_folder(plan.target) / STYLE_FOLDER
     painter: Painter
-    if choice.weights is not None:
+    if isinstance(choice, EditChoice):
+        painter = choice.painter(device, progress)
+    elif choice.weights is not None:
         painter = NetworkPainter(load_style(choice.weights, device), looks_back=model.guide_span is not None)
     else:
         painter = paint_film(plan, options, choice, model, folder, device, progress)
