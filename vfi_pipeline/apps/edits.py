@@ -100,8 +100,6 @@ def read_edit(texts: Mapping[str, object], model: str) -> Edit | None:
             remedy = "model=dfi" if typed[0] != "exemplars" else "leave out model=, or model=exemplars"
             raise UserError(f"{typed[0]}= means nothing to model={model}.", f"{remedy}.")
         return None
-    if "attribute" in given:
-        raise UserError("attribute= is for films.", "strength=0.4 for a picture.")
     asked = read_fields(FaceOptions, given)
     if model == "dfi":
         if asked.exemplars is not None:
