@@ -15,7 +15,7 @@ from vfi_pipeline.jobs.values import number as number
 EDITS = {"dfi": "0.4", "exemplars": "1"}
 """Models that edit one picture, and how strongly unless told."""
 
-PAIR_MODELS = ("fit", "morph", *EDITS)
+PAIR_MODELS = ("fit", "morph", "deepsim", *EDITS)
 """Models that solve pictures and not films."""
 
 _OF_FILMS = ("fps", "multi", "slowmo", "at", "attribute")
@@ -42,8 +42,10 @@ def implied_model(given: Mapping[str, str], table: Sequence[Option] = TABLE) -> 
 
 
 def edit_texts(texts: Mapping[str, object], model: str) -> dict[str, object]:
-    """The options of a picture that is edited: without a duration it becomes one picture, of the strength asked for."""
+    """The options of a picture that is edited or drawn: without a duration it becomes one picture."""
     typed = given_texts(texts)
+    if model == "deepsim" and not any(name in typed for name in ("duration", "durations", "frames", "t")):
+        return {**texts, "t": "0"}  # the first primitive, drawn
     if model not in EDITS:
         return dict(texts)
     strength = typed.get("strength", EDITS[model])

@@ -98,6 +98,8 @@ def animate(
 def _check_model(count: int, asked: PictureOptions, method: Method) -> None:
     if method.name in EDITS:
         check_edit(count, asked, method.name)
+    elif method.name == "deepsim":
+        _check_drawn(count, asked)
     elif count == 1 and method.name != "node" and asked.maps is None:
         raise UserError(
             f"One picture alone does not say where to go, and model={method.name} goes from one to another.",
@@ -113,6 +115,17 @@ def _check_model(count: int, asked: PictureOptions, method: Method) -> None:
         raise UserError("direction=backward is for one picture.", "the pictures in the other order.")
     if asked.maps is not None and asked.points is not None:
         raise UserError("points= guides the solving, and maps= does without it.", "one of the two.")
+
+
+def _check_drawn(count: int, asked: PictureOptions) -> None:
+    """UserError over what primitives that are drawn cannot do."""
+    if count == 1 and (asked.places is None or any(asked.places)):
+        raise UserError(
+            "One primitive alone does not say where to go.",
+            "a second primitive, input=[a.png,b.png]; or no duration=, to have this one drawn.",
+        )
+    if asked.maps is not None or asked.save_maps:
+        raise UserError("maps= and save_maps= hold motion alone, and model=deepsim draws.", "leave it out.")
 
 
 def _shown(plan: Plan, options: Options, method: Method, pictures: sources.Pictures) -> list[str]:
@@ -170,6 +183,7 @@ class Studio:
         keys: Sequence[int], edit: Edit | None = None,
     ) -> None:  # fmt: skip
         self.edit = edit
+        self.draws_ends = method.name == "deepsim"
         self.pictures, self.asked, self.method, self.options = pictures, asked, method, options
         self.plan, self.keys = plan, tuple(keys)
         self.gap_of: list[int] = []  # the gap that begins at each key, or would
@@ -209,7 +223,7 @@ class Studio:
             facts = Statistics()
             seen: set[int] = set()
             slots = list(plan.timeline.slots(segment.start, segment.stop))
-            shown = [self.place(slot) for slot in slots]
+            shown = [self.drawn(self.place(slot)) if self.draws_ends else self.place(slot) for slot in slots]
             with open_segment(segment) as writer:
                 for index, (slot, what) in enumerate(zip(slots, shown)):
                     if isinstance(what, int):
@@ -248,6 +262,14 @@ class Studio:
         if slot.t == 0 or self.keys[key] == self.keys[key + 1]:
             return self.keys[key]
         return self.gap_of[key], float(ease(slot.t))
+
+    def drawn(self, what: int | tuple[int, float]) -> tuple[int, float]:
+        """A place where no picture is shown as it is: the end of a gap in place of a picture."""
+        if not isinstance(what, int):
+            return what
+        gaps = self.pictures.gaps
+        begins = next((gap for gap, (first, _) in enumerate(gaps) if first == what), None)
+        return (begins, 0.0) if begins is not None else (len(gaps) - 1, 1.0)
 
     def key(self, number: int) -> Frame:
         """Picture ``number`` on the canvas: what the animation shows, sample for sample, when it gets there."""
@@ -304,7 +326,7 @@ class Studio:
         if self.edit is not None:
             return self._edited(self.edit, first, progress)
         if len(self.pictures) == 1:
-            return animate_one(self._model, first, self.asked.backward)
+            return self._model.still(first) if self.draws_ends else animate_one(self._model, first, self.asked.backward)
         if getattr(self._model, "sides", None) == "first":
             log.warning("These weights move the first picture only: the second one is shown at the end, all at once.")
         names_ = [self.pictures.paths[number].name for number in self.pictures.gaps[gap]]

@@ -88,10 +88,18 @@ def held_out(faces: Faces, people: int, every: int) -> list[str]:
 
 @dataclass
 class DfiFacts:
-    """What was measured of ``model=dfi``."""
+    """What was measured of ``model=dfi``.
+
+    Attributes:
+        monotone: people whose probability rises from 0 to 0.25 and from there to 0.5.
+        monotone_by_tenths: who never lose more than ``LEVEL`` from one of ``STRENGTHS`` to the next, and gain in all.
+        probability: at each of ``STRENGTHS``; quarters: at 0, 0.25 and 0.5.
+    """
 
     people: int
     monotone: int
+    monotone_by_tenths: int
+    quarters: dict[str, list[float]]
     referee_accuracy: float
     probability: dict[str, list[float]]
     seconds_a_face: float
@@ -106,21 +114,23 @@ def measure_dfi(faces: Faces, held: Sequence[str], out: Path, settings: DfiSetti
     dfi = Dfi(network, sources, targets, settings)
     shrunk = F.interpolate(faces.pictures, (64, 64), mode="area")
     referee = Referee(shrunk, faces.smiles, faces.people)
-    rows, found, spent = [], {}, 0.0
+    rows, found, quarters, spent = [], {}, {}, 0.0
     for person in held:
         own = next(k for k in faces.of([person]) if not faces.smiles[k])
         begun = time.monotonic()
         animation = dfi.edit(faces.pictures[own : own + 1], [max(STRENGTHS)])
         frames = [animation.frame(t) for t in STRENGTHS]
         spent += time.monotonic() - begun
-        small = F.interpolate(torch.cat(frames), (64, 64), mode="area")
-        found[person] = [round(float(p), 3) for p in referee.probability(small, [person] * len(frames))]
+        small = F.interpolate(torch.cat([*frames, animation.frame(0.25)]), (64, 64), mode="area")
+        chances = [round(float(p), 3) for p in referee.probability(small, [person] * len(small))]
+        found[person], quarters[person] = chances[:-1], [chances[0], chances[-1], chances[-2]]
         rows.append(torch.cat(frames, dim=-1))
         log.info("%s: P(smile) %s", person, found[person])
         write(out / "dfi.png", torch.cat(rows, dim=-2))
     rises = [all(b > a - LEVEL for a, b in zip(each, each[1:])) and each[-1] > each[0] for each in found.values()]
+    risen = sum(a < b < c for a, b, c in quarters.values())
     mean = [round(sum(each[k] for each in found.values()) / len(found), 3) for k in range(len(STRENGTHS))]
-    return DfiFacts(len(held), sum(rises), round(referee.accuracy, 3), found, round(spent / len(held), 1), mean)
+    return DfiFacts(len(held), risen, sum(rises), quarters, round(referee.accuracy, 3), found, round(spent / len(held), 1), mean)
 
 
 def measure_alignment(faces: Faces, held: Sequence[str]) -> dict[str, object]:

@@ -40,8 +40,8 @@ class DfiSettings:
 
     layers: tuple[str, ...] = ("conv3_1", "conv4_1", "conv5_1")
     neighbours: int = 40
-    total_variation: float = 1.0
-    iterations: int = 40
+    total_variation: float = 0.1
+    iterations: int = 50
     step: float = 0.1
 
 
