@@ -190,7 +190,12 @@ class TestAlignment:
         """A face of blobs, 64 px."""
         y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
         made = torch.full((64, 64), 0.4)
-        for cx, cy, sx, sy, how in ((32, 34, 20, 25, 0.4), (23, 26, 4, 3, -0.5), (41, 26, 4, 3, -0.5), (32, 48, 8, 3, -0.4)):
+        for cx, cy, sx, sy, how in (
+            (32, 34, 20, 25, 0.4),
+            (23, 26, 4, 3, -0.5),
+            (41, 26, 4, 3, -0.5),
+            (32, 48, 8, 3, -0.4),
+        ):
             cx, cy = 32 + size * (cx - 32) + dx, 32 + size * (cy - 32) + dy
             made = made + how * torch.exp(-(((x - cx) / (size * sx)) ** 2) - (((y - cy) / (size * sy)) ** 2))
         return made.clamp(0, 1)[None, None].expand(1, 3, 64, 64)
@@ -201,7 +206,8 @@ class TestAlignment:
         assert placement(self.face(2, -1), self.face()).aligned()
 
     @pytest.mark.parametrize(
-        ("by", "words"), [((12, 0), "to the right"), ((-10, 0), "to the left"), ((0, 11), "too low"), ((0, -9), "too high")]
+        ("by", "words"),
+        [((12, 0), "to the right"), ((-10, 0), "to the left"), ((0, 11), "too low"), ((0, -9), "too high")],
     )
     def test_a_shifted_face_is_found_where_it_lies(self, by, words):
         found = placement(self.face(*by), self.face())

@@ -59,7 +59,9 @@ def test_the_labels_cost_at_most_what_icm_and_the_best_single_one_cost():
     picture, exemplars = pictures(1, 4, channels=1), pictures(5, 5, channels=1)
     found = stylised(picture, exemplars, SETTINGS)
     parts = (found.field.data, found.field.across, found.field.down)
-    costs = [total_energy(each, *parts) for each in (found.labels, iterated_conditional_modes(*parts), best_single(*parts))]
+    costs = [
+        total_energy(each, *parts) for each in (found.labels, iterated_conditional_modes(*parts), best_single(*parts))
+    ]
     assert costs[0] <= costs[1] + 1e-5 <= costs[2] + 2e-5
 
 
@@ -97,7 +99,10 @@ def test_weights_still_add_up_to_one_and_follow_the_pictures_edges():
 
 
 def test_the_filter_takes_seams_away():
-    picture, exemplars = pictures(1, 4, channels=1), pictures(4, 5, channels=1) * torch.tensor([0.5, 1, 1.3, 0.8]).view(4, 1, 1, 1)
+    picture, exemplars = (
+        pictures(1, 4, channels=1),
+        pictures(4, 5, channels=1) * torch.tensor([0.5, 1, 1.3, 0.8]).view(4, 1, 1, 1),
+    )
     energies = []
     for radius in (0.0, 1.0):
         found = stylised(picture, exemplars, ExemplarSettings(patches=6, levels=4, seams=0.0, radius=radius))

@@ -80,7 +80,9 @@ def test_a_small_grid_comes_near_brute_force(seed):
 @settings(max_examples=40, deadline=None)
 def test_belief_propagation_costs_at_most_icm_and_icm_at_most_the_best_single(seed, height, width, labels, strength):
     parts = field(height, width, labels, seed, strength)
-    costs = [total_energy(find(*parts), *parts) for find in (belief_propagation, iterated_conditional_modes, best_single)]
+    costs = [
+        total_energy(find(*parts), *parts) for find in (belief_propagation, iterated_conditional_modes, best_single)
+    ]
     assert costs[0] <= costs[1] + 1e-9 <= costs[2] + 2e-9
 
 

@@ -88,7 +88,10 @@ def test_the_guided_filter_is_the_definition():
             slopes[y, x] = ((a * b).mean() - a.mean() * b.mean()) / (a.var() + epsilon)
             offsets[y, x] = b.mean() - slopes[y, x] * a.mean()
     wanted = np.array(
-        [[slopes[window(y, x)].mean() * g[y, x] + offsets[window(y, x)].mean() for x in range(width)] for y in range(height)]
+        [
+            [slopes[window(y, x)].mean() * g[y, x] + offsets[window(y, x)].mean() for x in range(width)]
+            for y in range(height)
+        ]
     )
     assert np.abs(guided_filter(picture, guide, radius, epsilon)[0, 0].numpy() - wanted).max() < 1e-12
 

@@ -53,8 +53,8 @@ class Edit:
         if self.exemplars:
             return f"in the look of {len(self.exemplars)} exemplar{'s' * (len(self.exemplars) > 1)}"
         return (
-            f"an attribute of {len(self.sources)} and {len(self.targets)} pictures, {self.asked.neighbours} neighbours, "
-            f"found at {self.asked.edit_size} px"
+            f"an attribute of {len(self.sources)} and {len(self.targets)} pictures, {self.asked.neighbours} neighbours,"
+            f" found at {self.asked.edit_size} px"
         )
 
     def solve(
@@ -73,7 +73,9 @@ class Edit:
         height, width = picture.shape[-2:]
         share = self.asked.edit_size / max(height, width)  # small pictures are enlarged: the network wants to see much
         size = (max(16, round(height * share)), max(16, round(width * share)))
-        dfi = build_dfi(self.sources, self.targets, size, replace(settings, neighbours=self.asked.neighbours), device, tell)
+        dfi = build_dfi(
+            self.sources, self.targets, size, replace(settings, neighbours=self.asked.neighbours), device, tell
+        )
         warn_unless_aligned(dfi.seen(picture), (dfi.sources.pictures, dfi.targets.pictures), name)
         return dfi.edit(picture, strengths, progress)
 
@@ -130,5 +132,7 @@ def check_edit(count: int, asked: PictureOptions, model: str) -> None:
         ("direction", asked.backward),
     ):  # fmt: skip
         if there:
-            remedy = "strength=[-0.4,0] extrapolate=true for the opposite" if name == "direction" else f"leave out {name}="
+            remedy = (
+                "strength=[-0.4,0] extrapolate=true for the opposite" if name == "direction" else f"leave out {name}="
+            )
             raise UserError(f"{name}= is about motion, and model={model} moves nothing.", f"{remedy}.")

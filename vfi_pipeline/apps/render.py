@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vfi_pipeline.apps import pictures as sources
-from vfi_pipeline.apps.moments import Moments
 from vfi_pipeline.apps.edits import Edit, check_edit, read_edit
+from vfi_pipeline.apps.moments import Moments
 from vfi_pipeline.apps.options import DEFAULT_NAME, EDITS, PictureOptions, edit_texts, read_picture_options
 from vfi_pipeline.errors import DONE, ENVIRONMENT, UserError
 from vfi_pipeline.jobs import local, names, report

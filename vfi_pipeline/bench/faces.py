@@ -63,7 +63,9 @@ class Faces:
 
 
 def read_faces(neutral: str, smiling: str, size: int) -> Faces:
-    files = [(path, smiles) for folder, smiles in ((neutral, False), (smiling, True)) for path in set_files(folder, "set")]
+    files = [
+        (path, smiles) for folder, smiles in ((neutral, False), (smiling, True)) for path in set_files(folder, "set")
+    ]
     pictures = read_set([path for path, _ in files], (size, size), "set").float() / 255
     return Faces(pictures, [smiles for _, smiles in files], [path.stem.split("_")[0] for path, _ in files])
 
@@ -72,7 +74,9 @@ def drawn_faces(size: int, people: int = 80) -> Faces:
     shown = [(number, smile) for number in range(people) for smile in (0.0, 1.0)]
     pixels = torch.stack([torch.from_numpy(drawn_face(number, smile, size)) for number, smile in shown])
     return Faces(
-        pixels.permute(0, 3, 1, 2).float() / 255, [smile > 0 for _, smile in shown], [f"{number:03d}" for number, _ in shown]
+        pixels.permute(0, 3, 1, 2).float() / 255,
+        [smile > 0 for _, smile in shown],
+        [f"{number:03d}" for number, _ in shown],
     )
 
 
@@ -82,7 +86,9 @@ def held_out(faces: Faces, people: int, every: int) -> list[str]:
         person for person in set(faces.people) if {faces.smiles[k] for k in faces.of([person])} == {True, False}
     )
     if len(both) < 4:
-        raise UserError("Fewer than four people have pictures in both folders.", "names that begin with the person.", BAD_INPUT)
+        raise UserError(
+            "Fewer than four people have pictures in both folders.", "names that begin with the person.", BAD_INPUT
+        )
     return both[::every][:people]
 
 
@@ -130,7 +136,9 @@ def measure_dfi(faces: Faces, held: Sequence[str], out: Path, settings: DfiSetti
     rises = [all(b > a - LEVEL for a, b in zip(each, each[1:])) and each[-1] > each[0] for each in found.values()]
     risen = sum(a < b < c for a, b, c in quarters.values())
     mean = [round(sum(each[k] for each in found.values()) / len(found), 3) for k in range(len(STRENGTHS))]
-    return DfiFacts(len(held), risen, sum(rises), quarters, round(referee.accuracy, 3), found, round(spent / len(held), 1), mean)
+    return DfiFacts(
+        len(held), risen, sum(rises), quarters, round(referee.accuracy, 3), found, round(spent / len(held), 1), mean
+    )
 
 
 def measure_alignment(faces: Faces, held: Sequence[str]) -> dict[str, object]:
@@ -219,11 +227,16 @@ def measure_exemplars(faces: Faces, held: Sequence[str], out: Path, settings: Ex
         field = choice.field
         parts = (field.data, field.across, field.down)
         energies.append(
-            [total_energy(find(*parts), *parts) for find in (belief_propagation, iterated_conditional_modes, best_single)]
+            [
+                total_energy(find(*parts), *parts)
+                for find in (belief_propagation, iterated_conditional_modes, best_single)
+            ]
         )
         hard_weights = field.weights(choice.labels)
         hard = transferred_by(face, shown, hard_weights, settings.levels)
-        soft = transferred_by(face, shown, blended(hard_weights, face.mean(dim=1, keepdim=True), settings), settings.levels)
+        soft = transferred_by(
+            face, shown, blended(hard_weights, face.mean(dim=1, keepdim=True), settings), settings.levels
+        )
         labels = hard_weights[0].argmax(dim=0)
         seams.append((seam_energy(hard, face, labels), seam_energy(soft, face, labels)))
         kept.append(_edge_ratio(soft, hard, face))
@@ -246,7 +259,7 @@ def measure_exemplars(faces: Faces, held: Sequence[str], out: Path, settings: Ex
 
 
 def _edge_ratio(made: Tensor, beside: Tensor, face: Tensor) -> float:
-    """Mean gradient of ``made`` at the tenth of pixels where the face's is strongest, as a share of that of ``beside``."""
+    """Mean gradient of ``made`` where the face's is among the strongest tenth, as a share of that of ``beside``."""
 
     def slope(picture: Tensor) -> Tensor:
         grey = picture.mean(dim=1, keepdim=True)

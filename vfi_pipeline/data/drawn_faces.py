@@ -42,7 +42,9 @@ def drawn_face(person: int, smile: float, size: int = 128, detail: int = 0) -> n
         draw.ellipse((*at(x - rx, y - ry), *at(x + rx, y + ry)), tuple(int(v) for v in np.clip(colour, 0, 255)))
 
     def stroke(points: list[tuple[float, float]], width: float, colour: np.ndarray) -> None:
-        draw.line([at(*p) for p in points], tuple(int(v) for v in np.clip(colour, 0, 255)), max(1, round(width * n)), "curve")
+        draw.line(
+            [at(*p) for p in points], tuple(int(v) for v in np.clip(colour, 0, 255)), max(1, round(width * n)), "curve"
+        )
 
     volume = random.uniform(0.02, 0.07)
     ellipse(0, -0.05, wide + volume, long + 0.6 * volume, hair)

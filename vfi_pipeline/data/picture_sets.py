@@ -39,7 +39,9 @@ def set_files(folder: str | Path, option: str) -> list[Path]:
     files = [path for path in root.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
     if not files:
         below = sorted(path.name for path in root.iterdir() if path.is_dir())
-        remedy = f"{option}={root / below[0]}" if below else f"put pictures there ({' '.join(sorted(SUFFIXES)[:6])}...)."
+        remedy = (
+            f"{option}={root / below[0]}" if below else f"put pictures there ({' '.join(sorted(SUFFIXES)[:6])}...)."
+        )
         raise UserError(f"{option}={folder} holds no pictures.", remedy, BAD_INPUT)
     return sorted(files, key=natural_key)
 
@@ -59,8 +61,8 @@ def set_digest(files: Sequence[Path]) -> str:
 def read_set(
     files: Sequence[Path], size: tuple[int, int], option: str, progress: Callable[[float], None] = lambda share: None
 ) -> Tensor:
-    """The pictures as (N, 3, height, width) uint8: scaled until they cover ``size`` (height, width), and what hangs over
-    cut off evenly. Pictures that cannot be read are left out with a warning.
+    """The pictures as (N, 3, height, width) uint8: scaled until they cover ``size`` (height, width), and what hangs
+    over cut off evenly. Pictures that cannot be read are left out with a warning.
 
     Raises:
         UserError: if none can be read, or one is of such another shape that less than 70 % of it would stay.

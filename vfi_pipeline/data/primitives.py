@@ -77,9 +77,18 @@ def primitive_of(pixels: np.ndarray, palette: Palette) -> np.ndarray:
         made = cv2.medianBlur(_numbers(made, palette.areas), 3)
         made = np.array(palette.areas, np.uint8)[made]
     if palette.kind != "segments":
-        grey = cv2.GaussianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (0, 0), 1.0)
-        made[cv2.Canny(grey, *palette.thresholds, L2gradient=True) > 0] = LINE
+        made[_edges(pixels, palette.thresholds)] = LINE
     return made
+
+
+def _edges(pixels: np.ndarray, thresholds: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool: Canny on the gradient of the channel that changes most, so two colours of one brightness part."""
+    soft = cv2.GaussianBlur(pixels, (0, 0), 1.0)
+    across, down = (cv2.Sobel(soft, cv2.CV_16S, dx, 1 - dx, ksize=3) for dx in (1, 0))
+    strength = across.astype(np.int32) ** 2 + down.astype(np.int32) ** 2
+    which = strength.argmax(axis=2)[..., None]
+    dx, dy = (np.take_along_axis(part, which, axis=2)[..., 0] for part in (across, down))
+    return cv2.Canny(np.ascontiguousarray(dx), np.ascontiguousarray(dy), *thresholds, L2gradient=True) > 0
 
 
 def nearest_colours(

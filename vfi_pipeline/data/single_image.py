@@ -150,12 +150,15 @@ class SingleImage(Batches):
         path = Path(self.asked).expanduser()
         if not path.is_file():
             raise UserError(
-                f"primitive={self.asked} is neither a kind nor a file.", f"primitive= one of {', '.join(PRIMITIVES)}, or a picture."
+                f"primitive={self.asked} is neither a kind nor a file.",
+                f"primitive= one of {', '.join(PRIMITIVES)}, or a picture.",
             )
         drawn = shrunk_picture(read_rgb8(path), self.size)
         if drawn.shape != self.picture.shape:
             raise UserError(
-                f"primitive={path.name} is of another shape than {self.image.name}.", "one of the picture's own size.", BAD_INPUT
+                f"primitive={path.name} is of another shape than {self.image.name}.",
+                "one of the picture's own size.",
+                BAD_INPUT,
             )
         own = (drawn[0] * 255 + 0.5).byte().permute(1, 2, 0).numpy()
         found, counts = np.unique(own.reshape(-1, 3), axis=0, return_counts=True)
@@ -169,7 +172,9 @@ class SingleImage(Batches):
         )
 
     def val_set(self) -> Dataset:
-        warped = SingleImageSet(self.primitive, self.picture, self.palette, "tps", self.reach, False, self.seed + 1_000_003)
+        warped = SingleImageSet(
+            self.primitive, self.picture, self.palette, "tps", self.reach, False, self.seed + 1_000_003
+        )
         return Finite(warped, self.val_samples)
 
     def has_test(self) -> bool:

@@ -60,7 +60,9 @@ def placement(picture: Tensor, mean: Tensor) -> Placement:
     height, width = picture.shape[-2:]
     share = SIDE / max(height, width)
     size = (max(8, round(height * share)), max(8, round(width * share)))
-    small = [F.interpolate(_grey(p), size, mode="bilinear", antialias=True, align_corners=False) for p in (picture, mean)]
+    small = [
+        F.interpolate(_grey(p), size, mode="bilinear", antialias=True, align_corners=False) for p in (picture, mean)
+    ]
     reach = (int(size[0] * REACH), int(size[1] * REACH))
     best, here = (-2.0, 0, 0, 1.0), -1.0
     for scale in SIZES:

@@ -1,7 +1,7 @@
 """An attribute as a direction in feature space: the difference of two sets' means (Upchurch et al. 2017, eq. 1 to 3).
 
-    w = mean over the K targets nearest to x of phi  -  mean over the K sources nearest to x of phi
-    z = phi(x) + strength w |phi(x)| / |w|
+w = mean over the K targets nearest to x of phi  -  mean over the K sources nearest to x of phi
+z = phi(x) + strength w |phi(x)| / |w|
 """
 
 from __future__ import annotations

@@ -77,12 +77,17 @@ class AttributeChange:
         done = count - len(todo)
         iterations = self.settings.iterations
         if self._base is None:
-            self._base = self.inversion(0.0, self.picture, 2 * iterations, progress=lambda share: progress(2 * share / count))
+            self._base = self.inversion(
+                0.0, self.picture, 2 * iterations, progress=lambda share: progress(2 * share / count)
+            )
             self._solved[0] = self._base
         for knot in todo:
             before = self._solved[knot - (1 if knot > 0 else -1)]
             self._solved[knot] = self.inversion(
-                knot * step, before, iterations, progress=lambda share, done=done: progress((done + share) / count)  # type: ignore[misc]
+                knot * step,
+                before,
+                iterations,
+                progress=lambda share, done=done: progress((done + share) / count),  # type: ignore[misc]
             )
             done += 1
 
@@ -213,7 +218,8 @@ class Dfi:
         return AttributeChange(picture, features, attribute, self.network, self.settings)
 
     def edit(
-        self, picture: Tensor, strengths: Sequence[float] = (), progress: Callable[[float, AttributeAnimation], None] | None = None
+        self, picture: Tensor, strengths: Sequence[float] = (),
+        progress: Callable[[float, AttributeAnimation], None] | None = None,
     ) -> AttributeAnimation:  # fmt: skip
         """The animation of ``picture`` (1, C, H, W) of any size.
 

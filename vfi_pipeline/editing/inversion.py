@@ -1,6 +1,6 @@
 """From deep features back to a picture (Mahendran and Vedaldi 2015; Upchurch et al. 2017, eq. 4).
 
-    z = argmin  mean over layers |phi(z) - target|^2 / |target|^2  +  tv TV(z)  +  temporal c (z - expected)^2
+z = argmin  mean over layers |phi(z) - target|^2 / |target|^2  +  tv TV(z)  +  temporal c (z - expected)^2
 """
 
 from __future__ import annotations

@@ -22,9 +22,7 @@ def total_energy(labels: Tensor, data: Tensor, across: Tensor, down: Tensor) -> 
 def best_single(data: Tensor, across: Tensor, down: Tensor) -> Tensor:
     """The one label that, taken everywhere, costs least: what a single exemplar would be."""
     height, width, count = data.shape
-    costs = [
-        total_energy(torch.full((height, width), k, device=data.device), data, across, down) for k in range(count)
-    ]
+    costs = [total_energy(torch.full((height, width), k, device=data.device), data, across, down) for k in range(count)]
     return torch.full((height, width), costs.index(min(costs)), dtype=torch.int64, device=data.device)
 
 

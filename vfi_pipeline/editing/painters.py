@@ -96,4 +96,3 @@ class ExemplarPainter:
         found = stylised(image, self._known[which], self.settings, held)
         numbers = image.new_tensor(which).view(1, most, 1, 1).expand(-1, -1, height, width) / 2048
         return torch.cat((found.made.clamp(0, 1), found.weights, numbers), dim=1)
-

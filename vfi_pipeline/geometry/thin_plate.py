@@ -1,7 +1,7 @@
 """Thin-plate splines (Bookstein 1989; smoothing: Wahba 1990): the smoothest map through, or near, given points.
 
-    f(x) = A (1, x)  +  sum over i of w_i U(|x - p_i|),   U(r) = r^2 log r^2
-    minimises  sum over i |f(p_i) - q_i|^2  +  smoothness * integral of the squared second derivatives
+f(x) = A (1, x)  +  sum over i of w_i U(|x - p_i|),   U(r) = r^2 log r^2
+minimises  sum over i |f(p_i) - q_i|^2  +  smoothness * integral of the squared second derivatives
 """
 
 from __future__ import annotations

@@ -78,7 +78,9 @@ def read_sets(asked: FaceOptions) -> tuple[list[Path], list[Path]]:
                 if getattr(asked, other) is None
                 else f"{name}= a folder of pictures {'without' if name == 'sources' else 'with'} the attribute.",
             )
-    sources, targets = (set_files(folder or "", name) for folder, name in ((asked.sources, "sources"), (asked.targets, "targets")))
+    sources, targets = (
+        set_files(folder or "", name) for folder, name in ((asked.sources, "sources"), (asked.targets, "targets"))
+    )
     if [path.resolve() for path in sources] == [path.resolve() for path in targets]:
         raise UserError("sources= and targets= are the same pictures: their difference is nothing.", "another folder.")
     return sources, targets
@@ -212,7 +214,9 @@ def read_edit(texts: Mapping[str, str]) -> EditChoice | None:
         return None
     asked: Any = read_fields(FaceOptions, texts)
     if "style" in texts:
-        raise UserError(f"style= and {given[0]}= both repaint the frames.", f"one after the other, or leave out {given[0]}=.")
+        raise UserError(
+            f"style= and {given[0]}= both repaint the frames.", f"one after the other, or leave out {given[0]}=."
+        )
     if asked.attribute is not None and asked.exemplars is not None:
         raise UserError("attribute= and exemplars= both repaint the frames.", "one of the two.")
     preview = None if texts.get("preview") is None else Path(texts["preview"])

@@ -1,8 +1,8 @@
 """The options of ``interpolate.py``: one table, of which parser, defaults, help, docs and completion are made. Pure.
 
 An option is a field of ``Options`` (films, and what pictures share with them), ``PictureOptions``,
-``jobs.style.StyleOptions`` or ``jobs.faces.FaceOptions``, declared by ``option_fields.option``; what has no typed value here stands in ``INPUT``,
-``MODEL``, ``OF_MORPH`` and ``COMPLETION``.
+``jobs.style.StyleOptions`` or ``jobs.faces.FaceOptions``, declared by ``option_fields.option``; what has no typed value
+here stands in ``INPUT``, ``MODEL``, ``OF_MORPH`` and ``COMPLETION``.
 After a change, ``python -m vfi_pipeline.jobs.option_docs`` rewrites the table in docs/interpolate.md.
 """
 
@@ -318,7 +318,8 @@ INPUT = Option(
 )  # fmt: skip
 MODEL = Option(
     "model", TEXT, MOTION, "flow", "how motion is estimated: flow (learned; for films), fit and morph (fitted to each"
-    " pair; for pictures), dfi (one picture: an attribute), blend (cross-fade), hold (repeat); model.KEY=VALUE sets an option of the model",
+    " pair; for pictures), dfi (one picture: an attribute), blend (cross-fade), hold (repeat); model.KEY=VALUE sets an"
+    " option of the model",
     details="The options of a model stand in `conf/model/`.", unset="flow; of pictures fit; or what weights= are for",
 )  # fmt: skip
 OF_MORPH = tuple(

@@ -1,4 +1,4 @@
-"""Fits the generator of one picture: a conditional GAN with feature matching and a perceptual loss (Vinker et al. 2020)."""
+"""Fits one picture's generator: a conditional GAN with feature matching and a perceptual loss (Vinker et al. 2020)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vfi_pipeline.data.batch import Triplet
-from vfi_pipeline.losses.conditional import discriminator_hinge, feature_matching, generator_hinge
-from vfi_pipeline.losses.perceptual import content_distance, upto
+from vfi_pipeline.losses.conditional import ConditionalObjective, discriminator_hinge
 from vfi_pipeline.metrics import psnr
 from vfi_pipeline.models.single_image import SingleImageGenerator
 from vfi_pipeline.nets.conditional_gan import Discriminator
@@ -33,9 +32,8 @@ class SingleImageModule(pl.LightningModule):
         discriminator: judges (primitive, picture).
         optimizer: of both.
         turn: every so manieth step is the discriminator's.
-        reconstruction, perceptual, matching, adversarial: weights of the generator's terms: mean absolute difference,
-            relative distance in VGG's features (0 where its weights are missing, which is told), feature matching, hinge.
-        layers: of the perceptual term.
+        reconstruction, perceptual, matching, adversarial, layers: see ``ConditionalObjective``; the features are VGG's,
+            left out where its weights are missing, which is told.
         run_dir: where the primitive and pictures of the validation go; None keeps none.
     """
 
@@ -58,15 +56,13 @@ class SingleImageModule(pl.LightningModule):
             raise ValueError(f"training.turn is {turn}, give 2 or more: the other steps are the generator's.")
         self.model, self.discriminator = model, discriminator
         self.optimizer, self.scheduler, self.turn = optimizer, scheduler, turn
-        self.weights = {
-            "reconstruction": reconstruction, "perceptual": perceptual, "matching": matching, "adversarial": adversarial,
-        }  # fmt: skip
-        self.layers, self.run_dir = tuple(layers), None if run_dir is None else Path(run_dir)
-        if perceptual and not available("vgg"):
-            log.warning("training.perceptual is left out: the weights of vgg are not on this machine.\n  Try: make features")
-            self.weights["perceptual"] = 0.0
+        self.run_dir = None if run_dir is None else Path(run_dir)
+        self.objective = ConditionalObjective(reconstruction, perceptual, matching, adversarial, tuple(layers))
+        seen = bool(perceptual) and available("vgg")
+        if perceptual and not seen:
+            log.warning("training.perceptual is left out: vgg's weights are not on this machine.\n  Try: make features")
         # In a tuple, for what is fixed is no part of the module: it would fill the checkpoints.
-        self._fixed: tuple[nn.Module, ...] = (features("vgg"),) if self.weights["perceptual"] else ()
+        self._fixed: tuple[nn.Module, ...] = (features("vgg"),) if seen else ()
         self.turns = TurnLog()
         self.automatic_optimization = False
 
@@ -96,23 +92,10 @@ class SingleImageModule(pl.LightningModule):
 
     def terms(self, primitive: Tensor, picture: Tensor) -> dict[str, Tensor]:
         """The generator's terms, unweighted, and ``total``."""
-        made = self.model(primitive)
-        with torch.no_grad():
-            real = self.discriminator(primitive, picture)
-        judged = self.discriminator(primitive, made)
-        terms = {
-            "reconstruction": (made - picture).abs().mean(),
-            "matching": feature_matching(real, judged),
-            "adversarial": generator_hinge(judged),
-        }
-        if self._fixed:
-            network: Any = self._fixed[0].to(self.device)
-            last = upto(network, self.layers)
-            with torch.no_grad():
-                wanted = network(picture, upto=last)
-            terms["perceptual"] = content_distance(network(made, upto=last), wanted, self.layers)
-        total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
-        return {**terms, "total": total}
+        network: Any = self._fixed[0].to(self.device) if self._fixed else None
+        return self.objective(
+            self.model(primitive), picture, lambda shown: self.discriminator(primitive, shown), network
+        )  # fmt: skip
 
     def validation_step(self, batch: Triplet, batch_idx: int) -> None:
         self._measure(batch, "val", batch_idx)
