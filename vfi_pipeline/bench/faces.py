@@ -300,7 +300,7 @@ def main() -> int:
     try:
         if not asked.drawn and len(asked.folders) != 2:
             raise UserError("Two folders of faces are wanted.", "neutral/ smiling/, or --drawn.")
-        faces = drawn_faces(asked.size) if asked.drawn else read_faces(*asked.folders, asked.size)
+        faces = drawn_faces(asked.size) if asked.drawn else read_faces(asked.folders[0], asked.folders[1], asked.size)
         held = held_out(faces, asked.people, asked.every)
         asked.out.mkdir(parents=True, exist_ok=True)
         settings = DfiSettings(neighbours=asked.neighbours)

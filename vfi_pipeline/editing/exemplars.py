@@ -146,7 +146,7 @@ def stylised(
     found = field_of(seen, shown, settings)
     data = found.data
     if held is not None:
-        had = F.adaptive_avg_pool2d(held, data.shape[:2])[0].permute(1, 2, 0)
+        had = F.adaptive_avg_pool2d(held, (data.shape[0], data.shape[1]))[0].permute(1, 2, 0)
         data = data - settings.steady * had
     labels = belief_propagation(data, found.across, found.down)
     weights = blended(found.weights(labels), seen, settings)

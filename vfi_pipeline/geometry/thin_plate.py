@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -66,7 +67,7 @@ def thin_plate(points: Tensor, targets: Tensor, smoothness: float = 0.0) -> Thin
     wanted = torch.cat((q, torch.zeros(3, 2, dtype=torch.float64)))
     try:
         found = torch.linalg.solve(system, wanted)
-    except torch.linalg.LinAlgError as error:
+    except RuntimeError as error:
         raise ValueError("Two points of a thin-plate spline are the same.") from error
     return ThinPlate(p, found[:count], found[count:], scale)
 
@@ -77,8 +78,6 @@ def displacement(spline: ThinPlate, grid: Tensor, coarse: int = 4) -> Tensor:
     Args:
         coarse: it is computed at every so many pixels and interpolated, which a smooth map does not notice; 1 at all.
     """
-    import torch.nn.functional as F
-
     height, width = grid.shape[-2:]
     rows, columns = (max(2, -(-side // coarse) + 1) for side in (height, width))
     if coarse == 1:
