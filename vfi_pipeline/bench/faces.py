@@ -18,7 +18,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,14 +31,14 @@ from vfi_pipeline.data.drawn_faces import drawn_face
 from vfi_pipeline.data.picture_sets import read_set, set_files
 from vfi_pipeline.editing.alignment import placement
 from vfi_pipeline.editing.dfi import Dfi, DfiSettings
-from vfi_pipeline.editing.exemplars import ExemplarSettings, blended, seam_energy, stylised
+from vfi_pipeline.editing.exemplars import ExemplarSettings, seam_energy, stylised
 from vfi_pipeline.editing.markov import (
     belief_propagation,
     best_single,
     iterated_conditional_modes,
     total_energy,
 )
-from vfi_pipeline.editing.pyramid import gaussian, transferred_by
+from vfi_pipeline.editing.pyramid import gaussian
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.nets.features import features
 
@@ -112,12 +112,15 @@ class DfiFacts:
     edited_of_all: list[float]
 
 
-def measure_dfi(faces: Faces, held: Sequence[str], out: Path, settings: DfiSettings) -> DfiFacts:
-    """Edits a neutral picture of everyone held out; writes ``dfi.png`` with a row for each."""
-    network = features("vgg")
+def dfi_of(faces: Faces, held: Sequence[str], settings: DfiSettings) -> Dfi:
+    """The method with the sets of all who are not held out."""
     taught = faces.of(held, inside=False)
     sources, targets = (faces.pictures[[k for k in taught if faces.smiles[k] is smiles]] for smiles in (False, True))
-    dfi = Dfi(network, sources, targets, settings)
+    return Dfi(features("vgg"), sources, targets, settings)
+
+
+def measure_dfi(faces: Faces, held: Sequence[str], out: Path, dfi: Dfi) -> DfiFacts:
+    """Edits a neutral picture of everyone held out; writes ``dfi.jpg`` with a row for each."""
     shrunk = F.interpolate(faces.pictures, (64, 64), mode="area")
     referee = Referee(shrunk, faces.smiles, faces.people)
     rows, found, quarters, spent = [], {}, {}, 0.0
@@ -132,7 +135,7 @@ def measure_dfi(faces: Faces, held: Sequence[str], out: Path, settings: DfiSetti
         found[person], quarters[person] = chances[:-1], [chances[0], chances[-1], chances[-2]]
         rows.append(torch.cat(frames, dim=-1))
         log.info("%s: P(smile) %s", person, found[person])
-        write(out / "dfi.png", torch.cat(rows, dim=-2))
+        write(out / "dfi.jpg", torch.cat(rows, dim=-2))
     rises = [all(b > a - LEVEL for a, b in zip(each, each[1:])) and each[-1] > each[0] for each in found.values()]
     risen = sum(a < b < c for a, b, c in quarters.values())
     mean = [round(sum(each[k] for each in found.values()) / len(found), 3) for k in range(len(STRENGTHS))]
@@ -152,11 +155,8 @@ def measure_alignment(faces: Faces, held: Sequence[str]) -> dict[str, object]:
     return {"faces": len(own), "alarms": alarms[0], "alarms_when_shifted": alarms[1], "shift": 0.2}
 
 
-def shifted_figure(faces: Faces, held: Sequence[str], out: Path, settings: DfiSettings) -> None:
-    """``shifted.png``: the same face aligned and shifted by 15 %, both at strength 0 and 0.4."""
-    taught = faces.of(held, inside=False)
-    sources, targets = (faces.pictures[[k for k in taught if faces.smiles[k] is smiles]] for smiles in (False, True))
-    dfi = Dfi(features("vgg"), sources, targets, settings)
+def shifted_figure(faces: Faces, held: Sequence[str], out: Path, dfi: Dfi) -> None:
+    """``shifted.jpg``: the same face aligned and shifted up by 15 %, both at strength 0 and 0.4."""
     own = next(k for k in faces.of([held[0]]) if not faces.smiles[k])
     face = faces.pictures[own : own + 1]
     by = round(0.15 * face.shape[-1])
@@ -165,7 +165,7 @@ def shifted_figure(faces: Faces, held: Sequence[str], out: Path, settings: DfiSe
     for each in (face, moved):
         animation = dfi.edit(each, [0.4])
         rows.append(torch.cat((each, animation.frame(0.4)), dim=-1))
-    write(out / "shifted.png", torch.cat(rows, dim=-1))
+    write(out / "shifted.jpg", torch.cat(rows, dim=-1))
 
 
 # ------------------------------------------------------------------------------------------------------- exemplars
@@ -215,7 +215,7 @@ class ExemplarFacts:
 
 
 def measure_exemplars(faces: Faces, held: Sequence[str], out: Path, settings: ExemplarSettings) -> ExemplarFacts:
-    """Everyone held out in the look of eight others, each in one of four styles; writes ``exemplars.png``."""
+    """Everyone held out in the look of eight others, each in one of four styles; writes ``exemplars.jpg``."""
     others = [k for k in faces.of(held, inside=False) if not faces.smiles[k]][:8]
     made = styles(*faces.pictures.shape[-2:])
     shown = torch.cat([in_style(faces.pictures[k : k + 1], *made[n % len(made)][1:]) for n, k in enumerate(others)])
@@ -232,18 +232,15 @@ def measure_exemplars(faces: Faces, held: Sequence[str], out: Path, settings: Ex
                 for find in (belief_propagation, iterated_conditional_modes, best_single)
             ]
         )
-        hard_weights = field.weights(choice.labels)
-        hard = transferred_by(face, shown, hard_weights, settings.levels)
-        soft = transferred_by(
-            face, shown, blended(hard_weights, face.mean(dim=1, keepdim=True), settings), settings.levels
-        )
-        labels = hard_weights[0].argmax(dim=0)
+        hard = stylised(face, shown, replace(settings, radius=0.0)).made
+        soft = choice.made
+        labels = field.weights(choice.labels)[0].argmax(dim=0)
         seams.append((seam_energy(hard, face, labels), seam_energy(soft, face, labels)))
         kept.append(_edge_ratio(soft, hard, face))
         errors.append(_gain_error(face, made[3][1], settings))
         single = stylised(face, shown[:1], settings).made
         rows.append(torch.cat([face, single, hard, choice.made], dim=-1).clamp(0, 1))
-    write(out / "exemplars.png", torch.cat([torch.cat(list(shown[:4].split(1)), dim=-1), *rows], dim=-2))
+    write(out / "exemplars.jpg", torch.cat([torch.cat(list(shown[:4].split(1)), dim=-1), *rows], dim=-2))
     mean = [sum(column) / len(column) for column in zip(*energies)]
     true_seams = [(hard, soft) for hard, soft in seams if hard > 0]
     return ExemplarFacts(
@@ -303,8 +300,9 @@ def main() -> int:
         faces = drawn_faces(asked.size) if asked.drawn else read_faces(asked.folders[0], asked.folders[1], asked.size)
         held = held_out(faces, asked.people, asked.every)
         asked.out.mkdir(parents=True, exist_ok=True)
-        settings = DfiSettings(neighbours=asked.neighbours)
         parts = asked.parts.split(",")
+        solves = {"dfi", "shifted"} & set(parts)
+        dfi = dfi_of(faces, held, DfiSettings(neighbours=asked.neighbours)) if solves else None
         record: dict[str, object] = {"size": asked.size, "neighbours": asked.neighbours, "held_out": held}
         if "alignment" in parts:
             record["alignment"] = measure_alignment(faces, held)
@@ -312,11 +310,11 @@ def main() -> int:
         if "exemplars" in parts:
             record["exemplars"] = asdict(measure_exemplars(faces, held, asked.out, ExemplarSettings()))
             log.info("exemplars: %s", record["exemplars"])
-        if "dfi" in parts:
-            record["dfi"] = asdict(measure_dfi(faces, held, asked.out, settings))
+        if dfi is not None and "dfi" in parts:
+            record["dfi"] = asdict(measure_dfi(faces, held, asked.out, dfi))
             log.info("dfi: %s", record["dfi"])
-        if "shifted" in parts:
-            shifted_figure(faces, held, asked.out, settings)
+        if dfi is not None and "shifted" in parts:
+            shifted_figure(faces, held, asked.out, dfi)
         (asked.out / "faces.json").write_text(json.dumps(record, indent=1) + "\n")
     except UserError as error:
         log.error("%s", error)

@@ -32,6 +32,7 @@ class ExemplarSettings:
         levels: of the pyramid.
         radius: of the guided filter, in patches; 0 leaves it out.
         edges: of the guided filter: less contrast than this, of 1, is no edge.
+        colour: whether colours are taken as well; else light alone, and the picture keeps its own.
         steady: of a film: how much a patch holds to the exemplar it had.
     """
 
@@ -41,6 +42,7 @@ class ExemplarSettings:
     levels: int = LEVELS
     radius: float = 1.0
     edges: float = 0.05
+    colour: bool = False
     steady: float = 0.5
 
 
@@ -143,6 +145,9 @@ def stylised(
         held: (1, K, H, W) the weights of the frame before, moved here: patches prefer the exemplar that they had.
     """
     seen, shown = _opponent(picture), _opponent(exemplars)
+    colours = seen[:, 1:]
+    if not settings.colour:
+        seen, shown = seen[:, :1], shown[:, :1]
     found = field_of(seen, shown, settings)
     data = found.data
     if held is not None:
@@ -150,7 +155,8 @@ def stylised(
         data = data - settings.steady * had
     labels = belief_propagation(data, found.across, found.down)
     weights = blended(found.weights(labels), seen, settings)
-    made = _opponent_inverse(transferred_by(seen, shown, weights, settings.levels))
+    made = transferred_by(seen, shown, weights, settings.levels)
+    made = _opponent_inverse(made if settings.colour else torch.cat((made, colours), dim=1))
     return Choice(made, labels, weights, found)
 
 
