@@ -49,7 +49,7 @@ class Discriminator(nn.Module):
 
     Args:
         width: channels of the first layer; twice as many in each that follows.
-        depth: layers that halve.
+        depth: layers; all but the first halve.
     """
 
     def __init__(self, width: int = 32, depth: int = 3, sizes: int = 2) -> None:
@@ -58,7 +58,7 @@ class Discriminator(nn.Module):
 
     def forward(self, primitive: Tensor, picture: Tensor) -> list[list[Tensor]]:
         """For each size its layers' outputs, the scores (B, 1, h, w) last."""
-        seen, found = torch.cat((primitive, picture), dim=1), []
+        seen, found = 2 * torch.cat((primitive, picture), dim=1) - 1, []
         for judge in self.judges:
             found.append(judge(seen))
             seen = F.avg_pool2d(seen, 2, ceil_mode=True)
@@ -66,25 +66,29 @@ class Discriminator(nn.Module):
 
 
 class _Judge(nn.Module):
+    """The first layer looks at full size, where blur is told from detail. Without normalisation, and with variances that
+    do not shrink from layer to layer (He et al. 2015): there are few steps, and one picture."""
+
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        layers, channels = [], 6
-        for number in range(depth):
-            out = min(width * 2**number, 128)
-            convolution = nn.Conv2d(channels, out, 4, 2, 1)
-            layers.append(nn.utils.parametrizations.spectral_norm(convolution))
+        layers, channels = [nn.Conv2d(6, width, 3, padding=1)], width
+        for _ in range(depth - 1):
+            out = min(2 * channels, 128)
+            layers.append(nn.Conv2d(channels, out, 4, 2, 1))
             channels = out
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight, 0.2)
         self.layers = nn.ModuleList(layers)
         self.score = nn.Conv2d(channels, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         found = []
-        for layer in self.layers:
-            if min(x.shape[-2:]) < 2:
-                break
+        for number, layer in enumerate(self.layers):
+            # Of a picture whose sides are used up, the last pixels stay.
+            x = F.pad(x, (0, 1, 0, 1), mode="replicate") if number and min(x.shape[-2:]) < 2 else x
             x = F.leaky_relu(layer(x), 0.2)
             found.append(x)
-        return [*found, self.score(x)] if len(found) == len(self.layers) else [*found, x.mean(dim=1, keepdim=True)]
+        return [*found, self.score(x)]
 
 
 class _Residual(nn.Module):
