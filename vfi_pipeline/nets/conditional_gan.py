@@ -66,8 +66,8 @@ class Discriminator(nn.Module):
 
 
 class _Judge(nn.Module):
-    """The first layer looks at full size, where blur is told from detail. Without normalisation, and with variances that
-    do not shrink from layer to layer (He et al. 2015): there are few steps, and one picture."""
+    """The first layer looks at full size, where blur is told from detail. Without normalisation, and with variances
+    that do not shrink from layer to layer (He et al. 2015): there are few steps, and one picture."""
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
