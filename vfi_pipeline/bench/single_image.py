@@ -3,6 +3,11 @@
     python -m vfi_pipeline.bench.single_image film.mp4 --frame 0 --others 4,8,16 --out outputs/single_image
     python -m vfi_pipeline.bench.single_image --drawn --out docs/figures/single_picture
 
+    python -m vfi_pipeline.bench.single_image --run outputs/y --move 22,4,80,62,8,0 --out docs/figures/single_picture
+
+draws what a trained run makes of its primitive, of two edits of it (an area moved, an area painted over), and of the
+way to the first of them.
+
 For each of ``tps``, ``crop`` (and flip) and ``none`` the same network is trained from the same start for as many steps.
 Error: mean absolute difference, of 255; ``lite0``: relative distance in the features of EfficientNet-Lite0, which took
 no part. The frame itself says how well the picture is remembered.
@@ -25,6 +30,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vfi_pipeline.animation.picture_fit import picture_fit
+from vfi_pipeline.animation.primitives import PrimitiveAnimator
 from vfi_pipeline.bench.rgb import to_rgb
 from vfi_pipeline.data.drawn_faces import drawn_face
 from vfi_pipeline.data.primitives import Palette, primitive_of
@@ -34,7 +41,8 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.losses.conditional import ConditionalObjective, discriminator_hinge
 from vfi_pipeline.losses.perceptual import content_distance
 from vfi_pipeline.media import probe, reader
-from vfi_pipeline.models.single_image import SingleImageGenerator
+from vfi_pipeline.media.stills import read_rgb8
+from vfi_pipeline.models.single_image import SingleImageGenerator, load_single_image
 from vfi_pipeline.nets.conditional_gan import Discriminator
 from vfi_pipeline.nets.features import available, features
 
@@ -105,6 +113,60 @@ def judged(
     return drawn, mean
 
 
+def moved(primitive: np.ndarray, box: list[int]) -> np.ndarray:
+    """The area x0, y0, x1, y1 of a primitive moved by dx, dy; what it leaves has the colour that surrounds it most."""
+    x0, y0, x1, y1, dx, dy = box
+    made = removed(primitive, box[:4])
+    area = primitive[y0:y1, x0:x1]
+    inside = np.any(area != _around(primitive, box[:4]), axis=2)
+    height, width = primitive.shape[:2]
+    for y, x in np.argwhere(inside):
+        if 0 <= y0 + y + dy < height and 0 <= x0 + x + dx < width:
+            made[y0 + y + dy, x0 + x + dx] = area[y, x]
+    return made
+
+
+def removed(primitive: np.ndarray, box: list[int]) -> np.ndarray:
+    """The area x0, y0, x1, y1 painted over in the colour that surrounds it most."""
+    made = primitive.copy()
+    made[box[1] : box[3], box[0] : box[2]] = _around(primitive, box)
+    return made
+
+
+def _around(primitive: np.ndarray, box: list[int]) -> np.ndarray:
+    x0, y0, x1, y1 = box
+    ring = np.concatenate(
+        [
+            primitive[max(0, y0 - 1), x0:x1],
+            primitive[y0:y1, max(0, x0 - 1)],
+            primitive[y0:y1, min(primitive.shape[1], x1) - 1],
+        ]
+    )
+    found, counts = np.unique(ring.reshape(-1, 3), axis=0, return_counts=True)
+    light = found.sum(axis=1) > 0  # a line surrounds nothing
+    return found[light][counts[light].argmax()]
+
+
+def edits_figure(run: Path, move: list[int], remove: list[int], out: Path) -> None:
+    """``edits.jpg``: primitives above, what is drawn of them below; then five frames of the way to the moved one."""
+    exported = run / "export"
+    model = load_single_image(next(exported.glob("*.safetensors")))
+    primitive, picture = (read_rgb8(exported / name) for name in ("primitive.png", "picture.png"))
+    changed = [primitive, moved(primitive, move), removed(primitive, remove)]
+    drawn = [_bytes(model.drawn(_tensor(each))) for each in changed]
+    # PNGs beside it, as an editor would save them: the commands of docs/single-picture.md take these.
+    for name, each in zip(("moved.png", "removed.png"), changed[1:]):
+        Image.fromarray(each).save(out / name)
+    animation = PrimitiveAnimator(model, picture_fit(256, "balanced")).solve(_tensor(primitive), _tensor(changed[1]))
+    way = [_bytes(animation.frame(t)) for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    error = float(np.abs(drawn[0].astype(float) - picture).mean())
+    log.info("the unchanged primitive: mean absolute difference to the picture %.2f of 255", error)
+    blank = np.full_like(picture, 255)
+    rows = [[picture, *changed, blank], [blank, *drawn, blank], way]
+    sheet = Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in rows]))
+    sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS).save(out / "edits.jpg", quality=90)
+
+
 def _tensor(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
 
@@ -117,6 +179,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("film", nargs="?")
     parser.add_argument("--drawn", action="store_true")
+    parser.add_argument("--run", type=Path, help="a run's folder, to draw edits")
+    parser.add_argument("--move", default="22,4,80,62,8,0", help="x0,y0,x1,y1,dx,dy in pixels of the primitive")
+    parser.add_argument("--remove", default="12,58,34,84", help="x0,y0,x1,y1")
     parser.add_argument("--frame", type=int, default=0)
     parser.add_argument("--others", default="4,8,16")
     parser.add_argument("--size", type=int, default=64)
@@ -125,6 +190,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("outputs/single_image"))
     asked = parser.parse_args()
     try:
+        if asked.run is not None:
+            asked.out.mkdir(parents=True, exist_ok=True)
+            move, remove = ([int(word) for word in text.split(",")] for text in (asked.move, asked.remove))
+            torch.manual_seed(asked.seed)
+            edits_figure(asked.run, move, remove, asked.out)
+            return 0
         if (asked.film is None) != asked.drawn:
             raise UserError("A film is wanted.", "film.mp4, or --drawn.")
         numbers = [asked.frame, *(int(word) for word in asked.others.split(","))]
