@@ -22,6 +22,7 @@ from vfi_pipeline.jobs.plan import Segment
 from vfi_pipeline.jobs.prepare import prepare, rehearsed
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.request import Value, film_request
+from vfi_pipeline.jobs.style import StyleChoice
 from vfi_pipeline.media import reader
 from vfi_pipeline.media.frames import Frame, oriented
 from vfi_pipeline.synthesis.context import CONTEXT_AFTER, CONTEXT_BEFORE
@@ -89,7 +90,8 @@ def frames(
     request = film_request([path], {"fps": fps, **options, "benchmark": True})
     if request.options.at is not None:
         raise UserError("at= names single frames; these come one after another.", "start= and end=, or interpolate().")
-    if request.options.style is not None and request.options.style.weights is None:
+    style = request.options.style
+    if isinstance(style, StyleChoice) and style.weights is None:
         raise UserError("A style that is optimised needs a folder to keep what it has painted.", "interpolate().")
     film = request.film
     plan = prepare(film, request.options, request.method, film.files, many=False)

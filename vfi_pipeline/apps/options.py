@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.jobs.faces import NAMES as FACES
 from vfi_pipeline.jobs.option_fields import Option, given_texts, read_fields
 from vfi_pipeline.jobs.option_table import TABLE
 from vfi_pipeline.jobs.option_table import PictureOptions as PictureOptions
@@ -12,8 +13,13 @@ from vfi_pipeline.jobs.sources import is_film
 from vfi_pipeline.jobs.style import NAMES as STYLE
 from vfi_pipeline.jobs.values import number as number
 
-PAIR_MODELS = ("fit", "morph")
+EDITS = {"dfi": "0.4", "exemplars": "1"}
+"""Models that edit one picture, and how strongly unless told."""
+
+PAIR_MODELS = ("fit", "morph", "deepsim", *EDITS)
 """Models that solve pictures and not films."""
+
+_OF_FILMS = ("fps", "multi", "slowmo", "at", "attribute")
 
 DEFAULT_NAME = "{stem}_animated.{ext}"
 
@@ -22,6 +28,33 @@ def asks_for_pictures(given: Mapping[str, str], model: str | None, table: Sequen
     """Whether the options typed (not the defaults) are about pictures rather than about a film."""
     typed = given_texts(given)
     return model in PAIR_MODELS or any(row.concerns == "pictures" and row.name in typed for row in table)
+
+
+def implied_model(given: Mapping[str, str], table: Sequence[Option] = TABLE) -> str | None:
+    """The model that the options typed call for where none is named; None: the default of films."""
+    typed = given_texts(given)
+    pictures = asks_for_pictures(given, None, table)
+    of_film = not pictures and any(name in typed for name in _OF_FILMS)
+    if "exemplars" in typed and not of_film:
+        return "exemplars"
+    if ("sources" in typed or "targets" in typed) and not of_film:
+        return "dfi"
+    return "fit" if pictures else None  # pictures may be far apart, and one pair is worth the time
+
+
+def edit_texts(texts: Mapping[str, object], model: str) -> dict[str, object]:
+    """The options of a picture that is edited or drawn: without a duration it becomes one picture."""
+    typed = given_texts(texts)
+    if model == "deepsim" and not any(name in typed for name in ("duration", "durations", "frames", "t")):
+        return {**texts, "t": "0"}  # the first primitive, drawn
+    if model not in EDITS:
+        return dict(texts)
+    strength = typed.get("strength", EDITS[model])
+    if any(name in typed for name in ("duration", "durations", "frames")):
+        return {**texts, "strength": strength}
+    if "t" in typed or strength.strip().startswith("["):
+        return dict(texts)
+    return {**texts, "t": strength, "strength": None}
 
 
 def model_settings(given: Mapping[str, object], table: Sequence[Option] = TABLE) -> dict[str, str]:
@@ -57,7 +90,7 @@ def as_film_options(
     filled: dict[str, object] = {"fps": "30", "name": DEFAULT_NAME}
     given = given_texts(texts)
     # Of pictures these mean something else, or, as defaults of an installation, nothing: see PictureOptions.
-    shared: dict[str, object] = {name: None for name in ("size", "fit_size", *STYLE) if name in texts}
+    shared: dict[str, object] = {name: None for name in ("size", "fit_size", *STYLE, *FACES) if name in texts}
     return {**texts, **shared, **{key: value for key, value in filled.items() if key not in given}}
 
 

@@ -185,8 +185,11 @@ def prepare(film: Film, pictures: Pictures, options: Options, asked: PictureOpti
     return plan, keys
 
 
-def default_name(paths: Sequence[Path], asked: PictureOptions) -> str:
-    """The template of the output's name where the user gives none."""
+def default_name(paths: Sequence[Path], asked: PictureOptions, edited: str | None = None) -> str:
+    """The template of the output's name where the user gives none; ``edited`` by which model, if it is."""
+    if edited is not None:
+        several = asked.places is not None and len(asked.places) > 1
+        return f"{{stem}}_{edited}{'_%04d' if several else ''}.{{ext}}"
     stems = [path.stem for path in paths]
     name = f"{stems[0]}_to_{stems[-1]}" if len(stems) == 2 else "{stem}_animated"
     if any(mark in stem for stem in stems for mark in "{}%") or len(os.fsencode(name)) > 150:

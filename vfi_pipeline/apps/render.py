@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vfi_pipeline.apps import pictures as sources
+from vfi_pipeline.apps.edits import Edit, check_edit, read_edit
 from vfi_pipeline.apps.moments import Moments
-from vfi_pipeline.apps.options import DEFAULT_NAME, PictureOptions, read_picture_options
+from vfi_pipeline.apps.options import DEFAULT_NAME, EDITS, PictureOptions, edit_texts, read_picture_options
 from vfi_pipeline.errors import DONE, ENVIRONMENT, UserError
 from vfi_pipeline.jobs import local, names, report
 from vfi_pipeline.jobs.fingerprint import content_hash
@@ -63,9 +64,11 @@ def animate(
     for line in selection.lines():
         log.warning("%s", line)
     film = sources.film_of(options.inputs, options.output)
-    asked = read_picture_options(texts)
+    edit = read_edit(texts, method.name)
+    asked = read_picture_options(edit_texts(texts, method.name))
     if options.name == DEFAULT_NAME:
-        options = replace(options, name=sources.default_name(film.images, asked))
+        edited = method.name if edit is not None else None
+        options = replace(options, name=sources.default_name(film.images, asked, edited))
     _check_model(len(film.images), asked, method)
     pictures = sources.gather(film, asked, options.max_pixels)
     plan, keys = sources.prepare(film, pictures, options, asked, method.name)
@@ -76,10 +79,12 @@ def animate(
         return DONE
     if options.dry_run or options.overwrite or not names.existing(plan.target):
         plan = rehearsed(plan)
-    studio = Studio(pictures, asked, method, options, plan, keys)
+    studio = Studio(pictures, asked, method, options, plan, keys, edit)
     if options.dry_run:
         for line in _shown(plan, options, method, pictures):
             say(line)
+        if edit is not None:
+            say(f"edit      {edit.described()}")
         return DONE
     studio.check_extras()
     method = replace(method, settings={**method.settings, **studio.settings()})
@@ -92,7 +97,11 @@ def animate(
 
 
 def _check_model(count: int, asked: PictureOptions, method: Method) -> None:
-    if count == 1 and method.name != "node" and asked.maps is None:
+    if method.name in EDITS:
+        check_edit(count, asked, method.name)
+    elif method.name == "deepsim":
+        _check_drawn(count, asked)
+    elif count == 1 and method.name != "node" and asked.maps is None:
         raise UserError(
             f"One picture alone does not say where to go, and model={method.name} goes from one to another.",
             "a second picture, input=[a.png,b.png], or weights= of a Warping ODE (train.py) that animates one.",
@@ -109,6 +118,17 @@ def _check_model(count: int, asked: PictureOptions, method: Method) -> None:
         )
     if asked.maps is not None and asked.points is not None:
         raise UserError("points= guides the solving, and maps= does without it.", "leave out points=.")
+
+
+def _check_drawn(count: int, asked: PictureOptions) -> None:
+    """UserError over what primitives that are drawn cannot do."""
+    if count == 1 and (asked.places is None or any(asked.places)):
+        raise UserError(
+            "One primitive alone does not say where to go.",
+            "a second primitive, input=[a.png,b.png]; or no duration=, to have this one drawn.",
+        )
+    if asked.maps is not None or asked.save_maps:
+        raise UserError("maps= and save_maps= hold motion alone, and model=deepsim draws.", "leave it out.")
 
 
 def _shown(plan: Plan, options: Options, method: Method, pictures: sources.Pictures) -> list[str]:
@@ -163,8 +183,10 @@ class Studio:
 
     def __init__(
         self, pictures: sources.Pictures, asked: PictureOptions, method: Method, options: Options, plan: Plan,
-        keys: Sequence[int],
+        keys: Sequence[int], edit: Edit | None = None,
     ) -> None:  # fmt: skip
+        self.edit = edit
+        self.draws_ends = method.name == "deepsim"
         self.pictures, self.asked, self.method, self.options = pictures, asked, method, options
         self.plan, self.keys = plan, tuple(keys)
         self.gap_of: list[int] = []  # the gap that begins at each key, or would
@@ -204,7 +226,7 @@ class Studio:
             facts = Statistics()
             seen: set[int] = set()
             slots = list(plan.timeline.slots(segment.start, segment.stop))
-            shown = [self.place(slot) for slot in slots]
+            shown = [self.drawn(self.place(slot)) if self.draws_ends else self.place(slot) for slot in slots]
             with open_segment(segment) as writer:
                 for index, (slot, what) in enumerate(zip(slots, shown)):
                     if isinstance(what, int):
@@ -243,6 +265,14 @@ class Studio:
         if slot.t == 0 or self.keys[key] == self.keys[key + 1]:
             return self.keys[key]
         return self.gap_of[key], float(ease(slot.t))
+
+    def drawn(self, what: int | tuple[int, float]) -> tuple[int, float]:
+        """A place where no picture is shown as it is: the end of a gap in place of a picture."""
+        if not isinstance(what, int):
+            return what
+        gaps = self.pictures.gaps
+        begins = next((gap for gap, (first, _) in enumerate(gaps) if first == what), None)
+        return (begins, 0.0) if begins is not None else (len(gaps) - 1, 1.0)
 
     def key(self, number: int) -> Frame:
         """Picture ``number`` on the canvas: what the animation shows, sample for sample, when it gets there."""
@@ -296,8 +326,10 @@ class Studio:
     def _solve(self, gap: int, first: Any, last: Any, progress: Progress | None) -> PairAnimation:
         from vfi_pipeline.animation.motion_animation import animate_one, animator
 
+        if self.edit is not None:
+            return self._edited(self.edit, first, progress)
         if len(self.pictures) == 1:
-            return animate_one(self._model, first, self.asked.backward)
+            return self._model.still(first) if self.draws_ends else animate_one(self._model, first, self.asked.backward)
         if getattr(self._model, "sides", None) == "first":
             log.warning("These weights move the first picture only: the second one is shown at the end, all at once.")
         names_ = [self.pictures.paths[number].name for number in self.pictures.gaps[gap]]
@@ -320,6 +352,31 @@ class Studio:
         )
         if preview is not None:
             self._preview(preview, animation)
+        return animation
+
+    def _edited(self, edit: Edit, picture: Any, progress: Progress | None) -> PairAnimation:
+        """One picture by the strength of an edit; all strengths of the plan are solved for at once."""
+        preview = Path(self.asked.preview) if self.asked.preview else None
+        shown = 0.0
+        wanted = [what if isinstance(what, int) else what[1] for what in map(self.place, self.plan.timeline.slots())]
+
+        def tell(text: str, share: float, ahead: float = 0.0) -> None:
+            if progress is not None:
+                progress.passing(text, share, ahead)
+
+        def tell_solving(share: float, animation: PairAnimation) -> None:
+            nonlocal shown
+            tell("solving for the change", share, progress.total if progress is not None else 0)
+            if preview is not None and time.monotonic() - shown >= PREVIEW_S:
+                self._preview(preview, animation, getattr(animation, "reached", 0.0))
+                shown = time.monotonic()
+
+        animation = edit.solve(
+            picture, self._model, wanted, resolve_device(self.options.device), tell, tell_solving,
+            self.pictures.paths[0].name,
+        )  # fmt: skip
+        if preview is not None:
+            self._preview(preview, animation, wanted[-1])
         return animation
 
     def _restored(self, gap: int, first: Any, last: Any) -> PairAnimation:
@@ -373,6 +430,7 @@ class Studio:
             f"pictures.{field.name}": str(getattr(self.asked, field.name))
             for field in fields(self.asked) if field.name not in silent
         }  # fmt: skip
+        facts |= {} if self.edit is None else self.edit.facts()
         facts["pictures.canvas"] = f"{self.pictures.size} {self.pictures.format.name}"
         for name in ("points", "maps"):
             path = getattr(self.asked, name)
@@ -445,14 +503,14 @@ class Studio:
             write_durably(folder / name, encoded(image, folder / name))
         return f"{path}: maps, to be rendered again with maps={path.name}; as pictures in {folder.name}/."
 
-    def _preview(self, path: Path, animation: PairAnimation) -> None:
-        """The frame half-way as it stands; a preview that cannot be written is no reason to stop."""
+    def _preview(self, path: Path, animation: PairAnimation, t: float = 0.5) -> None:
+        """The frame at ``t`` as it stands; a preview that cannot be written is no reason to stop."""
         import torch
 
         from vfi_pipeline.apps.sheet import encoded, picture
 
         try:
             with torch.no_grad():
-                write_durably(path, encoded(picture(animation.frame(0.5)), path))
+                write_durably(path, encoded(picture(animation.frame(t)), path))
         except OSError as error:
             log.warning("preview=%s cannot be written (%s).", path, error.strerror)

@@ -22,7 +22,7 @@ from vfi_pipeline.threads import yield_idle_cores
 
 def run(line: CommandLine, command: str) -> int:
     """Composes the configuration, puts the user's values in as they were typed, and works."""
-    from vfi_pipeline.apps.options import as_film_options, asks_for_pictures, model_settings
+    from vfi_pipeline.apps.options import as_film_options, asks_for_pictures, implied_model, model_settings
     from vfi_pipeline.jobs import batch
     from vfi_pipeline.jobs.method import choose_method
     from vfi_pipeline.jobs.options import read_options
@@ -33,8 +33,7 @@ def run(line: CommandLine, command: str) -> int:
         from vfi_pipeline.models.shipped import model_of
 
         name = model_of(line.values["weights"])
-    if name is None and asks_for_pictures(line.values, None):
-        name = "fit"  # pictures may be far apart, and one pair is worth the time
+    name = name or implied_model(line.values)
     composed = compose_model(name)
     name = composed.model
     texts: dict[str, object] = {**_own_defaults(composed.defaults), **line.values}

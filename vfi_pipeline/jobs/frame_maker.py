@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vfi_pipeline.jobs.faces import EditChoice
 from vfi_pipeline.jobs.journal import work_folder
 from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.options import Options
@@ -125,7 +126,9 @@ def _stylist(plan: Plan, options: Options, model: MotionModel, progress: Progres
     device = resolve_device(options.device)
     folder = work_folder(plan.target) / STYLE_FOLDER
     painter: Painter
-    if choice.weights is not None:
+    if isinstance(choice, EditChoice):
+        painter = choice.painter(device, progress)
+    elif choice.weights is not None:
         painter = NetworkPainter(load_style(choice.weights, device), looks_back=model.guide_span is not None)
     else:
         painter = paint_film(plan, options, choice, model, folder, device, progress)

@@ -30,9 +30,12 @@ EXAMPLES
   python interpolate.py input=portraits/ duration=8 loop=true easing=smooth output=all.gif fps=20
   python interpolate.py input=face.png weights=smile_gan.safetensors duration=2 sheet=smile.png
   python interpolate.py input=[a.png,b.png] t=0.37 output=between.png
+  python interpolate.py input=face.png model=dfi sources=neutral/ targets=smiling/ strength=0.4 duration=2
+  python interpolate.py input=face.png exemplars=portraits/ output=lit.png
 
 Exit codes: 0 done and verified, 2 wrong option, 3 bad input, 4 output or machine, 130 interrupted.
-More: docs/interpolate.md, docs/pictures.md, docs/style.md
+More: docs/interpolate.md, docs/pictures.md, docs/style.md, docs/faces.md,
+docs/single-picture.md
 """
 
 WIDTH = 119

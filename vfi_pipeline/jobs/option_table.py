@@ -1,8 +1,8 @@
 """The options of ``interpolate.py``: one table, of which parser, defaults, help, docs and completion are made. Pure.
 
-An option is a field of ``Options`` (films, and what pictures share with them), ``PictureOptions`` or
-``jobs.style.StyleOptions``, declared by ``option_fields.option``; what has no typed value here stands in ``INPUT``,
-``MODEL``, ``OF_MORPH`` and ``COMPLETION``.
+An option is a field of ``Options`` (films, and what pictures share with them), ``PictureOptions``,
+``jobs.style.StyleOptions`` or ``jobs.faces.FaceOptions``, declared by ``option_fields.option``; what has no typed value
+here stands in ``INPUT``, ``MODEL``, ``OF_MORPH`` and ``COMPLETION``.
 After a change, ``python -m vfi_pipeline.jobs.option_docs`` rewrites the table in docs/interpolate.md.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vfi_pipeline.jobs import values
+from vfi_pipeline.jobs.faces import FACES, EditChoice, FaceOptions
 from vfi_pipeline.jobs.option_fields import Group, Option, declared, in_groups, names, option
 from vfi_pipeline.jobs.option_kinds import (
     AUDIO,
@@ -60,7 +61,7 @@ FILES = Group("IN AND OUT")
 MOTION = Group("HOW FRAMES ARE MADE")
 JOB = Group("THE JOB")
 CLUSTER = Group("SEVERAL GPUS AND MACHINES", "docs/cluster.md")
-GROUPS = (TIMING, ANIMATION, FILES, MOTION, STYLE, JOB, CLUSTER)
+GROUPS = (TIMING, ANIMATION, FACES, FILES, MOTION, STYLE, JOB, CLUSTER)
 """In the order of the help."""
 
 
@@ -72,8 +73,8 @@ class Options:
     """
 
     inputs: tuple[str, ...]
-    style: StyleChoice | None = None
-    """What comes of ``StyleOptions``."""
+    style: StyleChoice | EditChoice | None = None
+    """What comes of ``StyleOptions``, or of ``FaceOptions``: how source frames are repainted."""
 
     fps: Fraction | None = option(
         RATE, TIMING, "60", "frames per second of the result; the duration stays. Also 59.94, 23.976, 60000/1001. (Some"
@@ -365,7 +366,8 @@ INPUT = Option(
 )  # fmt: skip
 MODEL = Option(
     "model", TEXT, MOTION, "flow", "how motion is estimated: flow (learned; for films), fit and morph (fitted to each"
-    " pair; for pictures), blend (cross-fade), hold (repeat); model.KEY=VALUE sets an option of the model",
+    " pair; for pictures), dfi (one picture: an attribute), blend (cross-fade), hold (repeat); model.KEY=VALUE sets an"
+    " option of the model",
     details="The options of a model stand in `conf/model/`.", unset="flow; of pictures fit; or what weights= are for",
 )  # fmt: skip
 OF_MORPH = tuple(
@@ -396,4 +398,4 @@ def table_of(*kinds: type) -> tuple[Option, ...]:
     return tuple(row for group in dict.fromkeys((*GROUPS, *groups)) for row in groups.get(group, ()))
 
 
-TABLE = table_of(Options, PictureOptions, StyleOptions)
+TABLE = table_of(Options, PictureOptions, FaceOptions, StyleOptions)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import values
+from vfi_pipeline.jobs.faces import read_edit
 from vfi_pipeline.jobs.option_fields import given_texts, read_fields
 from vfi_pipeline.jobs.option_table import Options as Options
 from vfi_pipeline.jobs.sources import is_film
@@ -49,7 +50,9 @@ def read_options(inputs: tuple[str, ...], texts: Mapping[str, object], kind: typ
         given.setdefault("name", "{stem}_at_{at}.{ext}")
     if "slowmo" in given:
         given.setdefault("name", "{stem}_slow{slowmo}x.{ext}")
-    options = read_fields(kind, given, inputs=inputs, style=read_style(given))
+    edit = read_edit(given)
+    style = edit or read_style(given)
+    options = read_fields(kind, given, inputs=inputs, style=style)
     if options.audio in ("stretch", "silence") and "slowmo" not in given:
         raise UserError(
             f"audio={options.audio} only makes sense in slow motion: fps= and multi= keep the duration.", "audio=keep."

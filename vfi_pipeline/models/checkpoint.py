@@ -31,6 +31,7 @@ BUILDERS = {
     "warping_ode": "vfi_pipeline.models.warping_ode:WarpingODE",
     "flow": "vfi_pipeline.models.flow:FlowInterpolator",
     "style": "vfi_pipeline.models.style:StyleTransfer",
+    "single_image": "vfi_pipeline.models.single_image:SingleImageGenerator",
 }
 
 
@@ -153,6 +154,8 @@ def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weight
     """The card as Markdown, for people."""
     option = "style" if config["kind"] == "style" else "weights"
     asked = "input=picture.png duration=2" if animates_one(config) else "input=film.mp4 fps=60"
+    if config["kind"] == "single_image":
+        asked = "input=[a.png,b.png] duration=2"
     lines = [
         f"# {card.name}", "", f"`{file}`, {weights:,} weights, SHA-256 `{digest}`.", "",
         f"    python interpolate.py {asked} {shlex.quote(f'{option}={file}')}", "",

@@ -11,7 +11,7 @@ from typing import Any
 from vfi_pipeline.errors import BAD_INPUT, UserError
 
 # Which model of conf/model runs weights of which kind.
-MODELS = {"warping_ode": "node", "flow": "flow"}
+MODELS = {"warping_ode": "node", "flow": "flow", "single_image": "deepsim"}
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 

@@ -386,12 +386,13 @@ def thumbnails(paths: Sequence[str]) -> list[tuple[str, bytes]]:
 
 def cuts_in(path: str, texts: Mapping[str, str], first: int, stop: int) -> list[Cut]:
     """The cuts at frames ``first .. stop - 1``, found as a job finds them: with the frames around."""
-    from vfi_pipeline.synthesis import cuts, stream
+    from vfi_pipeline.shots import cuts
+    from vfi_pipeline.synthesis import stream
 
     _, options, _, plan = _planned(path, texts, None)
     times = plan.timeline.times
     begin, end = max(0, first - stream.CONTEXT_BEFORE), min(len(times), stop + stream.CONTEXT_AFTER)
-    detector = cuts.Detector(options.scene_threshold)
+    detector = cuts.CutDetector(options.scene_threshold)
     decided, found, small = begin, [], {}
     with reader.read_numbered(
         plan.info, begin, end, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels

@@ -36,9 +36,10 @@ class Painter(Protocol):
     """Whether it wants to see the stylised frame before."""
 
     def paint(self, index: int, image: Tensor, expected: Tensor | None, confidence: Tensor | None) -> Tensor:
-        """(1, 3, h, w) in [0, 1] for source frame ``index``, seen as ``image`` (1, 3, h, w).
+        """(1, 3 or more, h, w) in [0, 1] for source frame ``index``, seen as ``image`` (1, 3, h, w).
 
-        ``expected`` (1, 3, h, w) is the stylised frame before it, moved here; ``confidence`` (1, 1, h, w) in [0, 1].
+        ``expected`` is what it painted for the frame before, moved here; ``confidence`` (1, 1, h, w) in [0, 1]. The
+        first three channels are what is shown; others are moved along with it.
         """
 
 
@@ -72,12 +73,14 @@ class StyleSettings:
         keep_colour: only brightness is painted.
         size: longest side, px, at which frames are painted; None paints at their own.
         preview: PNG that shows the latest painted frame.
+        adds: what is painted is a change, ``(1 + change) / 2``: it is added to the frame, whose own detail stays.
     """
 
     strength: float = 1.0
     keep_colour: bool = False
     size: int | None = None
     preview: Path | None = None
+    adds: bool = False
 
 
 Flows = Callable[[], tuple[Tensor, Tensor]]
@@ -124,6 +127,8 @@ class Stylist:
             expected, confidence = carried(earlier.to(self.device).float(), backward, forward)
         picture = self.painter.paint(index, image, expected, confidence).cpu().clamp(0, 1)
         self._remember(index, picture)
+        if self.settings.preview is not None:
+            write_picture(self.settings.preview, _added(image.cpu(), picture) if self.settings.adds else picture[:, :3])
         return self._finished(self._known[index].float(), frame)
 
     def repeat(self, index: int, before: int) -> None:
@@ -168,14 +173,15 @@ class Stylist:
     def _remember(self, index: int, picture: Tensor) -> None:
         self._known[index] = picture.half().contiguous()
         self._forget()
-        if self.settings.preview is not None:
-            write_picture(self.settings.preview, picture)
 
     def _forget(self) -> None:
         for old in sorted(self._known)[:-2]:  # a pair's two frames are all that the next one can begin with
             del self._known[old]
 
     def _finished(self, picture: Tensor, frame: Frame) -> Frame:
+        picture = picture[:, :3]
+        if self.settings.adds:
+            return replace(from_rgb(_added(to_rgb(frame), picture), frame), time=frame.time)
         if picture.shape[-2:] != (frame.height, frame.width):
             picture = F.interpolate(
                 picture, (frame.height, frame.width), mode="bicubic", align_corners=False
@@ -184,6 +190,14 @@ class Stylist:
         if self.settings.keep_colour:
             painted = with_luma_of(painted, frame)
         return replace(mixed(painted, frame, self.settings.strength), time=frame.time)
+
+
+def _added(image: Tensor, painted: Tensor) -> Tensor:
+    """``image`` (1, 3, H, W) and the change that was painted, at its size."""
+    change = 2 * painted[:, :3] - 1
+    if change.shape[-2:] != image.shape[-2:]:
+        change = F.interpolate(change, image.shape[-2:], mode="bicubic", align_corners=False)
+    return (image + change).clamp(0, 1)
 
 
 def write_picture(path: Path, picture: Tensor) -> None:

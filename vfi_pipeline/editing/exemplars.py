@@ -1,0 +1,262 @@
+"""The look of several exemplars at once (Song et al. 2017, "Stylizing Face Images via Multiple Exemplars").
+
+Every patch of the picture takes after the exemplar that is most like it there, such that neighbours fit together: a
+Markov random field over patches, whose labels are exemplars. What is taken is the local energy of the bands of a
+Laplacian pyramid and the light below them (``pyramid.transferred_by``); a guided filter blends the labels along the
+picture's own edges, so that no seam shows where patches meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vfi_pipeline.editing.guided import guided_filter
+from vfi_pipeline.editing.markov import belief_propagation
+from vfi_pipeline.editing.pyramid import LEVELS, transferred, transferred_by
+from vfi_pipeline.models.motion import IntermediateMotion
+
+
+@dataclass(frozen=True)
+class ExemplarSettings:
+    """How exemplars are put together.
+
+    Attributes:
+        most: exemplars that are considered, those most like the picture.
+        patches: along the longer side.
+        seams: weight of the difference that shows where two patches with different exemplars meet.
+        levels: of the pyramid.
+        radius: of the guided filter, in patches; 0 leaves it out.
+        edges: of the guided filter: less contrast than this, of 1, is no edge.
+        colour: whether colours are taken as well; else light alone, and the picture keeps its own.
+        steady: of a film: how much a patch holds to the exemplar it had.
+    """
+
+    most: int = 8
+    patches: int = 16
+    seams: float = 8.0
+    levels: int = LEVELS
+    radius: float = 1.0
+    edges: float = 0.05
+    colour: bool = False
+    steady: float = 0.5
+
+
+@dataclass(frozen=True)
+class Field:
+    """The Markov random field of one picture; see ``markov``.
+
+    Attributes:
+        data: (h, w, K) 1 minus the correlation of picture and exemplar in and around each patch, 0 to 2.
+        across, down: mean squared difference of two exemplars' transfers where two patches meet, weighted.
+        rows, columns: the patch that each row and column of pixels belongs to.
+    """
+
+    data: Tensor
+    across: Tensor
+    down: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    def weights(self, labels: Tensor) -> Tensor:
+        """(1, K, H, W): 1 where a patch has the label, else 0."""
+        spread = labels[self.rows][:, self.columns]
+        return F.one_hot(spread, self.data.shape[2]).permute(2, 0, 1)[None].to(self.data)
+
+
+def field_of(picture: Tensor, exemplars: Tensor, settings: ExemplarSettings) -> Field:
+    """Of a picture (1, C, H, W) and exemplars (K, C, H, W), whose first channel is the light (of grey the only one)."""
+    height, width = picture.shape[-2:]
+    pitch = max(1.0, max(height, width) / settings.patches)
+    rows, columns = max(1, round(height / pitch)), max(1, round(width / pitch))
+    row_of = (torch.arange(height, device=picture.device) * rows) // height
+    column_of = (torch.arange(width, device=picture.device) * columns) // width
+    data = 1 - _likeness(picture[:, :1], exemplars[:, :1], (rows, columns))
+    count = len(exemplars)
+    made = [transferred(picture, exemplars[k : k + 1], settings.levels)[0] for k in range(count)]
+    across = data.new_zeros(rows, max(0, columns - 1), count, count)
+    down = data.new_zeros(max(0, rows - 1), columns, count, count)
+    for k in range(count):
+        for other in range(k + 1, count):
+            apart = (made[k] - made[other]).square().mean(dim=0)[None, None]
+            # Twice as fine as the patches: the cells on both sides of a border are where the two meet.
+            fine = F.adaptive_avg_pool2d(apart, (2 * rows, 2 * columns))[0, 0]
+            beside = F.avg_pool2d(fine[None, None], (2, 1))[0, 0]
+            above = F.avg_pool2d(fine[None, None], (1, 2))[0, 0]
+            across[..., k, other] = across[..., other, k] = (beside[:, 1:-1:2] + beside[:, 2::2]) / 2
+            down[..., k, other] = down[..., other, k] = (above[1:-1:2] + above[2::2]) / 2
+    return Field(data, settings.seams * across, settings.seams * down, row_of, column_of)
+
+
+def blended(weights: Tensor, picture: Tensor, settings: ExemplarSettings) -> Tensor:
+    """Weights (1, K, H, W) smoothed along the picture's own edges, as its first channel shows them; they add up to 1 as
+    before."""
+    if settings.radius <= 0:
+        return weights
+    radius = max(1, round(settings.radius * max(picture.shape[-2:]) / settings.patches))
+    smooth = guided_filter(weights, picture[:, :1], radius, settings.edges**2).clamp(min=0)
+    return smooth / smooth.sum(dim=1, keepdim=True).clamp(min=1e-6)
+
+
+def seam_energy(made: Tensor, picture: Tensor, labels: Tensor) -> float:
+    """Mean squared step of ``made - picture`` between neighbouring pixels of different labels: what shows as a seam.
+
+    Args:
+        made, picture: (1, C, H, W).
+        labels: (H, W) of pixels. 0 where all are the same.
+    """
+    change = (made - picture)[0]
+    steps = [
+        torch.diff(change, dim=axis).square().mean(dim=0)[torch.diff(labels, dim=axis - 1) != 0] for axis in (1, 2)
+    ]
+    found = torch.cat(steps)
+    return float(found.mean()) if found.numel() else 0.0
+
+
+@dataclass
+class Choice:
+    """What became of a picture.
+
+    Attributes:
+        made: (1, C, H, W), not clamped.
+        labels: (h, w) the exemplar of each patch, an index into those given.
+        weights: (1, K, H, W) as the filter left them.
+        field: the Markov random field.
+    """
+
+    made: Tensor
+    labels: Tensor
+    weights: Tensor
+    field: Field = field(repr=False)
+
+
+def stylised(
+    picture: Tensor, exemplars: Tensor, settings: ExemplarSettings = ExemplarSettings(), held: Tensor | None = None
+) -> Choice:
+    """The picture in the look of the exemplars.
+
+    Args:
+        picture: (1, C, H, W) in [0, 1], C = 1 or 3.
+        exemplars: (K, C, H, W) of its size. One alone gives the single transfer.
+        held: (1, K, H, W) the weights of the frame before, moved here: patches prefer the exemplar that they had.
+    """
+    seen, shown = _opponent(picture), _opponent(exemplars)
+    colours = seen[:, 1:]
+    if not settings.colour:
+        seen, shown = seen[:, :1], shown[:, :1]
+    found = field_of(seen, shown, settings)
+    data = found.data
+    if held is not None:
+        had = F.adaptive_avg_pool2d(held, (data.shape[0], data.shape[1]))[0].permute(1, 2, 0)
+        data = data - settings.steady * had
+    labels = belief_propagation(data, found.across, found.down)
+    weights = blended(found.weights(labels), seen, settings)
+    made = transferred_by(seen, shown, weights, settings.levels)
+    made = _opponent_inverse(made if settings.colour else torch.cat((made, colours), dim=1))
+    return Choice(made, labels, weights, found)
+
+
+def most_alike(picture: Tensor, exemplars: Tensor, count: int, patches: int = 16) -> list[int]:
+    """Indices of the exemplars most like the picture, the most alike first; of equal ones the earlier."""
+    height, width = picture.shape[-2:]
+    pitch = max(1.0, max(height, width) / patches)
+    shape = (max(1, round(height / pitch)), max(1, round(width / pitch)))
+    likeness = torch.cat(
+        [_likeness(_luma(picture), _luma(exemplars[k : k + 1]), shape) for k in range(len(exemplars))], dim=2
+    )
+    return torch.sort(-likeness.mean(dim=(0, 1)), stable=True).indices[:count].tolist()
+
+
+class ExemplarAnimation:
+    """A picture on its way to the exemplars' look: ``x + t (y - x)``; see ``animation.protocol.PairAnimation``.
+
+    Args:
+        picture: (1, C, H, W); C is 1, 3 or 4 (RGB premultiplied by alpha, alpha, which stays).
+        made: (1, c, H, W) what it becomes.
+    """
+
+    def __init__(self, picture: Tensor, made: Tensor, choice: Choice) -> None:
+        self.picture, self.made, self.choice = picture, made, choice
+
+    @torch.no_grad()
+    def frame(self, t: float) -> Tensor:
+        """``t = 0`` is the picture, bit for bit."""
+        if t == 0:
+            return self.picture
+        if self.picture.shape[1] == 4:
+            alpha = self.picture[:, 3:]
+            colours = self.picture[:, :3] + t * (alpha * self.made - self.picture[:, :3])
+            return torch.cat((torch.minimum(colours.clamp(min=0), alpha), alpha), dim=1)
+        return (self.picture + t * (self.made - self.picture)).clamp(0, 1)
+
+    def sides(self, t: float) -> tuple[Tensor, Tensor]:
+        frame = self.frame(t)
+        return frame, frame
+
+    def maps(self, t: float) -> IntermediateMotion:
+        still = self.picture.new_zeros(1, 2, 8, 8)
+        return IntermediateMotion(float(t), still, still, torch.ones_like(still[:, :1]))
+
+    def velocity(self) -> Tensor:
+        return self.picture.new_zeros(1, 2, 8, 8)
+
+    def shares(self) -> dict[str, float]:
+        return {}
+
+    def prepare(self, times: Sequence[float]) -> None:
+        """Nothing to solve."""
+
+
+@torch.no_grad()
+def animated(picture: Tensor, exemplars: Tensor, settings: ExemplarSettings = ExemplarSettings()) -> ExemplarAnimation:
+    """The animation of ``picture`` (1, C, H, W) by exemplars (K, 3, H, W) of its size."""
+    if picture.shape[1] == 4:
+        alpha = picture[:, 3:]
+        seen = torch.where(alpha > 0, picture[:, :3] / alpha.clamp(min=1e-6), torch.full_like(picture[:, :3], 0.5))
+    else:
+        seen = picture
+    shown = _luma(exemplars) if picture.shape[1] == 1 else exemplars
+    shown = shown[most_alike(seen, shown, settings.most, settings.patches)]
+    choice = stylised(seen, shown, settings)
+    return ExemplarAnimation(picture, choice.made.clamp(0, 1), choice)
+
+
+def _luma(picture: Tensor) -> Tensor:
+    """(B, 1, H, W) of grey or RGB."""
+    if picture.shape[1] == 1:
+        return picture
+    return (picture * picture.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def _opponent(picture: Tensor) -> Tensor:
+    """Light and two differences of colour (BT.601, unscaled): bands of them hardly go together. Grey stays."""
+    if picture.shape[1] == 1:
+        return picture
+    light = _luma(picture)
+    return torch.cat((light, picture[:, 2:] - light, picture[:, :1] - light), dim=1)
+
+
+def _opponent_inverse(picture: Tensor) -> Tensor:
+    if picture.shape[1] == 1:
+        return picture
+    light, blue, red = picture[:, :1], picture[:, 1:2] + picture[:, :1], picture[:, 2:] + picture[:, :1]
+    return torch.cat((red, (light - 0.299 * red - 0.114 * blue) / 0.587, blue), dim=1)
+
+
+def _likeness(picture: Tensor, exemplars: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(h, w, K) correlation of grey pictures in windows of three patches: light and contrast do not count."""
+    both = torch.cat((picture, exemplars))
+    fine = F.adaptive_avg_pool2d(both, (8 * shape[0], 8 * shape[1])) if min(both.shape[-2:]) >= 8 * max(shape) else both
+
+    def mean(x: Tensor) -> Tensor:
+        cells = F.adaptive_avg_pool2d(x, shape)
+        return F.avg_pool2d(cells, 3, stride=1, padding=1, count_include_pad=False) if min(shape) > 1 else cells
+
+    one, others = fine[:1], fine[1:]
+    covariance = mean(one * others) - mean(one) * mean(others)
+    spread = (mean(one.square()) - mean(one).square()) * (mean(others.square()) - mean(others).square())
+    return (covariance / spread.clamp(min=1e-8).sqrt()).clamp(-1, 1)[:, 0].permute(1, 2, 0)
