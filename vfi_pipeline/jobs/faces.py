@@ -46,8 +46,8 @@ class FaceOptions:
         whole(1, 100_000, "40"), FACES, "40", "model=dfi: of each set, those most like the picture", default="40"
     )
     edit_size: int = option(
-        whole(32, 2048, "192"), FACES, "192", "model=dfi: longest side at which the change is found; it is added to the whole"
-        " picture", default=str(EDIT_SIZE),
+        whole(32, 2048, "192"), FACES, "192", "model=dfi: longest side at which the change is found; it is added to the"
+        " whole picture", default=str(EDIT_SIZE),
     )  # fmt: skip
     attribute: float | None = option(
         real(-2, 2, "0.4"), FACES, "0.4", "a film: so much of the attribute in every source frame", concerns="films"
