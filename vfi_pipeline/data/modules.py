@@ -522,7 +522,7 @@ class Clips(Batches):
             return clips
         made = SyntheticMotion(
             self._widest().crop,
-            bundled_textures() + clips.textures(),
+            _textures_at_hand() + clips.textures(),
             self.recipe,
             self.middles,
             augmentation=self.augmentation,
@@ -885,6 +885,15 @@ class Strangers(Batches):
             for file in side
         ]
         return {"size": self.size, "channels": self.channels, "content": content(files)}
+
+
+def _textures_at_hand() -> list[np.ndarray]:
+    """The bundled photographs, where the packages that bring them are installed: a film's frames serve as well."""
+    try:
+        return bundled_textures()
+    except ModuleNotFoundError as error:
+        log.info("%s is not installed: synthetic scenes show frames of the films alone.", error.name)
+        return []
 
 
 def _size(size: Any) -> int | tuple[int, int] | None:

@@ -25,12 +25,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
-from typing import IO, Any, NamedTuple
-
-import ffmpeg
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.media.threads import start_thread
+
+if TYPE_CHECKING:
+    import ffmpeg
 
 log = logging.getLogger(__name__)
 
@@ -210,6 +211,8 @@ def _bound(text: str) -> float:
 @lru_cache
 def encoder_works(encoder: str, pixel_format: str = "yuv420p") -> bool:
     """Whether ``encoder`` really encodes here, found out by encoding two grey frames (NVENC needs a GPU, for one)."""
+    import ffmpeg
+
     if encoder not in encoders():
         return False
     grey = f"color=gray:size=320x240:rate=25:duration=0.08,format={pixel_format}"
@@ -253,6 +256,8 @@ def pattern_url(folder: str | os.PathLike[str], pattern: str) -> str:
 
 def media_input(path: str | os.PathLike[str], **options: Any) -> ffmpeg.nodes.Stream:
     """An ffmpeg-python input node for a media file from the user: named literally, opened as plain media only."""
+    import ffmpeg
+
     guards: dict[str, Any] = {"protocol_whitelist": PROTOCOLS}
     if options.get("f", options.get("format")) is None:
         guards["format_whitelist"] = DEMUXERS
@@ -261,6 +266,8 @@ def media_input(path: str | os.PathLike[str], **options: Any) -> ffmpeg.nodes.St
 
 def raw_input(pixel_format: str, width: int, height: int, rate: Any, **options: Any) -> ffmpeg.nodes.Stream:
     """An ffmpeg-python input node for raw frames on standard input (``open_process(...).stdin``)."""
+    import ffmpeg
+
     return ffmpeg.input(
         "pipe:0",
         f="rawvideo",
@@ -273,26 +280,36 @@ def raw_input(pixel_format: str, width: int, height: int, rate: Any, **options: 
 
 def result_input(path: str | os.PathLike[str], **options: Any) -> ffmpeg.nodes.Stream:
     """An ffmpeg-python input node for a film that we have just made."""
+    import ffmpeg
+
     return ffmpeg.input(file_url(path), protocol_whitelist=PROTOCOLS, **options)
 
 
 def own_picture_input(path: str | os.PathLike[str]) -> ffmpeg.nodes.Stream:
     """An ffmpeg-python input node for a picture that we have just made."""
+    import ffmpeg
+
     return ffmpeg.input(file_url(path))
 
 
 def joined_input(script: str | os.PathLike[str], **options: Any) -> ffmpeg.nodes.Stream:
     """An ffmpeg-python input node for a concat script of ours: the one thing that may name other files."""
+    import ffmpeg
+
     return ffmpeg.input(file_url(script), f="concat", safe="0", protocol_whitelist=PROTOCOLS, **options)
 
 
 def metadata_input(sheet: str | os.PathLike[str]) -> ffmpeg.nodes.Stream:
     """An ffmpeg-python input node for an ``ffmetadata`` file of ours."""
+    import ffmpeg
+
     return ffmpeg.input(file_url(sheet), f="ffmetadata")
 
 
 def silence_input(seconds: str) -> ffmpeg.nodes.Stream:
     """An ffmpeg-python input node for stereo silence of 48 kHz."""
+    import ffmpeg
+
     return ffmpeg.input("anullsrc=channel_layout=stereo:sample_rate=48000", f="lavfi", t=seconds)
 
 
@@ -318,6 +335,8 @@ class Command(NamedTuple):
 
         ffmpeg-python 0.2 takes an option once in a call: those that repeat get a call for each value.
         """
+        import ffmpeg
+
         opened = [ffmpeg.get_args(each.output("-"))[:-1] for each in self.inputs]
         first, own = self.inputs[0], len(opened[0])
         single = {key: value for key, value in self.options.items() if not isinstance(value, list)}
@@ -334,6 +353,8 @@ def arguments(spec: Any, loglevel: str = "error") -> list[str]:
 
     A list of strings is passed through: questions such as ``-encoders``, which ffmpeg-python cannot ask.
     """
+    import ffmpeg
+
     if isinstance(spec, Command):
         return [*_ALWAYS, "-loglevel", loglevel, *spec.words(), "-y"]
     if isinstance(spec, list | tuple):

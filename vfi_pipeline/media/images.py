@@ -21,12 +21,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import av
 import av.error
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media import facts
@@ -36,6 +35,9 @@ from vfi_pipeline.media.info import SourceInfo, VideoInfo
 from vfi_pipeline.media.layout import Layout, is_transparent, layout
 from vfi_pipeline.media.opening import check_file, open_media
 from vfi_pipeline.media.profiles import SRGB, converted, described, same_colours
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # An option that is no requirement: Pillow itself reads no HEIC.
 if find_spec("pillow_heif") is not None:
@@ -418,6 +420,8 @@ def read_by_pillow(path: Path, max_pixels: int) -> Frame:
     """
     check_file(path)
     size = declared_size(path)
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
     if size is None:
         raise unreadable(path, "its header makes no sense")
     facts.check_size(path, *size, max_pixels)
@@ -554,6 +558,8 @@ _pillow_lock = threading.Lock()
 
 def _header(path: Path, ask: Callable[[Image.Image], T]) -> T | None:
     """What Pillow reads in a picture's header, without decoding; None if it cannot."""
+    from PIL import Image, UnidentifiedImageError
+
     with _pillow_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of damaged tags; the decoder's word counts
         limit = Image.MAX_IMAGE_PIXELS

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
 
 from vfi_pipeline.media.frames import Frame, pixel_format
 
@@ -32,17 +31,19 @@ def same_colours(profile: bytes) -> bool:
     steps = np.linspace(0, 255, 6).round().astype(np.uint8)
     colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
     if (transform := _transform(profile, SRGB, "RGB")) is not None:
-        shown = np.asarray(_applied(transform, Image.fromarray(colours)))
+        shown = _applied(transform, colours)
         return int(np.abs(shown.astype(int) - colours).max()) <= 2
     if (transform := _transform(profile, SRGB, "L")) is not None:
         greys = np.arange(256, dtype=np.uint8).reshape(1, -1)
-        shown = np.asarray(_applied(transform, Image.fromarray(greys)))[..., 1]
+        shown = _applied(transform, greys)[..., 1]
         return int(np.abs(shown.astype(int) - greys).max()) <= 2
     return True
 
 
 def described(profile: bytes) -> str:
     """What the profile calls itself."""
+    from PIL import ImageCms
+
     if profile == SRGB:
         return "sRGB"
     try:
@@ -65,7 +66,7 @@ def converted(frame: Frame, own: bytes, target: bytes) -> Frame:
     if transform is None:
         return frame
     picture = kinds["y"] if grey else np.stack([kinds["r"], kinds["g"], kinds["b"]], axis=-1)
-    shown = np.asarray(_applied(transform, Image.fromarray(np.ascontiguousarray(picture))))
+    shown = _applied(transform, np.ascontiguousarray(picture))
     if grey:
         return replace(frame, planes=(np.ascontiguousarray(shown[..., 1]),))
     made = {kind: np.ascontiguousarray(shown[..., place]) for kind, place in (("r", 0), ("g", 1), ("b", 2))}
@@ -76,6 +77,8 @@ def converted(frame: Frame, own: bytes, target: bytes) -> Frame:
 @lru_cache(maxsize=32)
 def _transform(own: bytes, target: bytes, mode: str) -> Any:
     """LittleCMS's transform to RGB, relative colorimetric, black points matched; None if profiles do not fit."""
+    from PIL import ImageCms
+
     try:
         ends = [
             ImageCms.ImageCmsProfile(io.BytesIO(end)) if end != SRGB else ImageCms.createProfile("sRGB")
@@ -89,10 +92,12 @@ def _transform(own: bytes, target: bytes, mode: str) -> Any:
         return None
 
 
-def _applied(transform: Any, picture: Image.Image) -> Image.Image:
-    shown = ImageCms.applyTransform(picture, transform)
+def _applied(transform: Any, picture: np.ndarray) -> np.ndarray:
+    from PIL import Image, ImageCms
+
+    shown = ImageCms.applyTransform(Image.fromarray(picture), transform)
     assert shown is not None
-    return shown
+    return np.asarray(shown)
 
 
 # -------------------------------------------------------------------------------------------------------- embedding
@@ -159,6 +164,8 @@ def _tiff(data: bytes, profile: bytes) -> bytes:
 
 def _webp(data: bytes, profile: bytes) -> bytes:
     """ICCP behind VP8X, which is made if it is missing (WebP container specification)."""
+    from PIL import Image
+
     with Image.open(io.BytesIO(data)) as picture:
         (width, height), alpha = picture.size, picture.mode == "RGBA"
     body, flags = data[12:], 0x20

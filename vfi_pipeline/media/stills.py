@@ -14,7 +14,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import images
@@ -90,6 +89,8 @@ def read_rgb8(path: Path) -> np.ndarray:
 
 def _check_png(path: Path) -> None:
     """UserError over a PNG with a wrong checksum, out of which decoders make what they can."""
+    from PIL import Image
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -168,11 +170,20 @@ class Panels(Callback):
         self.run_dir, self.rows, self.frames, self.every = Path(run_dir), rows, frames, every
         self._seen = 0
 
+    @staticmethod
+    @lru_cache
+    def _drawn() -> bool:
+        """Whether pictures can be written; says so, once, where they cannot."""
+        there = find_spec("PIL") is not None
+        if not there:
+            log.info("Pillow is not installed: there are no panels.")
+        return there
+
     @torch.no_grad()
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx or not trainer.is_global_zero or trainer.sanity_checking:
+        if batch_idx or not trainer.is_global_zero or trainer.sanity_checking or not self._drawn():
             return
         self._seen += 1
         if (self._seen - 1) % self.every:

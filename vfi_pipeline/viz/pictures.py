@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from vfi_pipeline.geometry import jacobian_determinant
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def colour_wheel(flow: Tensor, full: float | None = None) -> Tensor:
@@ -73,7 +75,7 @@ def save_animation(path: Path, frames: Tensor, fps: float = 12.0, least: int = 9
     path.parent.mkdir(parents=True, exist_ok=True)
     scale = max(1, math.ceil(least / min(frames.shape[-2:])))
     frames = F.interpolate(rgb(frames).float(), scale_factor=scale, mode="nearest")
-    pictures: Sequence[Image.Image] = [as_image(frame) for frame in frames]
+    pictures = [as_image(frame) for frame in frames]
     loop = [*pictures, *pictures[-2:0:-1]]
     loop[0].save(path, save_all=True, append_images=loop[1:], duration=round(1000 / fps), loop=0)
     return path
@@ -81,5 +83,7 @@ def save_animation(path: Path, frames: Tensor, fps: float = 12.0, least: int = 9
 
 def as_image(picture: Tensor) -> Image.Image:
     """(3, H, W) in [0, 1] as a picture, rounded."""
+    from PIL import Image
+
     values = (picture.detach().float().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
     return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
