@@ -43,9 +43,9 @@ FITTED = ("with_colour", "without_colour", "plain", "bar_offset", "bar_limit")
 """Fields of ``CutRule`` that ``fit`` finds; the others were chosen by hand."""
 
 ABOUT = """Cuts found + reported where there is none (the right frame, not one beside it).
-*Content* and *Adaptive* are PySceneDetect's, with a least scene of one frame: with the threshold that is best on
-the clips of the fit, and with their own. Fades, dissolves, pans and flashes are interpolated, so nobody should report
-them; data sets want both ends of a flash, which count as wrong here."""
+*Content* and *Adaptive* are PySceneDetect's, with a least scene of one frame: with a threshold chosen on clips of the
+fit, and with their own (27 and 3). Fades, dissolves, pans and flashes are interpolated, so nobody should report them;
+data sets want both ends of a flash, which count as wrong here."""
 
 ENCODED = ((18, 0.0), (23, 0.0), (30, 0.0), (23, 6.0))  # x264's CRF; deviation of the grain added before, codes
 

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from vfi_pipeline.data.modules import Digits
-from vfi_pipeline.losses import TripletObjective
+from vfi_pipeline.losses import triplet_objective
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.critic import Critic
 from vfi_pipeline.nets.fields import StationaryField
@@ -36,7 +36,7 @@ def paired(seed: int = 0, **options) -> TripletModule:
     torch.manual_seed(seed)
     return TripletModule(
         model(),
-        TripletObjective(l2=1.0, folding=0.1, margin=0.2, smooth=0.01, out_of_grid=0.01),
+        triplet_objective(l2=1.0, folding=0.1, margin=0.2, smooth=0.01, out_of_grid=0.01),
         partial(torch.optim.Adam, lr=3e-3),
         partial(warmup_cosine, steps=STEPS, warmup=2),
         lpips=False,
@@ -49,7 +49,7 @@ def adversarial(seed: int = 0, **options) -> AdversarialModule:
     return AdversarialModule(
         model("first"),
         Critic(1, (8, 16)),
-        TripletObjective(folding=1.0, margin=0.2, smooth=0.01),
+        triplet_objective(folding=1.0, margin=0.2, smooth=0.01),
         # eps above the rounding of gradients: Adam would make whole steps of it.
         partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9), eps=1e-5),
         partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9), eps=1e-5),

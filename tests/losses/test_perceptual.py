@@ -121,9 +121,9 @@ def test_as_a_training_loss_it_is_zero_for_the_true_frames_and_has_a_gradient_el
 def test_interpolation_can_be_trained_by_it():
     from types import SimpleNamespace
 
-    from vfi_pipeline.losses import TripletObjective
+    from vfi_pipeline.losses import triplet_objective
 
-    objective = TripletObjective(l2=1.0, perceptual=0.5, network=FeatureDistance(TwoLayers(), ("coarse",)))
+    objective = triplet_objective(l2=1.0, perceptual=0.5, network=FeatureDistance(TwoLayers(), ("coarse",)))
     true = torch.rand(1, 1, 3, 8, 8)
     made = torch.rand(1, 1, 3, 8, 8, requires_grad=True)
     motion = SimpleNamespace(frame=made, velocity=None, forward=None, backward=None, auxiliary={}, path=None)
@@ -132,7 +132,7 @@ def test_interpolation_can_be_trained_by_it():
     assert terms["perceptual"] == pytest.approx(float(wanted.detach()))
     assert terms["total"] == pytest.approx(float(terms["l2"] + 0.5 * terms["perceptual"]))
     with pytest.raises(ValueError, match="perceptual@objective.network=features"):
-        TripletObjective(perceptual=0.5)
+        triplet_objective(perceptual=0.5)
 
 
 @pytest.mark.parametrize("choice", ["features", "lpips"])

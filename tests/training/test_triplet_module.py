@@ -8,7 +8,7 @@ import torch
 
 from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.errors import UserError
-from vfi_pipeline.losses import TripletObjective
+from vfi_pipeline.losses import triplet_objective
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import StationaryField
@@ -64,7 +64,7 @@ def test_where_both_frames_are_shown_each_end_is_judged_by_the_other_frame_alone
 
 def test_one_sided_frames_that_the_objective_weighs_are_not_counted_twice():
     module, pair = tiny.paired(), batch(times=0)
-    module.model, module.objective = tiny.model("both", "both"), TripletObjective(l2=1.0, auxiliary={"one_sided": 1.0})
+    module.model, module.objective = tiny.model("both", "both"), triplet_objective(l2=1.0, auxiliary={"one_sided": 1.0})
     _, terms = module._terms(pair)
 
     assert terms["l2"].item() < 1e-10 and terms["one_sided/first"].item() > 0
@@ -112,7 +112,7 @@ def test_it_learns_a_shift_and_gets_the_middle_right_too():
     field = StationaryField(1, "both", UNetShape(widths=(8, 16), final=8))
     module = TripletModule(
         WarpingODE(field, "first", Solver("midpoint", 4)),
-        TripletObjective(l2=1.0, smooth=1e-4),
+        triplet_objective(l2=1.0, smooth=1e-4),
         lambda p: torch.optim.Adam(p, 1e-2),
         lpips=False,
     )

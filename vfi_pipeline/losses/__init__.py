@@ -1,7 +1,7 @@
 """Losses: pure functions of tensors, each a mean, so that a weight means the same for every size and batch."""
 
 from vfi_pipeline.losses.adversarial import critic_loss, generator_loss, gradient_norm, gradient_penalty
-from vfi_pipeline.losses.objective import TripletObjective, weighted
+from vfi_pipeline.losses.objective import Term, TripletObjective, triplet_objective, weighted
 from vfi_pipeline.losses.penalties import (
     edge_aware_smoothness,
     folding_penalty,
@@ -13,6 +13,7 @@ from vfi_pipeline.losses.penalties import (
 from vfi_pipeline.losses.photometric import census, charbonnier, laplacian_pyramid, mean_squared
 
 __all__ = [
+    "Term",
     "TripletObjective",
     "census",
     "charbonnier",
@@ -28,5 +29,6 @@ __all__ = [
     "picture_round_trip",
     "round_trip_penalty",
     "smoothness",
+    "triplet_objective",
     "weighted",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -43,57 +45,55 @@ def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[
     return {**terms, "total": torch.stack([weights[name] * value for name, value in terms.items()]).sum()}
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What a term may look at.
+
+    Attributes:
+        motion: the model's answer for times t.
+        true: (B, T, C, H, W), the true frames at those times; T may be 0.
+        first: (B, C, H, W), the first frame.
+        velocity: (B, 2, H, W) true velocity of the *content*, px per unit t (minus that of the pull-back path).
+        known: (B, 1, H, W), 1 where ``velocity`` is known.
+    """
+
+    motion: MotionLike
+    true: Tensor
+    first: Tensor
+    velocity: Tensor | None = None
+    known: Tensor | None = None
+
+
+Loss = Callable[[Comparison], Tensor | None]
+"""A scalar, or None where what it needs is not there."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A named loss and what it counts in the sum."""
+
+    name: str
+    weight: float
+    loss: Loss
+
+
 class TripletObjective(nn.Module):
     """Weighted sum of losses between a motion's frames and the true ones. A term of weight 0 is not computed.
 
     Args:
-        l2, charbonnier, laplacian, census, perceptual: weights of the photometric terms between made and true frames.
-        negative_psnr: weight of the mean over frames of -PSNR: a frame that is nearly right counts as much as a bad
-            one.
-        census_shrink: census compares pictures at this fraction of the size; at 1 it costs more than all else together.
-        velocity: weight of the distance, px, between the model's velocity and a known one.
-        folding, margin: JD weight and margin; out_of_grid: OG weight.
-        smooth, edge_smooth: weights of the velocity's smoothness; sharpness: of the edge-aware one.
-        round_trip: weight of the picture that is warped there and back; inverse: of the maps' own round trip, px^2.
+        terms: the losses; ``triplet_objective`` makes them by name.
         auxiliary: weights of the model's further frames by name, or by the part of the name before ``/``: coarser
             levels, one-sided warps. They are compared by Charbonnier at their own size.
-        network: (made, true) -> scalar, the perceptual distance (``losses.perceptual.FeatureDistance``, or LPIPS by
-            ``nets.perceptual``); needed if ``perceptual`` > 0.
+        network: what a term compares by, held here so that it moves to the device with the rest.
     """
 
     def __init__(
-        self,
-        l2: float = 0.0,
-        charbonnier: float = 0.0,
-        laplacian: float = 0.0,
-        census: float = 0.0,
-        census_shrink: int = 1,
-        negative_psnr: float = 0.0,
-        perceptual: float = 0.0,
-        velocity: float = 0.0,
-        folding: float = 0.0,
-        margin: float = 0.0,
-        out_of_grid: float = 0.0,
-        smooth: float = 0.0,
-        edge_smooth: float = 0.0,
-        sharpness: float = 10.0,
-        round_trip: float = 0.0,
-        inverse: float = 0.0,
-        auxiliary: Mapping[str, float] | None = None,
-        network: Callable[[Tensor, Tensor], Tensor] | None = None,
+        self, terms: Sequence[Term], auxiliary: Mapping[str, float] | None = None, network: nn.Module | None = None
     ) -> None:
         super().__init__()
-        if perceptual and network is None:
-            raise ValueError("A perceptual weight needs a network: +perceptual@objective.network=features (or =lpips).")
-        self.weights = {
-            "l2": l2, "charbonnier": charbonnier, "laplacian": laplacian, "census": census,
-            "negative_psnr": negative_psnr, "perceptual": perceptual,
-            "velocity": velocity, "folding": folding, "out_of_grid": out_of_grid, "smooth": smooth,
-            "edge_smooth": edge_smooth, "round_trip": round_trip, "inverse": inverse,
-        }  # fmt: skip
-        self.auxiliary = dict(auxiliary or {})
-        self.margin, self.sharpness, self.census_shrink = margin, sharpness, census_shrink
         self.network = network
+        self.terms = [term for term in terms if term.weight]
+        self.auxiliary = dict(auxiliary or {})
 
     def forward(
         self,
@@ -103,38 +103,13 @@ class TripletObjective(nn.Module):
         velocity: Tensor | None = None,
         known: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The unweighted terms by name, and ``total``.
-
-        Args:
-            motion: the model's answer for times t.
-            true: (B, T, C, H, W), the true frames at those times.
-            first: (B, C, H, W), the first frame.
-            velocity: (B, 2, H, W) true velocity of the *content*, px per unit t (minus that of the pull-back path).
-            known: (B, 1, H, W), 1 where ``velocity`` is known.
-        """
-        terms: dict[str, Tensor] = {}
-        if true.shape[1]:
-            for name, loss in self._photometric().items():
-                terms[name] = loss(motion.frame.flatten(0, 1), true.flatten(0, 1))
-            terms |= self._auxiliary_terms(motion, true)
-        terms |= self._penalties(motion, first)
-        if self.weights["velocity"] and velocity is not None and motion.velocity is not None:
-            made = resize_flow(motion.velocity, *velocity.shape[-2:])
-            terms["velocity"] = charbonnier(made, -velocity, weight=known)
-        weights = {**self.weights, **{name: self._auxiliary_weight(name) for name in motion.auxiliary}}
-        return weighted(terms, weights)
-
-    def _photometric(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-        losses = {
-            "l2": mean_squared, "charbonnier": charbonnier, "laplacian": laplacian_pyramid, "census": self._census,
-            "negative_psnr": negative_psnr, "perceptual": self.network,
-        }  # fmt: skip
-        return {name: loss for name, loss in losses.items() if self.weights[name] and loss is not None}
-
-    def _census(self, made: Tensor, true: Tensor) -> Tensor:
-        if self.census_shrink > 1:
-            made, true = (F.avg_pool2d(image, self.census_shrink) for image in (made, true))
-        return census(made, true)
+        """The unweighted terms by name, and ``total``; arguments as in ``Comparison``."""
+        compared = Comparison(motion, true, first, velocity, known)
+        values = {term.name: term.loss(compared) for term in self.terms}
+        there = {name: value for name, value in values.items() if value is not None}
+        there |= self._auxiliary_terms(motion, true) if true.shape[1] else {}
+        weights = {term.name: term.weight for term in self.terms}
+        return weighted(there, weights | {name: self._auxiliary_weight(name) for name in motion.auxiliary})
 
     def _auxiliary_weight(self, name: str) -> float:
         return self.auxiliary.get(name, self.auxiliary.get(name.split("/")[0], 0.0))
@@ -147,24 +122,93 @@ class TripletObjective(nn.Module):
                 terms[name] = charbonnier(frames.flatten(0, 1), target)
         return terms
 
-    def _penalties(self, motion: MotionLike, first: Tensor) -> dict[str, Tensor]:
-        on, terms = self.weights, {}
-        if on["folding"]:
-            terms["folding"] = folding_penalty(motion.path, self.margin)
-        if on["out_of_grid"]:
-            terms["out_of_grid"] = out_of_grid_penalty(motion.path)
-        if motion.velocity is not None:
-            if on["smooth"]:
-                terms["smooth"] = smoothness(motion.velocity)
-            if on["edge_smooth"]:
-                picture = _resized(first, *motion.velocity.shape[-2:])
-                terms["edge_smooth"] = edge_aware_smoothness(motion.velocity, picture, self.sharpness)
-        if motion.forward is not None and motion.backward is not None:
-            if on["round_trip"]:
-                terms["round_trip"] = picture_round_trip(first, motion.forward, motion.backward)
-            if on["inverse"]:
-                terms["inverse"] = round_trip_penalty(motion.forward, motion.backward)
-        return terms
+
+def triplet_objective(
+    margin: float = 0.0,
+    sharpness: float = 10.0,
+    census_shrink: int = 1,
+    auxiliary: Mapping[str, float] | None = None,
+    network: Callable[[Tensor, Tensor], Tensor] | None = None,
+    **weights: float,
+) -> TripletObjective:
+    """The objective of these weights.
+
+    Args:
+        margin: of ``folding``: determinants below it count as folds.
+        sharpness: of ``edge_smooth``.
+        census_shrink: census compares pictures at this fraction of the size; at 1 it costs more than all else together.
+        auxiliary: as in ``TripletObjective``.
+        network: (made, true) -> scalar, the perceptual distance (``losses.perceptual.FeatureDistance``, or LPIPS by
+            ``nets.perceptual``); needed if ``perceptual`` > 0.
+        weights: by name. Between made and true frames: ``l2``, ``charbonnier``, ``laplacian``, ``census``,
+            ``negative_psnr`` (the mean over frames of -PSNR: a frame that is nearly right counts as much as a bad one),
+            ``perceptual``. Of the motion: ``velocity`` (distance, px, from a known one), ``folding`` (JD),
+            ``out_of_grid`` (OG), ``smooth``, ``edge_smooth`` (of the velocity), ``round_trip`` (of the picture that is
+            warped there and back), ``inverse`` (of the maps' own round trip, px^2).
+
+    Raises:
+        ValueError: if there is no loss of a name, or ``perceptual`` has no network.
+    """
+    if weights.get("perceptual") and network is None:
+        raise ValueError("A perceptual weight needs a network: +perceptual@objective.network=features (or =lpips).")
+    losses: dict[str, Loss] = {
+        "l2": _between_frames(mean_squared),
+        "charbonnier": _between_frames(charbonnier),
+        "laplacian": _between_frames(laplacian_pyramid),
+        "census": _between_frames(partial(_shrunk_census, shrink=census_shrink)),
+        "negative_psnr": _between_frames(negative_psnr),
+        "perceptual": _between_frames(network) if network is not None else lambda _: None,
+        "folding": lambda c: folding_penalty(c.motion.path, margin),
+        "out_of_grid": lambda c: out_of_grid_penalty(c.motion.path),
+        "smooth": lambda c: None if c.motion.velocity is None else smoothness(c.motion.velocity),
+        "edge_smooth": partial(_edge_smoothness, sharpness=sharpness),
+        "round_trip": _picture_round_trip,
+        "inverse": _map_round_trip,
+        "velocity": _velocity_distance,
+    }
+    if unknown := sorted(weights.keys() - losses.keys()):
+        raise ValueError(f"There is no loss {unknown[0]!r}; there are {', '.join(losses)}.")
+    terms = [Term(name, weights.get(name, 0.0), loss) for name, loss in losses.items()]
+    return TripletObjective(terms, auxiliary, network if isinstance(network, nn.Module) else None)
+
+
+def _between_frames(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    def compare(compared: Comparison) -> Tensor | None:
+        if not compared.true.shape[1]:
+            return None
+        return loss(compared.motion.frame.flatten(0, 1), compared.true.flatten(0, 1))
+
+    return compare
+
+
+def _shrunk_census(made: Tensor, true: Tensor, shrink: int) -> Tensor:
+    if shrink > 1:
+        made, true = (F.avg_pool2d(image, shrink) for image in (made, true))
+    return census(made, true)
+
+
+def _edge_smoothness(compared: Comparison, sharpness: float) -> Tensor | None:
+    velocity = compared.motion.velocity
+    if velocity is None:
+        return None
+    return edge_aware_smoothness(velocity, _resized(compared.first, *velocity.shape[-2:]), sharpness)
+
+
+def _picture_round_trip(compared: Comparison) -> Tensor | None:
+    forward, backward = compared.motion.forward, compared.motion.backward
+    return None if forward is None or backward is None else picture_round_trip(compared.first, forward, backward)
+
+
+def _map_round_trip(compared: Comparison) -> Tensor | None:
+    forward, backward = compared.motion.forward, compared.motion.backward
+    return None if forward is None or backward is None else round_trip_penalty(forward, backward)
+
+
+def _velocity_distance(compared: Comparison) -> Tensor | None:
+    velocity, estimated = compared.velocity, compared.motion.velocity
+    if velocity is None or estimated is None:
+        return None
+    return charbonnier(resize_flow(estimated, *velocity.shape[-2:]), -velocity, weight=compared.known)
 
 
 def _resized(image: Tensor, height: int, width: int) -> Tensor:

@@ -149,6 +149,7 @@ def find_resume(where: str | Path) -> Resume:
 MOVED = {
     "vfi_pipeline.bench.digits.referee": "vfi_pipeline.evaluation.digits.referee",
     "vfi_pipeline.bench.smile.referee": "vfi_pipeline.evaluation.smile.referee",
+    "vfi_pipeline.losses.TripletObjective": "vfi_pipeline.losses.triplet_objective",
 }
 """Where the objects lie now that the configuration of runs up to 0.7 names."""
 
