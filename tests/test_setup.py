@@ -69,6 +69,7 @@ def test_everything_imported_is_required_and_nothing_else():
     features = re.search(r"^FEATURES := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     optional = {pin.partition("==")[0] for pin in features[1].split()}  # by `make features`, for who wants them
     hosts = {"vapoursynth", "comfy", "triton"}  # adapters are called by the first two; triton is PyTorch's, with CUDA
+    optional |= {"scenedetect"}  # a detector beside ours, for who measures
     through_gradio = {"fastapi", "starlette", "uvicorn"}
     assert used <= required | optional | hosts | through_gradio
     # Reached through others: lpips needs the torchvision that fits torch, Lightning's TensorBoard logger tensorboardX.

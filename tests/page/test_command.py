@@ -101,7 +101,7 @@ def test_without_gradio_the_line_to_type_is_told(tmp_path):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
 
     assert done.returncode == ENVIRONMENT
-    assert done.stderr.startswith("error: The page needs Gradio") and "\n  Try: pip install" in done.stderr
+    assert done.stderr.startswith("error: The page needs gradio") and "\n  Try: pip install" in done.stderr
     assert "Traceback" not in done.stderr
 
 

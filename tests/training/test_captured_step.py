@@ -14,7 +14,7 @@ from fake_device import fake_cuda
 
 from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.errors import UserError
-from vfi_pipeline.losses import TripletObjective
+from vfi_pipeline.losses import triplet_objective
 from vfi_pipeline.models.flow import FlowInterpolator
 from vfi_pipeline.training import captured_step
 from vfi_pipeline.training.captured_step import WARM_UP, CapturedStep, LateFigures, set_capturable
@@ -213,7 +213,7 @@ def test_a_step_that_cannot_be_recorded_goes_on_as_an_ordinary_one(graphs, monke
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 @pytest.mark.parametrize("scenes", [False, True])
 def test_the_loss_of_the_flow_network_never_waits_for_the_device(scenes):
-    objective = TripletObjective(
+    objective = triplet_objective(
         charbonnier=1.0, laplacian=1.0, census=0.05, census_shrink=4, negative_psnr=0.01, velocity=0.005, folding=0.1,
         margin=0.05, edge_smooth=0.004, sharpness=30.0, out_of_grid=0.1, smooth=0.1,
         auxiliary={"one_sided": 0.15, "coarse": 0.25, "coarse_sided": 0.075},

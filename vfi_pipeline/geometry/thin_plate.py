@@ -73,22 +73,24 @@ def thin_plate(points: Tensor, targets: Tensor, smoothness: float = 0.0) -> Thin
 
 
 def displacement(spline: ThinPlate, grid: Tensor, coarse: int = 4) -> Tensor:
-    """(1, 2, H, W) px: ``spline(x) - x`` on a grid (1, 2, H, W), for ``warp``.
+    """(1, 2, H, W) px: ``spline(x) - x`` on a pixel grid (1, 2, H, W), for ``warp``.
 
     Args:
         coarse: it is computed at every so many pixels and interpolated, which a smooth map does not notice; 1 at all.
     """
     height, width = grid.shape[-2:]
-    rows, columns = (max(2, -(-side // coarse) + 1) for side in (height, width))
-    if coarse == 1:
-        rows, columns = height, width
-    y = torch.linspace(float(grid[0, 1, 0, 0]), float(grid[0, 1, -1, 0]), rows, dtype=torch.float64)
-    x = torch.linspace(float(grid[0, 0, 0, 0]), float(grid[0, 0, 0, -1]), columns, dtype=torch.float64)
+    beyond = 0 if coarse == 1 else 2 * coarse  # bicubic reads two nodes on either side
+    y, x = (
+        float(grid[0, axis, 0, 0]) + torch.arange(-beyond, side - 1 + beyond + coarse, coarse, dtype=torch.float64)
+        for axis, side in ((1, height), (0, width))
+    )
     at = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     moved = (spline(at) - at).permute(2, 0, 1)[None].to(grid)
     if coarse == 1:
         return moved
-    return F.interpolate(moved, (height, width), mode="bicubic", align_corners=True)
+    size = [(len(nodes) - 1) * coarse + 1 for nodes in (y, x)]
+    moved = F.interpolate(moved, size, mode="bicubic", align_corners=True)
+    return moved[..., beyond : beyond + height, beyond : beyond + width]
 
 
 def _affine_terms(points: Tensor) -> Tensor:

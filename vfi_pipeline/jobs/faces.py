@@ -207,11 +207,11 @@ def read_edit(texts: Mapping[str, str]) -> EditChoice | None:
     Raises:
         UserError: naming the option, what is wrong and what would fit.
     """
-    from vfi_pipeline.data.picture_sets import set_files
-
     given = [name for name in NAMES if name in texts]
     if not given:
         return None
+    from vfi_pipeline.data.picture_sets import set_files
+
     asked: Any = read_fields(FaceOptions, texts)
     if "style" in texts:
         raise UserError(
