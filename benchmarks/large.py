@@ -29,7 +29,7 @@ from vfi_pipeline.evaluation.page import circumstances, write_section
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.opening import open_media
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 RATE, SOUND_HZ, MARK_S = 24, 16000, Fraction(1, 4)
 
 

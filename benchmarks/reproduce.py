@@ -39,7 +39,7 @@ from vfi_pipeline.models.checkpoint import load_model
 
 log = logging.getLogger(__name__)
 
-TRAIN = Path(__file__).resolve().parents[2] / "train.py"
+TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
 Figures = dict[str, float]
 

@@ -44,7 +44,7 @@ from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
 
 log = logging.getLogger(__name__)
 
-SCRIPT = Path(__file__).resolve().parent.parent.parent / "interpolate.py"
+SCRIPT = Path(__file__).resolve().parents[1] / "interpolate.py"
 
 REFEREE_LAYERS = ("stage1", "stage2", "stage3", "stage5")
 
