@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -197,7 +198,7 @@ def test_a_killed_ffmpeg_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_what_ffmpeg_says_reaches_the_user(tmp_path: Path) -> None:
     spec = video_spec()
-    encoding = choose_encoding(spec, tmp_path / "out.mp4", preset="nonsense")
+    encoding = replace(choose_encoding(spec, tmp_path / "out.mp4"), options=(("preset", "nonsense"),))
     with pytest.raises(UserError, match="nonsense|preset"), open_writer(tmp_path / "s.nut", spec, encoding) as writer:
         for n in range(20):
             writer.write(frame(n, spec))

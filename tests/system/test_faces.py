@@ -143,7 +143,7 @@ def test_two_pictures_are_refused(command):
 def test_missing_weights_are_told_before_any_work(command, monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(networks, "_wheel_file", lambda name: None)
+    monkeypatch.setattr(networks, "wheel_file", lambda name: None)
     monkeypatch.setattr(networks, "_cached_file", lambda: tmp_path / "none.pth")
     clips.make_clip(tmp_path / "a.mkv", frames=3)
     for job in (("input=face.png", *QUICK), ("input=a.mkv", "multi=1", "attribute=0.3", *DFI, "model=blend")):

@@ -230,9 +230,8 @@ def test_passes_alternate_stay_within_shots_and_settle_first(tmp_path, monkeypat
         (["style=paint.png", "preview=paint.png"], "preview=paint.png is the style's own picture", "preview=live.png"),
         (["style=paint.png", "long_term=[1,x]"], "long_term=[1,x] is no list", "long_term=[1,2,4]"),
         (["style=paint.png", "style_weight=-1"], "style_weight=-1 is not a number", "style_weight="),
-        (["preview=live.png"], "preview= is about a style, and there is none", "duration=2 to animate pictures"),
+        (["preview=live.png"], "preview= is about a style, and there is none", "(of pictures: duration=2)"),
         (["style=paint.png", "at=0.02"], "at= makes single frames", "start=0.02 end=1.02 multi=1"),
-        (["style=WEIGHTS", "duration=2"], "style= is for films, and duration= animates", "leave out sty"),
     ],
 )
 def test_mistakes_are_told_in_two_lines(command, tmp_path, picture, weights, words, problem, remedy):
@@ -243,6 +242,12 @@ def test_mistakes_are_told_in_two_lines(command, tmp_path, picture, weights, wor
     assert result.code in (2, 3) and result.out == ""
     assert result.err.count("\n") == 2 and problem in result.err and remedy in result.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "paint.png"]
+
+
+def test_pictures_take_no_style(command, tmp_path, picture, weights):
+    done = command(f"input={tmp_path / 'paint.png'}", "duration=2", f"style={weights}", f"output={tmp_path / 'o.mp4'}")
+    assert done.code == 2 and done.err.count("\n") == 2
+    assert "style= is for films, and duration= animates" in done.err and "leave out sty" in done.err
 
 
 def test_without_feature_weights_the_job_says_how_to_get_them(command, tmp_path, monkeypatch):
