@@ -16,6 +16,7 @@ import clips
 import pytest
 
 import interpolate
+import vfi_pipeline
 from vfi_pipeline.media import ffmpeg
 
 GOLDEN = Path(__file__).resolve().parent.parent / "goldens" / "command_lines.json"
@@ -65,6 +66,7 @@ def canonical(words: list[str], folder: Path) -> dict[str, list]:
     plain = [
         re.sub(r"[^ ',=]*" + re.escape(str(folder)), "DIR", word).replace(ffmpeg.DEMUXERS, "MEDIA") for word in words
     ]
+    plain = [word.replace(f"vfi-pipeline/{vfi_pipeline.__version__}", "vfi-pipeline/VERSION") for word in plain]
     trial = re.escape(tempfile.gettempdir()) + r"/vfi-trial-\w+"
     plain = [SAME.get(word, re.sub(rf"(file:)?{trial}", "TRIAL", word)) for word in plain]
     parts: dict[str, list] = {"globals": [], "inputs": [], "output": []}

@@ -6,6 +6,7 @@ import clips
 import pytest
 
 from vfi_pipeline.media import ffmpeg
+from vfi_pipeline.media.languages import one_code
 from vfi_pipeline.media.probe import probe
 
 
@@ -138,3 +139,27 @@ def test_an_encoder_that_refuses_is_told_before_the_first_picture(command, tmp_p
 def test_a_title_that_mpeg_ts_cannot_hold_is_no_obstacle(good, tmp_path):
     clips.make_clip(tmp_path / "a.mkv", frames=3, tags={"title": "ü" * 400})
     good("input=a.mkv", "multi=2", "output=out.ts", "model=hold")
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv", ".webm"])
+@pytest.mark.parametrize("language", ["deu", "ger", "nld", "zho", "fra", "ces", "eng"])
+def test_a_language_arrives_by_the_code_that_the_container_knows(good, tmp_path, suffix, language):
+    clips.make_clip(tmp_path / "in.mkv", frames=5, audio=("eng", language))
+    good("input=in.mkv", "multi=2", f"output=out{suffix}")
+    sound = [stream.language for stream in probe(tmp_path / f"out{suffix}").others if stream.kind == "audio"]
+    assert [one_code(code) for code in sound] == ["eng", one_code(language)]
+
+
+@pytest.mark.parametrize(
+    ("language", "suffix", "kept"), [("gsw", ".mov", None), ("nob", ".mov", None), ("gsw", ".mp4", "gsw")]
+)
+def test_a_language_that_the_container_does_not_know_is_told_before_the_work(
+    good, tmp_path, caplog, language, suffix, kept
+):
+    clips.make_clip(tmp_path / "in.mkv", frames=5, audio=(language,))
+    shown = good("input=in.mkv", "multi=2", f"output=out{suffix}", "dry_run=true").out
+    good("input=in.mkv", "multi=2", f"output=out{suffix}")
+    (sound,) = [stream for stream in probe(tmp_path / f"out{suffix}").others if stream.kind == "audio"]
+    assert sound.language in (kept, kept and one_code(kept), "und" if kept is None else kept)
+    line = f"the language tag {language} is LOST"
+    assert (line in shown) == (kept is None) == any(line in text for text in told(caplog))

@@ -278,6 +278,7 @@ def _maps(
         tags.append("alpha_mode=1")
     options["metadata:s:0"] = tags
     number = 1
+    languages = {stream.index: stream.language for stream in info.others}
     attached = [fate for fate in streams.kept if fate.kind == "attachment"]
     for fate in streams.kept:
         if fate.index in covers or fate in attached:
@@ -286,8 +287,12 @@ def _maps(
         options[f"c:{number}"] = "copy" if fate.action == "copy" else fate.encoder
         if fate.index >= 0:
             options[f"map_metadata:s:{number}"] = f"{source}:s:{fate.index}"
+            words = [f"{key}=" for key in STALE[:-4]] if fate.action != "copy" else []
+            if fate.language != languages.get(fate.index):  # by the code that this container knows
+                words.append(f"language={fate.language or ''}")
+            if words:
+                options[f"metadata:s:{number}"] = words
             if fate.action != "copy":
-                options[f"metadata:s:{number}"] = [f"{key}=" for key in STALE[:-4]]
                 options[f"disposition:{number}"] = _disposition(info, fate)
         elif fate.language:
             options[f"metadata:s:{number}"] = f"language={fate.language}"

@@ -22,12 +22,13 @@ import numpy as np
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import assemble as joining
-from vfi_pipeline.media.containers import StreamFate, StreamPlan, fallbacks, stream_plan
+from vfi_pipeline.media.containers import LANGUAGES, StreamFate, StreamPlan, fallbacks, stream_plan
 from vfi_pipeline.media.encoders import choose_encoding
 from vfi_pipeline.media.encoding import Encoding, VideoSpec
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.inventory import Item, inventory, lost
+from vfi_pipeline.media.languages import is_named, one_code, other_code
 from vfi_pipeline.media.opening import open_media
 from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.tracks import Track, jumps_back, tracks
@@ -71,6 +72,7 @@ def _rehearsed(output: OutputPlan) -> StreamPlan:
         streams = replace(streams, fates=tuple(_possible(fate, streams, info, trial) for fate in streams.fates))
         if (error := trial.failure(streams)) is not None:
             raise error
+    streams = _with_languages(streams, trial)
     tried: dict[tuple[str, str, str], bool] = {}
     streams = replace(streams, fates=tuple(_true_remedy(fate, trial, tried) for fate in streams.fates))
     return _without_losses(streams, trial)
@@ -128,6 +130,47 @@ def _possible(fate: StreamFate, streams: StreamPlan, info: SourceInfo, trial: _T
         if other.action == "lost" or trial.failure(replace(streams, fates=(other,), chapters=0)) is None:
             return other
     raise AssertionError("the last way out is to lose the stream")
+
+
+def _with_languages(streams: StreamPlan, trial: _Trial) -> StreamPlan:
+    """``streams`` with the languages that arrive: by the language's other code where the container knows only that one
+    (QuickTime's list), else lost and told."""
+    if streams.suffix not in LANGUAGES:
+        return streams
+    asked = streams
+    if any(other_code(fate.language or "") for fate in _unnamed(streams, trial)):
+        unnamed = {fate.index for fate in _unnamed(streams, trial)}
+        asked = replace(
+            streams,
+            fates=tuple(
+                replace(fate, language=other_code(fate.language or "") or fate.language)
+                if fate.index in unnamed else fate
+                for fate in streams.fates
+            ),
+        )  # fmt: skip
+        if trial.failure(asked) is not None:
+            asked = streams
+            trial.join(streams)
+    without = {fate.index: fate.language for fate in _unnamed(asked, trial)}
+    own = {fate.index: fate.language for fate in streams.fates}
+    remarks = tuple(
+        f"{fate.label}: the language tag {own[fate.index]} is LOST ({streams.suffix} does not know it). "
+        f"Try: an output that ends in {'.mp4' if streams.suffix == '.mov' else '.mkv'}"
+        for fate in asked.fates
+        if fate.index in without
+    )
+    fates = tuple(replace(fate, language=None) if fate.index in without else fate for fate in asked.fates)
+    return replace(asked, fates=fates, remarks=(*asked.remarks, *remarks))
+
+
+def _unnamed(streams: StreamPlan, trial: _Trial) -> list[StreamFate]:
+    """The streams of sound and subtitles whose language the trial's last result does not name."""
+    planned = [fate for fate in _tagged(streams) if fate.kind in ("audio", "subtitle")]
+    return [
+        fate
+        for fate, language in zip(planned, trial.languages)
+        if is_named(fate.language) and one_code(language or "") != one_code(fate.language or "")
+    ]
 
 
 def held_by_source(info: SourceInfo, streams: StreamPlan) -> frozenset[Item] | None:
@@ -196,6 +239,7 @@ class _Trial:
     def __init__(self, output: OutputPlan, begins: dict[int, Fraction] | None = None) -> None:
         self.output, self.begins = output, begins or {}
         self.held: frozenset[Item] | None = None  # what the last result holds beside packets
+        self.languages: list[str | None] = []  # of its sound and subtitles, in order
         self._segment = _segment(output.spec, output.encoding)
         self._timing = replace(output.timing, frames=self._segment.frames, start=None, end=None)
 
@@ -222,6 +266,7 @@ class _Trial:
             joining.assemble([self._segment], short, target, trial=self.begins)
             if self.output.encoding.finish == "copy":
                 _check_arrived(target, streams, self.begins)
+                self.languages = _languages(target)
             self.held = held_by_result(target, streams)
         finally:
             shutil.rmtree(target, ignore_errors=True)
@@ -245,6 +290,12 @@ def _check_arrived(path: Path, streams: StreamPlan, begins: dict[int, Fraction])
         raise UserError(f"{len(sound)} tracks of sound come of {len(planned)}", "another container")
     if len(sound) - len(silent) < sum(fate.index < 0 or fate.index in begins for fate in planned):
         raise UserError("nothing of it arrives", "another container")
+
+
+def _languages(path: Path) -> list[str | None]:
+    """Of the sound and the subtitles of a result, in the order of its streams."""
+    with open_media(path) as container:
+        return [s.metadata.get("language") for s in container.streams if s.type in ("audio", "subtitle")]
 
 
 @cache

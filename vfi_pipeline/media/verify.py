@@ -22,6 +22,7 @@ from vfi_pipeline.media.containers import LANGUAGES, StreamPlan
 from vfi_pipeline.media.encoding import UNTAGGED
 from vfi_pipeline.media.frames import Colour
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
+from vfi_pipeline.media.languages import is_named, one_code
 from vfi_pipeline.media.opening import MAX_PIXELS, open_media
 from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.pixel_formats import shape_or_none
@@ -104,8 +105,7 @@ def expect(output: OutputPlan) -> Expectation:
         cut = timing.start is not None or timing.end is not None or timing.stretch != 1
         if fate.kind == "audio" and source is not None and source.start is not None and not cut:
             after = source.start - timing.first
-        named = fate.language not in (None, "und") and len(fate.language or "") == 3
-        language = fate.language if suffix in LANGUAGES and named else None
+        language = fate.language if suffix in LANGUAGES and is_named(fate.language) else None
         track = held.get(fate.index)
         slack = SYNC_TOLERANCE * max(Fraction(1), timing.stretch)
         slack += LOOSE_PACKETS * track.longest if track is not None else 0
@@ -301,8 +301,8 @@ def _check_streams(info: SourceInfo, expected: Expectation, video_start: Fractio
         if missing:
             wrong.append(f"{kind} {', '.join(missing)} is missing")
             continue
-        languages = Counter(s.language for s in planned if s.language) - Counter(
-            s.language for s in found if s.language
+        languages = Counter(one_code(s.language) for s in planned if s.language) - Counter(
+            one_code(s.language) for s in found if s.language
         )
         if languages:
             wrong.append(f"the language tag {', '.join(str(name) for name in languages)} of a {kind} stream is missing")
