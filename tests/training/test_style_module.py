@@ -142,5 +142,5 @@ def test_the_command_trains_stops_goes_on_and_exports(root, tmp_path):
     code, said = train("steps=4", f"ckpt_path={tmp_path / 'run'}")
     assert code == 0 and "step 4/4" in said, said
     model, card = load_model(tmp_path / "run" / "export" / "style.safetensors")
-    assert isinstance(model, StyleTransfer) and card.metrics["test/style"] > 0
+    assert isinstance(model, StyleTransfer) and card.metrics["val/style"] > 0  # no film is kept for a test
     assert list((tmp_path / "run" / "media").glob("val_style_*.png"))
