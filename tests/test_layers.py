@@ -72,7 +72,7 @@ def breaches(source: str, module: str, levels: dict[str, int]) -> list[str]:
     return found
 
 
-LEAVES = ("errors", "extras", "configuration", "openmp")
+LEAVES = ("errors", "extras", "configuration", "threads")
 """Modules that every layer may import, as they import none themselves."""
 
 

@@ -127,7 +127,7 @@ def watched(page, address, outward):
             outward.append(request.url)
 
     def complained(error):
-        # Gradio's own scripts stumble where a slow machine redraws what they are at; what a name slipped in has no file.
+        # Gradio's own scripts stumble where a slow machine redraws what they are at. What a name slips in has no file.
         if "/assets/" not in (error.stack or ""):
             outward.append(f"script: {error}")
 

@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     import vfi_pipeline
     from vfi_pipeline.errors import DONE, USAGE, UserError
     from vfi_pipeline.extras import explained
+    from vfi_pipeline.threads import yield_idle_cores
 
+    yield_idle_cores()
     words = list(sys.argv[1:] if argv is None else argv)
     name = words[0] if words else "--help"
     if name in ("-h", "--help", "help"):

@@ -1,3 +1,0 @@
-from vfi_pipeline.openmp import wait_passively
-
-wait_passively()

@@ -50,6 +50,7 @@ from vfi_pipeline.jobs.typed_json import encode
 from vfi_pipeline.media.encoding import with_threads
 from vfi_pipeline.media.threads import start_thread
 from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
+from vfi_pipeline.threads import yield_idle_cores
 
 if TYPE_CHECKING:
     from vfi_pipeline.synthesis.stream import Statistics
@@ -275,6 +276,7 @@ def _shared(facts: Mapping[str, str]) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None, build: Build = instantiate) -> int:
     """The command; returns its exit code. ``build`` makes the model of its configuration."""
+    yield_idle_cores()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("vfi_pipeline").setLevel(logging.INFO)
     desk: Desk | None = None
