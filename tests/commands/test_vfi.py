@@ -27,6 +27,14 @@ def test_every_subcommand_is_there(name):
     assert f"  vfi {name} " in commands.help_text()
 
 
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_every_subcommand_tells_its_options(name):
+    done = vfi(name, "--help")
+
+    assert done.returncode == 0, done.stderr
+    assert name in done.stdout and not done.stderr
+
+
 def test_help_loads_nothing():
     code = """
 import sys

@@ -189,3 +189,10 @@ def test_python_m_is_the_command():
         [sys.executable, "-m", "vfi_pipeline.jobs.work"], env=worker_environment(), capture_output=True, text=True
     )
     assert done.returncode == 2 and "Try:" in done.stderr
+
+
+def test_a_folder_without_a_job_is_told_with_what_makes_one(tmp_path, capsys):
+    assert work.main([str(tmp_path)]) == 3
+    assert "executor=, devices=, or workers=2 and more" in capsys.readouterr().err
+    assert work.main([]) == 2
+    assert "Try: vfi work film_60fps.mkv.vfi-work" in capsys.readouterr().err

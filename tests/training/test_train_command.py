@@ -39,8 +39,14 @@ def train(root, run_dir, *words, cwd=None):
 
 @pytest.mark.parametrize(
     "preset",
-    [[], ["experiment=digits_gan", "logger=wandb"], ["experiment=smile_l2"], ["experiment=smile_gan"]],
-    ids=["toy", "digits_gan", "smile_l2", "smile_gan"],
+    [
+        [],
+        ["experiment=digits_gan", "logger=wandb"],
+        ["experiment=smile_l2"],
+        ["experiment=smile_gan"],
+        ["experiment=flow", "net=flow_small"],
+    ],
+    ids=["toy", "digits_gan", "smile_l2", "smile_gan", "flow"],
 )
 def test_the_quick_check_trains_tests_and_exports(root, tmp_path, preset):
     code, said = train(root, tmp_path / "run", *preset, "debug=fdr", cwd=tmp_path)

@@ -84,6 +84,8 @@ def complete(cfg: DictConfig) -> None:
     if cfg.toy and lacking:
         log.info("toy data stand in for data: %s", ", ".join(lacking))
         cfg.data = cfg.toy
+        if OmegaConf.select(cfg, "training.ends") == []:  # toy pairs have no true frame between the two
+            cfg.training.ends = [1.0]
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         words = " ".join(f"{key}=..." for key in missing)

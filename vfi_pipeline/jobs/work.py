@@ -93,7 +93,7 @@ class _Words:
         if len(places) != 1 or places[0].startswith("-") or unknown or not NAME.fullmatch(name) or not parent.isdigit():
             raise UserError(
                 f"work takes a job's folder, not {' '.join(argv) or 'nothing'}.",
-                "work film_60fps.mkv.vfi-work, and device=cuda:1 if it is to be a certain one.",
+                "vfi work film_60fps.mkv.vfi-work, and device=cuda:1 if it is to be a certain one.",
             )
         device = given.get("device")
         return cls(Path(places[0]), name, device and DEVICE.read("device", device), int(parent) or None)

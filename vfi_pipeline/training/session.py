@@ -155,7 +155,7 @@ def stopped(step: int, run_dir: Path) -> UserError:
         saved = f"step {int(read_checkpoint(checkpoint)['global_step'])}"
     except (UserError, KeyError):
         saved = "the last checkpoint"
-    return UserError(f"Stopped at step {step}.", f"{go_on_line(run_dir)} to go on from {saved}.", INTERRUPTED)
+    return UserError(f"Stopped at step {step}; it goes on from {saved}.", go_on_line(run_dir), INTERRUPTED)
 
 
 def say_why_early(trainer: Any) -> None:
