@@ -152,3 +152,9 @@ def test_a_film_that_is_not_there(tmp_path):
         vfi_pipeline.frames(tmp_path / "none.mkv", fps=60)
     with pytest.raises(vfi_pipeline.UserError, match="none.mkv"):
         vfi_pipeline.interpolate(tmp_path / "none.mkv", fps=60)
+
+
+@pytest.mark.parametrize("name", ["output", "crf", "codec", "report"])
+def test_frames_take_nothing_that_is_about_a_file(tmp_path, name):
+    with pytest.raises(vfi_pipeline.UserError, match=f"{name}= is about a file"):
+        vfi_pipeline.frames(make_clip(tmp_path / "a.mkv", frames=2), fps=50, **{name: "x"})

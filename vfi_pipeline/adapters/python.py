@@ -64,6 +64,12 @@ def interpolate(path: str | PathLike[str], fps: Value = None, **options: Value) 
     return plan.target
 
 
+OF_THE_FILE = frozenset(
+    {"output", "name", "overwrite", "codec", "crf", "preset", "pix_fmt", "report", "audio", "subtitles"}
+)
+"""Options of ``interpolate`` that have no meaning where nothing is written."""
+
+
 def frames(
     path: str | PathLike[str], fps: Value = None, *, dtype: DTypeLike = np.uint8, **options: Value
 ) -> Iterator[FilmFrame]:
@@ -73,8 +79,8 @@ def frames(
     Leaving the loop closes the file.
 
     Args:
-        path, fps, options: as for ``interpolate``; ``start=`` and ``end=`` in seconds. Options of the output's file
-            mean nothing here. Colours are the film's own code values as RGB: HDR is not tone mapped.
+        path, fps, options: as for ``interpolate``, but for those of the output's file; ``start=`` and ``end=`` in
+            seconds. Colours are the film's own code values as RGB: HDR is not tone mapped.
         dtype: uint8, uint16 (0 to 65535) or float32 (0 to 1).
 
     Yields:
@@ -87,6 +93,8 @@ def frames(
     kind = np.dtype(dtype)
     if kind.name not in DTYPES:
         raise ValueError(f"Frames come as {', '.join(DTYPES)}, not as {kind.name}.")
+    for name in OF_THE_FILE & options.keys():
+        raise UserError(f"{name}= is about a file, and frames() writes none.", f"leave {name}= out, or interpolate().")
     request = film_request([path], {"fps": fps, **options, "benchmark": True})
     if request.options.at is not None:
         raise UserError("at= names single frames; these come one after another.", "start= and end=, or interpolate().")

@@ -142,7 +142,8 @@ class Session:
                 return cls(found[-1].parent.absolute())
         raise UserError(
             f"{place} is no job that waits for workers.",
-            "the folder NAME.vfi-work beside the output of a job at work with executor=, devices=, or workers=2 and more.",
+            "the folder NAME.vfi-work beside the output of a job at work with executor=, devices=, or workers=2 and "
+            "more.",
             BAD_INPUT,
         )
 
