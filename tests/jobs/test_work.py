@@ -140,11 +140,11 @@ def test_a_job_that_is_damaged_or_of_another_version_is_told(session, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["a", "b"], ["a", "name=../x"], ["a", "colour=red"], ["--help"], ["a", "parent=x"]]
+    "words", [[], ["a", "b"], ["a", "name=../x"], ["a", "colour=red"], ["--what"], ["a", "parent=x"]]
 )
 def test_words_that_are_no_call_of_a_worker(words, capsys):
     assert work.main(words) == 2
-    assert "Try: work film_60fps.mkv.vfi-work" in capsys.readouterr().err
+    assert "Try: vfi work film_60fps.mkv.vfi-work" in capsys.readouterr().err
 
 
 def test_two_workers_of_one_name(session, capsys):
