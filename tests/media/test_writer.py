@@ -240,3 +240,18 @@ def test_ffv1_takes_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
         writer.write(frame(0, spec))
 
     assert (tmp_path / segment_name(encoding, 0)).stat().st_size > 0
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "60000/1001", "96000/1001", "120000/1001", "240000/1001", "125/6"])
+def test_a_segment_has_its_rate_exactly(tmp_path: Path, rate: str) -> None:
+    """ffmpeg's raw demuxer takes 120000/1001 for 120: all was 0.1 % too fast, and refused at the end."""
+    spec = video_spec(rate=Fraction(rate))
+    encoding = choose_encoding(spec, tmp_path / "out.mp4")
+    path = tmp_path / segment_name(encoding, 0)
+    with open_writer(path, spec, encoding) as writer:
+        for n in range(30):
+            writer.write(frame(n, spec))
+    with av.open(str(path)) as container:
+        (stream,) = container.streams.video
+        times = sorted(packet.pts * stream.time_base for packet in container.demux(stream) if packet.pts is not None)
+    assert {b - a for a, b in zip(times, times[1:])} == {1 / Fraction(rate)}

@@ -273,7 +273,7 @@ def raw_input(pixel_format: str, width: int, height: int, rate: Any, **options: 
         f="rawvideo",
         pixel_format=pixel_format,
         s=f"{width}x{height}",  # not video_size: ffmpeg-python would take the string's first two letters
-        framerate=str(rate),
+        r=str(rate),  # not framerate: of that, ffmpeg makes 120 of 120000/1001
         **options,
     )
 
