@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import clips
 import pytest
 
@@ -163,3 +165,11 @@ def test_a_language_that_the_container_does_not_know_is_told_before_the_work(
     assert sound.language in (kept, kept and one_code(kept), "und" if kept is None else kept)
     line = f"the language tag {language} is LOST"
     assert (line in shown) == (kept is None) == any(line in text for text in told(caplog))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+@pytest.mark.parametrize("multi", [4, 8])
+def test_many_frames_a_second_of_a_broadcast_rate_pass_the_last_check(good, tmp_path, multi, suffix):
+    clips.make_clip(tmp_path / "in.mp4", frames=90, rate="30000/1001")
+    good("input=in.mp4", f"multi={multi}", f"output=out{suffix}")
+    assert probe(tmp_path / f"out{suffix}").video.rate == Fraction(30000 * multi, 1001)
