@@ -371,7 +371,8 @@ def _decode_all(path: Path, foreign: Collection[str] = ()) -> int:
     """
     source = ffmpeg.result_input(path, err_detect="crccheck+bitstream+buffer")
     # Fine ticks: in those of a rate that ffmpeg guesses, Matroska's milliseconds of 239.76 frames a second collide.
-    options = {"map": "0:v:0", "fps_mode": "passthrough", "enc_time_base": "1/1000000", "f": "null", "progress": "pipe:1"}
+    ticks = {"fps_mode": "passthrough", "enc_time_base": "1/1000000"}
+    options = {"map": "0:v:0", **ticks, "f": "null", "progress": "pipe:1"}
     done = ffmpeg.run(ffmpeg.Command([source], "-", options), f"checking {path.name}")
     # Demuxers remark on streams that are not decoded here; decoders sign with their codec, vist or dec.
     demuxers = ("[in#", "[mov,", "[matroska", "[mpegts", "[nut", "[gif", "[apng")
