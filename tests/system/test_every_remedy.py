@@ -36,7 +36,7 @@ FILM model=flow model.guide_span=large | FILM model._target_=x | FILM model=flow
 # values
 input=a.mkv fps=fast | input=a.mkv fps=0 | input=a.mkv multi=0 | input=a.mkv slowmo=x
 input=slow.mkv multi=2 start=soon
-FILM size=big | FILM size=0x0 | FILM size=99999x2 | FILM shutter=400 | FILM overwrite=maybe | FILM cut=fade | FILM crf=x | FILM crf=-3
+FILM size=big | FILM size=0x0 | FILM shutter=400 | FILM overwrite=maybe | FILM cut=fade | FILM crf=x | FILM crf=-3
 FILM stream=x | FILM max_pixels=0 | FILM segment=0 | FILM segment=x | FILM max_gap=x | FILM overlay=x
 FILM deinterlace=x | FILM device=tpu | FILM model=flow precision=fp8 | FILM scale=0 | FILM name={nonsense}.mkv
 FILM audio=x | FILM subtitles=x | FILM scene_threshold=2 | input=slow.mkv at=soon | input=slow.mkv at=[1,
@@ -68,7 +68,7 @@ input=b.mkv multi=2 | input=clpi.mp4 multi=2 | input='"a.mkv"' multi=2 | input="
 input='shots/*.jpg' multi=2 | input=shots/%04d.tif multi=2 | input='shot/*.png' multi=2 | input=empty/ multi=2
 input=parent/ multi=2 | input=texts/ multi=2 | input='empty/*.png' multi=2 | input= multi=2 | FILM stream=3
 input=sound.mkv multi=2 stream=1 | FILM mask=no.png | FILM max_pixels=100
-input=woven.mkv multi=2 size=0.5x deinterlace=off
+input=woven.mkv multi=2 size=0.5x deinterlace=off | FILM size=99999x2
 input=combed.mkv multi=2 | input=[a.mkv,other/a.mkv] multi=2 output=out/ | input=lone.mkv multi=2
 input=[a.mkv,clip.mp4] multi=2 output=b.mkv | input=stray.mkv multi=2
 # outputs
