@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from vfi_pipeline.animation.picture_fit import picture_fit
@@ -12,6 +11,7 @@ from vfi_pipeline.animation.protocol import PairAnimation, PairModel, Points, Pr
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.models.motion import IntermediateMotion
 from vfi_pipeline.models.single_image import SingleImageGenerator, load_single_image
+from vfi_pipeline.models.unmoved import Unmoved
 
 
 class PrimitiveAnimator:
@@ -68,7 +68,7 @@ class DrawnAnimation:
         self.primitives.prepare(times)
 
 
-class _Still:
+class _Still(Unmoved):
     """One picture at every t."""
 
     def __init__(self, picture: Tensor) -> None:
@@ -76,22 +76,6 @@ class _Still:
 
     def frame(self, t: float) -> Tensor:
         return self.picture
-
-    def sides(self, t: float) -> tuple[Tensor, Tensor]:
-        return self.picture, self.picture
-
-    def maps(self, t: float) -> IntermediateMotion:
-        still = self.picture.new_zeros(1, 2, 8, 8)
-        return IntermediateMotion(float(t), still, still, torch.ones_like(still[:, :1]))
-
-    def velocity(self) -> Tensor:
-        return self.picture.new_zeros(1, 2, 8, 8)
-
-    def shares(self) -> dict[str, float]:
-        return {}
-
-    def prepare(self, times: Sequence[float]) -> None:
-        """Nothing to solve."""
 
 
 def load_primitive_animator(

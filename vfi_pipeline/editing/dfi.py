@@ -21,7 +21,7 @@ from torch import Tensor
 from vfi_pipeline.editing.attributes import PictureSet, attribute_of, moved, relative
 from vfi_pipeline.editing.inversion import InversionObjective, features_of, inverted
 from vfi_pipeline.losses.perceptual import FeatureNetwork
-from vfi_pipeline.models.motion import IntermediateMotion
+from vfi_pipeline.models.unmoved import Unmoved
 
 Told = Callable[[float], None]
 
@@ -117,7 +117,7 @@ class AttributeChange:
         return inverted(start, self.network, target, objective or self.objective, iterations, expectation, progress)
 
 
-class AttributeAnimation:
+class AttributeAnimation(Unmoved):
     """A picture by an attribute's strength; see ``animation.protocol.PairAnimation``. Nothing moves.
 
     Args:
@@ -137,22 +137,9 @@ class AttributeAnimation:
         """The strength up to which frames need no more solving."""
         return self.change.reached
 
-    def sides(self, t: float) -> tuple[Tensor, Tensor]:
-        frame = self.frame(t)
-        return frame, frame
-
-    def maps(self, t: float) -> IntermediateMotion:
-        still = self.picture.new_zeros(1, 2, *self.change.picture.shape[-2:])
-        return IntermediateMotion(float(t), still, still, torch.ones_like(still[:, :1]))
-
-    def velocity(self) -> Tensor:
-        return self.picture.new_zeros(1, 2, *self.change.picture.shape[-2:])
-
-    def shares(self) -> dict[str, float]:
-        return {}
-
-    def prepare(self, times: Sequence[float]) -> None:
-        """Nothing is solved ahead: ``Dfi.edit`` has done so."""
+    def cells(self) -> tuple[int, int]:
+        height, width = self.change.picture.shape[-2:]
+        return height, width
 
 
 def with_change(picture: Tensor, change: Tensor) -> Tensor:

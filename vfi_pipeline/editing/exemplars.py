@@ -8,7 +8,6 @@ picture's own edges, so that no seam shows where patches meet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 from vfi_pipeline.editing.guided import guided_filter
 from vfi_pipeline.editing.markov import belief_propagation
 from vfi_pipeline.editing.pyramid import LEVELS, transferred, transferred_by
-from vfi_pipeline.models.motion import IntermediateMotion
+from vfi_pipeline.models.unmoved import Unmoved
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def most_alike(picture: Tensor, exemplars: Tensor, count: int, patches: int = 16
     return torch.sort(-likeness.mean(dim=(0, 1)), stable=True).indices[:count].tolist()
 
 
-class ExemplarAnimation:
+class ExemplarAnimation(Unmoved):
     """A picture on its way to the exemplars' look: ``x + t (y - x)``; see ``animation.protocol.PairAnimation``.
 
     Args:
@@ -192,23 +191,6 @@ class ExemplarAnimation:
             colours = self.picture[:, :3] + t * (alpha * self.made - self.picture[:, :3])
             return torch.cat((torch.minimum(colours.clamp(min=0), alpha), alpha), dim=1)
         return (self.picture + t * (self.made - self.picture)).clamp(0, 1)
-
-    def sides(self, t: float) -> tuple[Tensor, Tensor]:
-        frame = self.frame(t)
-        return frame, frame
-
-    def maps(self, t: float) -> IntermediateMotion:
-        still = self.picture.new_zeros(1, 2, 8, 8)
-        return IntermediateMotion(float(t), still, still, torch.ones_like(still[:, :1]))
-
-    def velocity(self) -> Tensor:
-        return self.picture.new_zeros(1, 2, 8, 8)
-
-    def shares(self) -> dict[str, float]:
-        return {}
-
-    def prepare(self, times: Sequence[float]) -> None:
-        """Nothing to solve."""
 
 
 @torch.no_grad()
