@@ -5,7 +5,6 @@ Everything goes in and comes out as plain values. Pictures are JPEG files or byt
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import time
@@ -22,7 +21,7 @@ from PIL import Image
 
 from vfi_pipeline.configuration import conf_folder
 from vfi_pipeline.errors import BAD_INPUT, UserError
-from vfi_pipeline.jobs.method import Method, choose_method, resolve_device
+from vfi_pipeline.jobs.method import Method, choose_method, instantiate, resolve_device
 from vfi_pipeline.jobs.options import Options, read_options
 from vfi_pipeline.jobs.plan import Plan, describe, moments_of
 from vfi_pipeline.jobs.prepare import prepare
@@ -182,14 +181,6 @@ def model_settings(name: str) -> dict[str, Any]:
     if not name.isidentifier() or not path.is_file():
         raise UserError(f"There is no model {name!r}.", "model=flow")
     return dict(yaml.safe_load(path.read_text("utf-8")))
-
-
-def instantiate(settings: Mapping[str, Any]) -> Any:
-    """What ``_target_`` names, called with the other settings. Only the program's own files come here."""
-    module, _, name = str(settings["_target_"]).rpartition(".")
-    return getattr(importlib.import_module(module), name)(
-        **{key: value for key, value in settings.items() if not key.startswith("_")}
-    )
 
 
 @lru_cache(maxsize=2)
