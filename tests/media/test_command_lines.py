@@ -17,7 +17,7 @@ import pytest
 
 import interpolate
 import vfi_pipeline
-from vfi_pipeline.media import ffmpeg
+from vfi_pipeline.media import ffmpeg, rehearsal
 
 GOLDEN = Path(__file__).resolve().parent.parent / "goldens" / "command_lines.json"
 
@@ -108,7 +108,11 @@ def recorded(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ffmpeg, "open_process", record)
     monkeypatch.chdir(tmp_path)
-    return lines
+    # No trial of an earlier job of this process answers for one of this job.
+    with tempfile.TemporaryDirectory(prefix="vfi-trial-") as trials:
+        monkeypatch.setattr(rehearsal, "_segments", {})
+        monkeypatch.setattr(rehearsal, "_folder", lambda: Path(trials))
+        yield lines
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def test_a_signal_before_the_first_checkpoint_saves_and_the_printed_line_works(r
             number = 0
     assert process.wait(60) == 130, said
     line = next(line for line in said if "Try: python train.py" in line)
-    words = line.split("Try: python train.py ")[1].split(" to go on")[0]
+    words = line.split("Try: python train.py ")[1].strip()  # all of the line: it can be pasted
     step = final_weights(tmp_path / "run")[0]
     done = subprocess.run(
         f"{sys.executable} {root / 'train.py'} {words} steps={step + 2}", shell=True, capture_output=True, text=True,
