@@ -12,8 +12,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ from vfi_pipeline.jobs.prepare import fingerprint, prepare
 from vfi_pipeline.jobs.processes import Processes
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.ray_cluster import RayCluster
+from vfi_pipeline.jobs.segment_task import SegmentTask
 from vfi_pipeline.jobs.slurm import Slurm
 from vfi_pipeline.jobs.sources import Film, films
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.writer import FrameWriter
 
 MODULE = "benchmarks.workers"
 BLEND = {"_target_": "vfi_pipeline.models.blend.Blend"}
@@ -69,24 +69,15 @@ class _Making:
         self._head = head
         self.started = self.ready = self.ended = 0.0
 
-    def __call__(
-        self,
-        plan: Plan,
-        options: Options,
-        method: Method,
-        todo: list[Segment],
-        open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]],
-        finished: Callable[[Segment, int, Any], None],
-        progress: Progress,
-    ) -> None:
-        timed = _Timed("bench", plan.timeline.count)
+    def __call__(self, task: SegmentTask) -> None:
+        timed = _Timed("bench", task.plan.timeline.count)
 
         def noted(segment: Segment, frames: int, facts: Any) -> None:
-            finished(segment, frames, facts)
+            task.finished(segment, frames, facts)
             self.ended = time.monotonic()
 
         self.started = time.monotonic()
-        self._head(plan, options, method, todo, open_segment, noted, timed)
+        self._head(replace(task, finished=noted, progress=timed))
         timed.clear()
         self.ready = timed.ready or self.started
 

@@ -16,8 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks import gpu
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.geometry import sample
-from vfi_pipeline.jobs import devices, local
+from vfi_pipeline.jobs import devices
 from vfi_pipeline.jobs.method import resolve_device
+from vfi_pipeline.jobs.space import explained
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ LACKING = [
 
 @pytest.mark.parametrize("error", LACKING, ids=["operator", "backend", "mode", "type"])
 def test_what_a_device_lacks_is_told_in_a_line_with_the_cpu_as_the_remedy(error):
-    with pytest.raises(UserError, match="device=cpu; the same command") as raised, local._explained(None, None):
+    with pytest.raises(UserError, match="device=cpu; the same command") as raised, explained(None, None):
         raise error
     problem, _, code = raised.value.args
     assert code == ENVIRONMENT and "\n" not in problem and len(problem) < 200
@@ -169,7 +170,7 @@ def test_what_a_device_lacks_is_told_in_a_line_with_the_cpu_as_the_remedy(error)
     ],
 )
 def test_faults_of_our_own_are_not_put_down_to_the_device(error):
-    with pytest.raises(type(error)), local._explained(None, None):
+    with pytest.raises(type(error)), explained(None, None):
         raise error
 
 

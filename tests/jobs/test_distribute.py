@@ -15,6 +15,7 @@ from vfi_pipeline.jobs import distribute
 from vfi_pipeline.jobs.plan import Segment
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.scheduler import Limits
+from vfi_pipeline.jobs.segment_task import SegmentTask
 from vfi_pipeline.jobs.session import FAILED, FINISHED, IDLE, REFUSED, WORKING, Order, Problem, Session, State, write
 from vfi_pipeline.media.codecs import default_threads
 from vfi_pipeline.media.encoding import Encoding, with_threads
@@ -112,7 +113,7 @@ class Threads:
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     """``make(segments, workers, act)`` runs the head; gives (executor, segment -> times recorded, who made it)."""
-    monkeypatch.setattr(distribute.Head, "_job", lambda *_: {})
+    monkeypatch.setattr(distribute, "job_of", lambda *_: {})
     monkeypatch.setattr(distribute, "ENDING_S", 0.5)
 
     def make(count: int, workers: int, act, limits: Limits | None = None):
@@ -129,7 +130,8 @@ def make(tmp_path, monkeypatch):
         plan = SimpleNamespace(encoding=ENCODING)
         make.executor, make.recorded = executor, recorded
         with open(tmp_path / "progress.txt", "w") as said:
-            head(plan, None, None, todo, None, finished, Progress("film", 2 * count, stream=said))
+            progress = Progress("film", 2 * count, stream=said)
+            head(SegmentTask(plan, None, None, todo, None, finished, progress))
         return executor, recorded
 
     yield make

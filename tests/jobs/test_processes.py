@@ -56,7 +56,7 @@ def test_a_worker_that_does_not_stop_is_ended(tmp_path):
     ],
 )
 def test_the_devices_of_this_machine(monkeypatch, words, devices, kind):
-    monkeypatch.setattr(method, "_there", lambda name: 3 if name == "cuda" else 0)
+    monkeypatch.setattr(method, "device_count", lambda name: 3 if name == "cuda" else 0)
     options = read_options(("a.mkv",), {"multi": "2", **words})
 
     assert method.devices_of(options) == devices and method.device_kind(options) == kind
@@ -65,13 +65,13 @@ def test_the_devices_of_this_machine(monkeypatch, words, devices, kind):
 
 
 def test_all_devices_of_a_machine_without_gpus_are_its_cpu(monkeypatch):
-    monkeypatch.setattr(method, "_there", lambda name: 0)
+    monkeypatch.setattr(method, "device_count", lambda name: 0)
 
     assert method.devices_of(read_options(("a.mkv",), {"multi": "2", "devices": "all"})) == ["cpu"]
 
 
 def test_what_machines_elsewhere_have_is_theirs_to_say(monkeypatch):
-    monkeypatch.setattr(method, "_there", lambda name: 0)
+    monkeypatch.setattr(method, "device_count", lambda name: 0)
     options = read_options(("a.mkv",), {"multi": "2", "executor": "slurm", "device": "cuda"})
 
     assert method.device_kind(options) == "cuda"

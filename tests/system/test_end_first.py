@@ -132,7 +132,7 @@ def test_an_encoder_that_refuses_is_told_before_the_first_picture(command, tmp_p
     from vfi_pipeline.jobs import local
 
     clips.make_clip(tmp_path / "a.mkv", frames=3)
-    monkeypatch.setattr(local, "_run", lambda *_: pytest.fail("pictures were made"))
+    monkeypatch.setattr(local, "interpolate_segments", lambda *_: pytest.fail("pictures were made"))
     refused = command("input=a.mkv", "multi=2", *words)
     assert refused.code == 2 and "Try: " in refused.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]

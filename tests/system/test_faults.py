@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import clips
@@ -210,16 +211,16 @@ def starving(monkeypatch):
     steps: list[int] = []
 
     def starve(fits, error=MemoryError("Unable to allocate 1.2 GiB")):
-        real = local._run
+        real = local.interpolate_segments
 
-        def run(plan, options, method, todo, *rest):
-            steps.append(method.lean)
-            if not fits(method):
-                real(plan, options, method, todo[:1], *rest)  # what is done before stays
+        def run(task):
+            steps.append(task.method.lean)
+            if not fits(task.method):
+                real(replace(task, segments=task.segments[:1]))  # what is done before stays
                 raise error
-            real(plan, options, method, todo, *rest)
+            real(task)
 
-        monkeypatch.setattr(local, "_run", run)
+        monkeypatch.setattr(local, "interpolate_segments", run)
         return steps
 
     return starve

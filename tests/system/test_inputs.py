@@ -61,20 +61,20 @@ def test_a_folder_with_one_film_may_be_done_twice(good, episodes):
 
 
 def test_a_batch_stopped_in_its_second_film_goes_on(command, good, episodes, monkeypatch):
-    from vfi_pipeline.jobs import local
     from vfi_pipeline.jobs.interrupts import Interrupted
+    from vfi_pipeline.media import assemble
 
-    real = local._finish
+    real = assemble.assemble
 
-    def stopped(plan, *rest):
-        if plan.target.name.startswith("ep2"):
+    def stopped(segments, output, whole):
+        if whole.parent.name.startswith("ep2"):
             raise Interrupted("SIGINT")
-        return real(plan, *rest)
+        return real(segments, output, whole)
 
-    monkeypatch.setattr(local, "_finish", stopped)
+    monkeypatch.setattr(assemble, "assemble", stopped)
     first = command("input=in", "multi=2")
     assert first.code == 130 and first.err.rstrip().endswith("input=in multi=2 model=blend")
-    monkeypatch.setattr(local, "_finish", real)
+    monkeypatch.setattr(assemble, "assemble", real)
     again = good("input=in", "multi=2")
     assert "2 films: 1 done, 1 skipped, 0 failed" in again.out
     assert sorted(os.listdir(episodes)) == ["ep1.mp4", "ep1_50fps.mp4", "ep2.mp4", "ep2_50fps.mp4"]

@@ -403,7 +403,7 @@ def test_memory_that_runs_out_is_told(command, tmp_path, monkeypatch):
     def starved(*_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
-    monkeypatch.setattr(local, "_run", starved)
+    monkeypatch.setattr(local, "interpolate_segments", starved)
     result = command("input=a.mkv", "multi=2")
     assert result.code == 4 and "scale=0.5" in result.err
     assert os.listdir(tmp_path) == ["a.mkv"]

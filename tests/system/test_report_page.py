@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,15 +71,15 @@ def test_what_was_found_before_a_stop_is_told_too(command, good, tmp_path, monke
 
     write_film(tmp_path / "a.mkv", panning(12), "10")
     words = ("input=a.mkv", "multi=2", "output=b.mkv", "segment=0.4", "scene=off", *SMALL)
-    run = local._run
+    real = local.interpolate_segments
 
-    def half(plan, options, method, todo, *rest):
-        run(plan, options, method, todo[:1], *rest)
+    def half(task):
+        real(replace(task, segments=task.segments[:1]))
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(local, "_run", half)
+    monkeypatch.setattr(local, "interpolate_segments", half)
     assert command(*words).code == 4
-    monkeypatch.setattr(local, "_run", run)
+    monkeypatch.setattr(local, "interpolate_segments", real)
     good(*words)
     facts = json.loads((tmp_path / "out.json").read_text())["films"][0]
 

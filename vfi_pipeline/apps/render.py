@@ -9,7 +9,6 @@ import logging
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,13 +24,13 @@ from vfi_pipeline.jobs.fingerprint import content_hash
 from vfi_pipeline.jobs.journal import write_durably
 from vfi_pipeline.jobs.method import Method, resolve_device
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.plan import Plan, Segment
+from vfi_pipeline.jobs.plan import Plan
 from vfi_pipeline.jobs.prepare import rehearsed
 from vfi_pipeline.jobs.progress import Progress
+from vfi_pipeline.jobs.segment_task import SegmentTask
 from vfi_pipeline.jobs.sources import select
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.timeline import Slot
-from vfi_pipeline.media.writer import FrameWriter
 
 if TYPE_CHECKING:
     from vfi_pipeline.animation.protocol import PairAnimation
@@ -209,32 +208,23 @@ class Studio:
 
     # ------------------------------------------------------------------------------------------------- the frames
 
-    def make(
-        self,
-        plan: Plan,
-        options: Options,
-        method: Method,
-        todo: list[Segment],
-        open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]],
-        finished: Callable[[Segment, int, Any], None],
-        progress: Progress,
-    ) -> None:
-        """See ``jobs.local.MakeFrames``."""
+    def make(self, task: SegmentTask) -> None:
+        """See ``jobs.segment_task.MakeFrames``."""
         from vfi_pipeline.synthesis.stream import Statistics
 
-        for segment in todo:
+        for segment in task.segments:
             facts = Statistics()
             seen: set[int] = set()
-            slots = list(plan.timeline.slots(segment.start, segment.stop))
+            slots = list(task.plan.timeline.slots(segment.start, segment.stop))
             shown = [self.drawn(self.place(slot)) if self.draws_ends else self.place(slot) for slot in slots]
-            with open_segment(segment) as writer:
+            with task.open_segment(segment) as writer:
                 for index, (slot, what) in enumerate(zip(slots, shown)):
                     if isinstance(what, int):
                         frame, made = self.key(what), False
                         facts.copied += 1
                     else:
                         gap, t = what
-                        animation = self.solved(gap, progress)
+                        animation = self.solved(gap, task.progress)
                         if index % AT_ONCE == 0 or shown[index - 1] != what and isinstance(shown[index - 1], int):
                             _announce(animation, gap, shown[index : index - index % AT_ONCE + AT_ONCE])
                         frame, made = self._frame(animation, t), True
@@ -246,8 +236,8 @@ class Studio:
                             counted = getattr(animation, "report", None)
                             facts.nfe += counted().nfe if counted is not None else 0
                     writer.write(replace(frame, time=slot.time))
-                    progress.add(made)
-            finished(segment, writer.frames, facts)
+                    task.progress.add(made)
+            task.finished(segment, writer.frames, facts)
 
     def place(self, slot: Slot) -> int | tuple[int, float]:
         """The picture that a slot shows as it is, or the gap and the model's t that make it."""

@@ -1,6 +1,6 @@
 """The head of a job with several workers: gives out segments, takes in what they made, and enters it in the journal.
 
-``Head`` makes frames as ``jobs.local.MakeFrames`` does; what comes after it (joining, checking, publishing) is the same
+``Head`` is a ``jobs.segment_task.MakeFrames``; what comes after it (joining, checking, publishing) is the same
 as for one process. Which worker makes what, ``Scheduler`` says; who starts workers, an ``Executor``; how they are
 spoken to, ``Session``.
 """
@@ -10,26 +10,23 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
 from vfi_pipeline.jobs.environment import environment
 from vfi_pipeline.jobs.executor import Executor
 from vfi_pipeline.jobs.journal import remove
-from vfi_pipeline.jobs.method import Method
 from vfi_pipeline.jobs.options import Options
-from vfi_pipeline.jobs.plan import Plan, Segment
-from vfi_pipeline.jobs.progress import Progress
+from vfi_pipeline.jobs.plan import Segment
 from vfi_pipeline.jobs.scheduler import Limits, Scheduler
+from vfi_pipeline.jobs.segment_task import SegmentTask
 from vfi_pipeline.jobs.session import ENDED, FAILED, FINISHED, REFUSED, STARTING, WORKING, Job, Order, Session, State
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.typed_json import decode
 from vfi_pipeline.media.codecs import default_threads
-from vfi_pipeline.media.writer import FrameWriter, segment_name
+from vfi_pipeline.media.writer import segment_name
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +58,7 @@ class _Known:
 
 
 class Head:
-    """Makes the frames of a job by workers; see ``jobs.local.MakeFrames``."""
+    """Makes the frames of a job by workers; see ``jobs.segment_task``."""
 
     def __init__(
         self,
@@ -81,20 +78,11 @@ class Head:
         self._open_executor, self._film, self._facts, self._folder = executor, film, facts, folder
         self._limits, self._clock = limits or Limits(), clock
 
-    def __call__(
-        self,
-        plan: Plan,
-        options: Options,
-        method: Method,
-        todo: list[Segment],
-        open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]],
-        finished: Callable[[Segment, int, Any], None],
-        progress: Progress,
-    ) -> None:
+    def __call__(self, task: SegmentTask) -> None:
         executor = self._open_executor()
         try:
-            session = Session.create(self._folder, self._job(plan, options, method, executor))
-            watch = _Watch(self._folder, session, executor, plan, todo, finished, progress, self._limits, self._clock)
+            session = Session.create(self._folder, job_of(task, self._film, self._facts, executor))
+            watch = _Watch(self._folder, session, executor, task, self._limits, self._clock)
             try:
                 watch.run()
             finally:
@@ -104,20 +92,27 @@ class Head:
             for left in self._folder.glob("session-*"):
                 remove(left)
 
-    def _job(self, plan: Plan, options: Options, method: Method, executor: Executor) -> Job:
-        height = plan.encoding.stored_size(plan.spec)[1]
-        return Job(
-            plan=plan,
-            film=self._film,
-            options=for_workers(options, self._facts["device"]),
-            model=method.name,
-            configuration=dict(method.configuration),
-            lean=method.lean,
-            facts={**self._facts, **environment()},
-            poll_s=executor.poll_s,
-            patience_s=executor.patience_s,
-            encoder_threads=default_threads(plan.encoding.encoder, worker_processors(), height),
-        )
+
+def job_of(task: SegmentTask, film: Film, facts: Mapping[str, str], executor: Executor) -> Job:
+    """The job as its workers read it.
+
+    Args:
+        facts: the fingerprint of the job.
+    """
+    plan, method = task.plan, task.method
+    height = plan.encoding.stored_size(plan.spec)[1]
+    return Job(
+        plan=plan,
+        film=film,
+        options=for_workers(task.options, facts["device"]),
+        model=method.name,
+        configuration=dict(method.configuration),
+        lean=method.lean,
+        facts={**facts, **environment()},
+        poll_s=executor.poll_s,
+        patience_s=executor.patience_s,
+        encoder_threads=default_threads(plan.encoding.encoder, worker_processors(), height),
+    )
 
 
 def for_workers(options: Options, device: str) -> Options:
@@ -140,22 +135,19 @@ class _Watch:
         folder: Path,
         session: Session,
         executor: Executor,
-        plan: Plan,
-        todo: list[Segment],
-        finished: Callable[[Segment, int, Any], None],
-        progress: Progress,
+        task: SegmentTask,
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:
-        self._folder, self._session, self._executor, self._plan = folder, session, executor, plan
-        self._segments = {segment.number: segment for segment in todo}
-        self._finished, self._progress, self._clock = finished, progress, clock
-        self._scheduler = Scheduler({segment.number: segment.frames for segment in todo}, limits)
+        self._folder, self._session, self._executor, self._plan = folder, session, executor, task.plan
+        self._segments = {segment.number: segment for segment in task.segments}
+        self._finished, self._progress, self._clock = task.finished, task.progress, clock
+        self._scheduler = Scheduler({segment.number: segment.frames for segment in task.segments}, limits)
         self._workers: dict[str, _Known] = {}
         self._started: set[str] = set()  # by us, and not ended
         self._ours: set[str] = set()  # ever started by us; others are guests
         self._serial = self._names = self._beats = self._fruitless = 0
-        self._before, self._made = progress.done, progress.made
+        self._before, self._made = task.progress.done, task.progress.made
         self._last_words = ""
         self._refused: dict[str, UserError] = {}
         self._failure: UserError | None = None

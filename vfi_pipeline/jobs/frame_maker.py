@@ -6,7 +6,7 @@ own (``synthesis.context``), so that it is the same whoever makes it, in whateve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.pipeline import MOST_QUEUED, Pipeline
 from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.progress import Progress
+from vfi_pipeline.jobs.segment_task import SegmentTask
 from vfi_pipeline.media import reader
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.writer import FrameWriter
@@ -71,7 +72,7 @@ class FrameMaker:
 
     def run(
         self,
-        todo: list[Segment],
+        todo: Sequence[Segment],
         open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]],
         finished: Callable[[Segment, int, Any], None],
         wrote: Callable[[bool], None],
@@ -113,6 +114,12 @@ class FrameMaker:
             wrote,
             most_frames=2 if self._lean else MOST_QUEUED,
         ).run([part.within(CONTEXT_BEFORE, CONTEXT_AFTER, *plan.timeline.sources_shown) for part in todo])
+
+
+def interpolate_segments(task: SegmentTask) -> None:
+    """Makes the frames of segments in this process; a ``MakeFrames``."""
+    maker = FrameMaker(task.plan, task.options, task.method, task.progress)
+    maker.run(task.segments, task.open_segment, task.finished, task.progress.add)
 
 
 def _stylist(plan: Plan, options: Options, model: MotionModel, progress: Progress) -> Stylist | None:

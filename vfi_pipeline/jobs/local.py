@@ -6,17 +6,16 @@ import gc
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.distribute import Head
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint
-from vfi_pipeline.jobs.frame_maker import STYLE_FOLDER, FrameMaker
+from vfi_pipeline.jobs.frame_maker import STYLE_FOLDER, interpolate_segments
 from vfi_pipeline.jobs.journal import (
     Done,
     Journal,
@@ -36,8 +35,9 @@ from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.prepare import fingerprint, input_fingerprint
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.report import facts_of, made_lines, stage_facts, stage_lines, stage_totals, totals
+from vfi_pipeline.jobs.segment_task import MakeFrames, SegmentTask
 from vfi_pipeline.jobs.sources import Film
-from vfi_pipeline.jobs.space import check_space, device_error, environment_error, gone, is_memory_error, memory_error
+from vfi_pipeline.jobs.space import check_space, explained, is_memory_error
 from vfi_pipeline.jobs.values import counted, rate_text
 from vfi_pipeline.jobs.workers import open_executor
 from vfi_pipeline.media import assemble as joining
@@ -50,21 +50,6 @@ if TYPE_CHECKING:
     from vfi_pipeline.synthesis.stream import Statistics
 
 log = logging.getLogger(__name__)
-
-
-class MakeFrames(Protocol):
-    """Makes the frames of segments: writes each segment to ``open_segment``'s writer, then calls ``finished``."""
-
-    def __call__(
-        self,
-        plan: Plan,
-        options: Options,
-        method: Method,
-        todo: list[Segment],
-        open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]],
-        finished: Callable[[Segment, int, Any], None],
-        progress: Progress,
-    ) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -91,15 +76,15 @@ def work(
         UserError: nothing is left under the final name, and the work folder is kept for the next run.
     """
     if options.benchmark:
-        with _explained(plan, film):
-            return _benchmark(plan, film, options, method, make or _run)
+        with explained(plan, film):
+            return _benchmark(plan, film, options, method, make or interpolate_segments)
     for line in plan.told:
         log.warning("%s", line)
     names.make_folder(plan.target, options)
     folder = work_folder(plan.target)
     if not folder.exists() and not options.overwrite:
         names.refuse_overwriting(plan.target)
-    with _explained(plan, film):
+    with explained(plan, film):
         facts = fingerprint(plan, film, options, method)
         with Lock(folder):
             journal = None
@@ -111,7 +96,7 @@ def work(
                 if options.check_space:
                     check_space(plan, journal)
                 workers = Head(open_executor(options, facts["device"]), film, facts, folder)
-                maker = make or (workers if options.distributed else _run)
+                maker = make or (workers if options.distributed else interpolate_segments)
                 _make_segments(plan, film, options, method, journal, folder, maker)
                 _refuse_changed_input(journal, film)
                 return _finish(plan, options, journal, folder)
@@ -121,25 +106,6 @@ def work(
                 over = journal is not None and (journal.finished or not started)
                 if over or not (folder / "journal.json").exists():
                     remove_folder(folder)
-
-
-@contextmanager
-def _explained(plan: Plan, film: Film) -> Iterator[None]:
-    """What the system refuses, and memory that runs out, told in a line."""
-    try:
-        yield
-    except UserError as error:
-        if all(file.exists() for file in film.files):
-            raise
-        # Whatever has failed for want of it, and however that part puts it.
-        raise gone(film) from error
-    except Exception as error:
-        told = memory_error(error, plan) or device_error(error)
-        if told is None and isinstance(error, OSError):
-            told = environment_error(error, plan.target, film)
-        if told is None:
-            raise
-        raise told from error
 
 
 # ------------------------------------------------------------------------------------------------------- the steps
@@ -157,11 +123,6 @@ def _make_segments(
         log.info("%s: resuming, %d of %d segments are done already.", film.label, len(journal.done), len(plan.segments))
     progress = Progress(film.label, plan.timeline.count, sum(done.frames for done in journal.done.values()))
 
-    def open_segment(segment: Segment) -> FrameWriter:
-        return open_writer(
-            folder / segment_name(plan.encoding, segment.number), plan.spec, plan.encoding, first=segment.start
-        )
-
     def finished(segment: Segment, frames: int, statistics: Statistics) -> None:
         path = folder / segment_name(plan.encoding, segment.number)
         for file in _files(path):
@@ -173,7 +134,7 @@ def _make_segments(
     while todo:
         short: str | None = None
         try:
-            make(plan, options, method, todo, open_segment, finished, progress)
+            make(_task(plan, options, method, todo, folder, finished, progress))
         except Exception as error:
             # Only the message is kept: the error's frames hold on to the pictures that filled the memory.
             if not is_memory_error(error) or method.lean >= LEANEST:
@@ -204,20 +165,34 @@ def _refuse_changed_input(journal: Journal, film: Film) -> None:
         )
 
 
+def _task(
+    plan: Plan,
+    options: Options,
+    method: Method,
+    segments: Sequence[Segment],
+    folder: Path | None,
+    finished: Callable[[Segment, int, Statistics], None],
+    progress: Progress,
+) -> SegmentTask:
+    """The segments to be made; their files lie in ``folder``, and nowhere if that is None."""
+
+    def open_segment(segment: Segment) -> FrameWriter:
+        path = Path(os.devnull) if folder is None else folder / segment_name(plan.encoding, segment.number)
+        return open_writer(path, plan.spec, plan.encoding, first=segment.start)
+
+    return SegmentTask(plan, options, method, tuple(segments), open_segment, finished, progress)
+
+
 def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: MakeFrames) -> Outcome:
     """Everything but the output: for ``benchmark=true``."""
     progress = Progress(film.label, plan.timeline.count)
-    nowhere = Path(os.devnull)
     made: list[Statistics] = []
 
     def finished(segment: Segment, frames: int, statistics: Statistics) -> None:
         made.append(statistics)
 
     try:
-        make(
-            plan, options, method, list(plan.segments), lambda segment: open_writer(nowhere, plan.spec, plan.encoding),
-            finished, progress,
-        )  # fmt: skip
+        make(_task(plan, options, method, plan.segments, None, finished, progress))
     finally:
         progress.clear()
     elapsed = progress.elapsed
@@ -228,18 +203,6 @@ def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: M
     ]
     speed = {"seconds": elapsed, "frames_per_s": progress.done / elapsed, "made_per_s": progress.made_per_second}
     return Outcome(tuple(lines), facts={**speed, "stages_s": stage_facts(made)})
-
-
-def _run(
-    plan: Plan,
-    options: Options,
-    method: Method,
-    todo: list[Segment],
-    open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]],
-    finished: Callable[[Segment, int, Any], None],
-    progress: Progress,
-) -> None:
-    FrameMaker(plan, options, method, progress).run(todo, open_segment, finished, progress.add)
 
 
 def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Outcome:

@@ -161,7 +161,7 @@ def devices_of(options: Options) -> list[str]:
     if asked != ("all",):
         return [resolve_device(device) for device in asked]
     kind = resolve_device("auto")
-    return [f"{kind}:{number}" for number in range(_there(kind))] if kind in ("cuda", "xpu") else [kind]
+    return [f"{kind}:{number}" for number in range(device_count(kind))] if kind in ("cuda", "xpu") else [kind]
 
 
 def resolve_device(text: str) -> str:
@@ -175,11 +175,11 @@ def resolve_device(text: str) -> str:
     import torch
 
     if text == "auto":
-        return next((kind for kind in KINDS if _there(kind)), "cpu")
+        return next((kind for kind in KINDS if device_count(kind)), "cpu")
     kind, _, number = text.partition(":")
     if kind not in KINDS:
         return text
-    there = _there(kind)
+    there = device_count(kind)
     if not there:
         raise UserError(
             f"device={text}, but torch {torch.__version__} sees no {kind.upper()} device here.", "device=cpu.",
@@ -193,7 +193,7 @@ def resolve_device(text: str) -> str:
 KINDS = ("cuda", "xpu", "mps")
 
 
-def _there(kind: str) -> int:
+def device_count(kind: str) -> int:
     """How many devices of a kind there are; Apple's is one."""
     import torch
 

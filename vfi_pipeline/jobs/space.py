@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
@@ -99,3 +101,22 @@ def device_error(error: BaseException) -> UserError | None:
         "device=cpu; the same command goes on from here.",
         ENVIRONMENT,
     )
+
+
+@contextmanager
+def explained(plan: Plan, film: Film) -> Iterator[None]:
+    """Turns what the system refuses, and memory that runs out, into a ``UserError``; other errors pass as they are."""
+    try:
+        yield
+    except UserError as error:
+        if all(file.exists() for file in film.files):
+            raise
+        # Whatever has failed because the film is missing, and however that part puts it.
+        raise gone(film) from error
+    except Exception as error:
+        explanation = memory_error(error, plan) or device_error(error)
+        if explanation is None and isinstance(error, OSError):
+            explanation = environment_error(error, plan.target, film)
+        if explanation is None:
+            raise
+        raise explanation from error
