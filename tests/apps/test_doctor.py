@@ -17,7 +17,9 @@ from vfi_pipeline.models import shipped
 @pytest.fixture
 def quick(monkeypatch):
     """Without trying the encoders of devices, which takes seconds."""
-    monkeypatch.setattr(doctor, "_hardware", lambda: {"h264_nvenc": True, "hevc_nvenc": False, "av1_qsv": False})
+    monkeypatch.setattr(
+        doctor, "hardware_encoders", lambda: {"h264_nvenc": True, "hevc_nvenc": False, "av1_qsv": False}
+    )
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_a_torch_that_does_not_load_is_a_problem(quick, tmp_path, monkeypatch):
     def broken():
         raise OSError("libtorch.so: cannot open shared object file")
 
-    monkeypatch.setattr(doctor, "_torch", broken)
+    monkeypatch.setattr(doctor, "torch_facts", broken)
     facts = doctor.examine(tmp_path)
 
     assert facts["problems"] == [
@@ -98,7 +100,7 @@ def test_a_missing_extra_is_no_problem_and_comes_with_its_line(quick, tmp_path, 
 
 def test_little_room_is_told(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "free_bytes", lambda folder: 10**9)
-    monkeypatch.setattr(doctor, "_memory", lambda: {"total_bytes": 2 * 10**9, "available_bytes": 10**9})
+    monkeypatch.setattr(doctor, "memory_facts", lambda: {"total_bytes": 2 * 10**9, "available_bytes": 10**9})
     facts = doctor.examine(tmp_path, trial=False)
 
     told = [note["problem"] for note in facts["notes"]]

@@ -109,10 +109,8 @@ def recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(ffmpeg, "open_process", record)
     monkeypatch.chdir(tmp_path)
     # No trial of an earlier job of this process answers for one of this job.
-    with tempfile.TemporaryDirectory(prefix="vfi-trial-") as trials:
-        monkeypatch.setattr(rehearsal, "_segments", {})
-        monkeypatch.setattr(rehearsal, "_folder", lambda: Path(trials))
-        yield lines
+    rehearsal.forget_trials()
+    return lines
 
 
 @pytest.mark.slow

@@ -77,10 +77,10 @@ def test_verdicts_are_the_same_without_metadata_of_frames(tmp_path, kind):
     info = probe(path)
 
     def decoded():
-        return fields._decoded(path, info.video.index, None, 30, 2**28)
+        return fields.decode_frames(path, info.video.index, None, 30, 2**28)
 
-    expected = fields._verdicts(decoded())
-    assert expected and fields._counted(list(decoded())) == expected
+    expected = fields.idet_verdicts(decoded())
+    assert expected and fields.idet_verdicts_by_selection(list(decoded())) == expected
 
 
 def test_times_of_fields_and_of_film_frames_by_hand():

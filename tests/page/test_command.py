@@ -84,7 +84,7 @@ def test_settings_of_gradio_in_the_environment_are_not_taken(tmp_path, monkeypat
     monkeypatch.setenv("GRADIO_ALLOWED_PATHS", "/")
     monkeypatch.setenv("GRADIO_SHARE", "True")
     monkeypatch.setenv("GRADIO_TEMP_DIR", "/tmp")
-    command._prepare_gradio(tmp_path / "temporary")
+    command.prepare_gradio(tmp_path / "temporary")
     import os
 
     assert "GRADIO_ALLOWED_PATHS" not in os.environ
@@ -111,5 +111,5 @@ def test_a_root_that_is_missing_is_told(capsys):
 
 
 def test_the_password_stands_in_no_process_list():
-    assert "--password" not in {word.split("=")[0] for word in command._parser().format_help().split()}
-    assert PASSWORD in command._parser().format_help()
+    assert "--password" not in {word.split("=")[0] for word in command.argument_parser().format_help().split()}
+    assert PASSWORD in command.argument_parser().format_help()

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_bodies_of_no_told_length_are_counted(guard):
 
 
 def test_an_upload_that_the_disk_has_no_room_for_is_refused(guard, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - 10**8, 10**8))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**12, used=10**12 - 10**8, free=10**8))
     assert ask(guard(), "/gradio_api/upload", "POST", content_length="1000")[0] == 507
 
 

@@ -144,7 +144,7 @@ def test_missing_weights_are_told_before_any_work(command, monkeypatch, tmp_path
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(networks, "wheel_file", lambda name: None)
-    monkeypatch.setattr(networks, "_cached_file", lambda: tmp_path / "none.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
     clips.make_clip(tmp_path / "a.mkv", frames=3)
     for job in (("input=face.png", *QUICK), ("input=a.mkv", "multi=1", "attribute=0.3", *DFI, "model=blend")):
         result = command(*job)

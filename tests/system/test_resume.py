@@ -137,7 +137,7 @@ def test_ffmpeg_killed_under_us(command, tmp_path, clip, monkeypatch):
     def open_writer(path, *args, **kwargs):
         writer = real(path, *args, **kwargs)
         if path.name.startswith("segment_00001"):
-            os.kill(writer._process.pid, signal.SIGKILL)
+            os.kill(writer.pid, signal.SIGKILL)
         return writer
 
     monkeypatch.setattr(local, "open_writer", open_writer)

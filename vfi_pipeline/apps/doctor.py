@@ -73,18 +73,18 @@ def examine(folder: Path, trial: bool = True) -> dict[str, Any]:
         "system": platform.platform(),
         "cpus": _cpus(),
         "conf": str(conf_folder()),
-        "torch": tried(_torch, "pip install --force-reinstall torch"),
+        "torch": tried(torch_facts, "pip install --force-reinstall torch"),
         "gpus": tried(_gpus) or [],
         "ffmpeg": tried(lambda: {"path": ffmpeg.ffmpeg_path(), "version": ffmpeg.version()}),
         "encoders": {},
         "hardware_encoders": {},
-        "memory": _memory(),
+        "memory": memory_facts(),
         "disk": {"folder": str(folder), "free_bytes": free_bytes(folder), "writable": os.access(folder, os.W_OK)},
         "extras": {name: _extra(name) for name in extras.EXTRAS},
     }
     if facts["ffmpeg"]:
         facts["encoders"] = tried(_encoders) or {}
-        facts["hardware_encoders"] = tried(_hardware) or {}
+        facts["hardware_encoders"] = tried(hardware_encoders) or {}
     facts["defaults"] = tried(_defaults)
     if trial and not problems:
         facts["trial"] = tried(_trial)
@@ -167,7 +167,7 @@ def _cpus() -> int:
         return os.cpu_count() or 1
 
 
-def _torch() -> dict[str, Any]:
+def torch_facts() -> dict[str, Any]:
     import torch
 
     version = torch.version
@@ -199,7 +199,7 @@ def _encoders() -> dict[str, str]:
     return {name: encoder for name, encoder in taken.items() if encoder is not None}
 
 
-def _hardware() -> dict[str, bool]:
+def hardware_encoders() -> dict[str, bool]:
     """Encoders of h264, hevc and av1 on a device that this ffmpeg lists -> whether they start."""
     names = sorted(
         name for name in ffmpeg.encoders() if name.endswith(HARDWARE) and name.startswith(("h264", "hevc", "av1"))
@@ -207,7 +207,7 @@ def _hardware() -> dict[str, bool]:
     return {name: ffmpeg.encoder_works(name) for name in names}
 
 
-def _memory() -> dict[str, int | None]:
+def memory_facts() -> dict[str, int | None]:
     """Of the machine, or of the container where that has less."""
     try:
         rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())

@@ -160,10 +160,12 @@ def look(path: Path, stream: int, rate: Fraction, claimed: bool, max_pixels: int
         claimed: the stream says that it is interlaced: several places are looked at, not the beginning alone.
     """
     count = min(MOST_FRAMES, max(LEAST_FRAMES, round(LOOK_S * rate)))
-    seen = [_judged(partial(_decoded, path, stream, None, count, max_pixels), claimed)]
+    seen = [_judged(partial(decode_frames, path, stream, None, count, max_pixels), claimed)]
     if claimed or seen[0].kind == "unknown":
         places = PLACES if claimed else PLACES[:1]
-        seen += [_judged(partial(_decoded, path, stream, place, PLACE_FRAMES, max_pixels), claimed) for place in places]
+        seen += [
+            _judged(partial(decode_frames, path, stream, place, PLACE_FRAMES, max_pixels), claimed) for place in places
+        ]
     total = Look("unknown", frames=sum(one.frames for one in seen), combed=sum(one.combed for one in seen))
     # Video anywhere outweighs film: matching its fields would leave combs, and bobbing film only repeats frames.
     for kind in ("fields", "film", "whole"):
@@ -177,8 +179,8 @@ def look(path: Path, stream: int, rate: Fraction, claimed: bool, max_pixels: int
 def film_look(path: Path, stream: int, rate: Fraction, max_pixels: int) -> Look:
     """What matters for inverse telecine that was asked for: which field comes first, and how many frames repeat one."""
     count = min(MOST_FRAMES, max(LEAST_FRAMES, round(LOOK_S * rate)))
-    frames = partial(_decoded, path, stream, None, count, max_pixels)
-    verdicts = _verdicts(frames())
+    frames = partial(decode_frames, path, stream, None, count, max_pixels)
+    verdicts = idet_verdicts(frames())
     parity = "bff" if verdicts["bff"] > verdicts["tff"] else "tff"
     usual = 5 if abs(rate - 30) < 1 else 0
     cycle = _Combs(_through(frames(), View("film", parity).matching)).cycle
@@ -187,7 +189,7 @@ def film_look(path: Path, stream: int, rate: Fraction, max_pixels: int) -> Look:
 
 def _judged(frames: Callable[[], Iterator[av.VideoFrame]], claimed: bool) -> Look:
     """What one stretch of frames, decoded anew with each call, is."""
-    verdicts = _verdicts(frames())
+    verdicts = idet_verdicts(frames())
     tff, bff, whole = verdicts["tff"], verdicts["bff"], verdicts["progressive"]
     combed, known, count = tff + bff, tff + bff + whole, verdicts.total()
     if count < 3 or known < max(3, count // 10):
@@ -209,7 +211,9 @@ def _judged(frames: Callable[[], Iterator[av.VideoFrame]], claimed: bool) -> Loo
 # ------------------------------------------------------------------------------------------------------- frames
 
 
-def _decoded(path: Path, stream: int, place: Fraction | None, count: int, max_pixels: int) -> Iterator[av.VideoFrame]:
+def decode_frames(
+    path: Path, stream: int, place: Fraction | None, count: int, max_pixels: int
+) -> Iterator[av.VideoFrame]:
     """Frames from the beginning, or from a keyframe near a place in the film; none where that cannot be decoded."""
     kind = None
     try:
@@ -245,10 +249,10 @@ def _through(
         yield from pulled(graph)
 
 
-def _verdicts(frames: Iterable[av.VideoFrame]) -> Counter[str]:
+def idet_verdicts(frames: Iterable[av.VideoFrame]) -> Counter[str]:
     """idet's word on each frame: tff, bff, progressive or undetermined."""
     if not hasattr(av.VideoFrame, "metadata"):
-        return _counted(list(frames))
+        return idet_verdicts_by_selection(list(frames))
     judged: Any = _through(frames, lambda frame: _graph(frame, [("idet", "")]))
     return Counter(frame.metadata.get(_VERDICT, "undetermined") for frame in judged)
 
@@ -256,7 +260,7 @@ def _verdicts(frames: Iterable[av.VideoFrame]) -> Counter[str]:
 _VERDICT = "lavfi.idet.single.current_frame"
 
 
-def _counted(frames: Sequence[av.VideoFrame]) -> Counter[str]:
+def idet_verdicts_by_selection(frames: Sequence[av.VideoFrame]) -> Counter[str]:
     """The same where PyAV hands out no metadata of frames (before 18): the frames of each word are let through."""
     found: Counter[str] = Counter()
     for word in ("tff", "bff", "progressive", "undetermined"):

@@ -322,6 +322,12 @@ def _grey(spec: VideoSpec, seed: int) -> tuple[np.ndarray, ...]:
 _segments: dict[str, joining.Segment] = {}
 
 
+def forget_trials() -> None:
+    """Trials of earlier jobs of this process answer for no later one any more."""
+    _segments.clear()
+    _folder.cache_clear()
+
+
 def _segment(spec: VideoSpec, encoding: Encoding) -> joining.Segment:
     """Grey pictures with a speck of noise through the real encoder; made once for equal settings."""
     key = repr((spec, encoding))

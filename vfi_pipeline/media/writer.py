@@ -110,6 +110,11 @@ class _Piped:
         )  # fmt: skip
         self._open = True
 
+    @property
+    def pid(self) -> int:
+        """The process number of its ffmpeg."""
+        return self._process.pid
+
     def write(self, frame: Frame) -> None:
         """Store ``frame``. UserError if ffmpeg has gone, with its last words."""
         _check(frame, self._spec)

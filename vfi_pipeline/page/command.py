@@ -73,7 +73,7 @@ def read_choices(argv: Sequence[str], environment: str | None, ask: Callable[[],
     Raises:
         UserError: if one is wrong, or the page would be open to others without a password.
     """
-    given = _parser().parse_args(list(argv))
+    given = argument_parser().parse_args(list(argv))
     if not given.root:
         raise UserError("No folder was named that the page may use.", "--root /path/to/films")
     password = _password(given.password_file, environment)
@@ -92,7 +92,7 @@ def read_choices(argv: Sequence[str], environment: str | None, ask: Callable[[],
     return Choices(tuple(given.root), given.host, given.port, password, size(given.max_upload))
 
 
-def _parser() -> argparse.ArgumentParser:
+def argument_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="vfi app", description="Serves the page. Everything it reads and writes is below --root.")
     parser.add_argument(
         "--root", action="append", metavar="FOLDER", help="a folder of films; may be given several times"
@@ -150,7 +150,7 @@ def start(choices: Choices) -> None:
     command = program()
     queue = Queue(roots.state)
     temporary = roots.state / "temporary"
-    _prepare_gradio(temporary)
+    prepare_gradio(temporary)
     try:
         from vfi_pipeline.page import view
     except ImportError as error:
@@ -193,7 +193,7 @@ def start(choices: Choices) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _prepare_gradio(temporary: Path) -> None:
+def prepare_gradio(temporary: Path) -> None:
     """Gradio reads its settings from the environment when it is imported: none of a stranger's, and nothing leaves."""
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]
