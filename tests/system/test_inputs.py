@@ -66,10 +66,10 @@ def test_a_batch_stopped_in_its_second_film_goes_on(command, good, episodes, mon
 
     real = assemble.assemble
 
-    def stopped(segments, output, whole):
+    def stopped(segments, output, whole, **more):
         if whole.parent.name.startswith("ep2"):
             raise Interrupted("SIGINT")
-        return real(segments, output, whole)
+        return real(segments, output, whole, **more)
 
     monkeypatch.setattr(assemble, "assemble", stopped)
     first = command("input=in", "multi=2")
