@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -39,6 +40,31 @@ def test_changed_settings_are_refused_with_what_changed(folder):
     with pytest.raises(UserError, match="dedup: not set -> True"):
         open_journal(folder, {**FACTS, "dedup": "True"}, "", resume=True)
     assert open_journal(folder, {**FACTS, "crf": "20"}, "", resume=False).done == {}
+
+
+NOW = {**FACTS, "tool": "0.9.0", "code.shots": "abc", "code.models": "def"}
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ({**FACTS, "tool": "0.8.0"}, r"made by version 0\.8\.0; version 0\.9\.0 may make other frames\.$"),
+        (FACTS, r"made by version unknown; version 0\.9\.0"),
+        ({**NOW, "tool": "0.9.1"}, r"made by version 0\.9\.1; version 0\.9\.0"),
+        ({**NOW, "code.shots": "xyz"}, r"an earlier state of version 0\.9\.0; .* its code changed in shots\.$"),
+        ({**FACTS, "tool": "0.9.0"}, r"an earlier state of version 0\.9\.0; .* its code changed in models, shots\.$"),
+        ({**FACTS, "tool": "0.8.0", "crf": "20"}, r"by version 0\.8\.0; .* Changed, too: crf: 20 -> 16\.$"),
+    ],
+)
+def test_work_of_another_version_is_refused_by_name(folder, before, said):
+    open_journal(folder, before, "", resume=True).record(0, Done(1, "1", ""))
+    with pytest.raises(UserError) as refused:
+        open_journal(folder, NOW, "", resume=True)
+    problem, remedy, code = refused.value.args
+    assert re.search(said, problem) and "\n" not in problem and code == 2
+    assert remedy.startswith("resume=false to start anew, or finish with ")
+    assert Journal.load(folder / "journal.json").done  # nothing is lost
+    assert open_journal(folder, NOW, "", resume=False).done == {}
 
 
 def test_starting_anew_removes_the_old_segments(folder):

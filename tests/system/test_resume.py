@@ -131,6 +131,25 @@ def test_changed_settings_or_input_are_refused_until_told_to_start_anew(command,
     assert content(tmp_path / "b.mkv")[::2] == content(tmp_path / "a.mkv")
 
 
+@pytest.mark.parametrize("older", ["0.7.0", None])
+def test_work_of_an_older_version_is_not_continued_silently(command, tmp_path, clip, monkeypatch, older):
+    fail_in_segment(monkeypatch, 2, OSError(errno.ENOSPC, "No space left on device"))
+    assert command(*JOB).code == 4
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    path = work(tmp_path) / "journal.json"
+    document = json.loads(path.read_text())
+    facts = {key: value for key, value in document["fingerprint"].items() if not key.startswith("code.")}
+    assert len(facts) < len(document["fingerprint"])
+    path.write_text(json.dumps({**document, "fingerprint": {**facts, **({"tool": older} if older else {})}}))
+
+    refused = command(*JOB)
+    assert refused.code == 2 and "2 finished segments made by " in refused.err and "resume=false" in refused.err
+    assert older is None or f"finish with version {older}." in refused.err
+    assert len(list(work(tmp_path).glob("segment_*"))) == 2
+    assert command(*JOB, "resume=false").code == 0
+
+
 def test_ffmpeg_killed_under_us(command, tmp_path, clip, monkeypatch):
     real = local.open_writer
 

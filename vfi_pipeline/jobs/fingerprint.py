@@ -1,9 +1,12 @@
-"""What a file, or a sequence of files, must still be for work on it to go on."""
+"""What files, and this program's own code, must still be for work on a film to go on."""
 
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
+
+import vfi_pipeline
 
 _SAMPLE = 1 << 20
 
@@ -37,3 +40,32 @@ def content_hash(path: Path) -> str:
         while block := file.read(_SAMPLE):
             digest.update(block)
     return digest.hexdigest()[:32]
+
+
+NEUTRAL = ("adapters", "commands", "evaluation", "metrics", "page", "training", "viz")
+"""Packages that decide no sample of a frame: they ask for frames, show, train or measure."""
+
+CODE = "code."
+"""How the names of the facts of ``code_fingerprint`` begin."""
+
+
+@cache
+def code_fingerprint(root: Path = Path(vfi_pipeline.__file__).parent) -> dict[str, str]:
+    """The version of all that decides frames: constants of the cut detector, algorithms, encoders' settings.
+
+    Releases have numbers, and states between them do not, so this is a hash of the source.
+
+    Returns:
+        ``code.PACKAGE`` -> 12 hex digits of the SHA-256 of its modules, for each package but the neutral ones. Line
+        ends do not count.
+    """
+    facts = {}
+    for package in sorted(child for child in root.iterdir() if (child / "__init__.py").is_file()):
+        if package.name in NEUTRAL:
+            continue
+        digest = hashlib.sha256()
+        for path in sorted(package.rglob("*.py")):
+            source = path.read_bytes().replace(b"\r\n", b"\n")
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + source + b"\0")
+        facts[CODE + package.name] = digest.hexdigest()[:12]
+    return facts

@@ -19,10 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from vfi_pipeline.errors import USAGE, UserError
+from vfi_pipeline.jobs.fingerprint import CODE
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".vfi-work"
+
+TOOL = "tool"
+"""The fact of a fingerprint that holds the version of the program."""
 
 
 def work_folder(target: Path) -> Path:
@@ -117,14 +121,7 @@ def open_journal(folder: Path, fingerprint: Mapping[str, str], command: str, res
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             log.warning("%s is damaged (%s): starting anew.", path, error)
     if old is not None:
-        changed = old.differences(fingerprint)
-        if changed:
-            raise UserError(
-                f"{folder.name} holds {len(old.done)} finished segments that do not fit this command. "
-                f"Changed: {'; '.join(changed)}.",
-                "the settings and input of before, or resume=false to start anew.",
-                USAGE,
-            )
+        _refuse_other_work(folder, old, fingerprint)
         old.command = command
         return old
     for child in folder.iterdir():
@@ -133,6 +130,30 @@ def open_journal(folder: Path, fingerprint: Mapping[str, str], command: str, res
     journal = Journal(path, fingerprint, command)
     journal.save()
     return journal
+
+
+def _refuse_other_work(folder: Path, journal: Journal, fingerprint: Mapping[str, str]) -> None:
+    """UserError if the journal is of another input, of other settings, or of another version of the program."""
+    changed = {name.partition(": ")[0]: name for name in journal.differences(fingerprint)}
+    if not changed:
+        return
+    holds = f"{folder.name} holds {len(journal.done)} finished segments"
+    packages = [name[len(CODE) :] for name in changed if name.startswith(CODE)]
+    settings = [line for name, line in changed.items() if name != TOOL and not name.startswith(CODE)]
+    if TOOL not in changed and not packages:
+        raise UserError(
+            f"{holds} that do not fit this command. Changed: {'; '.join(settings)}.",
+            "the settings and input of before, or resume=false to start anew.",
+            USAGE,
+        )
+    before, now = journal.fingerprint.get(TOOL, "unknown"), fingerprint.get(TOOL, "unknown")
+    if TOOL in changed:
+        made, finish = f"version {before}; version {now} may make other frames", f"finish with version {before}"
+    else:
+        made = f"an earlier state of version {now}; frames may differ, for its code changed in {', '.join(packages)}"
+        finish = "finish with the code of before"
+    more = f" Changed, too: {'; '.join(settings)}." if settings else ""
+    raise UserError(f"{holds} made by {made}.{more}", f"resume=false to start anew, or {finish}.", USAGE)
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import vfi_pipeline
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
-from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint, files_fingerprint
+from vfi_pipeline.jobs.fingerprint import code_fingerprint, content_hash, file_fingerprint, files_fingerprint
 from vfi_pipeline.jobs.method import Method, device_kind
 from vfi_pipeline.jobs.option_fields import frame_settings
 from vfi_pipeline.jobs.options import Options, read_cuts
@@ -270,9 +270,10 @@ def _refuse_joined_sound(film: Film, info: SourceInfo) -> None:
 
 
 def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dict[str, str]:
-    """All that decides what the segments hold: input, settings, model, weights, versions."""
+    """All that decides what the segments hold: input, settings, model, weights, and versions, of this code too."""
     info = plan.info
     facts: dict[str, Any] = {f"input.{key}": value for key, value in input_fingerprint(film).items()}
+    facts |= code_fingerprint()
     facts |= {
         "tool": vfi_pipeline.__version__,
         "ffmpeg": ffmpeg.version(),
