@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vfi_pipeline import commands, extras
-from vfi_pipeline.commands.wording import in_words_of
+from vfi_pipeline.commands.wording import in_words_of, log_in_words_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,6 +35,7 @@ def test_every_subcommand_tells_its_options(name):
 
     assert done.returncode == 0, done.stderr
     assert name in done.stdout and not done.stderr
+    assert f"vfi {name}" in done.stdout and ".py" not in done.stdout
 
 
 def test_help_loads_nothing():
@@ -82,6 +85,32 @@ def test_messages_name_the_program_as_it_was_called(capsys):
 def test_only_the_scripts_are_renamed(text, said):
     assert in_words_of(("vfi", "interpolate"), text) == said
     assert in_words_of(("python", "interpolate.py"), text) == text
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_scripts_name_themselves(name):
+    line = [sys.executable, f"{name}.py", "--help"]
+    said = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=200, check=True).stdout
+
+    assert f"python {name}.py" in said and "vfi " not in said
+
+
+def test_lines_of_the_log_name_the_program_as_it_was_called(caplog):
+    for program, said in (("vfi", "train"), "vfi train"), (("python", "train.py"), "python train.py"):
+        caplog.clear()
+        log_in_words_of(program)
+        logging.getLogger("x").warning("%s goes on", "python train.py ckpt_path=a")
+        assert caplog.messages == [f"{said} ckpt_path=a goes on"]
+
+
+@pytest.mark.parametrize("name", ["tune", "work", "doctor", "app"])
+def test_errors_of_every_subcommand_name_the_command(name, monkeypatch, capsys):
+    def fail(*_):
+        raise extras.UserError("It is so.", "python interpolate.py input=a.mkv, or weights= of train.py.")
+
+    monkeypatch.setattr(importlib.import_module(commands.COMMANDS[name].module), "main", fail)
+    assert commands.main([name]) == 2
+    assert capsys.readouterr().err.endswith("Try: vfi interpolate input=a.mkv, or weights= of vfi train.\n")
 
 
 def test_training_starts_and_names_itself():

@@ -106,7 +106,7 @@ def test_without_gradio_the_line_to_type_is_told(tmp_path):
 
 
 def test_a_root_that_is_missing_is_told(capsys):
-    assert main(["--root", "/nowhere/at/all"]) == ENVIRONMENT
+    assert main(["--root", "/nowhere/at/all"]) == 2
     assert "--root /nowhere/at/all is no folder" in capsys.readouterr().err
 
 

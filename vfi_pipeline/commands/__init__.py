@@ -33,6 +33,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """``vfi``; returns the exit code."""
     import vfi_pipeline
+    from vfi_pipeline.commands.wording import in_words_of
     from vfi_pipeline.errors import DONE, USAGE, UserError
     from vfi_pipeline.extras import explained
     from vfi_pipeline.threads import yield_idle_cores
@@ -49,17 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         sys.stderr.write(f"error: {_unknown(words)}\n")
         return USAGE
+    program = ("vfi", name)
     try:
         command = importlib.import_module(COMMANDS[name].module)
-        return int(command.main(words[1:], ("vfi", name)) or DONE)
+        return int(command.main(words[1:], program) or DONE)
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(in_words_of(program, f"error: {error}\n"))
         return error.code
     except ModuleNotFoundError as error:
         lack = explained(error, f"vfi {name}")
         if lack is None:
             raise
-        sys.stderr.write(f"error: {lack}\n")
+        sys.stderr.write(in_words_of(program, f"error: {lack}\n"))
         return lack.code
 
 

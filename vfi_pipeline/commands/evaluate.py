@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from vfi_pipeline.commands.wording import in_words_of
+from vfi_pipeline.commands.wording import help_in_words_of, in_words_of, log_in_words_of
 from vfi_pipeline.configuration import conf_folder, model_names
 from vfi_pipeline.errors import DONE, ENVIRONMENT, USAGE, UserError
 from vfi_pipeline.extras import explained
@@ -141,6 +141,7 @@ def main(
     @hydra.main(config_path=str(conf_folder()), config_name="evaluate", version_base="1.3")
     def task(cfg: DictConfig) -> None:
         logging.getLogger().setLevel(logging.WARNING)
+        log_in_words_of(program)
         try:
             run(cfg, paths, command, speed_program)
         except (UserError, HydraException, ModuleNotFoundError) as mistake:
@@ -149,7 +150,8 @@ def main(
     sys.argv[1:] = rest
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's own mistakes come here instead of ending the program with code 1
     try:
-        task()
+        with help_in_words_of(program, words):
+            task()
     except HydraException as mistake:
         end(mistake, program)
     return DONE

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from vfi_pipeline.commands import COMMANDS
-from vfi_pipeline.commands.wording import in_words_of
+from vfi_pipeline.commands.wording import in_words_of, log_in_words_of
 from vfi_pipeline.configuration import build, compose_model, model_names
 from vfi_pipeline.errors import DONE, INTERRUPTED, UserError
 from vfi_pipeline.extras import explained
@@ -51,17 +51,6 @@ def run(line: CommandLine, command: str) -> int:
     return batch.run(options, method, command, say)
 
 
-class _Formatter(logging.Formatter):
-    """Log lines that name the program as it was called."""
-
-    def __init__(self, program: Sequence[str]) -> None:
-        super().__init__("%(message)s")
-        self.program = program
-
-    def format(self, record: logging.LogRecord) -> str:
-        return in_words_of(self.program, super().format(record))
-
-
 def say(text: str) -> None:
     """A line of the result, on standard output."""
     sys.stdout.write(text + "\n")
@@ -83,9 +72,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = ()) -> int:
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("vfi_pipeline").setLevel(logging.INFO)
-    if program[0] == "vfi":
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(_Formatter(program))
+    log_in_words_of(program)
     try:
         with interruptible():
             known, models = option_names()
@@ -108,7 +95,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = ()) -> int:
         lack = explained(error)
         if lack is None:
             raise
-        sys.stderr.write(f"error: {lack}\n")
+        sys.stderr.write(in_words_of(program, f"error: {lack}\n"))
         return lack.code
     except Interrupted as signal:
         sys.stderr.write(f"\nStopped ({signal}). The finished segments are kept. To go on:\n  {command}\n")

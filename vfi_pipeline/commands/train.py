@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vfi_pipeline.commands.wording import in_words_of
+from vfi_pipeline.commands.wording import help_in_words_of, in_words_of, log_in_words_of
 from vfi_pipeline.configuration import conf_folder
 from vfi_pipeline.errors import DONE, INTERRUPTED, USAGE, UserError
 from vfi_pipeline.extras import require
@@ -104,6 +104,7 @@ def complete(cfg: DictConfig) -> None:
 @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
 def main(cfg: DictConfig) -> float | None:
     """The command; a failure that the user can act on ends it with its own exit code, without a traceback."""
+    log_in_words_of(PROGRAM)
     require("train", "Training", "pytorch_lightning")
     try:
         return run(cfg)
@@ -173,7 +174,8 @@ def start() -> None:
     if is_sweep(words):
         sys.exit(sweep(words))
     sys.argv[1:] = words
-    main()
+    with help_in_words_of(PROGRAM, words):
+        main()
 
 
 def script() -> None:

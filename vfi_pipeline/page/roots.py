@@ -60,7 +60,7 @@ class Roots:
         for folder in folders:
             real = Path(os.path.realpath(folder))
             if not real.is_dir():
-                raise UserError(f"--root {folder} is no folder.", "--root with a folder that exists.", ENVIRONMENT)
+                raise UserError(f"--root {folder} is no folder.", "--root with a folder that exists.")
             found.append(real)
         self.folders = tuple(dict.fromkeys(found))
 
