@@ -1,7 +1,7 @@
 """Films from Python: ``vfi_pipeline.interpolate(path, fps=60)`` and ``vfi_pipeline.frames(path, fps=60)``.
 
 Options have the names and meanings of the command line (docs/interpolate.md); failures that a caller can act on are
-``vfi_pipeline.UserError``.
+``vfi_pipeline.UserError``, with remedies in keyword arguments.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from vfi_pipeline.adapters.keywords import remedies_in_keywords
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import local, names
 from vfi_pipeline.jobs.frame_maker import FrameMaker
@@ -31,6 +32,10 @@ DTYPES = ("uint8", "uint16", "float32")
 """Of ``frames``: integers over their whole range, floats in [0, 1]."""
 
 
+class DtypeError(UserError, ValueError):
+    """``frames`` was asked for another dtype."""
+
+
 class FilmFrame(NamedTuple):
     """A frame of the result: when it is shown, in seconds from the film's start, and its picture (height, width, 3)."""
 
@@ -39,7 +44,7 @@ class FilmFrame(NamedTuple):
 
 
 def interpolate(path: str | PathLike[str], fps: Value = None, **options: Value) -> Path:
-    """Writes the film with more frames, verified, and returns where it is: ``python interpolate.py`` as a function.
+    """Writes the film with more frames, verified, and returns its path: ``python interpolate.py`` as a function.
 
     Stopped half-way, the same call goes on where it was.
 
@@ -53,15 +58,16 @@ def interpolate(path: str | PathLike[str], fps: Value = None, **options: Value) 
     Raises:
         UserError: with a problem and a remedy; nothing is left under the final name.
     """
-    request = film_request([path], {"fps": fps, **options})
-    if request.options.status or request.options.dry_run or request.options.benchmark:
-        raise UserError("status=, dry_run= and benchmark= write no film.", "the command line has them.")
-    film = request.film
-    plan = prepare(film, request.options, request.method, film.files, many=False)
-    if not (names.existing(plan.target) and not request.options.overwrite):
-        plan = rehearsed(plan)
-    local.work(plan, film, request.options, request.method, request.command)
-    return plan.target
+    with remedies_in_keywords():
+        request = film_request([path], {"fps": fps, **options})
+        if request.options.status or request.options.dry_run or request.options.benchmark:
+            raise UserError("status=, dry_run= and benchmark= write no film.", "the command line has them.")
+        film = request.film
+        plan = prepare(film, request.options, request.method, film.files, many=False)
+        if not (names.existing(plan.target) and not request.options.overwrite):
+            plan = rehearsed(plan)
+        local.work(plan, film, request.options, request.method, request.command)
+        return plan.target
 
 
 OF_THE_FILE = frozenset(
@@ -88,22 +94,34 @@ def frames(
 
     Raises:
         UserError: for options that do not fit, at once; for a film that cannot be read, with the frame that cannot.
-        ValueError: for another dtype.
+        DtypeError: for another dtype; a ``UserError`` and a ``ValueError``.
     """
-    kind = np.dtype(dtype)
-    if kind.name not in DTYPES:
-        raise ValueError(f"Frames come as {', '.join(DTYPES)}, not as {kind.name}.")
+    kind = _dtype(dtype)
     for name in OF_THE_FILE & options.keys():
         raise UserError(f"{name}= is about a file, and frames() writes none.", f"leave {name}= out, or interpolate().")
-    request = film_request([path], {"fps": fps, **options, "benchmark": True})
-    if request.options.at is not None:
-        raise UserError("at= names single frames; these come one after another.", "start= and end=, or interpolate().")
-    style = request.options.style
-    if isinstance(style, StyleChoice) and style.weights is None:
-        raise UserError("A style that is optimised needs a folder to keep what it has painted.", "interpolate().")
-    film = request.film
-    plan = prepare(film, request.options, request.method, film.files, many=False)
+    with remedies_in_keywords():
+        request = film_request([path], {"fps": fps, **options, "benchmark": True})
+        if request.options.at is not None:
+            raise UserError(
+                "at= names single frames; these come one after another.", "start= and end=, or interpolate()."
+            )
+        style = request.options.style
+        if isinstance(style, StyleChoice) and style.weights is None:
+            raise UserError("A style that is optimised needs a folder to keep what it has painted.", "interpolate().")
+        film = request.film
+        plan = prepare(film, request.options, request.method, film.files, many=False)
     return _frames(plan, request.options, request.method, kind)
+
+
+def _dtype(asked: DTypeLike) -> np.dtype[Any]:
+    try:
+        kind = np.dtype(asked)
+        name = kind.name
+    except TypeError:
+        name = repr(asked)
+    if name not in DTYPES:
+        raise DtypeError(f"Frames come as {', '.join(DTYPES)}, not as {name}.", 'dtype="uint8", or one of the others.')
+    return kind
 
 
 def _frames(plan: Any, options: Any, method: Any, kind: np.dtype[Any]) -> Iterator[FilmFrame]:
@@ -113,9 +131,10 @@ def _frames(plan: Any, options: Any, method: Any, kind: np.dtype[Any]) -> Iterat
     model, settings = FrameMaker(plan, options, method, Progress(plan.info.path.name, timeline.count)).tools
     whole = Segment(0, 0, timeline.count, *timeline.sources(0, timeline.count))
     part = whole.within(CONTEXT_BEFORE, CONTEXT_AFTER, *timeline.sources_shown)
-    with reader.read_numbered(
+    source_frames = reader.read_numbered(
         plan.info, part.first, part.last + 1, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels
-    ) as source:
+    )
+    with remedies_in_keywords(), source_frames as source:
         for output in stream.interpolate(source, timeline.slots(), model, settings, timeline.times):
             shown = oriented(output.frame, video.rotation, video.mirrored)
             yield FilmFrame(output.slot.time - plan.info.start, as_rgb(shown, kind))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vfi_pipeline.adapters.keywords import remedies_in_keywords
 from vfi_pipeline.adapters.random_access import AFTER, BEFORE, RandomAccess
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs.request import Value, film_request
@@ -49,7 +50,10 @@ def interpolate(clip: vs.VideoNode, *, multi: Value = None, fps: Value = None, *
             "The clip's format, size or rate varies.", "core.resize and core.std.AssumeFPS make it constant."
         )
     name = format_name(clip.format)
-    request = film_request(["clip"], {"multi": 2 if multi is None and fps is None else multi, "fps": fps, **options})
+    with remedies_in_keywords():
+        request = film_request(
+            ["clip"], {"multi": 2 if multi is None and fps is None else multi, "fps": fps, **options}
+        )
     asked = request.options
     source_rate = Fraction(clip.fps_num, clip.fps_den)
     rate = asked.fps or source_rate * (asked.multi or 1)
