@@ -21,7 +21,7 @@ from vfi_pipeline.adapters.keywords import as_keywords
         ("fps=60000/1001 (a rate)", 'fps="60000/1001" (a rate)'),
         ("did you mean b.mkv? input='b c.mkv'", 'did you mean b.mkv? path="b c.mkv"'),
         ("model.guide_span=400.", '**{"model.guide_span": 400}.'),
-        ("weights=<a run>/export/<name>.safetensors, made so.", 'weights="<a run>/export/<name>.safetensors", made so.'),
+        ("weights=<a run>/<name>.safetensors, made so.", 'weights="<a run>/<name>.safetensors", made so.'),
         ("python interpolate.py input=clip.mp4 fps=60 (--help shows more).",
          'vfi_pipeline.interpolate("clip.mp4", fps=60) (docs/interpolate.md shows more).'),
         ("multi (python interpolate.py --help lists them all).", "multi (docs/interpolate.md lists them all)."),

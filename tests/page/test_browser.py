@@ -458,6 +458,24 @@ def test_a_preview_of_another_moment(server, opened):
         )
 
 
+def test_a_preview_of_other_settings_is_marked(server, opened):
+    page = opened(server.address)
+    choose(page, "long.mp4")
+    planned(page, "long.mp4")
+    quickly(page)
+    page.get_by_role("button", name="Preview", exact=True).click()
+    stale = page.locator(".vfi-stale")
+    expect(stale).to_have_count(0, timeout=PATIENCE)
+    page.get_by_label("2x frames").check()
+    expect(stale).to_contain_text("made for other settings (60 fps)", timeout=PATIENCE)
+    page.get_by_label("60 fps").check()
+    expect(stale).to_have_count(0, timeout=PATIENCE)
+    page.get_by_label("Slow motion 4x").check()
+    expect(stale).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Preview", exact=True).click()
+    expect(stale).to_have_count(0, timeout=PATIENCE)
+
+
 def test_mistakes_are_told_where_they_are_made(server, opened):
     page = opened(server.address)
     page.locator("#vfi-add").click()

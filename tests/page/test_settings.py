@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
@@ -110,6 +111,18 @@ def test_a_jobs_words_mean_what_was_chosen_whatever_the_film_is_called(name, tmp
         "fps": "60", "model": "flow", "output": f"/films/{name}.mkv", "report": "/q/1.report.json",
     }  # fmt: skip
     assert not line.help
+
+
+def test_what_a_preview_shows_does_not_depend_on_the_file():
+    twice = Settings(timing="multi", amount="2")
+    assert twice.picture_texts() == {"multi": "2", "model": "flow"}
+    assert PRESETS["Archive"].picture_texts() == twice.picture_texts()
+    assert (
+        replace(twice, sound="drop", codec="hevc", container="mkv", more="crf=18").picture_texts()
+        == twice.picture_texts()
+    )
+    for other in ({"dedup": True}, {"size": "2x"}, {"start": "1"}, {"more": "scene_threshold=0.4"}, {"model": "blend"}):
+        assert replace(twice, **other).picture_texts() != twice.picture_texts()
 
 
 def test_pictures_have_their_options():

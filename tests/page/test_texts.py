@@ -97,6 +97,11 @@ def test_a_preview_says_what_is_left_and_right():
     assert "held" in texts.preview_line(Preview("a", "b", 1.0, 2, 0.4, "held", (0.5, 0.5)))
 
 
+def test_a_preview_of_other_settings_says_which_ones():
+    line = texts.stale_preview_line("<60> fps")
+    assert "made for other settings (&lt;60&gt; fps)" in line and "Press Preview" in line and 'role="status"' in line
+
+
 def test_cuts_are_pictures_with_words_for_those_who_cannot_see_them():
     cut = Cut(1501, 62.5, b"one", b"two")
 

@@ -29,6 +29,9 @@ CSS = """
 .vfi-note { border-left: 4px solid #15803d; background: #f0fdf4; color: #14532d; padding: 8px 12px; border-radius: 4px;
   font-size: .93rem; overflow-wrap: anywhere; }
 .dark .vfi-note { background: #0d2818; color: #bbf7d0; }
+.vfi-stale { border-left: 4px solid #b45309; background: #fffbeb; color: #78350f; padding: 8px 12px; border-radius: 4px;
+  font-size: .93rem; }
+.dark .vfi-stale { background: #33230a; color: #fde68a; }
 .vfi-empty { border: 1px dashed var(--border-color-primary); border-radius: 8px; padding: 22px 16px; text-align: center;
   color: var(--body-text-color-subdued); font-size: .93rem; display: flex; flex-direction: column; gap: 2px; }
 .vfi-empty strong { color: var(--body-text-color); font-weight: 600; }

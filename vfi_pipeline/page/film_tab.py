@@ -73,7 +73,7 @@ Handled = dict[Any, Any]
 def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     """The tab's controls and what they do. ``changed`` is counted up when something is added to the queue."""
     remembered = gr.BrowserState({}, storage_key="vfi-film", secret="vfi")
-    look, made = gr.State(None), gr.State(None)
+    look, made, made_for = gr.State(None), gr.State(None), gr.State(None)
     pace, pace_of = gr.State(None), gr.State(None)
     here = gr.State(None)  # the folder that is listed
     found, off, searched = gr.State(()), gr.State(()), gr.State(False)
@@ -190,7 +190,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     # ------------------------------------------------------------------------------------- its plan and a preview
 
     def plan(chosen: str | None, before: Look | None, frame_s: float | None, *values: Any) -> Handled:
-        nothing = {made: None, found: (), off: (), searched: False, pace: None, pace_of: None}
+        nothing = {made: None, made_for: None, found: (), off: (), searched: False, pace: None, pace_of: None}
         if not chosen:
             hidden = {part: hide() for part in (*of_a_film, told)}
             return {facts: NOTHING_CHOSEN, look: None, preview_told: NO_PREVIEW, **hidden, **nothing}
@@ -218,7 +218,18 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
             )
         except UserError as error:
             return {preview_told: texts.error(error)}
-        return {slider: (new.before, new.after), made: new, preview_told: texts.preview_line(new)}
+        line = texts.preview_line(new)
+        return {slider: (new.before, new.after), made: new, made_for: settings, preview_told: line}
+
+    def mark(shown: Preview | None, shown_for: Settings | None, *values: Any) -> Any:
+        """What the preview shows, or that it was made for other settings than the controls have."""
+        if shown is None or shown_for is None:
+            return gr.skip()
+        try:
+            fresh = shown_for.picture_texts() == settings_of(values).picture_texts()
+        except UserError:
+            fresh = False
+        return texts.preview_line(shown) if fresh else texts.stale_preview_line(shown_for.label)
 
     def measure(
         chosen: str | None, current: Look | None, key: Any, at: float, frame_s: float | None, *values: Any
@@ -316,14 +327,16 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     # -------------------------------------------------------------------------------------------- what leads to what
 
     assert len(controls) == len(fields(Settings))
-    planned = [facts, look, told, moment, *of_a_film, preview_told, made, found, off, searched, pace, pace_of]
+    planned = [facts, look, told, moment, *of_a_film, preview_told, made, made_for, found, off, searched, pace, pace_of]
     asked = [film, look, moment, found, off, *controls]
+    previewed = [slider, made, made_for, preview_told]
     chosen = [upload, folder, film, every, told, here]
 
     def then_plan(event: Any, with_preview: bool) -> None:
         event = event.then(plan, [film, look, pace, *controls], planned, show_progress_on=facts, **OPEN)
+        event = event.then(mark, [made, made_for, *controls], preview_told, **QUIET)
         if with_preview:
-            event = event.then(preview, asked, [slider, made, preview_told], show_progress_on=slider, **OPEN)
+            event = event.then(preview, asked, previewed, show_progress_on=slider, **OPEN)
         event = event.then(measure, [film, look, pace_of, moment, pace, *controls], [facts, pace, pace_of], **QUIET)
         event.then(remember, [film, *controls], remembered, **QUIET)
 
@@ -335,9 +348,8 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     then_plan(film.input(lambda: None, None, None, **QUIET), True)
     then_plan(preset.input(apply_preset, [preset, *controls], [*controls, told], **QUIET), False)
     then_plan(gr.on(controls_changed(controls), name_preset, controls, preset, **QUIET), False)
-    gr.on(
-        [ask.click, moment.release], preview, asked, [slider, made, preview_told], show_progress_on=slider, **OPEN
-    )  # fmt: skip
+    gr.on([ask.click, moment.release], preview, asked, previewed, show_progress_on=slider, **OPEN)
+    made_for.change(mark, [made, made_for, *controls], preview_told, **QUIET)  # a plan may have come in between
     gr.on(
         [made.change, place.input, factor.input],
         enlarge,

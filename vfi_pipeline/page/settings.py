@@ -73,6 +73,14 @@ class Settings:
             plain[name] = text
         return plain
 
+    def picture_texts(self) -> dict[str, str]:
+        """The options of ``texts`` that decide what a preview shows.
+
+        Raises:
+            UserError: as ``texts`` does.
+        """
+        return {name: text for name, text in self.texts().items() if name not in _OF_THE_FILE}
+
     @property
     def label(self) -> str:
         """What is made, in a few words: ``60 fps``, ``2x frames``, ``slow motion 4x``."""
@@ -112,6 +120,9 @@ def preset_of(settings: Settings) -> str | None:
     """The preset whose controls ``settings`` has, if any."""
     return next((name for name in PRESETS if with_preset(settings, name) == settings), None)
 
+
+_OF_THE_FILE = ("audio", "subtitles", "codec", "crf", "preset", "pix_fmt", "segment")
+"""Options that change how the result is stored, and no picture before it is."""
 
 _ELSEWHERE = (
     "input", "output", "name", "model", "overwrite", "report", "status", "dry_run", "benchmark", "completion", "resume",

@@ -107,6 +107,14 @@ def preview_line(preview: Preview) -> str:
     return line(words)
 
 
+def stale_preview_line(label: str) -> str:
+    """What stands beside a preview once the settings are others; ``label``: what it was made for, as ``60 fps``."""
+    return (
+        f'<div class="vfi-stale" role="status">{text(f"This preview was made for other settings ({label}).")} '
+        "Press Preview to make it again.</div>"
+    )
+
+
 def cut_pair(cut: Cut) -> str:
     """Both sides of a cut as thumbnails; the checkbox beside it says what they are."""
     images = "".join(
