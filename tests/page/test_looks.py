@@ -146,7 +146,7 @@ def test_what_they_do_not_play_is_encoded_again_once(tmp_path, kind):
 @pytest.mark.parametrize("model", ["../../etc/passwd", "none", ""])
 def test_only_models_of_the_program_are_built(model):
     with pytest.raises(UserError):
-        looks.model_settings(model)
+        looks.composed(model)
 
 
 @pytest.mark.slow

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
 
-from vfi_pipeline.configuration import conf_folder
+from vfi_pipeline.configuration import Composed, compose_model, model_names
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs.method import Method, choose_method, instantiate, resolve_device
 from vfi_pipeline.jobs.options import Options, read_options
@@ -40,8 +39,6 @@ THUMBNAIL = 200
 
 LONGEST_PREVIEW = 2560
 """px, longest side of a preview; larger pictures are shown smaller."""
-
-CONF = conf_folder()
 
 
 # ------------------------------------------------------------------------------------------------ films and plans
@@ -148,13 +145,15 @@ def _planned(path: str, texts: Mapping[str, str], output: str | None) -> tuple[F
 def _plan(
     path: str, items: tuple[tuple[str, str], ...], output: str | None, stamp: object
 ) -> tuple[Film, Options, Method, Plan]:
-    texts = {**own_defaults(), **dict(items)}
-    model = str(texts.pop("model", "flow"))
+    given: dict[str, object] = dict(items)
+    name = given.pop("model", None)
+    chosen = composed(None if name is None else str(name))
+    texts = {**chosen.defaults, **given}
     found = select([path]).films
     if len(found) != 1:
         raise UserError(f"There are {len(found)} films here.", "choose one of them to see its plan.", BAD_INPUT)
     options = read_options((path,), texts)
-    method = choose_method(model, model_settings(model), {}, options, instantiate)
+    method = choose_method(chosen.model, chosen.settings, {}, options, instantiate)
     plan = prepare(found[0], _with_output(options, output), method, found[0].files, False)
     if output is not None and output.startswith(".") and plan.target.suffix != output:
         options = replace(options, output=str(plan.target.with_suffix(output)))
@@ -165,28 +164,22 @@ def _plan(
 # ----------------------------------------------------------------------------------------------------------- models
 
 
-def own_defaults() -> dict[str, object]:
-    """Defaults of this installation, from ``conf/interpolate.yaml``."""
-    document = yaml.safe_load((CONF / "interpolate.yaml").read_text("utf-8")) or {}
-    return {str(key): value for key, value in document.items() if key not in ("defaults", "hydra")}
-
-
-def model_settings(name: str) -> dict[str, Any]:
-    """The settings of a model, from ``conf/model``.
+@lru_cache(maxsize=8)
+def composed(name: str | None = None) -> Composed:
+    """The model ``name``, and the defaults of this installation; None: the model that these name.
 
     Raises:
         UserError: if there is no such model.
     """
-    path = CONF / "model" / f"{name}.yaml"
-    if not name.isidentifier() or not path.is_file():
+    if name is not None and name not in model_names():
         raise UserError(f"There is no model {name!r}.", "model=flow")
-    return dict(yaml.safe_load(path.read_text("utf-8")))
+    return compose_model(name)
 
 
 @lru_cache(maxsize=2)
 def _built(name: str, scale: float, precision: str, weights: str | None, device: str) -> Any:
     options = Options(("-",), scale=scale, precision=precision, weights=weights, device=device)
-    return choose_method(name, model_settings(name), {}, options, instantiate).build()
+    return choose_method(name, composed(name).settings, {}, options, instantiate).build()
 
 
 def warm_up() -> None:
