@@ -109,8 +109,10 @@ def recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(ffmpeg, "open_process", record)
     monkeypatch.chdir(tmp_path)
     # No trial of an earlier job of this process answers for one of this job.
-    rehearsal.forget_trials()
-    return lines
+    monkeypatch.setattr(rehearsal, "trials", {})
+    rehearsal.trial_folder.cache_clear()
+    yield lines
+    rehearsal.trial_folder.cache_clear()
 
 
 @pytest.mark.slow

@@ -12,13 +12,13 @@ import pytest
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.film_times import film_times
-from vfi_pipeline.media.index import index, source_times, vp9_is_shown
+from vfi_pipeline.media.index import index, vp9_is_shown
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.reader import read_frames
 
 
 def seconds(path) -> list[Fraction]:
-    times = source_times(probe(path))
+    times = index(probe(path)).times
     return [times.time(k) for k in range(len(times))]
 
 
@@ -39,7 +39,7 @@ def test_times_are_those_that_ffmpeg_decodes(tmp_path, suffix):
 def test_vfr_times_and_the_last_frames_own_duration(tmp_path):
     path = clips.vfr_clip(tmp_path / "a.mp4")
     assert seconds(path) == decoded_seconds(path)
-    assert source_times(probe(path)).last_duration > 0
+    assert index(probe(path)).times.last_duration > 0
 
 
 def test_b_frames_are_sorted(tmp_path):
@@ -95,7 +95,7 @@ def test_vp9_headers_by_hand():
 def test_a_raw_stream_without_a_clock_is_counted(tmp_path):
     x264 = ["-c:v", "libx264", "-bf", "2", "-g", "10"]
     path = clips.make_clip(tmp_path / "a.h264", frames=25, rate=25, codec=x264)
-    found = source_times(probe(path))
+    found = index(probe(path)).times
     assert len(found) == 25
     assert {found.time(k + 1) - found.time(k) for k in range(24)} == {Fraction(1, 25)}
 
@@ -116,7 +116,7 @@ def restamped(path, changes: dict[int, int]):
 def test_equal_time_stamps_count_once_and_the_first_is_shown(tmp_path):
     path = restamped(clips.make_clip(tmp_path / "a.mkv", frames=6, content="noise"), {120: 80})
 
-    found = source_times(probe(path))
+    found = index(probe(path)).times
     with read_frames(probe(path)) as frames:
         read = list(frames)
 
@@ -135,7 +135,7 @@ def test_negative_time_stamps_are_times_too(tmp_path):
 
 def test_an_image_sequence_has_even_times(tmp_path):
     clips.make_pictures(tmp_path / "seq", frames=4)
-    times = source_times(probe(tmp_path / "seq", image_rate=Fraction(24000, 1001)))
+    times = index(probe(tmp_path / "seq", image_rate=Fraction(24000, 1001))).times
     assert [times.time(k) for k in range(4)] == [Fraction(1001 * k, 24000) for k in range(4)]
     assert times.last_duration == Fraction(1001, 24000)
 
@@ -143,12 +143,12 @@ def test_an_image_sequence_has_even_times(tmp_path):
 def test_the_index_is_renewed_when_the_file_changes(tmp_path):
     path = clips.make_clip(tmp_path / "a.mkv", frames=6)
     info = probe(path)
-    assert len(source_times(info)) == 6
+    assert len(index(info).times) == 6
     clips.make_clip(tmp_path / "b.mkv", frames=9).replace(path)
-    assert len(source_times(info)) == 9
+    assert len(index(info).times) == 9
     path.unlink()
     with pytest.raises(UserError, match="is gone"):
-        source_times(info)
+        index(info)
 
 
 def without_block_durations(path):
@@ -171,7 +171,7 @@ def held_at_the_end(path, last: int = 2000):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_the_last_frame_stays_for_its_own_duration(tmp_path, suffix):
-    found = source_times(probe(held_at_the_end(tmp_path / f"a{suffix}")))
+    found = index(probe(held_at_the_end(tmp_path / f"a{suffix}"))).times
     assert len(found) == 12 and abs(found.span - Fraction(11, 25) - 2) < Fraction(1, 500)
     assert found.even_at(Fraction(25)).span == found.span
 
@@ -195,7 +195,7 @@ def test_gif_and_apng_hold_their_last_picture(tmp_path):
     for name in ("a.gif", "a.png"):
         times = {"duration": [100, 100, 100, 1500], "loop": 0}
         pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], **times)
-        found = source_times(probe(tmp_path / name))
+        found = index(probe(tmp_path / name)).times
         assert (len(found), found.span) == (4, Fraction(18, 10))
 
 

@@ -10,7 +10,7 @@ import pytest
 from outputs import packet_times
 
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.index import source_times
+from vfi_pipeline.media.index import index
 from vfi_pipeline.media.probe import probe
 
 TS = ["-c:v", "mpeg2video", "-bf", "0", "-q:v", "2"]
@@ -24,7 +24,7 @@ def copied(source: Path, target: Path, *options: str) -> Path:
 
 
 def length(path: Path) -> tuple[int, Fraction]:
-    times = source_times(probe(path))
+    times = index(probe(path)).times
     return len(times), times.span
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from vfi_pipeline.media import ffmpeg
-from vfi_pipeline.media.index import source_times
+from vfi_pipeline.media.index import index
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.reader import read_frames
 
 
 def length(path: Path) -> tuple[int, F]:
-    times = source_times(probe(path))
+    times = index(probe(path)).times
     return len(times), times.span
 
 
@@ -110,7 +110,7 @@ def test_film_shown_in_fields_is_even_film(good, tmp_path, name, caplog):
     assert len(places) == 121 and abs(steps - 8 * 24000 / 1001 / 60).max() < 0.05
     good(f"input={name}", "multi=2", "output=double.mkv")
     info = probe(tmp_path / "double.mkv")
-    assert info.video.rate == F(48000, 1001) and len(source_times(info)) == 96
+    assert info.video.rate == F(48000, 1001) and len(index(info).times) == 96
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vfi_pipeline.media.index import source_times
+from vfi_pipeline.media.index import index
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.reader import read_frames
 
@@ -103,14 +103,14 @@ def test_images_beside_their_sources_are_no_inputs(good, tmp_path):
     words = ("input=shots", "input_fps=24", "model=hold")
     good(*words, "multi=2", "output=shots/smooth_%03d.png")
     good(*words, "multi=3", "output=shots/film.mkv")
-    assert len(source_times(probe(tmp_path / "shots" / "film.mkv"))) == 12
+    assert len(index(probe(tmp_path / "shots" / "film.mkv")).times) == 12
     good(*words, "multi=3", "output=shots/smooth_%03d.png", "overwrite=true")
     assert len(list((tmp_path / "shots").glob("smooth_*.png"))) == 12
     good(*words, "multi=3", "output=shots/film.mkv", "overwrite=true")
     # A folder of results alone is a sequence to work on.
     good("input=shots", "input_fps=24", "multi=2", "model=hold", "output=far/%03d.png")
     good("input=far", "input_fps=48", "fps=24", "model=hold", "output=film.mkv")
-    assert len(source_times(probe(tmp_path / "film.mkv"))) == 4
+    assert len(index(probe(tmp_path / "film.mkv")).times) == 4
 
 
 # ---------------------------------------------------------------------------------------------- two inputs, one name
@@ -219,8 +219,8 @@ def test_missing_numbers_keep_their_time(good, tmp_path, caplog):
 def test_numbers_in_steps(good, tmp_path, numbers, count, caplog):
     numbered(tmp_path / "shots", numbers)
     good("input=shots", "input_fps=24", "multi=1", "output=out.mp4", "model=hold")
-    assert source_times(probe(tmp_path / "out.mp4")).span == F(count, 24)
-    assert len(source_times(probe(tmp_path / "out.mp4"))) == count
+    assert index(probe(tmp_path / "out.mp4")).times.span == F(count, 24)
+    assert len(index(probe(tmp_path / "out.mp4")).times) == count
     told = [record.getMessage() for record in caplog.records if "missing" in record.getMessage()]
     assert len(told) == (9000 in numbers or count > len(numbers))
 
@@ -264,7 +264,7 @@ def test_an_animation_among_pictures_is_told(good, tmp_path, caplog):
     frames[0].save(tmp_path / "shots" / "anim.webp", save_all=True, append_images=frames[1:])
     good("input=shots", "fps=25", "output=out.mp4", "model=hold")
     assert any("1 picture that cannot be read (anim.webp)" in record.getMessage() for record in caplog.records)
-    assert len(source_times(probe(tmp_path / "out.mp4"))) == 3
+    assert len(index(probe(tmp_path / "out.mp4")).times) == 3
 
 
 def test_another_size_is_told_before_the_work(command, tmp_path):

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from vfi_pipeline.media import ffmpeg, probe
-from vfi_pipeline.media.index import source_times
+from vfi_pipeline.media.index import index
 from vfi_pipeline.media.reader import read_frames
 
 
 def facts(path):
     """(SourceInfo, presentation times) of an output."""
     info = probe.probe(path)
-    return info, source_times(info)
+    return info, index(info).times
 
 
 def pictures(path):
@@ -58,7 +58,7 @@ def test_doubling_copies_every_source_frame_bit_for_bit(good, tmp_path):
 def test_variable_rate_comes_out_even(good, tmp_path):
     source = clips.vfr_clip(tmp_path / "phone.mp4")
     good("input=phone.mp4", "fps=60")
-    span = source_times(probe.probe(source)).span
+    span = index(probe.probe(source)).times.span
     _, times = facts(tmp_path / "phone_60fps.mp4")
     assert {times.pts[k + 1] - times.pts[k] for k in range(len(times) - 1)} == {1 / (60 * times.time_base)}
     assert span <= times.span < span + F(1, 60)
@@ -233,7 +233,7 @@ def test_images_in_and_images_out(good, tmp_path):
 def test_image_sequences_by_pattern_glob_or_folder(good, tmp_path, given):
     clips.make_pictures(tmp_path / "shots", frames=3, pattern="im{n}.png")
     good(f"input={given}", "fps=50", "output=out.mkv", "codec=ffv1")
-    assert len(source_times(probe.probe(tmp_path / "out.mkv"))) == 6
+    assert len(index(probe.probe(tmp_path / "out.mkv")).times) == 6
 
 
 def test_two_stills_become_a_film(good, tmp_path):

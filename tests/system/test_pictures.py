@@ -19,7 +19,7 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import folding
 from vfi_pipeline.media import probe
-from vfi_pipeline.media.index import source_times
+from vfi_pipeline.media.index import index
 from vfi_pipeline.models.checkpoint import Card, load_model, save_model
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import FIELDS
@@ -89,7 +89,7 @@ def test_folds_of_one_picture_are_those_at_the_times_asked(good, tmp_path, pictu
 def test_two_pictures_become_a_film_of_the_asked_length(good, tmp_path, pictures):
     result = good("input=[a.png,b.png]", "duration=2", "fps=30", "output=morph.mp4")
     info = probe.probe(tmp_path / "morph.mp4")
-    times = source_times(info)
+    times = index(info).times
 
     assert len(times) == 60 and times.span == 2 and info.video.rate == 30
     assert (info.video.width, info.video.height) == (WIDTH, HEIGHT)
@@ -171,7 +171,7 @@ def test_a_folder_of_pictures_in_natural_order(good, tmp_path, pictures):
 def test_images_with_a_rate_alone_are_still_a_film(good, tmp_path, pictures):
     result = good("input=[a.png,b.png,c.png]", "input_fps=5", "fps=10", "codec=ffv1", "output=film.mkv")
 
-    assert "4 frames copied" in result.out and len(source_times(probe.probe(tmp_path / "film.mkv"))) == 6
+    assert "4 frames copied" in result.out and len(index(probe.probe(tmp_path / "film.mkv")).times) == 6
 
 
 def test_the_name_says_where_it_goes(good, tmp_path, pictures):

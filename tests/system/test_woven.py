@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from weaving import fields_of, film, telecined, woven, write
 
-from vfi_pipeline.media.index import source_times
+from vfi_pipeline.media.index import index
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.reader import read_frames
 
@@ -34,7 +34,7 @@ def test_true_fields_are_one_picture_each(good, tmp_path, word, caplog):
     assert any(line.startswith("interlaced: one picture per field, the top one first, 50 per") for line in told(caplog))
     good("input=tv.mkv", "multi=2", word, "output=double.mkv")
     info = probe(tmp_path / "double.mkv")
-    assert info.video.rate == 100 and len(source_times(info)) == 96
+    assert info.video.rate == 100 and len(index(info).times) == 96
 
 
 def test_a_wrong_claim_of_the_field_order_is_no_claim(good, tmp_path):
@@ -84,7 +84,7 @@ def test_hard_pulldown_is_film_again(good, tmp_path, flagged, word, caplog):
     assert any("one frame in 5 left out as a repetition" in line for line in told(caplog))
     good("input=tc.mkv", "multi=2", word, "output=double.mp4")
     double = probe(tmp_path / "double.mp4")
-    assert double.video.rate == F(48000, 1001) and len(source_times(double)) == 128
+    assert double.video.rate == F(48000, 1001) and len(index(double).times) == 128
 
 
 def test_segments_of_fields_are_what_the_whole_is(good, tmp_path):

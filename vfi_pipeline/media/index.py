@@ -61,11 +61,6 @@ class SourceIndex:
     stamped: Fraction | None = None
 
 
-def source_times(info: SourceInfo) -> SourceTimes:
-    """The presentation times of all frames of ``info.video``; see ``index``."""
-    return index(info).times
-
-
 def index(info: SourceInfo, max_pixels: int = MAX_PIXELS) -> SourceIndex:
     """The index of ``info``. Remembered for as long as the file does not change.
 

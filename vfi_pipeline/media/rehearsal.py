@@ -260,7 +260,7 @@ class _Trial:
 
     def join(self, streams: StreamPlan) -> None:
         """UserError if ``streams`` cannot be joined with the pictures, or do not arrive."""
-        target = _folder() / f"trial{streams.suffix}"
+        target = trial_folder() / f"trial{streams.suffix}"
         try:
             short = replace(self.output, streams=streams, timing=self._timing)
             joining.assemble([self._segment], short, target, trial=self.begins)
@@ -299,7 +299,8 @@ def _languages(path: Path) -> list[str | None]:
 
 
 @cache
-def _folder() -> Path:
+def trial_folder() -> Path:
+    """Where the trials of this process lie; it is removed with the process."""
     folder = tempfile.TemporaryDirectory(prefix="vfi-trial-")
     atexit.register(folder.cleanup)
     return Path(folder.name)
@@ -319,23 +320,18 @@ def _grey(spec: VideoSpec, seed: int) -> tuple[np.ndarray, ...]:
     return tuple(planes)
 
 
-_segments: dict[str, joining.Segment] = {}
-
-
-def forget_trials() -> None:
-    """Trials of earlier jobs of this process answer for no later one any more."""
-    _segments.clear()
-    _folder.cache_clear()
+trials: dict[str, joining.Segment] = {}
+"""Settings of an encoder -> the segment that it made, for as long as the process lives."""
 
 
 def _segment(spec: VideoSpec, encoding: Encoding) -> joining.Segment:
     """Grey pictures with a speck of noise through the real encoder; made once for equal settings."""
     key = repr((spec, encoding))
-    if key not in _segments:
+    if key not in trials:
         counted = encoding.finish != "images" or "%" in encoding.pattern
-        path = _folder() / str(len(_segments)) / segment_name(encoding, 0)
+        path = trial_folder() / str(len(trials)) / segment_name(encoding, 0)
         with open_writer(path, spec, encoding) as writer:
             for n in range(FRAMES if counted else 1):
                 writer.write(Frame(_grey(spec, n), spec.format, spec.width, spec.height, colour=spec.colour))
-        _segments[key] = joining.Segment(path, writer.frames)
-    return _segments[key]
+        trials[key] = joining.Segment(path, writer.frames)
+    return trials[key]

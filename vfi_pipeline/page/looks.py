@@ -44,15 +44,6 @@ LONGEST_PREVIEW = 2560
 # ------------------------------------------------------------------------------------------------ films and plans
 
 
-def films_in(path: str) -> list[str]:
-    """The files of the films that ``path`` stands for: itself, or those of a folder of films.
-
-    Raises:
-        UserError: if there is nothing to work on.
-    """
-    return [str(film.path) for film in select([path]).films]
-
-
 def look(path: str, texts: Mapping[str, str], output: str | None = None) -> Look:
     """Facts of the film and the plan for it.
 
