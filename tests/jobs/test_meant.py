@@ -10,7 +10,7 @@ import pytest
 from interpolate import option_names
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs.command_line import parse
-from vfi_pipeline.jobs.meant import _MEANT, _SAID
+from vfi_pipeline.jobs.meant import MEANINGS, REMEDIES
 from vfi_pipeline.jobs.option_table import TABLE
 
 KNOWN, MODELS = option_names()
@@ -69,8 +69,8 @@ def test_nothing_is_guessed_where_nothing_is_near(typed):
 
 def test_no_word_is_an_option_already_and_every_proposal_is_read():
     taken = {*KNOWN, "model", *(alias for row in TABLE for alias in (*row.aliases, *row.shorthands))}
-    assert not taken & {*_MEANT, *_SAID} and not _MEANT.keys() & _SAID.keys()
-    for word in {*_MEANT, *_SAID}:
+    assert not taken & {*MEANINGS, *REMEDIES} and not MEANINGS.keys() & REMEDIES.keys()
+    for word in {*MEANINGS, *REMEDIES}:
         remedy = proposed(f"--{word}", "@") if ":" not in word else proposed(f"{word}=@")
         for name, value in re.findall(r"\b([a-z_]+)=([\w./-]+)", remedy):
             if name != "model":

@@ -95,7 +95,7 @@ class RandomAccess:
                 if index not in self._signatures:
                     self._signatures[index] = cuts.signature(around[index])
             detector = cuts.CutDetector(self.options.scene_threshold)
-            verdicts = [found for index in near for found in detector.push(self._signatures[index])]
+            verdicts = [verdict for index in near for verdict in detector.push(self._signatures[index])]
             starts = dict(zip(near, [*verdicts, *detector.flush()]))
             self._verdicts[k] = tuple(starts.get(index, False) for index in (k, k + 1, k + 2))
             for kept in (self._signatures, self._verdicts):

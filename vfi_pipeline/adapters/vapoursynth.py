@@ -80,11 +80,11 @@ def interpolate(clip: vs.VideoNode, *, multi: Value = None, fps: Value = None, *
             return here
         near = {k + shift: f[BEFORE + shift] for shift in range(-BEFORE, AFTER + 1)}
         around = {index: frame_of(shown, name) for index, shown in near.items() if 0 <= index < clip.num_frames}
-        made = maker.frame(k, t, around)
-        if made is around[k]:
+        result = maker.frame(k, t, around)
+        if result is around[k]:
             return here
         out = here.copy()
-        for plane, samples in zip(planes_of(name), made.planes):
+        for plane, samples in zip(planes_of(name), result.planes):
             np.copyto(np.asarray(out[plane]), samples)
         return out
 

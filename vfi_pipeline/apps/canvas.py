@@ -119,25 +119,25 @@ def placed(frame: Frame, canvas: tuple[int, int], fit_size: str | None) -> Place
     picture = tensor_of(frame)
     across, down = canvas[0] / frame.width, canvas[1] / frame.height
     if fit_size == "stretch":
-        made, scale, offset = _resized(picture, *canvas), (across, down), (0.0, 0.0)
-        return Placed(frame_of(made, frame), scale, offset)
+        resized, scale, offset = _resized(picture, *canvas), (across, down), (0.0, 0.0)
+        return Placed(frame_of(resized, frame), scale, offset)
     factor = min(across, down) if fit_size == "pad" else max(across, down)
     width, height = (max(1, round(side * factor)) for side in (frame.width, frame.height))
-    made = _resized(picture, width, height)
+    resized = _resized(picture, width, height)
     left, top = (canvas[0] - width) // 2, (canvas[1] - height) // 2  # negative where it hangs over
     bars = (left, canvas[0] - width - left, top, canvas[1] - height - top)
     # Bars are black, or see-through where there is alpha (premultiplied: all zero).
-    made = F.pad(made, bars)
-    return Placed(frame_of(made, frame), (width / frame.width, height / frame.height), (float(left), float(top)))
+    resized = F.pad(resized, bars)
+    return Placed(frame_of(resized, frame), (width / frame.width, height / frame.height), (float(left), float(top)))
 
 
 def _resized(picture: Tensor, width: int, height: int) -> Tensor:
     if picture.shape[-2:] == (height, width):
         return picture
-    made = F.interpolate(picture, (height, width), mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-    if made.shape[1] == 4:  # bicubic weights overshoot: no colour may be brighter than its opacity
-        made = torch.cat((torch.minimum(made[:, :3], made[:, 3:]), made[:, 3:]), dim=1)
-    return made
+    resized = F.interpolate(picture, (height, width), mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+    if resized.shape[1] == 4:  # bicubic weights overshoot: no colour may be brighter than its opacity
+        resized = torch.cat((torch.minimum(resized[:, :3], resized[:, 3:]), resized[:, 3:]), dim=1)
+    return resized
 
 
 # ------------------------------------------------------------------------------------------------ frames and tensors

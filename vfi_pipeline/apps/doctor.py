@@ -125,12 +125,12 @@ def table(facts: dict[str, Any]) -> str:
             ("by default", f"model={defaults['model']} (weights {defaults['weights']}) on device={defaults['device']}")
         )
         rows.append(("", f"codec={defaults['codec']} by {defaults['encoder']}, {defaults['settings']}"))
-    made = facts.get("trial")
-    if made:
-        rows.append(("trial", f"a film of {made['frames']} frames was made and verified in {made['seconds']:.1f} s"))
+    trial = facts.get("trial")
+    if trial:
+        rows.append(("trial", f"a film of {trial['frames']} frames was made and verified in {trial['seconds']:.1f} s"))
     lines = [line for label, value in rows for line in _row(label, value)]
-    for title, found in (("note", facts["notes"]), ("PROBLEM", facts["problems"])):
-        for each in found:
+    for title, entries in (("note", facts["notes"]), ("PROBLEM", facts["problems"])):
+        for each in entries:
             lines += ["", *_row(title, each["problem"]), *_row("  Try", each["remedy"])]
     verdict = "Films can be made." if facts["ok"] else "Films cannot be made here yet."
     return "\n".join([*lines, "", verdict])
@@ -139,9 +139,9 @@ def table(facts: dict[str, Any]) -> str:
 def _hardware_text(encoders: dict[str, bool]) -> str:
     working = [name for name, works in encoders.items() if works]
     others = sorted({name.partition("_")[2] for name, works in encoders.items() if not works})
-    told = [f"{', '.join(working)} work{'s' * (len(working) == 1)}"] if working else []
-    told += [f"those of {', '.join(others)} do not start here"] if others else []
-    return "; ".join(told) or "no encoders"
+    phrases = [f"{', '.join(working)} work{'s' * (len(working) == 1)}"] if working else []
+    phrases += [f"those of {', '.join(others)} do not start here"] if others else []
+    return "; ".join(phrases) or "no encoders"
 
 
 def _row(label: str, value: str) -> list[str]:
@@ -155,9 +155,9 @@ def _size(count: int | None) -> str:
     return "unknown" if count is None else size_text(count)
 
 
-def _note(found: list[dict[str, str]], problem: str, remedy: str) -> None:
-    if all(each["problem"] != problem for each in found):
-        found.append({"problem": problem, "remedy": remedy})
+def _note(entries: list[dict[str, str]], problem: str, remedy: str) -> None:
+    if all(each["problem"] != problem for each in entries):
+        entries.append({"problem": problem, "remedy": remedy})
 
 
 def _cpus() -> int:
@@ -180,15 +180,15 @@ def torch_facts() -> dict[str, Any]:
 def _gpus() -> list[dict[str, Any]]:
     import torch
 
-    found: list[dict[str, Any]] = []
+    gpus: list[dict[str, Any]] = []
     for kind, module in (("cuda", torch.cuda), ("xpu", torch.xpu)):
         if module.is_available():
             for number in range(module.device_count()):
                 facts = module.get_device_properties(number)
-                found.append({"device": f"{kind}:{number}", "name": facts.name, "memory_bytes": facts.total_memory})
+                gpus.append({"device": f"{kind}:{number}", "name": facts.name, "memory_bytes": facts.total_memory})
     if torch.backends.mps.is_available():
-        found.append({"device": "mps", "name": "Apple GPU", "memory_bytes": None})
-    return found
+        gpus.append({"device": "mps", "name": "Apple GPU", "memory_bytes": None})
+    return gpus
 
 
 def _encoders() -> dict[str, str]:
@@ -262,7 +262,7 @@ def _trial() -> dict[str, Any]:
     y, x = np.mgrid[0:height, 0:width]
     shades = [128 + 100 * np.sin((x - 2 * n) / 9) * np.cos(y / 7) for n in range(frames)]
     data = b"".join(np.stack([shade] * 3, -1).astype(np.uint8).tobytes() for shade in shades)
-    begun = time.monotonic()
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="vfi-doctor-") as folder, _silence():
         source = Path(folder) / "drawn.mp4"
         drawn = ffmpeg.raw_input("rgb24", width, height, 12)
@@ -271,7 +271,7 @@ def _trial() -> dict[str, Any]:
         request = film_request([source], {"multi": 2})
         plan = rehearsed(prepare(request.film, request.options, request.method, (source,), many=False))
         local.work(plan, request.film, request.options, request.method, request.command)
-        return {"frames": plan.timeline.count, "seconds": time.monotonic() - begun}
+        return {"frames": plan.timeline.count, "seconds": time.monotonic() - start}
 
 
 @contextmanager
@@ -287,24 +287,24 @@ def _silence() -> Iterator[None]:
 
 def _notes(facts: dict[str, Any]) -> list[dict[str, str]]:
     """What works, and could go better."""
-    found: list[dict[str, str]] = []
+    entries: list[dict[str, str]] = []
     torch, disk, memory = facts["torch"], facts["disk"], facts["memory"]
     if torch and torch["built_for"] == "CPU" and shutil.which("nvidia-smi"):
         _note(
-            found,
+            entries,
             "There is an NVIDIA driver, and this PyTorch is built for the CPU.",
             "pip install --force-reinstall torch",
         )
     if torch and torch["built_for"] != "CPU" and not facts["gpus"]:
         _note(
-            found,
+            entries,
             f"PyTorch is built for {torch['built_for']} and sees no GPU: the CPU does the work.",
             "a smaller scale= or model=blend, where it is too slow (vfi tune measures them).",
         )
     if not disk["writable"]:
-        _note(found, f"{disk['folder']} cannot be written.", "output= in another folder.")
+        _note(entries, f"{disk['folder']} cannot be written.", "output= in another folder.")
     if disk["free_bytes"] is not None and disk["free_bytes"] < LITTLE_DISK:
-        _note(found, f"{_size(disk['free_bytes'])} are free in {disk['folder']}.", "output= on another disk.")
+        _note(entries, f"{_size(disk['free_bytes'])} are free in {disk['folder']}.", "output= on another disk.")
     if memory["available_bytes"] is not None and memory["available_bytes"] < LITTLE_MEMORY:
-        _note(found, f"{_size(memory['available_bytes'])} of memory are available.", "scale=0.5 for large pictures.")
-    return found
+        _note(entries, f"{_size(memory['available_bytes'])} of memory are available.", "scale=0.5 for large pictures.")
+    return entries

@@ -84,9 +84,11 @@ class Edit:
         from vfi_pipeline.editing.exemplars import animated
 
         height, width = picture.shape[-2:]
-        found = read_set(self.exemplars, (height, width), "exemplars", lambda share: tell("reading exemplars=", share))
+        exemplars = read_set(
+            self.exemplars, (height, width), "exemplars", lambda share: tell("reading exemplars=", share)
+        )
         tell("choosing exemplars", 0.0)
-        return animated(picture, found.to(device).float() / 255, settings)
+        return animated(picture, exemplars.to(device).float() / 255, settings)
 
 
 def read_edit(texts: Mapping[str, object], model: str) -> Edit | None:

@@ -81,18 +81,18 @@ def read_maps(path: Path, gaps: int) -> list[Maps]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         if facts.get("format") not in (FORMAT, OLD_FORMAT):
             raise ValueError("it does not say that it holds maps")
-        found = [
+        maps = [
             _gap(path, number, entry, tensors, old=facts["format"] == OLD_FORMAT)
             for number, entry in enumerate(json.loads(facts["gaps"]))
         ]
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"maps={path} is no readable maps file ({error}).", _REMEDY, BAD_INPUT) from error
-    if len(found) != gaps:
+    if len(maps) != gaps:
         raise UserError(
-            f"maps={path} is of {len(found)} gap{'s' if len(found) != 1 else ''}; these pictures have {gaps}.",
+            f"maps={path} is of {len(maps)} gap{'s' if len(maps) != 1 else ''}; these pictures have {gaps}.",
             "the pictures that it was made for, and loop= as it was.", BAD_INPUT,
         )  # fmt: skip
-    return found
+    return maps
 
 
 def _gap(path: Path, number: int, entry: Mapping[str, Any], tensors: Mapping[str, Tensor], old: bool) -> Maps:
@@ -125,7 +125,7 @@ def pictured(gaps: Sequence[Maps]) -> dict[str, Image.Image]:
     Displacements and velocities are colours on a wheel (direction is hue, length saturation); other maps are centred:
     mid grey is 0, the largest value of the map full white or black.
     """
-    made = {}
+    pictures = {}
     for number, gap in enumerate(gaps):
         for name, value in gap.state.items():
             if value.ndim != 4 or min(value.shape[-2:]) < 2 or not value.is_floating_point():
@@ -134,8 +134,8 @@ def pictured(gaps: Sequence[Maps]) -> dict[str, Image.Image]:
                 which = f"_{index + 1}" if len(value) > 1 else ""
                 image = _image(part[None])
                 if image is not None:
-                    made[f"{number + 1:02d}_{name.replace('.', '_')}{which}.png"] = image
-    return made
+                    pictures[f"{number + 1:02d}_{name.replace('.', '_')}{which}.png"] = image
+    return pictures
 
 
 def _image(value: Tensor) -> Image.Image | None:

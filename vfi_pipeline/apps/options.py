@@ -98,11 +98,11 @@ def _of_a_film(film: str, asking: Sequence[str], stated: Mapping[str, str]) -> U
     """The error for options for pictures, ``asking``, or a model for them, where the input is a film."""
     instead = {"t": "at=12.48 for one frame", "duration": "multi=2 end=10 for its first seconds"}
     timed = any(name in stated for name in ("fps", "multi", "slowmo", "at"))
-    ways = [] if timed else [instead.get(asking[0], "fps=60 or slowmo=4") if asking else "fps=60 or slowmo=4"]
-    ways = ["model=flow", *ways] if stated.get("model") in PAIR_MODELS else ways
+    remedies = [] if timed else [instead.get(asking[0], "fps=60 or slowmo=4") if asking else "fps=60 or slowmo=4"]
+    remedies = ["model=flow", *remedies] if stated.get("model") in PAIR_MODELS else remedies
     if not asking:
-        return UserError(f"This model animates pictures, and {film} is a film.", f"{' '.join(ways)}.", BAD_INPUT)
-    remedy = f"leave out {'= and '.join(asking)}=" + (f", and say {' '.join(ways)}" if ways else "")
+        return UserError(f"This model animates pictures, and {film} is a film.", f"{' '.join(remedies)}.", BAD_INPUT)
+    remedy = f"leave out {'= and '.join(asking)}=" + (f", and say {' '.join(remedies)}" if remedies else "")
     return UserError(f"{asking[0]}= animates pictures, and {film} is a film.", f"{remedy}.", BAD_INPUT)
 
 

@@ -98,8 +98,8 @@ def film_of(inputs: Sequence[str], output: str | None = None) -> Series:
     Raises:
         UserError: if there are films among them, several folders, or something that is no picture.
     """
-    found = select(inputs, output).films
-    for film in found:
+    films = select(inputs, output).films
+    for film in films:
         if not film.images:
             suffix = film.path.suffix.lower()
             if suffix in VIDEOS:
@@ -111,9 +111,9 @@ def film_of(inputs: Sequence[str], output: str | None = None) -> Series:
             raise UserError(
                 f"{film.path} cannot be read as a picture.", "PNG, JPEG, TIFF, WebP or BMP; copy it again.", BAD_INPUT
             )
-    if len(found) != 1:
+    if len(films) != 1:
         raise UserError("Several folders of pictures were given.", "one folder, or the pictures one by one.", BAD_INPUT)
-    (film,) = found
+    (film,) = films
     return Series(film.path, film.images, film.stem, film.home)
 
 
@@ -210,10 +210,10 @@ def read_points(path: Path, pictures: Pictures) -> tuple[Points | None, ...]:
         UserError: naming what is wrong with the file.
     """
     gaps = _point_lists(path, len(pictures.gaps))
-    found: list[Points | None] = []
+    points_of_gaps: list[Points | None] = []
     for (first, last), pairs in zip(pictures.gaps, gaps):
         if not pairs:
-            found.append(None)
+            points_of_gaps.append(None)
             continue
         ends = []
         for number, side in ((first, 0), (last, 1)):
@@ -224,8 +224,8 @@ def read_points(path: Path, pictures: Pictures) -> tuple[Points | None, ...]:
                 canvas.promoted(frame, pictures.format, pictures.colour), pictures.size, pictures.fit_size
             )
             ends.append(moved.moved(points))
-        found.append((ends[0], ends[1]))
-    return tuple(found)
+        points_of_gaps.append((ends[0], ends[1]))
+    return tuple(points_of_gaps)
 
 
 _EXAMPLE = "write [[[12, 30], [14, 33]], [[80, 31], [84, 30]]]: pairs of x, y in the first and the last picture."

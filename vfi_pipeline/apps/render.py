@@ -109,8 +109,10 @@ def _check_model(count: int, asked: PictureOptions, method: Method) -> None:
     if asked.strength != (0, 1) and gaps > 1:
         raise UserError("strength= is for one picture, or one pair.", "leave out strength=.")
     if not all(0 <= end <= 1 for end in asked.strength) and not asked.extrapolate:
-        told = ",".join(f"{float(end):g}" for end in asked.strength)
-        raise UserError(f"strength={told} goes outside of 0 to 1.", "extrapolate=true to go beyond what was learned.")
+        range_text = ",".join(f"{float(end):g}" for end in asked.strength)
+        raise UserError(
+            f"strength={range_text} goes outside of 0 to 1.", "extrapolate=true to go beyond what was learned."
+        )
     if asked.backward and count != 1:
         raise UserError(
             "direction=backward is for one picture.", "leave out direction=, and name the pictures in the other order."
@@ -132,8 +134,8 @@ def _check_drawn(count: int, asked: PictureOptions) -> None:
 
 def _shown(plan: Plan, options: Options, method: Method, pictures: sources.Pictures) -> list[str]:
     """The plan for people, for ``dry_run=true``."""
-    told = [line for line in report.show(plan, options, method) if not line.startswith(("input ", "cuts "))]
-    return [f"pictures  {len(pictures)}: {sources.digest(pictures)}", *told]
+    lines = [line for line in report.show(plan, options, method) if not line.startswith(("input ", "cuts "))]
+    return [f"pictures  {len(pictures)}: {sources.digest(pictures)}", *lines]
 
 
 @dataclass
@@ -374,12 +376,12 @@ class Studio:
         from vfi_pipeline.animation.motion_animation import MotionAnimation, SinglePictureAnimation
 
         assert self.maps is not None
-        found = self.maps[gap]
+        maps = self.maps[gap]
         own = tuple(self.pictures.paths[number].name for number in self.pictures.gaps[gap])
-        if own != found.pictures:
-            log.warning("maps= was made from %s, and is used on %s.", " and ".join(found.pictures), " and ".join(own))
+        if own != maps.pictures:
+            log.warning("maps= was made from %s, and is used on %s.", " and ".join(maps.pictures), " and ".join(own))
         try:
-            animation = animation_of(found.kind, found.state, first, last)
+            animation = animation_of(maps.kind, maps.state, first, last)
         except ValueError as error:
             raise UserError(
                 f"maps={self.asked.maps} cannot be used: {error}.", "solve again: leave out maps=."
@@ -394,8 +396,8 @@ class Studio:
         """Files beside the animation that were asked for."""
         from vfi_pipeline.apps.maps import maps_folder, maps_name
 
-        found = [Path(name) for name in (self.asked.sheet, self.asked.preview) if name]
-        return found + ([maps_name(self.plan.target), maps_folder(self.plan.target)] if self.asked.save_maps else [])
+        files = [Path(name) for name in (self.asked.sheet, self.asked.preview) if name]
+        return files + ([maps_name(self.plan.target), maps_folder(self.plan.target)] if self.asked.save_maps else [])
 
     def check_extras(self) -> None:
         """UserError if one of them exists, is an input, or could not be written."""

@@ -116,10 +116,10 @@ def _velocity(
     tile = as_image(0.45 * frame[0] + 0.5)
     arrows = ImageDraw.Draw(tile)
     step = max(9, min(size) // 12)
-    reach = 1.6 * step / max(longest, 1e-6)
+    arrow_scale = 1.6 * step / max(longest, 1e-6)
     for y in range(step // 2, size[0], step):
         for x in range(step // 2, size[1], step):
-            dx, dy = (float(v) * reach for v in field[0, :, y, x])
+            dx, dy = (float(v) * arrow_scale for v in field[0, :, y, x])
             if dx * dx + dy * dy < 1:
                 continue
             arrows.line((x, y, x + dx, y + dy), fill="#b00030", width=1)

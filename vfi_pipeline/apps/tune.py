@@ -144,10 +144,10 @@ def tune(
                 tell(f"{setting.label}: left out, a lighter setting has taken more than {PATIENCE_S} s")
                 continue
             tell(f"measuring {setting.label}")
-            begun = time.monotonic()
+            start = time.monotonic()
             result, encoder_share = measure(path, options, setting, plan, stretch, Path(folder))
             results.append(result)
-            if time.monotonic() - begun > PATIENCE_S:
+            if time.monotonic() - start > PATIENCE_S:
                 slow.add(_kind(name))
             preset = FASTER.get(plan.encoding.encoder)
             if preset and "preset" not in {**options, **name} and encoder_share > ENCODER_MATTERS:
@@ -165,15 +165,15 @@ def settings_of(plan: Plan, request: Request, given: Mapping[str, str]) -> list[
     devices = [given["device"]] if "device" in given else list(dict.fromkeys([resolve_device("auto"), "cpu"]))
     fixed = "model" in given or "weights" in given or any(name.startswith("model.") for name in given)
     models = [request.method.name] if fixed else list(MODELS)
-    found = []
+    settings = []
     for device in devices:
         for model in models:
             for scale in scales_of(model, plan, given):
                 options = [] if len(devices) == 1 else [("device", device)]
                 options += [] if fixed else [("model", model)]
                 options += [] if scale is None else [("scale", f"{scale:g}")]
-                found.append(Setting(tuple(options)))
-    return found
+                settings.append(Setting(tuple(options)))
+    return settings
 
 
 def scales_of(model: str, plan: Plan, given: Mapping[str, str]) -> list[float | None]:
@@ -254,13 +254,13 @@ def measure(
         name = segment_name(plan.encoding, segment.number)
         return _keeping(open_writer(folder / name, plan.spec, plan.encoding, segment.start), shown)
 
-    begun = time.perf_counter()
+    began = time.perf_counter()
     maker.run(
         list(plan.segments), open_segment, lambda segment, frames, facts: None,
-        lambda made: moments.append(time.perf_counter()),
+        lambda interpolated: moments.append(time.perf_counter()),
     )  # fmt: skip
     moments.append(time.perf_counter())  # the encoder has ended
-    speed = pace(begun, moments)
+    speed = pace(began, moments)
     size = sum(_bytes(folder / segment_name(plan.encoding, segment.number)) for segment in plan.segments)
     share = speed * _encoding_s(plan, shown, folder)
     count = whole.timeline.count
@@ -287,24 +287,24 @@ def _encoding_s(plan: Plan, frames: Sequence[Frame], folder: Path) -> float:
     """Seconds a frame that the encoder alone takes: its start, which two frames show, is taken off."""
     took = []
     for some in (frames[:2], frames):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with open_writer(folder / segment_name(plan.encoding, 0), plan.spec, plan.encoding) as writer:
             for frame in some:
                 writer.write(frame)
-        took.append(time.perf_counter() - begun)
+        took.append(time.perf_counter() - start)
     return max(0.0, took[1] - took[0]) / max(1, len(frames) - 2)
 
 
-def pace(begun: float, moments: Sequence[float]) -> float:
+def pace(start: float, moments: Sequence[float]) -> float:
     """Frames per second once the threads run: over the last three quarters of the frames, of many; over all, of few.
 
     Args:
-        begun: when it began, s.
+        start: when it began, s.
         moments: when each frame was written, and when all had ended.
     """
     frames = len(moments) - 1
     skipped = frames // 4 if frames >= 16 else 0
-    since = moments[skipped - 1] if skipped else begun
+    since = moments[skipped - 1] if skipped else start
     return (frames - skipped) / max(1e-6, moments[-1] - since)
 
 
@@ -326,8 +326,8 @@ def judged(model: Any, options: Any, times: SourceTimes, stretch: Stretch) -> fl
     for output in outputs:
         truth = frames[2 * output.slot.index + 1]
         if output.made:
-            made, true = ((to_rgb(frame) * 255 + 0.5).floor().to(torch.uint8) for frame in (output.frame, truth))
-            values.append(float(psnr(made, true, offset=1e-10)))
+            frame_made, true = ((to_rgb(frame) * 255 + 0.5).floor().to(torch.uint8) for frame in (output.frame, truth))
+            values.append(float(psnr(frame_made, true, offset=1e-10)))
     return sum(values) / len(values) if values else None
 
 
@@ -374,9 +374,9 @@ def _quality(result: Measured) -> float:
 
 
 def _best(results: Iterable[Measured]) -> Measured:
-    found = list(results)
-    top = max(map(_quality, found))
-    return max((each for each in found if _quality(each) >= top - SAME_DB), key=lambda each: each.frames_per_s)
+    candidates = list(results)
+    top = max(map(_quality, candidates))
+    return max((each for each in candidates if _quality(each) >= top - SAME_DB), key=lambda each: each.frames_per_s)
 
 
 def command(path: str, options: Mapping[str, str], setting: Setting) -> str:

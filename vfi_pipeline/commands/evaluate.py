@@ -60,19 +60,19 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str, speed_pr
             )
             methods[name] = by_model(ours[name])
         elif name not in methods:
-            known = ", ".join(sorted({*RIVALS, *model_names()}))
-            raise UserError(f"No method is called {name!r}.", f"methods= some of {known}.", USAGE)
+            choices = ", ".join(sorted({*RIVALS, *model_names()}))
+            raise UserError(f"No method is called {name!r}.", f"methods= some of {choices}.", USAGE)
     typed: Any = OmegaConf.to_container(cfg, resolve=True)
     rates = read_rates(typed["rates"], typed["frames"])
     folder = Path(paths.get("output") or cfg.output).expanduser()
     text = paths.get("input", cfg.input)
     sources = named(text) if text else [speed_program().demo_film(folder)]
-    found = distinct(sample for source in sources for sample in samples(source, cfg.layout, cfg.frames))
+    distinct_samples = distinct(sample for source in sources for sample in samples(source, cfg.layout, cfg.frames))
     lpips = perceptual_or_none() if cfg.lpips else None
     typed |= {key: value for key, value in paths.items() if key in typed}
     results = evaluate(
-        found, methods, rates, lpips, cfg.temporal, cfg.pictures, say,
-        after=Keeper(folder, command, typed) if len(found) > 1 else lambda so_far: None,
+        distinct_samples, methods, rates, lpips, cfg.temporal, cfg.pictures, say,
+        after=Keeper(folder, command, typed) if len(distinct_samples) > 1 else lambda so_far: None,
         planes=cfg.planes, chroma=cfg.chroma,
     )  # fmt: skip
     tables = markdown(results, command)

@@ -75,8 +75,8 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = ()) -> int:
     log_in_words_of(program)
     try:
         with interruptible():
-            known, models = option_names()
-            line = parse(words, known, {"model": models})
+            option_words, models = option_names()
+            line = parse(words, option_words, {"model": models})
             if line.help:
                 from vfi_pipeline.jobs.help import HELP
 
@@ -109,7 +109,7 @@ def option_names() -> tuple[frozenset[str], tuple[str, ...]]:
 
 def _own_defaults(own: Mapping[str, object]) -> Mapping[str, object]:
     """Defaults of this installation, from conf/interpolate.yaml, which take the place of the table's."""
-    known, _ = option_names()
-    for name in own.keys() - known:
-        raise unknown(name, known, "option that conf/interpolate.yaml may set,")
+    option_words, _ = option_names()
+    for name in own.keys() - option_words:
+        raise unknown(name, option_words, "option that conf/interpolate.yaml may set,")
     return own

@@ -57,8 +57,8 @@ def run(cfg: DictConfig) -> float | None:
                 config: Any = OmegaConf.to_container(cfg, resolve=True)
                 data, module = instantiate(cfg.data), instantiate(cfg.training)
                 callbacks = [instantiate(callback) for callback in (cfg.callbacks or {}).values() if callback]
-                told = {"run_id": resume.run_id, "logged": resume.logged} if resume else {"run_id": None}
-                logger = (instantiate(cfg.logger, **told) if cfg.logger else None) or False
+                run_facts = {"run_id": resume.run_id, "logged": resume.logged} if resume else {"run_id": None}
+                logger = (instantiate(cfg.logger, **run_facts) if cfg.logger else None) or False
                 parts = {"callbacks": callbacks, "logger": logger, "plugins": [AtomicCheckpoints()]}
                 trainer = instantiate(cfg.trainer, **parts, _convert_="all")
                 referee = instantiate(cfg.referee) if cfg.referee else None
@@ -121,12 +121,12 @@ def combinations(words: list[str]) -> tuple[list[list[str]], list[str]]:
     """The words of each run of a sweep, and the keys in which they differ."""
     parsed = OverridesParser.create().parse_overrides([word for word in words if not word.startswith("-")])
     choices = [
-        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
-        if one.is_sweep_override()
-        else [one.input_line or ""]
-        for one in parsed
+        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [override.input_line or ""]
+        for override in parsed
     ]
-    varied = [key_of(one.input_line or "") for one in parsed if one.is_sweep_override()]
+    varied = [key_of(override.input_line or "") for override in parsed if override.is_sweep_override()]
     runs = itertools.product(*choices)
     return [[word for word in run if not key_of(word).startswith("hydra.sweep.")] for run in runs], varied
 

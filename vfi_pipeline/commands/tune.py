@@ -49,13 +49,13 @@ def main(argv: Sequence[str], program: Sequence[str] = ("vfi", "tune")) -> int:
     path = line.inputs[0]
     try:
         with interruptible():
-            found = tune.tune(path, options, lambda text: _tell(text))
+            measured = tune.tune(path, options, lambda text: _tell(text))
     except Interrupted:
         return INTERRUPTED
     if for_programs:
-        sys.stdout.write(json.dumps(tune.as_json(path, options, *found), indent=1) + "\n")
+        sys.stdout.write(json.dumps(tune.as_json(path, options, *measured), indent=1) + "\n")
     else:
-        sys.stdout.write("\n".join(tune.report(path, options, *found)) + "\n")
+        sys.stdout.write("\n".join(tune.report(path, options, *measured)) + "\n")
     return DONE
 
 

@@ -48,7 +48,7 @@ def run(options: Options, method: Method, command: str, say: Callable[[str], Non
     todo = list(selection.films)
     inputs = [file for film in todo for file in film.files]
     if len(todo) == 1 and not selection.scanned:
-        outcome = _one(todo[0], options, method, command, inputs)
+        outcome = _film_outcome(todo[0], options, method, command, inputs)
         for line in outcome.lines:
             say(line)
         report.write(options.report, [outcome.facts], selection.left_out, command, [outcome.moments])
@@ -87,35 +87,35 @@ def _many(
     todo = selection.films
     summary: list[str] = []
     worst, failed, skipped = DONE, 0, 0
-    told: list[dict[str, object]] = []
+    facts_of_films: list[dict[str, object]] = []
     moments: dict[int, tuple[Moment, ...]] = {}
     ledger = Ledger()
     for number, film in enumerate(todo, 1):
         log.info("[%d/%d] %s", number, len(todo), film.label)
         try:
-            outcome = _one(film, options, method, command, inputs, ledger, many=len(todo) > 1)
+            outcome = _film_outcome(film, options, method, command, inputs, ledger, many=len(todo) > 1)
         except UserError as error:
             log.error("%s", error)
             summary.append(f"failed   {film.label}: {error.args[0]}")
-            told.append(report.failure(film, str(error.args[0])))
+            facts_of_films.append(report.failure(film, str(error.args[0])))
             worst, failed = max(worst, error.code), failed + 1
             continue
         except Exception as error:  # a bug met in one film is no reason to leave the others undone
             log.exception("%s", film.label)
             summary.append(f"failed   {film.label}: {type(error).__name__}: {error} (a bug: please report it)")
-            told.append(report.failure(film, f"{type(error).__name__}: {error}"))
+            facts_of_films.append(report.failure(film, f"{type(error).__name__}: {error}"))
             worst, failed = max(worst, 1), failed + 1
             continue
         for line in outcome.lines:
             say(line)
-        moments[len(told)] = outcome.moments
-        told.append(outcome.facts)
+        moments[len(facts_of_films)] = outcome.moments
+        facts_of_films.append(outcome.facts)
         skipped += outcome.skipped
         summary.append(f"{'skipped' if outcome.skipped else 'ok':8} {film.label}")
     if worst == DONE and not options.dry_run and not options.status:
         ledger.close()
-    shown = [moments.get(number, ()) for number in range(len(told))]
-    report.write(options.report, told, selection.left_out, command, shown)
+    shown = [moments.get(number, ()) for number in range(len(facts_of_films))]
+    report.write(options.report, facts_of_films, selection.left_out, command, shown)
     count = counted(len(todo), "film")
     say(f"{count}: {len(todo) - failed - skipped} done, {skipped} skipped, {failed} failed.")
     for line in summary:
@@ -123,7 +123,7 @@ def _many(
     return worst
 
 
-def _one(
+def _film_outcome(
     film: Film,
     options: Options,
     method: Method,
@@ -147,12 +147,14 @@ def _one(
     if ledger is None or options.benchmark:
         return _worked(plan, film, options, method, command, facts)
     if not options.overwrite and names.existing(plan.target):
-        told = f"{film.label}: {plan.target.name} exists already; overwrite=true makes it again."
-        return Outcome((told,), skipped=True, facts={**facts, "state": "skipped"})
+        reason = f"{film.label}: {plan.target.name} exists already; overwrite=true makes it again."
+        return Outcome((reason,), skipped=True, facts={**facts, "state": "skipped"})
     settings = fingerprint(plan, film, options, method)
     if options.overwrite and options.resume and ledger.has(plan.target, settings):
-        told = f"{film.label}: {plan.target.name} was made before this batch was stopped; resume=false makes it again."
-        return Outcome((told,), skipped=True, facts={**facts, "state": "skipped"})
+        reason = (
+            f"{film.label}: {plan.target.name} was made before this batch was stopped; resume=false makes it again."
+        )
+        return Outcome((reason,), skipped=True, facts={**facts, "state": "skipped"})
     outcome = _worked(plan, film, options, method, command, facts)
     if options.overwrite:
         ledger.enter(plan.target, settings)
@@ -163,9 +165,9 @@ def _worked(
     plan: Plan, film: Film, options: Options, method: Method, command: str, facts: dict[str, object]
 ) -> Outcome:
     """Makes the film; with what ``report=`` tells of it."""
-    begun = time.monotonic()
+    start = time.monotonic()
     outcome = local.work(plan, film, options, method, command)
-    took = {"seconds": time.monotonic() - begun}
+    took = {"seconds": time.monotonic() - start}
     outcome = replace(outcome, facts={**facts, "state": "done", **took, **outcome.facts})
     if not report.is_page(options.report) or options.benchmark:
         return outcome

@@ -44,7 +44,7 @@ class _Names:
     """The words that mean something.
 
     Attributes:
-        known: the options.
+        option_names: the options.
         table: all that is known of them.
         groups: group -> its choices.
         aliases: another name -> the option.
@@ -52,7 +52,7 @@ class _Names:
         switches: options and shorthands that need no value, and the words that are one behind them.
     """
 
-    known: Collection[str]
+    option_names: Collection[str]
     table: tuple[Option, ...]
     groups: Mapping[str, Collection[str]]
     aliases: Mapping[str, str]
@@ -60,11 +60,13 @@ class _Names:
     switches: Mapping[str, Collection[str]]
 
     @classmethod
-    def of(cls, known: Collection[str], groups: Mapping[str, Collection[str]], table: Iterable[Option]) -> _Names:
+    def of(
+        cls, option_names: Collection[str], groups: Mapping[str, Collection[str]], table: Iterable[Option]
+    ) -> _Names:
         rows = tuple(table)
         shorthands = {word: (row.name, value) for row in rows for word, value in row.shorthands.items()}
         return cls(
-            known=known,
+            option_names=option_names,
             table=rows,
             groups=groups,
             aliases={alias: row.name for row in rows for alias in row.aliases},
@@ -81,11 +83,11 @@ class _Names:
     def named(self, word: str) -> str:
         """The option whose name ``word`` is or begins with, before a ``=``; ``""`` if it is none."""
         name = self.name(word.lstrip("-").partition("=")[0])
-        return name if name in self.known or name in self.groups or name == "input" else ""
+        return name if name in self.option_names or name in self.groups or name == "input" else ""
 
     def unknown(self, key: str, value: str | None, shown: str = "") -> UserError:
         """The error for an option that nobody knows."""
-        every = (*self.known, *self.groups)
+        every = (*self.option_names, *self.groups)
         if error := meant(key, shown or key, value, self.table, every):
             return error
         near = nearest(key, every)
@@ -93,13 +95,13 @@ class _Names:
             return unknown(shown or key, every)
         long = shown.startswith("--")
         behind = "" if value is None else shlex.quote(value)
-        told = [f"--{name} {behind}".rstrip() if long else f"{name}={behind or '...'}" for name in near]
-        return UserError(f"There is no option {shown or key!r}.", f"{' or '.join(told)} ({ALL}).")
+        suggestions = [f"--{name} {behind}".rstrip() if long else f"{name}={behind or '...'}" for name in near]
+        return UserError(f"There is no option {shown or key!r}.", f"{' or '.join(suggestions)} ({ALL}).")
 
 
 def parse(
     argv: Sequence[str],
-    known: Collection[str],
+    option_names: Collection[str],
     groups: Mapping[str, Collection[str]],
     table: Iterable[Option] = TABLE,
 ) -> CommandLine:
@@ -109,7 +111,7 @@ def parse(
     after ``--`` there are only file names.
 
     Args:
-        known: the option names, without groups' entries.
+        option_names: the option names, without groups' entries.
         groups: group name -> names of its choices (``model`` -> ``fit``, ``blend``...).
         table: tells of each option its other names and whether it is a switch.
 
@@ -117,7 +119,7 @@ def parse(
         UserError: an option nobody knows (naming the nearest), one given twice, or one without its value.
     """
     line = CommandLine()
-    names = _Names.of(known, groups, table)
+    names = _Names.of(option_names, groups, table)
     words = list(argv)
     while words:
         word = words.pop(0)
@@ -138,7 +140,7 @@ def parse(
             key, equals, value = word.lstrip("-").partition("=") if not os.path.lexists(word) else (word, "", "")
             # A bare name, or something that cannot be an option's name, is a file.
             if not equals or not _KEY.fullmatch(key):
-                if equals and ":" in key and (wrong := meant(key, key, value, names.table, names.known)):
+                if equals and ":" in key and (wrong := meant(key, key, value, names.table, names.option_names)):
                     raise wrong  # ffmpeg's c:v=...
                 _set(line, "input", word)
             else:
@@ -153,7 +155,7 @@ def _dashed(line: CommandLine, key: str, words: list[str], names: _Names) -> Non
     elif name in names.switches:
         stated = bool(words) and words[0].lower() in names.switches[name]
         _assign(line, name, words.pop(0) if stated else "on", names)
-    elif not (name in names.known or name in names.groups or name == "exp" or "." in name):
+    elif not (name in names.option_names or name in names.groups or name == "exp" or "." in name):
         value = words[0] if words and not words[0].startswith("-") else None
         raise names.unknown(key, value, f"-{key}" if len(key) == 1 else f"--{key}")
     elif not words:
@@ -185,7 +187,7 @@ def _assign(line: CommandLine, key: str, value: str, names: _Names) -> None:
                 f"There is no {name} {value!r}.", f"{name}={near[0]} ({listed})." if near else f"{name}= {listed}."
             )
         _set(line, name, value)
-    elif name in names.known:
+    elif name in names.option_names:
         _set(line, name, value)
     else:
         raise names.unknown(key, value)

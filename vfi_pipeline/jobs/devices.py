@@ -22,11 +22,11 @@ def no_device(dev: Path = Path("/dev")) -> bool:
     """
     if "torch" in sys.modules or sys.platform != "linux":
         return False
-    found = importlib.util.find_spec("torch")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
         return False
     try:
-        text = (Path(found.origin).parent / "version.py").read_text(encoding="utf-8")
+        text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
     except OSError:
         return False
     kinds = kinds_of(text)

@@ -46,7 +46,7 @@ def worker_processors() -> int:
 
 
 @dataclass
-class _Known:
+class _WorkerRecord:
     """What the head knows of a worker: when its count last changed, and the last order to it."""
 
     beat: int
@@ -143,11 +143,11 @@ class _Watch:
         self._segments = {segment.number: segment for segment in task.segments}
         self._finished, self._progress, self._clock = task.finished, task.progress, clock
         self._scheduler = Scheduler({segment.number: segment.frames for segment in task.segments}, limits)
-        self._workers: dict[str, _Known] = {}
+        self._workers: dict[str, _WorkerRecord] = {}
         self._started: set[str] = set()  # by us, and not ended
         self._ours: set[str] = set()  # ever started by us; others are guests
         self._serial = self._names = self._beats = self._fruitless = 0
-        self._before, self._made = task.progress.done, task.progress.made
+        self._before, self._frames_made = task.progress.done, task.progress.made
         self._last_words = ""
         self._refused: dict[str, UserError] = {}
         self._failure: UserError | None = None
@@ -205,7 +205,7 @@ class _Watch:
             else:
                 log.warning("worker %s ended before it began: %s", name, words)
         # One that says nothing may be there and hang: another takes its place.
-        silent = {name for name, known in self._workers.items() if known.gone}
+        silent = {name for name, record in self._workers.items() if record.gone}
         there = len(self._started - silent)
         room = self._executor.workers - there - len(self._refused.keys() & self._ours)
         left = len(self._segments) - len(self._scheduler.done)
@@ -230,18 +230,18 @@ class _Watch:
         return f"worker-{self._names}"
 
     def _present(self) -> list[str]:
-        return [name for name, known in self._workers.items() if not known.gone]
+        return [name for name, record in self._workers.items() if not record.gone]
 
     def _hear(self, name: str, state: State) -> None:
         """Takes in what a worker says; one that nobody here has started is as welcome."""
         now = self._clock()
-        known = self._workers.get(name)
-        if known is None:
-            known = self._workers[name] = _Known(-1, now, State())
-        if state.beat == known.beat:
+        record = self._workers.get(name)
+        if record is None:
+            record = self._workers[name] = _WorkerRecord(-1, now, State())
+        if state.beat == record.beat:
             return
-        known.beat, known.seen, before, known.state = state.beat, now, known.state, state
-        if known.over or state.phase == STARTING:
+        record.beat, record.seen, before, record.state = state.beat, now, record.state, state
+        if record.over or state.phase == STARTING:
             return
         if state.phase == REFUSED:
             self._refuse(name, state)
@@ -251,14 +251,14 @@ class _Watch:
             return
         if before.phase == STARTING:
             log.info("worker %s is there: %s.", name, state.who)
-            known.gone = False
+            record.gone = False
             self._scheduler.joined(name)
-        elif known.gone:  # silent for a while, and back
-            known.gone = False
+        elif record.gone:  # silent for a while, and back
+            record.gone = False
             self._scheduler.joined(name)
             self._tell(name, None)
         lease = self._scheduler.lease(name)
-        if lease is None or state.serial != known.order.serial or known.order.segment != lease.segment:
+        if lease is None or state.serial != record.order.serial or record.order.segment != lease.segment:
             return
         if state.phase == WORKING:
             self._scheduler.progressed(name, state.frames, now)
@@ -282,20 +282,20 @@ class _Watch:
         log.warning("worker %s is refused: %s", name, problem.problem)
 
     def _lose(self, name: str, why: str, over: bool = False) -> None:
-        known = self._workers[name]
-        known.over = known.over or over
-        if known.gone:
+        record = self._workers[name]
+        record.over = record.over or over
+        if record.gone:
             return
-        known.gone = True
+        record.gone = True
         lease = self._scheduler.lease(name)
         what = "" if lease is None else f"; segment {lease.segment} is made again"
-        log.warning("worker %s (%s) is lost: %s%s.", name, known.state.who, why, what)
+        log.warning("worker %s (%s) is lost: %s%s.", name, record.state.who, why, what)
         self._scheduler.left(name)
 
     def _forget_silent(self) -> None:
         now = self._clock()
-        for name, known in self._workers.items():
-            if not known.gone and now - known.seen > self._executor.patience_s:
+        for name, record in self._workers.items():
+            if not record.gone and now - record.seen > self._executor.patience_s:
                 self._last_words = f"it has said nothing for {self._executor.patience_s:.0f} s"
                 self._fruitless += name in self._ours
                 self._lose(name, self._last_words)
@@ -312,23 +312,23 @@ class _Watch:
         from vfi_pipeline.synthesis.statistics import Statistics  # loads torch
 
         file = segment_name(self._plan.encoding, segment.number)
-        made, place = self._session.desk(name) / file, self._folder / file
-        if not self._appears(made):
-            why = f"{made} cannot be seen here, though worker {name} has finished it"
+        file_of_worker, place = self._session.desk(name) / file, self._folder / file
+        if not self._appears(file_of_worker):
+            why = f"{file_of_worker} cannot be seen here, though worker {name} has finished it"
             self._failure = UserError(f"{why}.", "one folder that all machines share.", ENVIRONMENT)
             self._scheduler.failed(name, why)
             return
         first, void = self._scheduler.finished(name, self._clock())
         if not first:
-            remove(made)
+            remove(file_of_worker)
             return
         if place.exists():
             remove(place)
-        os.replace(made, place)
+        os.replace(file_of_worker, place)
         self._finished(segment, segment.frames, decode(Statistics, state.statistics))
         self._fruitless = 0
         self._before += segment.frames
-        self._made += state.made
+        self._frames_made += state.made
         for other in void:
             self._tell(other, None)
 
@@ -356,7 +356,7 @@ class _Watch:
 
     def _show(self) -> None:
         working = [k.state for n, k in self._workers.items() if not k.gone and self._scheduler.lease(n) is not None]
-        made = self._made + sum(state.made for state in working)
+        made_frames = self._frames_made + sum(state.made for state in working)
         count = len(self._scheduler.workers)
         text = f"{count} worker{'s' * (count != 1)}" if count else "waiting for workers"
-        self._progress.at(self._before + self._scheduler.under_way, made, text)
+        self._progress.at(self._before + self._scheduler.under_way, made_frames, text)

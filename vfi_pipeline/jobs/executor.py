@@ -55,8 +55,8 @@ def words(session: Path, name: str, device: str | None = None, parent: int | Non
 
 def worker_environment(threads: int | None = None) -> dict[str, str]:
     """The environment of a worker on this machine: it finds this very program, and its share of the processors."""
-    found = os.environ.get("PYTHONPATH")
-    environment = {**os.environ, "PYTHONPATH": PACKAGE + (os.pathsep + found if found else "")}
+    search_path = os.environ.get("PYTHONPATH")
+    environment = {**os.environ, "PYTHONPATH": PACKAGE + (os.pathsep + search_path if search_path else "")}
     if threads is not None:
         environment.setdefault("OMP_NUM_THREADS", str(threads))
     return environment

@@ -117,13 +117,13 @@ def warn_unless_aligned(picture: Tensor, sets: Sequence[Tensor], what: str) -> b
     from vfi_pipeline.editing.alignment import placement
 
     mean = torch.cat([each.float().mean(dim=0, keepdim=True) for each in sets]).mean(dim=0, keepdim=True) / 255
-    found = placement(picture.cpu(), mean)
-    if found.aligned():
+    place = placement(picture.cpu(), mean)
+    if place.aligned():
         return False
     log.warning(
         "%s is not aligned with the sets: what it shows lies %s. The change will appear where the sets have it.\n"
         "  Try: the picture cut as those of the sets are, with the eyes in the same place.",
-        what, found.described(),
+        what, place.described(),
     )  # fmt: skip
     return True
 

@@ -41,11 +41,11 @@ def explain(
         return cause
     if isinstance(cause, ValueError):
         return UserError(f"The model refuses its settings: {cause}", "another value.", USAGE)
-    if found := re.search(r"Ambiguous value for argument '([\w.]+)=(.*)'", text):
-        return UserError(f"{found[1]}={found[2]} is several values.", f"{found[1]}=[{found[2]}].", USAGE)
-    if found := re.search(r"Could not override '([\w.]+)'", text):
-        return unknown(found[1], options, program=program)
-    if found := re.search(r"Could not find 'model/(.*)'", text):
-        return unknown(found[1], models, "model", program)
+    if match := re.search(r"Ambiguous value for argument '([\w.]+)=(.*)'", text):
+        return UserError(f"{match[1]}={match[2]} is several values.", f"{match[1]}=[{match[2]}].", USAGE)
+    if match := re.search(r"Could not override '([\w.]+)'", text):
+        return unknown(match[1], options, program=program)
+    if match := re.search(r"Could not find 'model/(.*)'", text):
+        return unknown(match[1], models, "model", program)
     remedy = f"python {program} --help has examples, --cfg job shows every option."
     return UserError(text.splitlines()[0].rstrip(".:") + ".", remedy, USAGE)

@@ -148,12 +148,12 @@ def _refuse_other_work(folder: Path, journal: Journal, fingerprint: Mapping[str,
         )
     before, now = journal.fingerprint.get(TOOL, "unknown"), fingerprint.get(TOOL, "unknown")
     if TOOL in changed:
-        made, finish = f"version {before}; version {now} may make other frames", f"finish with version {before}"
+        maker, finish = f"version {before}; version {now} may make other frames", f"finish with version {before}"
     else:
-        made = f"an earlier state of version {now}; frames may differ, for its code changed in {', '.join(packages)}"
+        maker = f"an earlier state of version {now}; frames may differ, for its code changed in {', '.join(packages)}"
         finish = "finish with the code of before"
     more = f" Changed, too: {'; '.join(settings)}." if settings else ""
-    raise UserError(f"{holds} made by {made}.{more}", f"resume=false to start anew, or {finish}.", USAGE)
+    raise UserError(f"{holds} made by {maker}.{more}", f"resume=false to start anew, or {finish}.", USAGE)
 
 
 def write_durably(path: Path, content: bytes) -> None:

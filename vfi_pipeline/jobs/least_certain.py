@@ -87,22 +87,22 @@ def filmstrips(plan: Plan, options: Options, facts: Mapping[str, Any]) -> tuple[
 
     What cannot be read is left out, with a line in the log: the film itself is done.
     """
-    found = []
+    moments = []
     for entry in facts.get("least_certain", ()):
         try:
             pictures = tuple(_pictures(plan, options, int(entry["frame"])))
         except (UserError, OSError, ValueError) as error:
             log.warning("a picture of the report cannot be made: %s", error)
             pictures = ()
-        found.append(Moment(entry["time"], entry["confidence"], pictures))
-    return tuple(found)
+        moments.append(Moment(entry["time"], entry["confidence"], pictures))
+    return tuple(moments)
 
 
 def _pictures(plan: Plan, options: Options, first: int) -> Iterator[Picture]:
     sources = _sources(plan, options, first)
     (_, before), (last, after) = sources[0], sources[-1]
     yield _picture(plan, before, "source", first)
-    for number, frame in _made(plan, options, first, last):
+    for number, frame in _frames_between(plan, options, first, last):
         yield Picture(f"made {_clock(plan, number)}", True, jpeg(frame))
     yield _picture(plan, after, "source", last)
 
@@ -120,7 +120,7 @@ def _sources(plan: Plan, options: Options, first: int) -> list[tuple[int, Frame]
     return [begin, begin]
 
 
-def _made(plan: Plan, options: Options, first: int, last: int) -> Iterator[tuple[int, Frame]]:
+def _frames_between(plan: Plan, options: Options, first: int, last: int) -> Iterator[tuple[int, Frame]]:
     """(output index, frame) of the result's frames between two source frames."""
     timeline = plan.timeline
     if isinstance(timeline, Moments):

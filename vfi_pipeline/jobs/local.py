@@ -41,7 +41,7 @@ from vfi_pipeline.jobs.space import check_space, explained, is_memory_error
 from vfi_pipeline.jobs.values import counted, rate_text
 from vfi_pipeline.jobs.workers import open_executor
 from vfi_pipeline.media import assemble as joining
-from vfi_pipeline.media.inventory import lost, told
+from vfi_pipeline.media.inventory import lost, phrases
 from vfi_pipeline.media.rehearsal import held_by_result, held_by_source
 from vfi_pipeline.media.verify import expect, verify
 from vfi_pipeline.media.writer import FrameWriter, open_writer, segment_name
@@ -78,7 +78,7 @@ def work(
     if options.benchmark:
         with explained(plan, film):
             return _benchmark(plan, film, options, method, make or interpolate_segments)
-    for line in plan.told:
+    for line in plan.reported:
         log.warning("%s", line)
     names.make_folder(plan.target, options)
     folder = work_folder(plan.target)
@@ -149,8 +149,8 @@ def _make_segments(
             gc.collect()
             progress = Progress(film.label, plan.timeline.count, sum(done.frames for done in journal.done.values()))
     if progress.made:
-        made = counted(progress.made, plan.noun)
-        log.info("%s: %s made at %.2f per second.", film.label, made, progress.made_per_second)
+        frames_made = counted(progress.made, plan.noun)
+        log.info("%s: %s made at %.2f per second.", film.label, frames_made, progress.made_per_second)
 
 
 def _refuse_changed_input(journal: Journal, film: Film) -> None:
@@ -186,10 +186,10 @@ def _task(
 def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: MakeFrames) -> Outcome:
     """Everything but the output: for ``benchmark=true``."""
     progress = Progress(film.label, plan.timeline.count)
-    made: list[Statistics] = []
+    statistics_of_segments: list[Statistics] = []
 
     def finished(segment: Segment, frames: int, statistics: Statistics) -> None:
-        made.append(statistics)
+        statistics_of_segments.append(statistics)
 
     try:
         make(_task(plan, options, method, plan.segments, None, finished, progress))
@@ -199,10 +199,10 @@ def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: M
     lines = [
         f"{film.label}: {counted(progress.done, 'frame')} in {elapsed:.1f} s, {progress.done / elapsed:.2f} frames/s, "
         f"{progress.made_per_second:.2f} made/s, model {method.name}; nothing was written.",
-        *stage_lines(made),
+        *stage_lines(statistics_of_segments),
     ]
     speed = {"seconds": elapsed, "frames_per_s": progress.done / elapsed, "made_per_s": progress.made_per_second}
-    return Outcome(tuple(lines), facts={**speed, "stages_s": stage_facts(made)})
+    return Outcome(tuple(lines), facts={**speed, "stages_s": stage_facts(statistics_of_segments)})
 
 
 def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Outcome:
@@ -214,9 +214,9 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
     whole = folder / ("finished" if plan.encoding.finish == "images" else f"finished{target.suffix}")
     log.info("%s: joining and checking.", Path(plan.shown).name)
     joining.assemble(segments, plan.output, whole)
-    found = verify(whole, expect(plan.output))
+    verified = verify(whole, expect(plan.output))
     had, has = held_by_source(plan.info, plan.streams), held_by_result(whole, plan.streams)
-    unplanned = told(lost(had, has, plan.streams.missing))
+    unplanned = phrases(lost(had, has, plan.streams.missing))
     cuts = sorted({cut for done in journal.done.values() for cut in done.cuts})
     for file in _files(whole):
         flush(file)
@@ -227,9 +227,9 @@ def _finish(plan: Plan, options: Options, journal: Journal, folder: Path) -> Out
     joining.publish(whole, target, plan.encoding, overwrite=True)
     flush_folder(target.parent)
     journal.finished = True
-    alone = plan.timeline.apart or (plan.noun == "picture" and found.frames == 1)
-    lasts = "" if alone else f" at {rate_text(plan.output.timing.rate)} fps, {float(found.duration):.3f} s"
-    lines = [f"{plan.shown}: {counted(found.frames, plan.noun)}{lasts}, verified.", *made_lines(journal, plan.noun)]
+    alone = plan.timeline.apart or (plan.noun == "picture" and verified.frames == 1)
+    lasts = "" if alone else f" at {rate_text(plan.output.timing.rate)} fps, {float(verified.duration):.3f} s"
+    lines = [f"{plan.shown}: {counted(verified.frames, plan.noun)}{lasts}, verified.", *made_lines(journal, plan.noun)]
     if plan.cuts is None and cuts:
         listed = _write_cuts(plan, cuts)
         lines.append(

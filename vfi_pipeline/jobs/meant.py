@@ -52,9 +52,9 @@ _OPTIONS = {
     "max_gap": "gap maxgap",
     "subtitles": "subs subtitle",
 }
-_MEANT = {word: option for option, words in _OPTIONS.items() for word in words.split()}
+MEANINGS = {word: option for option, words in _OPTIONS.items() for word in words.split()}
 
-_SAID = {
+REMEDIES = {
     **dict.fromkeys(
         ("b", "b:v", "bitrate", "vb", "video_bitrate", "maxrate", "target_bitrate"),
         "crf=18 (the quality decides the bitrate: lower is better and larger).",
@@ -82,21 +82,21 @@ ALL = "python interpolate.py --help lists all"
 
 
 def meant(
-    name: str, shown: str, value: str | None, table: Iterable[Option], known: Collection[str]
+    name: str, shown: str, value: str | None, table: Iterable[Option], option_names: Collection[str]
 ) -> UserError | None:
     """The error for an option of other programs, saying what to type here; None for a word that means nothing.
 
     Args:
         name: as typed, dashes in front aside. shown: with them.
         value: what was typed as its value, if anything was.
-        known: the options that there are.
+        option_names: the options that there are.
     """
     plain = name.lower().replace("-", "_")
     problem = f"There is no option {shown!r}."
-    if plain in _SAID:
-        return UserError(problem, _SAID[plain])
-    row = _row(_MEANT.get(plain), table)
-    if row is None or row.name not in known:
+    if plain in REMEDIES:
+        return UserError(problem, REMEDIES[plain])
+    row = _row(MEANINGS.get(plain), table)
+    if row is None or row.name not in option_names:
         return None
     says = re.split(r"[;.(] ?", row.line)[0].rstrip(" ,")
     return UserError(problem, f"{row.name}={_value(row, value)} ({says}).")

@@ -218,11 +218,11 @@ def _set(settings: dict[str, Any], path: list[str], text: str, key: str, name: s
     node: Any = settings
     for part in parents:
         node = node.get(part) if isinstance(node, dict) else None
-    known = [k for k in node if not str(k).startswith("_")] if isinstance(node, dict) else []
-    if last not in known:
-        if not known:
+    keys = [k for k in node if not str(k).startswith("_")] if isinstance(node, dict) else []
+    if last not in keys:
+        if not keys:
             raise UserError(f"model={name} has no setting {'.'.join(path)!r}.", f"leave out {key}=.")
-        raise unknown(last, known, kind=f"setting of model={name}")
+        raise unknown(last, keys, kind=f"setting of model={name}")
     before = node[last]
     try:
         value = yaml.safe_load(text)
@@ -240,10 +240,10 @@ def _set(settings: dict[str, Any], path: list[str], text: str, key: str, name: s
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found = []
+    pairs = []
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{key}.")
+            pairs += _flat(value, f"{prefix}{key}.")
         elif not (prefix == "" and key == "device"):
-            found.append((prefix + str(key), value))
-    return found
+            pairs.append((prefix + str(key), value))
+    return pairs

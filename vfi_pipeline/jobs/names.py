@@ -86,7 +86,7 @@ def _source_fields(film: Film) -> dict[str, str]:
 
 
 def _filled(template: str, fields: Mapping[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda found: fields.get(found[1], found[0]), template)
+    return re.sub(r"\{(\w+)\}", lambda field: fields.get(field[1], field[0]), template)
 
 
 def suspects(films: Sequence[Film], options: Options) -> list[list[Film]]:

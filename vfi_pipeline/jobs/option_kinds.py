@@ -112,13 +112,13 @@ def _device(option: str, text: str) -> str:
 def _devices(option: str, text: str) -> tuple[str, ...]:
     if text.strip().lower() == "all":
         return ("all",)
-    found = tuple(_device(option, part) for part in values.listed(option, text))
-    if len({device.partition(":")[0] for device in found}) > 1 or "auto" in found:
+    devices = tuple(_device(option, part) for part in values.listed(option, text))
+    if len({device.partition(":")[0] for device in devices}) > 1 or "auto" in devices:
         raise UserError(
             f"{option}={text} are devices of several kinds, which do not make the same frames.",
             f"{option}=all, or {option}=[cuda:0,cuda:1].",
         )
-    return found
+    return devices
 
 
 def _settings(option: str, text: str) -> tuple[tuple[str, str], ...]:

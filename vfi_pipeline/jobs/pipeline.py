@@ -150,8 +150,8 @@ class Pipeline:
             ended = True
 
         source = frames()
-        for frame, made in self._compute(segment, source):
-            computed.put((frame, made), _size(frame))
+        for frame, interpolated in self._compute(segment, source):
+            computed.put((frame, interpolated), _size(frame))
         if not ended:  # frames of context behind the last slot may be left over
             deque(source, maxlen=0)
         computed.put(_End(self._note(segment)))
@@ -202,9 +202,9 @@ class Pipeline:
         for segment in segments:
             with self._open_writer(segment) as writer:
                 while not isinstance(item := source.get(), _End):
-                    frame, made = item
+                    frame, interpolated = item
                     writer.write(frame)
-                    self._wrote(made)
+                    self._wrote(interpolated)
             if writer.frames != segment.frames:
                 raise RuntimeError(f"segment {segment.number} got {writer.frames} of {segment.frames} frames")
             self._finished(segment, writer.frames, item.note)

@@ -91,7 +91,7 @@ class Plan:
         return self.output.timing
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def reported(self) -> tuple[str, ...]:
         """Everything that does not come out as it was, one line each."""
         return (*self.notes, *self.streams.losses(), *self.encoding.notes)
 
@@ -135,13 +135,13 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
     if begin is not None and begin >= times.end:
         raise UserError(
             f"{info.path.name} ends at {float(times.end - info.start):.3f} s; start= is {float(begin - info.start):g}.",
-            f"an earlier start=: start={_said(max(times.first, times.end - 1) - info.start)} for its last second.",
+            f"an earlier start=: start={_typed(max(times.first, times.end - 1) - info.start)} for its last second.",
         )
     if end is not None and end <= times.first:
         raise UserError(
             f"The pictures of {info.path.name} begin at {float(times.first - info.start):.3f} s, "
             f"after end={float(end - info.start):g}.",
-            f"a later end=: end={_said(times.first + 1 - info.start)} for its first second.",
+            f"a later end=: end={_typed(times.first + 1 - info.start)} for its first second.",
         )  # fmt: skip
     timeline = Timeline(times, rate, slowdown, begin, end)
     _refuse_stray_times(info, timeline)
@@ -149,7 +149,7 @@ def timeline_of(options: Options, info: SourceInfo, times: SourceTimes) -> Timel
     return timeline
 
 
-def _said(seconds: Fraction) -> str:
+def _typed(seconds: Fraction) -> str:
     """A moment for people to type, rounded up to a millisecond, so that what begins there has begun."""
     return f"{float(math.ceil(max(seconds, Fraction(0)) * 1000)) / 1000:g}"
 
@@ -185,22 +185,23 @@ def _refuse_lone_times(options: Options, info: SourceInfo, timeline: Timeline) -
     if len(pts) < 6:
         return
 
-    def said(moment: Fraction) -> str:
+    def seconds(moment: Fraction) -> str:
         return f"{float(moment - info.start):.3f}"
 
     if options.end is None and _is_lone(times, pts[:-1], pts[-1] - pts[-2]):
         without = times.time(-2) + 1 / info.video.rate
-        what, where, ways = "last", times.time(-1), f"end={said(without)} to leave it out, end={said(times.end)}"
+        what, where = "last", times.time(-1)
+        choices = f"end={seconds(without)} to leave it out, end={seconds(times.end)}"
     elif options.start is None and _is_lone(times, pts[1:], pts[1] - pts[0]):
         what, where = "first", times.first
-        ways = f"start={said(times.time(1))} to leave it out, start={said(max(info.start, where))}"
+        choices = f"start={seconds(times.time(1))} to leave it out, start={seconds(max(info.start, where))}"
     else:
         return
     rest = times.time(-1) - times.time(1) if what == "first" else times.time(-2) - times.first
     raise UserError(
-        f"{info.path.name}: its {what} picture is stamped {said(where)} s, far from the others, which are a film of "
+        f"{info.path.name}: its {what} picture is stamped {seconds(where)} s, far from the others, which are a film of "
         f"{float(rest):.3f} s: a time stamp is broken.",
-        f"{ways} if it is meant.",
+        f"{choices} if it is meant.",
         BAD_INPUT,
     )
 
@@ -299,7 +300,7 @@ def cuts_of(entries: Sequence[int | Fraction] | None, info: SourceInfo, times: S
     """
     if entries is None:
         return None
-    found = set()
+    frames = set()
     for entry in entries:
         if isinstance(entry, int):
             frame = entry
@@ -317,8 +318,8 @@ def cuts_of(entries: Sequence[int | Fraction] | None, info: SourceInfo, times: S
                 "correct the list.", BAD_INPUT,
             )  # fmt: skip
         if frame > 0:
-            found.add(frame)
-    return tuple(sorted(found))
+            frames.add(frame)
+    return tuple(sorted(frames))
 
 
 # Bits per pixel that visually lossless settings take on ordinary films, on the safe side.
@@ -358,7 +359,7 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f", from {float(timeline.begin - info.start):.3f} s to {float(timeline.end - info.start):.3f} s"
     )  # fmt: skip
     gaps = plan.gaps
-    made = sum(1 for slot in timeline.slots() if slot.t and slot.source not in gaps)
+    interpolated = sum(1 for slot in timeline.slots() if slot.t and slot.source not in gaps)
     held = sum(1 for slot in timeline.slots() if slot.t and slot.source in gaps) if gaps else 0
     target = "none (benchmark)" if plan.encoding.finish == "nothing" else plan.shown
     shown = info.images[0] if len(info.images) == 1 else info.path
@@ -368,7 +369,7 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
         f"{clock_text(float(source.span))}{turned}{trim}",
         f"output    {target}: {plan.encoding.encoder} {_size_text(plan)}{plan.encoding.pixel_format}"
         f"{_settings(plan.encoding)}, " + _timeline_text(timeline, info),
-        _frames_text(timeline, made, held, plan.exposure_s)
+        _frames_text(timeline, interpolated, held, plan.exposure_s)
         + (f", {held} held in {counted(len(gaps), 'gap')} (max_gap=off fills them)" if gaps else "")
         + _last_text(timeline),
         f"segments  {len(plan.segments)}; {done} done, {len(plan.segments) - done} left",
@@ -382,16 +383,17 @@ def describe(plan: Plan, options: Options, done: int, free: int | None) -> list[
     return lines
 
 
-def _frames_text(timeline: Timeline, made: int, held: int, exposure: Fraction | None) -> str:
+def _frames_text(timeline: Timeline, interpolated: int, held: int, exposure: Fraction | None) -> str:
     if exposure is None:
-        return f"frames    {timeline.count - made - held} copied from the source, {made} between two source frames"
+        copied = timeline.count - interpolated - held
+        return f"frames    {copied} copied from the source, {interpolated} between two source frames"
     return f"frames    {timeline.count}, each the mean of what is seen in {1000 * float(exposure):.1f} ms of the source"
 
 
 def _timeline_text(timeline: Timeline, info: SourceInfo) -> str:
     if isinstance(timeline, Moments):
-        said = moments_text([moment - info.start for moment in timeline.moments])
-        return f"{'the moment' if timeline.count == 1 else 'the moments'} {said} s"
+        moments = moments_text([moment - info.start for moment in timeline.moments])
+        return f"{'the moment' if timeline.count == 1 else 'the moments'} {moments} s"
     if timeline.apart:
         return counted(timeline.count, "picture")
     return f"{rate_text(timeline.rate)} fps, {counted(timeline.count, 'frame')}, {float(timeline.duration):.3f} s"

@@ -52,14 +52,15 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     view, seen = view_of(film, options, info)
     info = replace(info, view=view)
     rate = info.video.rate
-    found = index.index(info, options.max_pixels)
-    if found.damaged_at is not None and not options.allow_damaged:
+    source_index = index.index(info, options.max_pixels)
+    if source_index.damaged_at is not None and not options.allow_damaged:
         raise UserError(
-            f"{film.label} is damaged from {float(found.damaged_at - info.start):.3f} s on: {found.damage}.",
+            f"{film.label} is damaged from {float(source_index.damaged_at - info.start):.3f} s on: "
+            f"{source_index.damage}.",
             "allow_damaged=true to use what comes before, or a sound copy of the file.",
             BAD_INPUT,
         )
-    info, times, notes = film_times(info, found)
+    info, times, notes = film_times(info, source_index)
     timeline = timeline_of(options, info, times) if options.at is None else moments_of(options.at, info, times)
     exposure = exposure_of(options, timeline)
     scaling = None if options.size is None else scaling_of(options.size, options.fit_size, info.video)
@@ -95,7 +96,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
         remedy = f"output={shlex.quote(str(numbered))}"
         raise UserError(f"{timeline.count} pictures cannot all be called {target.name}.", remedy)
     audio = options.audio or ("drop" if timeline.slowdown != 1 else "keep")
-    if found.counted and audio in ("keep", "stretch") and encoding.finish == "copy":
+    if source_index.counted and audio in ("keep", "stretch") and encoding.finish == "copy":
         _refuse_joined_sound(film, info)
     entries = read_cuts(options.cuts) if options.cuts else (None if options.scene else ())
     streams = stream_plan(
@@ -183,16 +184,16 @@ def _refuse_or_tell(scaling: Scaling, options: Options, info: SourceInfo) -> tup
             "deinterlace=auto (looks at the pictures), deinterlace=on, or no size=.",
             BAD_INPUT,
         )
-    told: tuple[str, ...] = (
+    changes: tuple[str, ...] = (
         f"every picture is resized from {scaling.source[0]} x {scaling.source[1]} to {width} x {height} (bicubic): "
         "copies of source frames are not the source's bit for bit",
     )
     x, y, across, down = (float(part) for part in scaling.window)
     if (across, down) != scaling.source:
-        told += (f"cropped to the middle {across:g} x {down:g} (fit_size=pad and fit_size=stretch show all)",)
+        changes += (f"cropped to the middle {across:g} x {down:g} (fit_size=pad and fit_size=stretch show all)",)
     if scaling.padded:
-        told += (f"bars around a picture of {scaling.place[2]} x {scaling.place[3]} (fit_size=crop has none)",)
-    return told
+        changes += (f"bars around a picture of {scaling.place[2]} x {scaling.place[3]} (fit_size=crop has none)",)
+    return changes
 
 
 def rehearsed(plan: Plan) -> Plan:
@@ -225,8 +226,8 @@ def view_of(film: Film, options: Options, info: SourceInfo) -> tuple[fields.View
     claimed = video.interlaced or asked == "on"
     seen = fields.look(info.path, video.index, video.rate, claimed, options.max_pixels)
     if seen.kind == "whole":
-        told = "none of the pictures that were looked at is combed: they are taken as they are"
-        return None, (told,) if claimed else ()
+        note = "none of the pictures that were looked at is combed: they are taken as they are"
+        return None, (note,) if claimed else ()
     if seen.kind == "film" and asked == "auto":
         return _film_view(seen)
     if seen.kind == "unknown" and not claimed:
@@ -240,14 +241,14 @@ def view_of(film: Film, options: Options, info: SourceInfo) -> tuple[fields.View
         )
     first = {"tff": ", the top one first", "bff": ", the bottom one first"}.get(seen.parity, "")
     rate = rate_text(2 * video.rate)
-    told = f"interlaced: one picture per field{first}, {rate} per second (deinterlace=off takes the frames as they are)"
-    return fields.View("fields", seen.parity), (told,)
+    note = f"interlaced: one picture per field{first}, {rate} per second (deinterlace=off takes the frames as they are)"
+    return fields.View("fields", seen.parity), (note,)
 
 
 def _film_view(seen: fields.Look) -> tuple[fields.View, tuple[str, ...]]:
     how = f", one frame in {seen.cycle} left out as a repetition" if seen.cycle else ""
-    told = f"film in fields: put together again{how} (deinterlace=off takes the frames as they are)"
-    return fields.View("film", seen.parity, seen.cycle), (told,)
+    note = f"film in fields: put together again{how} (deinterlace=off takes the frames as they are)"
+    return fields.View("film", seen.parity, seen.cycle), (note,)
 
 
 def input_fingerprint(film: Film) -> dict[str, str]:

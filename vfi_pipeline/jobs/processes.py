@@ -47,9 +47,9 @@ class Processes:
             self._logs[name] = session / "logs" / f"{name}.txt"
             command = [*self._program, *words(session, name, device, os.getpid())]
             try:
-                with self._logs[name].open("wb") as said:
+                with self._logs[name].open("wb") as log_file:
                     self._running[name] = subprocess.Popen(
-                        command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+                        command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=subprocess.STDOUT,
                         env=worker_environment(self._threads),
                         # Ctrl-C in a terminal is for the head, which decides what becomes of the workers.
                         start_new_session=True,
@@ -59,14 +59,14 @@ class Processes:
                 raise UserError(problem, "check the limits of memory and processes.", ENVIRONMENT) from error
 
     def ended(self) -> dict[str, str]:
-        found = {}
+        last_lines = {}
         for name, child in list(self._running.items()):
             status = child.poll()
             if status is not None:
                 del self._running[name]
                 self._used.pop(name, None)
-                found[name] = (status >= 0 and tail(self._logs[name])) or _told(status)
-        return found
+                last_lines[name] = (status >= 0 and tail(self._logs[name])) or _status_text(status)
+        return last_lines
 
     def stop(self) -> None:
         for child in self._running.values():
@@ -81,7 +81,7 @@ class Processes:
         self._running.clear()
 
 
-def _told(status: int) -> str:
+def _status_text(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
     try:

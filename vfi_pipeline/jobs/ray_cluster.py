@@ -115,16 +115,16 @@ class RayCluster:
         if not self._tasks:
             return {}
         ready, _ = self._ray.wait(list(self._tasks.values()), num_returns=len(self._tasks), timeout=0)
-        found = {}
+        last_lines = {}
         for name, task in list(self._tasks.items()):
             if task in ready:
                 del self._tasks[name]
                 try:
-                    found[name] = str(self._ray.get(task))
+                    last_lines[name] = str(self._ray.get(task))
                 except self._ray.exceptions.RayError as error:
                     lines = str(error).strip().splitlines() or [type(error).__name__]
-                    found[name] = lines[-1 if isinstance(error, self._ray.exceptions.RayTaskError) else 0]
-        return found
+                    last_lines[name] = lines[-1 if isinstance(error, self._ray.exceptions.RayTaskError) else 0]
+        return last_lines
 
     def stop(self) -> None:
         try:
@@ -176,11 +176,11 @@ def _task() -> Callable[[str, list[str], list[str]], str]:
             [sys.executable, *program, *words, f"parent={os.getpid()}"], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True, errors="replace",
         )  # fmt: skip
-        said = ""
+        last_line = ""
         assert child.stdout is not None
         for line in child.stdout:
-            said = line.strip() or said
-        return said or f"exit status {child.wait()}"
+            last_line = line.strip() or last_line
+        return last_line or f"exit status {child.wait()}"
 
     return run
 

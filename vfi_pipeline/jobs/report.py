@@ -20,7 +20,7 @@ from vfi_pipeline.jobs.report_page import page
 from vfi_pipeline.jobs.sources import Film, LeftOut
 from vfi_pipeline.jobs.space import free_bytes
 from vfi_pipeline.jobs.values import clock_text, counted
-from vfi_pipeline.media.inventory import told
+from vfi_pipeline.media.inventory import phrases
 
 if TYPE_CHECKING:
     from vfi_pipeline.synthesis.stream import Statistics
@@ -115,7 +115,7 @@ def facts_of_plan(plan: Plan, film: Film) -> dict[str, object]:
         "duration_s": float(timeline.duration),
         "source_frames": len(timeline.times),
         "streams": plan.streams.lines(),
-        "lost": [*(fate.label for fate in plan.streams.lost), *told(plan.streams.missing)],
+        "lost": [*(fate.label for fate in plan.streams.lost), *phrases(plan.streams.missing)],
         "notes": [*plan.notes, *plan.encoding.notes],
     }
 
@@ -150,7 +150,7 @@ def write(
     """
     if path is None:
         return
-    left = [{"path": str(one.path.absolute()), "why": one.why} for one in left_out]
+    left = [{"path": str(left_file.path.absolute()), "why": left_file.why} for left_file in left_out]
     document = {"version": vfi_pipeline.__version__, "command": command, "films": list(films), "left_out": left}
     target = Path(path)
     try:

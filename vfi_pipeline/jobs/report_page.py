@@ -54,7 +54,7 @@ def page(document: Mapping[str, Any], moments: Sequence[Sequence[Moment]], besid
         body += _film(film, shown, heading=len(films) > 1)
     if document["left_out"]:
         body.append("<h2>Left out</h2>")
-        body.append(_table((_text(one["path"]), _text(one["why"])) for one in document["left_out"]))
+        body.append(_table((_text(left_file["path"]), _text(left_file["why"])) for left_file in document["left_out"]))
     body.append(
         f'<p class="faint">vfi-pipeline {_text(document["version"])}; the same for programs: {_text(beside)}</p>'
     )

@@ -58,9 +58,9 @@ def film_request(
     """
     texts = {name: text_of(value) for name, value in options.items() if value is not None}
     nested = {name: text for name, text in texts.items() if name.startswith(f"{MODEL.name}.")}
-    known = {*names([*declared(Options).values(), *declared(StyleOptions).values()]), MODEL.name}
-    for name in texts.keys() - nested.keys() - known:
-        raise unknown(name, [*known], "option of films")
+    option_names = {*names([*declared(Options).values(), *declared(StyleOptions).values()]), MODEL.name}
+    for name in texts.keys() - nested.keys() - option_names:
+        raise unknown(name, [*option_names], "option of films")
     words = [f"{INPUT.name}={fspath(path)}" for path in inputs] + [f"{name}={text}" for name, text in texts.items()]
     plain = {name: text for name, text in texts.items() if name not in nested}
     model = plain.pop(MODEL.name, None)

@@ -108,8 +108,8 @@ class Scheduler:
 
     def lease(self, worker: str) -> Lease | None:
         """What ``worker`` works on."""
-        known = self._workers.get(worker)
-        return known.lease if known else None
+        record = self._workers.get(worker)
+        return record.lease if record else None
 
     # --------------------------------------------------------------------------------------------------- what happens
 
@@ -119,12 +119,12 @@ class Scheduler:
 
     def left(self, worker: str) -> None:
         """``worker`` is lost. What it worked on is due again, unless someone else works on it too."""
-        known = self._workers.pop(worker, None)
-        if known is not None and known.lease is not None:
-            trouble = self._trouble.setdefault(known.lease.segment, _Trouble())
+        record = self._workers.pop(worker, None)
+        if record is not None and record.lease is not None:
+            trouble = self._trouble.setdefault(record.lease.segment, _Trouble())
             trouble.losses += 1
             trouble.workers.add(worker)
-            self._give_back(known.lease.segment)
+            self._give_back(record.lease.segment)
 
     def progressed(self, worker: str, frames: int, now: float) -> None:
         """``frames`` of its lease are finished."""
@@ -138,12 +138,12 @@ class Scheduler:
         Returns:
             Whether it was the first to finish that segment, and the workers whose copy of it is void: they are idle.
         """
-        known = self._workers[worker]
-        lease, known.lease = known.lease, None
+        record = self._workers[worker]
+        lease, record.lease = record.lease, None
         assert lease is not None, worker
         elapsed = max(1e-6, now - lease.since)
-        known.frames += self.frames[lease.segment]
-        known.seconds += elapsed
+        record.frames += self.frames[lease.segment]
+        record.seconds += elapsed
         self._frames_made += self.frames[lease.segment]
         self._seconds_made += elapsed
         if lease.segment in self.done:
@@ -158,8 +158,8 @@ class Scheduler:
 
     def failed(self, worker: str, why: str) -> None:
         """``worker`` could not make its segment, and is idle."""
-        known = self._workers[worker]
-        lease, known.lease = known.lease, None
+        record = self._workers[worker]
+        lease, record.lease = record.lease, None
         assert lease is not None, worker
         trouble = self._trouble.setdefault(lease.segment, _Trouble())
         trouble.failures.append(why)

@@ -137,9 +137,9 @@ class Session:
         if (place / "job.json").is_file():
             return cls(place.absolute())
         for folder in (place, place.with_name(place.name + SUFFIX)):
-            found = sorted(folder.glob(f"{PREFIX}*/job.json"))
-            if found:
-                return cls(found[-1].parent.absolute())
+            sessions = sorted(folder.glob(f"{PREFIX}*/job.json"))
+            if sessions:
+                return cls(sessions[-1].parent.absolute())
         raise UserError(
             f"{place} is no job that waits for workers.",
             "the folder NAME.vfi-work beside the output of a job at work with executor=, devices=, or workers=2 and "

@@ -85,13 +85,13 @@ class Slurm:
         return self._executor
 
     def ended(self) -> dict[str, str]:
-        found = {}
+        last_lines = {}
         for name, job in list(self._jobs.items()):
             if job.done():
                 del self._jobs[name]
-                said = tail(Path(job.paths.stderr)) or tail(Path(job.paths.stdout))
-                found[name] = said or f"Slurm says {job.state}"
-        return found
+                last_line = tail(Path(job.paths.stderr)) or tail(Path(job.paths.stdout))
+                last_lines[name] = last_line or f"Slurm says {job.state}"
+        return last_lines
 
     def stop(self) -> None:
         if self._cluster == "local":  # they have been told to end; to be cancelled makes submitit show a traceback

@@ -84,17 +84,21 @@ class Selection:
 
     def lines(self) -> list[str]:
         """One line for each reason of leaving something out: how many, which, and what to do."""
-        return [_told(why, [left.path for left in self.left_out if left.why == why]) for why in _WHY if self._has(why)]
+        return [
+            _left_out_line(why, [left.path for left in self.left_out if left.why == why])
+            for why in _WHY
+            if self._has(why)
+        ]
 
     def _has(self, why: str) -> bool:
         return any(left.why == why for left in self.left_out)
 
 
-def _told(why: str, paths: Sequence[Path]) -> str:
-    one = len(paths) == 1
+def _left_out_line(why: str, paths: Sequence[Path]) -> str:
+    alone = len(paths) == 1
     names = ", ".join(path.name + os.sep * (why == FOLDER) for path in paths[:10])
     more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
-    words = {"s": "" if one else "s", "is": "is" if one else "are", "it": "it" if one else "them"}
+    words = {"s": "" if alone else "s", "is": "is" if alone else "are", "it": "it" if alone else "them"}
     example = shlex.quote(str(paths[0])) if why == FOLDER else paths[0].with_name(f"*{paths[0].suffix}")
     what, remedy = (text.format(**words, example=example) for text in _WHY[why])
     heic = any(path.suffix.lower() in (".heic", ".heif", ".hif") for path in paths) and why == UNREADABLE
@@ -135,7 +139,7 @@ def select(inputs: Sequence[str], output: str | None = None) -> Selection:
     Raises:
         UserError: if something named does not exist or holds nothing to work on.
     """
-    found: list[Film] = []
+    films: list[Film] = []
     loose: list[Path] = []
     left: list[LeftOut] = []
     scanned, listed = False, 0
@@ -151,19 +155,21 @@ def select(inputs: Sequence[str], output: str | None = None) -> Selection:
                 more, dropped = _folder(path, output)
                 left += dropped
                 scanned = scanned or not more[0].images
-                found += more
+                films += more
             elif path.suffix.lower() in IMAGES and demuxer(path):
                 loose.append(path)
                 listed += not searched
             else:
                 scanned = scanned or searched
-                found.append(Film(path, (), path.stem, path.parent))
+                films.append(Film(path, (), path.stem, path.parent))
     if loose:
         home = loose[0].parent
-        found.append(Film(home, tuple(loose), _common_stem(loose), home, () if listed else tuple(loose)))
-    unique = {film.files: film for film in found}
+        films.append(Film(home, tuple(loose), _common_stem(loose), home, () if listed else tuple(loose)))
+    unique = {film.files: film for film in films}
     taken = {file for film in unique.values() for file in film.files}
-    return Selection(tuple(unique.values()), tuple(one for one in left if one.path not in taken), scanned)
+    return Selection(
+        tuple(unique.values()), tuple(left_out for left_out in left if left_out.path not in taken), scanned
+    )
 
 
 _NAMES = r"(_\d+(\.\d+)?fps|_slow\d+(\.\d+)?x)$"
@@ -185,13 +191,13 @@ def _without_results(
     marked = {path for path in paths if path.is_file() and (searched or path not in pictures) and is_result(path)}
     if searched:
         stems = {path.stem for path in beside}
-        made = marked | {path for path in paths if re.sub(_NAMES, "", path.stem) in stems - {path.stem}}
-        made = made - pictures if pictures.union(old) <= marked.union(old) else made
+        results = marked | {path for path in paths if re.sub(_NAMES, "", path.stem) in stems - {path.stem}}
+        results = results - pictures if pictures.union(old) <= marked.union(old) else results
     else:
         sources = {path.stem for path in beside if path not in marked}
-        made = {path for path in marked if any(stem in path.stem for stem in sources)}
-    made |= set(old)
-    return [path for path in paths if path not in made], [LeftOut(path, RESULT) for path in paths if path in made]
+        results = {path for path in marked if any(stem in path.stem for stem in sources)}
+    results |= set(old)
+    return [path for path in paths if path not in results], [LeftOut(path, RESULT) for path in paths if path in results]
 
 
 def _output_pattern(output: str | None) -> re.Pattern[str] | None:

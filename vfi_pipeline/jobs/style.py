@@ -140,13 +140,13 @@ class StyleChoice:
 
     def facts(self) -> dict[str, str]:
         """All that changes the pictures, for the fingerprint."""
-        told: dict[str, object] = {"strength": self.strength, "keep_colour": self.keep_colour, "size": self.size}
+        facts: dict[str, object] = {"strength": self.strength, "keep_colour": self.keep_colour, "size": self.size}
         if self.weights is None:
-            told |= {
+            facts |= {
                 "passes": self.passes, "long_term": self.long_term, "iterations": self.iterations,
                 "style_weight": self.style, "content_weight": self.content, "temporal_weight": self.temporal,
             }  # fmt: skip
-        return {"style": content_hash(self.source), **{f"style.{key}": str(value) for key, value in told.items()}}
+        return {"style": content_hash(self.source), **{f"style.{key}": str(value) for key, value in facts.items()}}
 
     def describe(self) -> str:
         """The style in a few words, for the plan."""

@@ -102,8 +102,8 @@ def paint_film(
     if model.guide_span is None and choice.long_term:
         log.warning("model=%s estimates no motion: every frame is painted by itself.", model.name)
     painting = Painting(choice, model, folder, device, network, target)
-    begun = max((int(child.name.removeprefix("pass_")) for child in folder.glob("pass_*")), default=1)
-    for number in range(begun, choice.passes + 1):
+    current = max((int(child.name.removeprefix("pass_")) for child in folder.glob("pass_*")), default=1)
+    for number in range(current, choice.passes + 1):
         painting.run(number, sequence, Progress(f"style, pass {number} of {choice.passes}", painting.count(sequence)))
         shutil.rmtree(pass_folder(folder, number - 1), ignore_errors=True)  # only the next pass looks at a pass
     return Gallery(pass_folder(folder, choice.passes), temporary)
@@ -111,10 +111,10 @@ def paint_film(
 
 def read_sources(plan: Plan, options: Options, choice: StyleChoice, folder: Path, progress: Progress) -> Sequence:
     """Keeps the source frames at the size at which they are painted, and finds the shots."""
-    told = folder / "shots.json"
+    shots_file = folder / "shots.json"
     try:
-        known = json.loads(told.read_text())
-        return Sequence(int(known["first"]), int(known["last"]), frozenset(map(int, known["cuts"])))
+        shots = json.loads(shots_file.read_text())
+        return Sequence(int(shots["first"]), int(shots["last"]), frozenset(map(int, shots["cuts"])))
     except (OSError, ValueError, KeyError, TypeError):
         pass
     first, last = plan.timeline.sources_shown
@@ -140,7 +140,7 @@ def read_sources(plan: Plan, options: Options, choice: StyleChoice, folder: Path
             seen = index
             progress.passing(f"{progress.label}: reading", (index - first) / max(1, last - first))
     sequence = Sequence(first, seen, frozenset(cuts))
-    write_durably(told, json.dumps({"first": first, "last": seen, "cuts": cuts}).encode())
+    write_durably(shots_file, json.dumps({"first": first, "last": seen, "cuts": cuts}).encode())
     return sequence
 
 
@@ -212,8 +212,8 @@ class Painting:
         """The painted frame ``other``, moved to frame ``index``, and where that can be trusted."""
         painted = self._painted(number, other)
         assert painted is not None
-        one, two = (Observation(k, self._look(k)) for k in sorted((other, index)))
-        start, end = self.model.motion(Window(one, two)).at([0.0, 1.0])
+        first, last = (Observation(k, self._look(k)) for k in sorted((other, index)))
+        start, end = self.model.motion(Window(first, last)).at([0.0, 1.0])
         forward, backward = (
             resize_flow(flow.to(self.device).float(), *painted.shape[-2:])
             for flow in (start.flow_to_last, end.flow_to_first)

@@ -85,13 +85,13 @@ def _decode(kind: Any, plain: Any, where: str) -> Any:
         bounds = _decode(tuple[int, int, int], plain.get("range"), where)
         return _read(lambda three: range(*three), bounds, where)
     if origin is tuple and parts[-1] is not Ellipsis:
-        found = _plain(list, plain, where)
-        if len(found) != len(parts):
-            raise ValueError(f"{where} has {len(found)} parts, not {len(parts)}")
-        return tuple(_decode(part, each, where) for part, each in zip(parts, found))
+        items = _plain(list, plain, where)
+        if len(items) != len(parts):
+            raise ValueError(f"{where} has {len(items)} parts, not {len(parts)}")
+        return tuple(_decode(part, each, where) for part, each in zip(parts, items))
     if origin in (tuple, list, Sequence):
-        made = [_decode(parts[0], each, where) for each in _plain(list, plain, where)]
-        return made if origin is list else tuple(made)
+        items_of_list = [_decode(parts[0], each, where) for each in _plain(list, plain, where)]
+        return items_of_list if origin is list else tuple(items_of_list)
     raise TypeError(f"{where}: {kind} has no place in a job's description")
 
 
@@ -120,9 +120,9 @@ def _read(kind: Any, plain: Any, where: str) -> Any:
 
 def _dataclass(kind: Any, plain: dict[str, Any], where: str) -> Any:
     hints = get_type_hints(kind)
-    known = {each.name for each in fields(kind) if each.init and each.name[0] != "_"}
-    if plain.keys() != known:
-        raise ValueError(f"{where} lacks or has beyond its fields: {', '.join(sorted(plain.keys() ^ known))}")
+    names = {each.name for each in fields(kind) if each.init and each.name[0] != "_"}
+    if plain.keys() != names:
+        raise ValueError(f"{where} lacks or has beyond its fields: {', '.join(sorted(plain.keys() ^ names))}")
     return kind(**{name: _decode(hints[name], plain[name], f"{where}.{name}") for name in plain})
 
 

@@ -44,8 +44,8 @@ def factor(option: str, text: str) -> Fraction:
 def size(option: str, text: str) -> tuple[int, int] | Fraction:
     """The size of a film's pictures: ``1280x720`` as (width, height), or a factor as a Fraction: ``2x``, ``0.5x``."""
     plain = text.strip().lower()
-    if found := re.fullmatch(r"([1-9]\d{0,5})\s*[x:*\u00d7]\s*([1-9]\d{0,5})", plain, flags=re.ASCII):
-        return int(found[1]), int(found[2])
+    if match := re.fullmatch(r"([1-9]\d{0,5})\s*[x:*\u00d7]\s*([1-9]\d{0,5})", plain, flags=re.ASCII):
+        return int(match[1]), int(match[2])
     if plain.endswith("x") and (value := _fraction(plain[:-1])) is not None and 0 < value <= 100:
         return value
     raise UserError(
@@ -160,25 +160,25 @@ def listed(option: str, text: str) -> list[str]:
     return parts
 
 
-def unknown(name: str, known: Iterable[str], kind: str = "option", program: str = "interpolate.py") -> UserError:
+def unknown(name: str, choices: Iterable[str], kind: str = "option", program: str = "interpolate.py") -> UserError:
     """The error for a name nobody knows: says which known one is near, if any is."""
-    known = sorted(known)
-    near = nearest(name, known)
+    choices = sorted(choices)
+    near = nearest(name, choices)
     if near:
         return UserError(f"There is no {kind} {name!r}.", f"{near[0]} (python {program} --help lists them all).")
-    listed = f"one of {', '.join(known)}." if len(known) <= 20 else f"python {program} --help lists all of them."
+    listed = f"one of {', '.join(choices)}." if len(choices) <= 20 else f"python {program} --help lists all of them."
     return UserError(f"There is no {kind} {name!r}.", listed)
 
 
-def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """Those of ``known`` that ``name`` may be a slip of, the nearest first; none where nothing is near."""
-    known = sorted(known)
+def nearest(name: str, choices: Iterable[str]) -> list[str]:
+    """Those of ``choices`` that ``name`` may be a slip of, the nearest first; none where nothing is near."""
+    choices = sorted(choices)
     plain = name.lower().lstrip("-").replace("-", "_")
     if len(plain) < 3:
         return []
-    near = difflib.get_close_matches(plain, known, n=1, cutoff=0.75)
-    near = near or [other for other in known if sorted(other) == sorted(plain)]
-    return near or [other for other in known if _begins(plain, other) or _begins(other, plain)]
+    near = difflib.get_close_matches(plain, choices, n=1, cutoff=0.75)
+    near = near or [other for other in choices if sorted(other) == sorted(plain)]
+    return near or [other for other in choices if _begins(plain, other) or _begins(other, plain)]
 
 
 def _begins(short: str, name: str) -> bool:
@@ -213,8 +213,8 @@ def size_text(count: float) -> str:
 
 def _fraction(text: str) -> Fraction | None:
     """A plain decimal or a ratio of two; None if it is neither (no signs, no exponents, no huge digit strings)."""
-    found = re.fullmatch(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER})\s*)?", text, flags=re.ASCII)
-    if not found or len(text) > 40:
+    match = re.fullmatch(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER})\s*)?", text, flags=re.ASCII)
+    if not match or len(text) > 40:
         return None
-    above, below = Fraction(found[1]), Fraction(found[2] or "1")
+    above, below = Fraction(match[1]), Fraction(match[2] or "1")
     return above / below if below else None

@@ -117,7 +117,7 @@ class Desk:
         device = words.device or job.options.device
         self._state = State(who=f"pid {os.getpid()} on {socket.gethostname()}, {device}")
         self._order = Order()
-        self._told = threading.Condition()
+        self._changed = threading.Condition()
         self._over = ""
         write(session.desk(self.name) / "state.json", self._state)
         start_thread(self._watch)
@@ -129,10 +129,10 @@ class Desk:
 
     def say(self, **changes: Any) -> None:
         """Changes the state; the head reads it within the moment."""
-        with self._told:
+        with self._changed:
             self._state = replace(self._state, **changes)
             if "phase" in changes:
-                self._told.notify_all()
+                self._changed.notify_all()
 
     def wrote(self, made: bool) -> None:
         """One more frame of the segment is finished.
@@ -146,9 +146,9 @@ class Desk:
 
     def next_order(self) -> Order:
         """Waits for an order beyond the one that was obeyed last."""
-        with self._told:
+        with self._changed:
             while self._order.serial <= self._state.serial and not self._order.stop:
-                self._told.wait(self._job.poll_s)
+                self._changed.wait(self._job.poll_s)
             return self._order
 
     def last_words(self, **changes: Any) -> None:
@@ -160,7 +160,7 @@ class Desk:
             log.debug("nobody hears the end: %s", error)
 
     def _write_state(self) -> None:
-        with self._told:
+        with self._changed:
             self._state = replace(self._state, beat=self._state.beat + 1)
             write(self.folder / "state.json", self._state)
 
@@ -182,14 +182,14 @@ class Desk:
                 return self._end("who started this worker is gone")
             order = self._session.order(self.name)
             if order is not None and order.serial > self._order.serial:
-                with self._told:
+                with self._changed:
                     self._order = order
-                    self._told.notify_all()
+                    self._changed.notify_all()
                 if order.stop:
                     return self._end("the job has no more work")
-            with self._told:
+            with self._changed:
                 if self._state.phase == phase:
-                    self._told.wait(self._job.poll_s)
+                    self._changed.wait(self._job.poll_s)
 
     def _end(self, why: str) -> None:
         """Asks the main thread to stop, and stops the process if it does not."""
@@ -252,22 +252,22 @@ class Worker:
     def _make(self, segment: Segment) -> None:
         if self._maker is None:
             self._maker = FrameMaker(self._plan, self._options, self._method)
-        told: list[Statistics] = []
+        statistics: list[Statistics] = []
 
         def open_segment(segment: Segment) -> FrameWriter:
             path = self._desk.folder / segment_name(self._encoding, segment.number)
             return open_writer(path, self._plan.spec, self._encoding, first=segment.start)
 
-        self._maker.run([segment], open_segment, lambda _, __, facts: told.append(facts), self._desk.wrote)
-        self._desk.say(phase=FINISHED, statistics=encode(told[0]))
+        self._maker.run([segment], open_segment, lambda _, __, facts: statistics.append(facts), self._desk.wrote)
+        self._desk.say(phase=FINISHED, statistics=encode(statistics[0]))
 
     def _problem(self, error: Exception) -> Problem:
-        told = error if isinstance(error, UserError) else device_error(error)
-        if told is None and isinstance(error, OSError):
-            told = environment_error(error, self._plan.target, self._job.film)
-        if told is None:
-            told = UserError(f"{type(error).__name__}: {error}".partition("\n")[0], "please report this bug.", 1)
-        return Problem(told.args[0], told.args[1], told.code, is_memory_error(error))
+        explanation = error if isinstance(error, UserError) else device_error(error)
+        if explanation is None and isinstance(error, OSError):
+            explanation = environment_error(error, self._plan.target, self._job.film)
+        if explanation is None:
+            explanation = UserError(f"{type(error).__name__}: {error}".partition("\n")[0], "please report this bug.", 1)
+        return Problem(explanation.args[0], explanation.args[1], explanation.code, is_memory_error(error))
 
 
 def _shared(facts: Mapping[str, str]) -> dict[str, str]:

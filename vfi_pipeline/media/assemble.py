@@ -68,10 +68,10 @@ def assemble(
     Raises:
         UserError: with ffmpeg's last words. The segments are left as they are.
     """
-    found = sum(segment.frames for segment in segments)
-    if found != output.timing.frames:
+    frames = sum(segment.frames for segment in segments)
+    if frames != output.timing.frames:
         raise UserError(
-            f"The segments hold {found} frames where the plan has {output.timing.frames}.",
+            f"The segments hold {frames} frames where the plan has {output.timing.frames}.",
             "resume=false to start anew.",
             ENVIRONMENT,
         )
@@ -437,10 +437,10 @@ def chapters_kept(output: OutputPlan) -> int:
 def _chapters(info: SourceInfo) -> list[tuple[Fraction, Fraction, dict[str, str]]]:
     """(start, end, tags) of the source's chapters, on its own clock."""
     with open_media(info.path) as container:
-        found = container.chapters()
+        chapters = container.chapters()
     return [
         (chapter["start"] * base, chapter["end"] * base, dict(chapter["metadata"]))
-        for chapter in found
+        for chapter in chapters
         if (base := Fraction(chapter["time_base"] or 1))
     ]
 
@@ -489,8 +489,8 @@ def _animate(script: Path, spec: VideoSpec, encoding: Encoding, target: Path, pl
     doing, source, goal = f"making {target.name}", ffmpeg.joined_input(script), ffmpeg.file_url(target)
     if encoding.finish == "gif":
         palette = script.with_name("palette.png")
-        made = f"{base},palettegen=stats_mode=full:reserve_transparent={int(alpha)}"
-        single = {"vf": made, "frames:v": "1", "update": "1", "f": "image2"}
+        palette_graph = f"{base},palettegen=stats_mode=full:reserve_transparent={int(alpha)}"
+        single = {"vf": palette_graph, "frames:v": "1", "update": "1", "f": "image2"}
         graph = f"[0:v]{base}[p];[p][1:v]paletteuse=dither=sierra2_4a:diff_mode=rectangle:alpha_threshold=128"
         film = {"filter_complex": graph, "loop": str(plays - 1 if plays > 1 else -plays), "f": "gif"}
         try:

@@ -54,10 +54,10 @@ def channel_count(layout: str) -> int:
     """Channels of a layout as ffmpeg names it: ``5.1(side)`` has 6, ``4 channels`` 4, ``FL+FR+LFE`` 3; 0 if unknown."""
     if layout in _COUNTS:
         return _COUNTS[layout]
-    if found := re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout):
-        return sum(int(part) for part in found.groups() if part)
-    if found := re.match(r"(\d+) channels", layout):
-        return int(found[1])
+    if match := re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout):
+        return sum(int(part) for part in match.groups() if part)
+    if match := re.match(r"(\d+) channels", layout):
+        return int(match[1])
     return layout.count("+") + 1 if "+" in layout else 0
 
 

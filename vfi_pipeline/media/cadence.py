@@ -56,8 +56,8 @@ def find_cadence(times: SourceTimes) -> Cadence | None:
         fields = _on_grid(times, field_rate)
         if fields is None:
             continue
-        found = _whole(times, fields, field_rate)
-        return found or _stretches(times, fields, field_rate)
+        whole = _whole(times, fields, field_rate)
+        return whole or _stretches(times, fields, field_rate)
     return None
 
 

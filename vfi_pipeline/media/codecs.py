@@ -57,10 +57,10 @@ HOLDS = {
 
 def stem_of(codec: str) -> str:
     """The codec (h264) of an encoder or family (h264_nvenc, libx264rgb)."""
-    known = {"libx264rgb": "h264", "libsvtav1": "av1", "libaom-av1": "av1", "librav1e": "av1", "libvpx": "vp8",
+    codecs = {"libx264rgb": "h264", "libsvtav1": "av1", "libaom-av1": "av1", "librav1e": "av1", "libvpx": "vp8",
              "prores_aw": "prores", "prores": "prores", "libopenh264": "h264"}  # fmt: skip
     codec = ALIASES.get(codec, codec)
-    return known.get(codec, re.sub(r"_(nvenc|qsv|amf|vaapi|vulkan|videotoolbox|mf|v4l2m2m)$", "", codec))
+    return codecs.get(codec, re.sub(r"_(nvenc|qsv|amf|vaapi|vulkan|videotoolbox|mf|v4l2m2m)$", "", codec))
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
@@ -73,14 +73,14 @@ class Request:
     Attributes:
         spec: the pictures.
         codec: as the user named it.
-        known: the codec's own settings.
+        codec_settings: the codec's own settings.
         pixel_format: the stored one.
         crf, preset: as typed; None takes the codec's own.
     """
 
     spec: VideoSpec
     codec: str
-    known: Codec
+    codec_settings: Codec
     pixel_format: str
     crf: float | None
     preset: str | None
@@ -92,12 +92,12 @@ class Request:
 
     def quality(self, usual: str) -> str:
         """The quality, as text: as typed, the codec's own, or the encoder's ``usual`` one."""
-        value = self.crf if self.crf is not None else self.known.crf
+        value = self.crf if self.crf is not None else self.codec_settings.crf
         return usual if value is None else number(value)
 
     def speed(self, usual: str) -> str:
         """The preset: as typed, the codec's own, or the encoder's ``usual`` one."""
-        return self.preset or self.known.preset or usual
+        return self.preset or self.codec_settings.preset or usual
 
 
 Options = dict[str, str]
@@ -106,12 +106,12 @@ Options = dict[str, str]
 def encoder_options(encoder: str, request: Request) -> tuple[tuple[str, str], ...]:
     """The encoder's options; ``encoder_limits`` has checked what was typed. A key frame opens every segment."""
     if encoder.endswith("_nvenc"):
-        made = _nvenc(request)
+        options = _nvenc(request)
     elif encoder in ENCODERS:
-        made = ENCODERS[encoder](request)
+        options = ENCODERS[encoder](request)
     else:
-        made = _other(encoder, request)
-    return tuple({**dict(request.known.extra), **made}.items())
+        options = _other(encoder, request)
+    return tuple({**dict(request.codec_settings.extra), **options}.items())
 
 
 def _x264(asked: Request) -> Options:
@@ -192,12 +192,12 @@ def _x265_hdr(hdr: Mapping[str, str]) -> list[str]:
 def _svt_hdr(hdr: Mapping[str, str]) -> list[str]:
     """SVT-AV1 takes the same values in plain units: chromaticities and cd/m2."""
     out = []
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"G\((\d+),(\d+)\)B\((\d+),(\d+)\)R\((\d+),(\d+)\)WP\((\d+),(\d+)\)L\((\d+),(\d+)\)",
         hdr.get("master_display", ""),
     )
-    if found:
-        n = [int(value) for value in found.groups()]
+    if match:
+        n = [int(value) for value in match.groups()]
         xy = [f"{value / 50000:.5f}" for value in n[:8]]
         light = f"{n[8] / 10000:.4f},{n[9] / 10000:.4f}"
         out.append(

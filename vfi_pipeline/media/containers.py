@@ -12,7 +12,7 @@ from vfi_pipeline.media import audio as sound
 from vfi_pipeline.media.encoders import is_image_target
 from vfi_pipeline.media.encoding import Encoding
 from vfi_pipeline.media.info import SourceInfo, StreamInfo
-from vfi_pipeline.media.inventory import Item, told
+from vfi_pipeline.media.inventory import Item, phrases
 
 MUXERS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".ts": "mpegts",
@@ -160,19 +160,21 @@ class StreamPlan:
     def lines(self) -> list[str]:
         """One line per stream, for the plan that is shown before the work starts."""
         fates = [fate for fate in self.fates if fate.why or fate.action != "lost"]
-        return [*map(_told, fates), *self.notes, *self.remarks, *self._rest()]
+        return [*map(_fate_line, fates), *self.notes, *self.remarks, *self._rest()]
 
     def _rest(self) -> list[str]:
         remedy = f". Try: {self.instead}" if self.instead else ""
-        return [f"{what}: LOST (not carried over to {self.suffix or 'images'}){remedy}" for what in told(self.missing)]
+        return [
+            f"{what}: LOST (not carried over to {self.suffix or 'images'}){remedy}" for what in phrases(self.missing)
+        ]
 
     def losses(self) -> list[str]:
         """Those of ``lines`` that tell of something that does not arrive as it was."""
-        lines = [_told(fate) for fate in self.fates if fate.why]
+        lines = [_fate_line(fate) for fate in self.fates if fate.why]
         return [*lines, *(note for note in self.notes if "LOST" in note), *self.remarks, *self._rest()]
 
 
-def _told(fate: StreamFate) -> str:
+def _fate_line(fate: StreamFate) -> str:
     what = {"copy": "copied", "convert": f"converted to {fate.codec}", "lost": "LOST"}[fate.action]
     why = f" ({fate.why})" if fate.why else ""
     return f"{fate.label}: {what}{why}" + (f". Try: {fate.remedy}" if fate.remedy else "")
@@ -317,30 +319,30 @@ def converted_audio(
     )  # fmt: skip
 
 
-def fallbacks(fate: StreamFate, info: SourceInfo, suffix: str, said: str) -> list[StreamFate]:
+def fallbacks(fate: StreamFate, info: SourceInfo, suffix: str, message: str) -> list[StreamFate]:
     """What may stand in for a stream that cannot be written as planned, best first; the last one loses it.
 
     Args:
-        said: what ffmpeg said of the attempt.
+        message: what ffmpeg said of the attempt.
     """
-    stream = next((one for one in info.others if one.index == fate.index), None)
-    lost = replace(fate, action="lost", codec="", why=f"it cannot be written to {suffix}: {said}", remedy="")
+    stream = next((other for other in info.others if other.index == fate.index), None)
+    lost = replace(fate, action="lost", codec="", why=f"it cannot be written to {suffix}: {message}", remedy="")
     if stream is None or fate.cover:
         return [lost]
-    found: list[StreamFate] = []
+    substitutes: list[StreamFate] = []
     refused = f"{suffix} refuses it as it is" if fate.action == "copy" else fate.why.partition(";")[0]
     remedy = fate.remedy or _copied_by(stream.codec, suffix)
     if fate.kind == "audio":
         count = sound.channel_count(stream.channels)
         layouts = [None, *(layout for layout in (sound.STANDARD.get(count), "5.1", "stereo", "mono") if layout)]
-        found = [converted_audio(stream, fate.label, suffix, refused, remedy, layout) for layout in layouts]
+        substitutes = [converted_audio(stream, fate.label, suffix, refused, remedy, layout) for layout in layouts]
     elif fate.kind == "subtitle" and fate.action == "copy" and suffix in SUBTITLE_TEXT_TO:
         to = SUBTITLE_TEXT_TO[suffix]
         if stream.codec in TEXT_SUBTITLES and to != stream.codec:
-            found = [replace(fate, action="convert", codec=to, encoder=to, why=refused)]
+            substitutes = [replace(fate, action="convert", codec=to, encoder=to, why=refused)]
     if fate.kind == "subtitle" and suffix != ".mkv":
         lost = replace(lost, remedy="an output that ends in .mkv")
-    return [*found, lost]
+    return [*substitutes, lost]
 
 
 def _copies(codec: str, suffix: str) -> bool:

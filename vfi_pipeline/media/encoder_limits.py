@@ -73,21 +73,21 @@ def check_preset(encoder: str, called: str, preset: str) -> None:
     name = preset_option(encoder)
     if name is None:
         raise UserError(f"codec={called} has no presets.", "leave preset= out.", USAGE)
-    known = presets(encoder)
+    names = presets(encoder)
     option = ffmpeg.encoder_options(encoder)[name]
     numbered = option.kind == "int" and not encoder.startswith("prores_ks")
-    if preset in known or (not known and not numbered):
+    if preset in names or (not names and not numbered):
         return
     if numbered and _is_whole(preset) and option.low <= int(preset) <= option.high:
         return
-    said = f"There is no preset={preset} of codec={called}."
-    if numbered and not known:
+    problem = f"There is no preset={preset} of codec={called}."
+    if numbered and not names:
         low, high = int(option.low), int(option.high)
         example = _PACE.get(encoder, min(max(low, 4), high))
-        raise UserError(said, f"preset={example} (a number from {low} to {high}: higher is faster).", USAGE)
-    near = difflib.get_close_matches(preset.lower(), known, n=1, cutoff=0.6)
-    listed = ", ".join(word for word in known if not word.isdecimal() or encoder.startswith("prores_ks"))
-    raise UserError(said, f"preset={near[0]} (one of {listed})." if near else f"preset= one of {listed}.", USAGE)
+        raise UserError(problem, f"preset={example} (a number from {low} to {high}: higher is faster).", USAGE)
+    near = difflib.get_close_matches(preset.lower(), names, n=1, cutoff=0.6)
+    listed = ", ".join(word for word in names if not word.isdecimal() or encoder.startswith("prores_ks"))
+    raise UserError(problem, f"preset={near[0]} (one of {listed})." if near else f"preset= one of {listed}.", USAGE)
 
 
 _PACE = {"libsvtav1": 7, "libaom-av1": 6, "libvpx-vp9": 4}

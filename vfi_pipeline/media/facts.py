@@ -103,7 +103,7 @@ _TRANSFERS = {
 _RANGES = {1: "tv", 2: "pc"}
 
 
-def colour(frame: av.VideoFrame, context: av.video.codeccontext.VideoCodecContext, full: bool, said: str) -> Colour:
+def colour(frame: av.VideoFrame, context: av.video.codeccontext.VideoCodecContext, full: bool, line: str) -> Colour:
     """The tags of the first frame, else of the stream."""
     rgb = layout(frame.format.name).working.is_rgb
 
@@ -112,13 +112,13 @@ def colour(frame: av.VideoFrame, context: av.video.codeccontext.VideoCodecContex
 
     matrix = "gbr" if rgb else tag({k: v for k, v in _MATRICES.items() if k}, frame.colorspace, context.colorspace)
     subsampled = any(plane.sub_x > 1 or plane.sub_y > 1 for plane in layout(frame.format.name).working.planes)
-    found = re.search(r", (left|center|topleft|top|bottomleft|bottom)\)", said)
+    match = re.search(r", (left|center|topleft|top|bottomleft|bottom)\)", line)
     return Colour(
         matrix=matrix,
         primaries=tag(_PRIMARIES, frame.color_primaries, context.color_primaries),
         transfer=tag(_TRANSFERS, frame.color_trc, context.color_trc),
         range="pc" if full else tag(_RANGES, frame.color_range, context.color_range),
-        chroma_location=found.group(1) if found and subsampled else None,
+        chroma_location=match.group(1) if match and subsampled else None,
     )
 
 
@@ -140,25 +140,25 @@ def dump(container: Any) -> str:
 
 def dump_line(container: Any, index: int) -> str:
     """ffmpeg's own line on the stream: the only place where PyAV tells the chroma location."""
-    found = re.search(rf"^ *Stream #0:{index}\b[^\n]*: Video: [^\n]*", dump(container), re.MULTILINE)
-    return found.group(0) if found else ""
+    match = re.search(rf"^ *Stream #0:{index}\b[^\n]*: Video: [^\n]*", dump(container), re.MULTILINE)
+    return match.group(0) if match else ""
 
 
 def hdr(head: Sequence[av.VideoFrame]) -> dict[str, str]:
     """Mastering display and light levels as x265's options take them; ``dynamic`` names metadata that varies."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for frame in head:
         for kind, data in _side_data(frame):
             if kind == "MASTERING_DISPLAY_METADATA" and len(data) >= 88:
                 text = _mastering(data)
                 if text:
-                    found.setdefault("master_display", text)
+                    values.setdefault("master_display", text)
             elif kind == "CONTENT_LIGHT_LEVEL" and len(data) >= 8:
-                found.setdefault("max_cll", "{},{}".format(*struct.unpack("=2I", data[:8])))
+                values.setdefault("max_cll", "{},{}".format(*struct.unpack("=2I", data[:8])))
             elif kind in ("DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER", "DYNAMIC_HDR_VIVID"):
                 name = "HDR10+" if kind == "DYNAMIC_HDR_PLUS" else "HDR Vivid" if "VIVID" in kind else "Dolby Vision"
-                found.setdefault("dynamic", name)
-    return found
+                values.setdefault("dynamic", name)
+    return values
 
 
 # AVStereo3DType -> (StereoMode of Matroska, frame packing of H.264)

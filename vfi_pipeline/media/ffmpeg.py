@@ -96,17 +96,17 @@ def ffmpeg_path() -> str:
                 ENVIRONMENT,
             )
         return chosen
-    found = shutil.which("ffmpeg")
-    banner = _banner(found) if found else None
-    if found and banner is not None and not _too_old(banner):
-        return found
+    program = shutil.which("ffmpeg")
+    banner = _banner(program) if program else None
+    if program and banner is not None and not _too_old(banner):
+        return program
     try:
         import imageio_ffmpeg
 
         bundled = imageio_ffmpeg.get_ffmpeg_exe()
-        if found:
+        if program:
             why = "does not start" if banner is None else f"is older than {_oldest()}"
-            log.warning("%s %s: using the ffmpeg of the imageio-ffmpeg package", found, why)
+            log.warning("%s %s: using the ffmpeg of the imageio-ffmpeg package", program, why)
         return bundled
     except (ImportError, RuntimeError) as error:
         raise UserError(
@@ -134,16 +134,16 @@ def _oldest() -> str:
 
 def _too_old(banner: str) -> bool:
     """Whether a release older than ``OLDEST`` speaks; a build from git (``N-12345-g...``) counts as new."""
-    found = re.match(r"ffmpeg version n?(?:\d+:)?(\d+)\.(\d+)", banner)
-    return found is not None and (int(found.group(1)), int(found.group(2))) < OLDEST
+    match = re.match(r"ffmpeg version n?(?:\d+:)?(\d+)\.(\d+)", banner)
+    return match is not None and (int(match.group(1)), int(match.group(2))) < OLDEST
 
 
 @lru_cache
 def version() -> str:
     """ffmpeg's version, as ``9.0.2`` or whatever its builder called it."""
     first = _listing("version").split("\n", 1)[0]
-    found = re.match(r"ffmpeg version n?(\S+?)(?:-\S*)?(?:\s|$)", first)
-    return found.group(1) if found else first
+    match = re.match(r"ffmpeg version n?(\S+?)(?:-\S*)?(?:\s|$)", first)
+    return match.group(1) if match else first
 
 
 @lru_cache
@@ -187,17 +187,17 @@ class EncoderOption(NamedTuple):
 @lru_cache
 def encoder_options(encoder: str) -> dict[str, EncoderOption]:
     """The options of its own that ``encoder`` has, by name; a range that is not given is without bounds."""
-    found: dict[str, EncoderOption] = {}
+    options: dict[str, EncoderOption] = {}
     name = ""
     for line in _listing("h", f"encoder={encoder}").splitlines():
         if option := re.match(r"  -(\S+) +<(\w+)> +E\S*(.*)", line):
-            name, kind, told = option.groups()
-            limits = re.search(r"\(from (\S+) to (\S+)\)", told)
+            name, kind, described = option.groups()
+            limits = re.search(r"\(from (\S+) to (\S+)\)", described)
             low, high = map(_bound, limits.groups()) if limits else (-math.inf, math.inf)
-            found[name] = EncoderOption(kind, low, high, ())
+            options[name] = EncoderOption(kind, low, high, ())
         elif (choice := re.match(r"     (\S+) +(?:-?\d+ +)?E\S*", line)) and name:
-            found[name] = found[name]._replace(choices=(*found[name].choices, choice[1]))
-    return found
+            options[name] = options[name]._replace(choices=(*options[name].choices, choice[1]))
+    return options
 
 
 def _bound(text: str) -> float:
@@ -408,7 +408,7 @@ class Process:
 
     def __init__(self, popen: subprocess.Popen[bytes], doing: str, remedy: str | None, code: int) -> None:
         self._popen, self._doing, self._remedy, self._code = popen, doing, remedy, code
-        self._said: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._stderr_lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._finished = False
         assert popen.stderr is not None
         try:
@@ -438,7 +438,7 @@ class Process:
 
     def stderr_text(self) -> str:
         """The last 2000 lines of what ffmpeg said."""
-        return "\n".join(self._said)
+        return "\n".join(self._stderr_lines)
 
     def communicate(self, data: bytes | None, timeout_s: float | None) -> bytes:
         """Write ``data``, read standard output to its end, wait."""
@@ -489,7 +489,7 @@ class Process:
     def _listen(self, stream: IO[bytes]) -> None:
         try:
             for line in stream:
-                self._said.append(line.decode("utf-8", "replace").rstrip())
+                self._stderr_lines.append(line.decode("utf-8", "replace").rstrip())
         except (OSError, ValueError):
             pass  # closed under us by kill()
 
@@ -503,12 +503,12 @@ class Process:
                     pass
 
     def _failure(self, status: int) -> UserError:
-        said = [line for line in self._said if line.strip() and "Conversion failed!" not in line]
-        text = "\n".join(said)
+        lines = [line for line in self._stderr_lines if line.strip() and "Conversion failed!" not in line]
+        text = "\n".join(lines)
         if status < 0:
             cause = f"was killed by {_signal_name(-status)}"
         else:
-            cause = f"failed: {_telling(said)}" if said else f"failed with status {status} and said nothing"
+            cause = f"failed: {_telling(lines)}" if lines else f"failed with status {status} and said nothing"
         if "No space left on device" in text:
             problem = f"The disk is full: ffmpeg failed {self._doing}."
             return UserError(problem, "free some space, run again.", ENVIRONMENT)

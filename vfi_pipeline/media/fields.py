@@ -166,12 +166,14 @@ def look(path: Path, stream: int, rate: Fraction, claimed: bool, max_pixels: int
         seen += [
             _judged(partial(decode_frames, path, stream, place, PLACE_FRAMES, max_pixels), claimed) for place in places
         ]
-    total = Look("unknown", frames=sum(one.frames for one in seen), combed=sum(one.combed for one in seen))
+    total = Look(
+        "unknown", frames=sum(stretch.frames for stretch in seen), combed=sum(stretch.combed for stretch in seen)
+    )
     # Video anywhere outweighs film: matching its fields would leave combs, and bobbing film only repeats frames.
     for kind in ("fields", "film", "whole"):
-        found = [one for one in seen if one.kind == kind]
-        if found:
-            best = max(found, key=lambda one: (one.cycle > 0, one.frames))
+        alike = [stretch for stretch in seen if stretch.kind == kind]
+        if alike:
+            best = max(alike, key=lambda stretch: (stretch.cycle > 0, stretch.frames))
             return replace(total, kind=kind, parity=best.parity, cycle=best.cycle)
     return total
 
@@ -191,11 +193,11 @@ def _judged(frames: Callable[[], Iterator[av.VideoFrame]], claimed: bool) -> Loo
     """What one stretch of frames, decoded anew with each call, is."""
     verdicts = idet_verdicts(frames())
     tff, bff, whole = verdicts["tff"], verdicts["bff"], verdicts["progressive"]
-    combed, known, count = tff + bff, tff + bff + whole, verdicts.total()
-    if count < 3 or known < max(3, count // 10):
+    combed, judged, count = tff + bff, tff + bff + whole, verdicts.total()
+    if count < 3 or judged < max(3, count // 10):
         return Look("unknown", frames=count)
     least = LEAST_CLAIMED if claimed else LEAST_COMBED
-    if combed < max(least, COMBED * known) or max(tff, bff) < ONE_PARITY * combed:
+    if combed < max(least, COMBED * judged) or max(tff, bff) < ONE_PARITY * combed:
         return Look("whole", frames=count)
     parity = "tff" if tff > bff else "bff"
     woven = _Combs(frames())
@@ -262,11 +264,11 @@ _VERDICT = "lavfi.idet.single.current_frame"
 
 def idet_verdicts_by_selection(frames: Sequence[av.VideoFrame]) -> Counter[str]:
     """The same where PyAV hands out no metadata of frames (before 18): the frames of each word are let through."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for word in ("tff", "bff", "progressive", "undetermined"):
         steps = [("idet", ""), ("metadata", f"mode=select:key={_VERDICT}:value={word}")]
-        found[word] = sum(1 for _ in _through(frames, lambda frame, steps=steps: _graph(frame, steps)))  # type: ignore[misc]
-    return +found
+        counts[word] = sum(1 for _ in _through(frames, lambda frame, steps=steps: _graph(frame, steps)))  # type: ignore[misc]
+    return +counts
 
 
 class _Combs:

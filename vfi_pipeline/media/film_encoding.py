@@ -38,13 +38,13 @@ def film_encoding(
     if encoder.endswith("_nvenc") and not ffmpeg.encoder_works(encoder):
         raise _missing(codec)
     # ffmpeg 9 decodes no film that says twice how its views are packed: Matroska says it itself.
-    said = replace(spec, stereo=None) if suffix in (".mkv", ".webm") else spec
+    described = replace(spec, stereo=None) if suffix in (".mkv", ".webm") else spec
     if crf is not None:
         with_crf = [name for name in HOLDS.get(suffix, ("h264",)) if name in CODECS and CODECS[name].crf is not None]
         encoder_limits.check_quality(encoder, family, crf, settings.crf, with_crf)
     if preset is not None:
         encoder_limits.check_preset(encoder, family, preset)
-    options = encoder_options(encoder, Request(said, family, settings, chosen, crf, preset))
+    options = encoder_options(encoder, Request(described, family, settings, chosen, crf, preset))
     if encoder == "prores_ks" and preset is not None and dict(options)["profile:v"] != preset:
         notes.append(f"{chosen} asks for ProRes {dict(options)['profile:v']}: preset={preset} was not taken.")
     lossless = settings.lossless and holds_exactly(shape(chosen), spec)
@@ -91,21 +91,21 @@ def _automatic(spec: VideoSpec, suffix: str, pix_fmt: str | None) -> tuple[str, 
 def _encoder(family: str, spec: VideoSpec, pix_fmt: str | None) -> tuple[str, Codec]:
     """The encoder of this ffmpeg for a family, with the family's settings."""
     present = ffmpeg.encoders()
-    known = CODECS.get(family)
-    if known is None:
+    settings_of_codec = CODECS.get(family)
+    if settings_of_codec is None:
         if family in present and ffmpeg.encoder_pixel_formats(family):
             base = next((f for f in CODECS.values() if family in f.encoders), Codec((family,)))
             return family, base
         raise _missing(family)
-    candidates = [name for name in known.encoders if name in present]
+    candidates = [name for name in settings_of_codec.encoders if name in present]
     if not candidates:
         raise _missing(family)
     if family == "av1" and len(candidates) == 2:
         # SVT-AV1 is several times faster and knows only 4:2:0; libaom knows the rest.
         want = (pix_fmt and (shape_or_none(pix_fmt) or shape_or_none(f"{pix_fmt}le"))) or shape(spec.pixel_format)
         only_420 = want.family != "yuv" or (want.sub == (2, 2) and want.depth <= 10)
-        return (candidates[0] if only_420 else candidates[1]), known
-    return candidates[0], known
+        return (candidates[0] if only_420 else candidates[1]), settings_of_codec
+    return candidates[0], settings_of_codec
 
 
 def _missing(codec: str) -> UserError:
@@ -144,8 +144,8 @@ def _pixel_format(
             names = tuple(n for n in names if (s := shape_or_none(n)) and s.family == "yuv") or names
             if stem_of(family) != "vp9":
                 names = tuple(n for n in names if not shape(n).alpha) or names
-        found = nearest_format(ask, names)
-        chosen = found or spec.pixel_format
+        nearest = nearest_format(ask, names)
+        chosen = nearest or spec.pixel_format
         have = shape(chosen)
     odd = bool(spec.width % 2 or spec.height % 2)
     notes += _losses(want, have, family, odd, suffix, "yuv444p" in supported)

@@ -12,16 +12,16 @@ from vfi_pipeline.media.probe import with_rate
 from vfi_pipeline.media.timeline import SourceTimes, strays
 
 
-def film_times(info: SourceInfo, found: SourceIndex) -> tuple[SourceInfo, SourceTimes, tuple[str, ...]]:
+def film_times(info: SourceInfo, source_index: SourceIndex) -> tuple[SourceInfo, SourceTimes, tuple[str, ...]]:
     """``info`` with the film's rate and start, its times, and what is to be told of how they were found."""
     if info.images:
-        return info, found.times, found.notes
-    notes = list(found.notes)
-    if found.notes:
-        info = _started(info, found.times.first)
-    cadence = find_cadence(found.times) if info.view is None else None
+        return info, source_index.times, source_index.notes
+    notes = list(source_index.notes)
+    if source_index.notes:
+        info = _started(info, source_index.times.first)
+    cadence = find_cadence(source_index.times) if info.view is None else None
     if cadence is None:
-        times, more = _even(found.times, info.video.rate)
+        times, more = _even(source_index.times, info.video.rate)
         notes += more
     else:
         info, times = with_rate(info, cadence.rate), cadence.times
@@ -29,7 +29,7 @@ def film_times(info: SourceInfo, found: SourceIndex) -> tuple[SourceInfo, Source
             f"{'' if cadence.whole else 'in parts, '}the time stamps are those of a display that shows film frames for "
             f"{cadence.fields} fields: taken as even film time at {_rate(cadence.rate)} fps"
         )
-    notes += _difference(info, found, times)
+    notes += _difference(info, source_index, times)
     view = info.view
     if view is not None:
         info, times = with_rate(info, info.video.rate * view.per_frame), view.times(times)
@@ -53,14 +53,16 @@ def _even(times: SourceTimes, rate: Fraction) -> tuple[SourceTimes, list[str]]:
     return even, [f"{start}frame {off[0]} is stamped {stamped:.3f} s, and is shown at {shown:.3f} s"]
 
 
-def _difference(info: SourceInfo, found: SourceIndex, times: SourceTimes) -> list[str]:
+def _difference(info: SourceInfo, source_index: SourceIndex, times: SourceTimes) -> list[str]:
     """The line that names a film of another length than its packets; none if they agree."""
-    if found.stamped is None:
+    if source_index.stamped is None:
         return []
     allowed = max(1 / info.video.rate, 2 * times.time_base)
-    if abs(found.stamped - times.span) <= allowed:
+    if abs(source_index.stamped - times.span) <= allowed:
         return []
-    return [f"the time stamps span {float(found.stamped):.3f} s, the film that is planned {float(times.span):.3f} s"]
+    return [
+        f"the time stamps span {float(source_index.stamped):.3f} s, the film that is planned {float(times.span):.3f} s"
+    ]
 
 
 def _started(info: SourceInfo, first: Fraction) -> SourceInfo:

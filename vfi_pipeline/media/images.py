@@ -71,17 +71,17 @@ def find(path: Path) -> tuple[Path, ...]:
         UserError: for a folder without pictures and a glob that matches nothing.
     """
     if path.is_dir():
-        found = [child for child in path.iterdir() if _is_picture_name(child) and child.is_file()]
-        if not found:
+        pictures = [child for child in path.iterdir() if _is_picture_name(child) and child.is_file()]
+        if not pictures:
             raise UserError(
                 f"{path} is a folder without pictures.", "name a video, or a folder of PNG or JPEG files.", BAD_INPUT
             )
-        return tuple(sorted(found, key=natural_key))
+        return tuple(sorted(pictures, key=natural_key))
     if not path.exists() and any(mark in str(path) for mark in "*?["):
-        found = [Path(name) for name in glob.glob(str(path)) if _is_picture_name(Path(name))]
-        if not found:
+        pictures = [Path(name) for name in glob.glob(str(path)) if _is_picture_name(Path(name))]
+        if not pictures:
             raise UserError(f"{path} matches no pictures.", "check the pattern, and quote it for the shell.", BAD_INPUT)
-        return tuple(sorted(found, key=natural_key))
+        return tuple(sorted(pictures, key=natural_key))
     if path.is_file() and demuxer(path):
         return (path,)
     return ()
@@ -153,10 +153,10 @@ class Numbering:
             )
         count, first, last = len(self.missing), self.missing[0], self.missing[-1]
         names = first if count == 1 else f"{first} to {last}" if self._is_one_hole() else f"{first} ... {last}"
-        one = count == 1
+        single = count == 1
         return (
-            f"{count} number{'' if one else 's'} {'is' if one else 'are'} missing in the sequence ({names}): "
-            f"{'its' if one else 'their'} time is kept. Try: the names one by one, input=[a.png,b.png], for no gap",
+            f"{count} number{'' if single else 's'} {'is' if single else 'are'} missing in the sequence ({names}): "
+            f"{'its' if single else 'their'} time is kept. Try: the names one by one, input=[a.png,b.png], for no gap",
         )
 
     def _is_one_hole(self) -> bool:
@@ -183,7 +183,7 @@ def numbering(pictures: Sequence[Path], listed: Sequence[Path]) -> Numbering:
     (at,) = differ
     numbers = [int(part[at]) for part in parts]
     steps = [b - a for a, b in zip(numbers, numbers[1:])]
-    step = min(sorted(set(steps)), key=lambda one: -steps.count(one))
+    step = min(sorted(set(steps)), key=lambda step: -steps.count(step))
     if step <= 0 or any(gap <= 0 or gap % step for gap in steps):
         return plain
     of = dict(zip(listed, numbers))
@@ -248,8 +248,8 @@ def probe_images(
 
 def profile_of(path: Path) -> bytes:
     """The ICC profile in a picture; empty if there is none, or if it says sRGB."""
-    found = _header(path, lambda picture: picture.info.get("icc_profile"))
-    return found if isinstance(found, bytes) and not same_colours(found) else SRGB
+    profile = _header(path, lambda picture: picture.info.get("icc_profile"))
+    return profile if isinstance(profile, bytes) and not same_colours(profile) else SRGB
 
 
 def managed(info: SourceInfo, embeds: bool, max_pixels: int) -> SourceInfo:
@@ -268,11 +268,11 @@ def managed(info: SourceInfo, embeds: bool, max_pixels: int) -> SourceInfo:
     if odd and any(plane.kind == "u" for plane in pixel_format(info.video.working_format).planes):
         info = replace(info, video=_probe_first(info.images, info.video.rate, max_pixels, rgb=True))
         info = replace(info, video=replace(info.video, frames=len(info.images), duration=info.duration))
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if odd:
         names = ", ".join(sorted({described(own) for own in odd}))
-        told += (f"pictures are converted from their colour space ({names}) to {described(target)}",)
-    return replace(info, profile=target, notes=info.notes + told)
+        notes += (f"pictures are converted from their colour space ({names}) to {described(target)}",)
+    return replace(info, profile=target, notes=info.notes + notes)
 
 
 def _probe_first(pictures: tuple[Path, ...], rate: Fraction, max_pixels: int, rgb: bool = False) -> VideoInfo:
@@ -288,13 +288,13 @@ def _probe_first(pictures: tuple[Path, ...], rate: Fraction, max_pixels: int, rg
         stream = container.streams.video[0]
         facts.check_size(first, stream.codec_context.width, stream.codec_context.height, max_pixels)
         decoded = decode_picture(first, container, max_pixels)
-        said = facts.dump_line(container, stream.index)
+        line = facts.dump_line(container, stream.index)
         aspect = facts.sample_aspect(stream)
         codec = facts.codec_name(stream)
         context = stream.codec_context
         form = _layout(first, decoded)
         rotation, mirrored = picture_orientation(first, decoded)
-        colour = facts.colour(decoded, context, form.full_range, said)
+        colour = facts.colour(decoded, context, form.full_range, line)
     width, height = decoded.width, decoded.height
     if rotation in (90, 270):
         width, height, aspect = height, width, 1 / aspect
@@ -335,10 +335,10 @@ def check_sizes(info: SourceInfo, max_pixels: int) -> None:
     """UserError if a picture's header tells another size than the first has."""
     pictures, video = info.images, info.video
     for path in pictures[1:]:
-        found = _header(path, lambda picture: (*picture.size, picture.getexif().get(274, 1)))
-        if found is None:
+        header = _header(path, lambda picture: (*picture.size, picture.getexif().get(274, 1)))
+        if header is None:
             continue  # a format that Pillow does not know, or damage: the decoder tells
-        width, height, turned = found
+        width, height, turned = header
         facts.check_size(path, width, height, max_pixels)
         size = (height, width) if _EXIF.get(turned, (0, False))[0] in (90, 270) else (width, height)
         if size != (video.width, video.height):

@@ -124,34 +124,34 @@ def _read_packets(path: Path, index: int, size: int, max_pixels: int) -> _Packet
     with open_media(path, max_pixels) as container:
         stream = container.streams[index]
         codec = stream.codec_context.name
-        found = _Packets(stream.time_base or Fraction(1, 90000), [], {})
+        packets = _Packets(stream.time_base or Fraction(1, 90000), [], {})
         corrupt_last = False
         try:
             for packet in container.demux(stream):
                 if packet.size == 0:
                     continue
-                found.delivered += 1
+                packets.delivered += 1
                 corrupt_last = packet.is_corrupt
                 if packet.is_discard or not _is_shown(codec, packet):
                     continue
                 if packet.pts is None:
-                    found.untimed = True
+                    packets.untimed = True
                     continue
-                found.shown.append(packet.pts)
+                packets.shown.append(packet.pts)
                 if packet.duration:
-                    found.durations.setdefault(packet.pts, packet.duration)
+                    packets.durations.setdefault(packet.pts, packet.duration)
         except (av.error.FFmpegError, ValueError) as error:
-            found.damage = f"its data cannot be read further ({getattr(error, 'strerror', None) or error})"
-        found.damage = found.damage or _truncation(container, stream, found, path, size, corrupt_last)
-        if not found.damage and "matroska" in container.format.name:
-            found.stated_end = _matroska_end(container, stream)
-        return found
+            packets.damage = f"its data cannot be read further ({getattr(error, 'strerror', None) or error})"
+        packets.damage = packets.damage or _truncation(container, stream, packets, path, size, corrupt_last)
+        if not packets.damage and "matroska" in container.format.name:
+            packets.stated_end = _matroska_end(container, stream)
+        return packets
 
 
 def _truncation(
     container: av.container.InputContainer,
     stream: av.stream.Stream,
-    found: _Packets,
+    packets: _Packets,
     path: Path,
     size: int,
     corrupt_last: bool,
@@ -166,10 +166,10 @@ def _truncation(
         if last is not None and last.pos + last.size > size:
             return "the file ends before the frames that its header lists"
     elif "avi" in name or "gxf" in name:
-        if stream.frames and found.delivered < stream.frames - max(2, stream.frames // 50):
-            return f"the header promises {stream.frames} frames, the file holds {found.delivered}"
-    elif "matroska" in name and found.shown and not is_complete(path):
-        end = max(found.shown) * found.time_base
+        if stream.frames and packets.delivered < stream.frames - max(2, stream.frames // 50):
+            return f"the header promises {stream.frames} frames, the file holds {packets.delivered}"
+    elif "matroska" in name and packets.shown and not is_complete(path):
+        end = max(packets.shown) * packets.time_base
         promised = _matroska_end(container, stream)
         if promised is not None and end < promised - max(Fraction(1, 2), promised / 50):
             return f"the header promises {float(promised):.2f} s, its pictures end at {float(end):.2f} s"
@@ -274,7 +274,7 @@ def _counted_index(path: Path, stream: int, rate: Fraction, packets: _Packets, m
     step = 1 / (rate * base)
     decoding = _decoding_times(path, stream, max_pixels) if None in stamps else ()
     ticks, mended = mended_ticks(stamps, step, decoding, round(LONG_S / base))
-    notes = _told(mended, base)
+    notes = _mended_notes(mended, base)
     last = 1 / rate
     if not packets.untimed and stamps[-1] == ticks[-1]:
         last, more = _last_duration([ticks[-1]], packets, rate)
@@ -296,13 +296,13 @@ def _counted_index(path: Path, stream: int, rate: Fraction, packets: _Packets, m
     return SourceIndex(times, counted, notes=notes, stamped=packets.span)
 
 
-def _told(mended: Sequence[Mended], base: Fraction) -> tuple[str, ...]:
+def _mended_notes(mended: Sequence[Mended], base: Fraction) -> tuple[str, ...]:
     if not mended:
         return ()
     frame, stamp, tick = mended[0]
-    one = f"frame {frame} is stamped {float(stamp * base):.3f} s, and is shown at {float(tick * base):.3f} s"
+    line = f"frame {frame} is stamped {float(stamp * base):.3f} s, and is shown at {float(tick * base):.3f} s"
     count = f"{len(mended)} time stamps are wrong; the first: " if len(mended) > 1 else "a time stamp is wrong: "
-    return (count + one,)
+    return (count + line,)
 
 
 def _before_gap(ticks: list[int], step: Fraction) -> list[int]:

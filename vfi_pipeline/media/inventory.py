@@ -87,29 +87,31 @@ def inventory(path: Path, video: int, others: Sequence[int], max_pixels: int = M
     """
     kind = demuxer(path)
     kind = "mov" if kind == BY_PILLOW else kind
-    found: set[Item] = set()
+    items: set[Item] = set()
     try:
         with open_media(path, max_pixels, kind) as container:
-            found |= _tags("film", container.metadata) if kind != "mov" else set()  # "Color" is the title of an AVIF
+            items |= _tags("film", container.metadata) if kind != "mov" else set()  # "Color" is the title of an AVIF
             labels = dict(zip([video, *others], ["pictures", *_labels(container.streams, others)]))
             for index, where in labels.items():
                 if index < len(container.streams) and kind != "mov":
-                    found |= _tags(where, container.streams[index].metadata)
-                    found |= _marks(where, container.streams[index]) if where != "pictures" else set()
+                    items |= _tags(where, container.streams[index].metadata)
+                    items |= _marks(where, container.streams[index]) if where != "pictures" else set()
     except (av.error.FFmpegError, UserError, OSError):
         return None
     count = loop_count(path)
     if count is not None:
-        found.add(Item("film", "repetition of the animation", str(count)))
-    told = _said_of(path, video, kind)
-    found |= {Item(where, name) for index, where in labels.items() for name in stream_side_data(told, index)}
-    found |= {Item("pictures", name) for name in frame_side_data(told)}
-    found |= {Item("film", f"name of the service {name!r}", name) for name in services(told)}
-    return frozenset(found)
+        items.add(Item("film", "repetition of the animation", str(count)))
+    listing = _said_of(path, video, kind)
+    items |= {Item(where, name) for index, where in labels.items() for name in stream_side_data(listing, index)}
+    items |= {Item("pictures", name) for name in frame_side_data(listing)}
+    items |= {Item("film", f"name of the service {name!r}", name) for name in services(listing)}
+    return frozenset(items)
 
 
-def lost(source: Collection[Item] | None, result: Collection[Item] | None, known: Collection[Item] = ()) -> list[Item]:
-    """What of ``source``, but for what is ``known`` to be lost, has no counterpart in ``result``.
+def lost(
+    source: Collection[Item] | None, result: Collection[Item] | None, planned: Collection[Item] = ()
+) -> list[Item]:
+    """What of ``source``, but for what is ``planned`` to be lost, has no counterpart in ``result``.
 
     Containers may call a tag otherwise: its value counts. Nothing is lost as far as anyone can tell if one is None.
     """
@@ -120,14 +122,14 @@ def lost(source: Collection[Item] | None, result: Collection[Item] | None, known
     missing = [
         item
         for item in source
-        if item not in known
+        if item not in planned
         and (item.where, item.name.lower()) not in held
         and not (item.name.startswith("tag ") and (item.where, _plain(item.value)) in values)
     ]
     return sorted(missing, key=lambda item: (item.where, item.name))
 
 
-def told(items: Iterable[Item]) -> list[str]:
+def phrases(items: Iterable[Item]) -> list[str]:
     """One phrase for each thing, and one for all tags of a place: ``tags 'purl', 'show' of audio 1``."""
     tags: dict[str, list[str]] = {}
     lines = []
@@ -191,15 +193,15 @@ def _said_of(path: Path, video: int, kind: str | None) -> str:
 def services(text: str) -> set[str]:
     """Names of the programs of a transport stream, but for those that ffmpeg and we give."""
     source = re.split(r"^(?:Stream mapping:|Output #0)", text, maxsplit=1, flags=re.MULTILINE)[0]
-    found = re.findall(r"^ +service_name *: (\S.*)$", source, re.MULTILINE)
-    return {name.strip() for name in found if name.strip() != "Service01"}
+    names = re.findall(r"^ +service_name *: (\S.*)$", source, re.MULTILINE)
+    return {name.strip() for name in names if name.strip() != "Service01"}
 
 
 def stream_side_data(text: str, index: int) -> set[str]:
     """Names of what ffmpeg lists as side data of an input's stream, but for what comes with each frame."""
     source = re.split(r"^(?:Stream mapping:|Output #0)", text, maxsplit=1, flags=re.MULTILINE)[0]
-    found = re.search(rf"^ *Stream #0:{index}\b.*?(?=^ *Stream #0:|\Z)", source, re.MULTILINE | re.DOTALL)
-    lines = found.group(0).partition("Side data:\n")[2].splitlines() if found else []
+    match = re.search(rf"^ *Stream #0:{index}\b.*?(?=^ *Stream #0:|\Z)", source, re.MULTILINE | re.DOTALL)
+    lines = match.group(0).partition("Side data:\n")[2].splitlines() if match else []
     depth = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
     names = set()
     for line in lines:
@@ -214,15 +216,15 @@ def stream_side_data(text: str, index: int) -> set[str]:
 
 def frame_side_data(text: str) -> set[str]:
     """Names of the side data that showinfo lists with the frames."""
-    found = re.findall(r"side data - ([^\n]*)", text)
-    codes = [line for line in found if line.startswith("GOP timecode")]
+    lines = re.findall(r"side data - ([^\n]*)", text)
+    codes = [line for line in lines if line.startswith("GOP timecode")]
     if codes and codes[0].endswith(" 00:00:00:00"):
-        found = [line for line in found if line not in codes]
-    return {_called(line.partition(":")[0].strip()) for line in found if not _NO_LOSS.search(line)}
+        lines = [line for line in lines if line not in codes]
+    return {_called(line.partition(":")[0].strip()) for line in lines if not _NO_LOSS.search(line)}
 
 
 def _called(name: str) -> str:
-    return next((known for key, known in _NAMES.items() if key.lower() in name.lower()), name)
+    return next((phrase for key, phrase in _NAMES.items() if key.lower() in name.lower()), name)
 
 
 # ------------------------------------------------------------------------------------------------------- animations

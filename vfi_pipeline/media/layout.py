@@ -187,16 +187,16 @@ def _packed_layout(source: str, little: str, big: bool) -> Layout:
 
     def planes(frame: av.VideoFrame) -> Planes:
         rows = _samples(frame, 0, stored)[: frame.height]
-        made: list[np.ndarray] = []
+        planes_read: list[np.ndarray] = []
         for k, (offset, step) in enumerate(packed.places):
             repeated = packed.places.index((offset, step))
             if repeated < k:
-                made.append(made[repeated])
+                planes_read.append(planes_read[repeated])
                 continue
             width = form.plane_size(k, frame.width, frame.height)[1]
             part = rows[:, offset::step][:, :width]
-            made.append(_own(part >> packed.shift if packed.shift else part, form.dtype))
-        return tuple(made)
+            planes_read.append(_own(part >> packed.shift if packed.shift else part, form.dtype))
+        return tuple(planes_read)
 
     return Layout(source, form, planes)
 
@@ -233,13 +233,13 @@ def _bitfield_layout(name: str) -> Layout:
 
     def planes(frame: av.VideoFrame) -> Planes:
         words = _samples(frame, 0, stored)[: frame.height, : frame.width].astype(np.uint32)
-        made = []
+        planes_read = []
         for plane in form.planes:
             low, bits = fields[plane.kind]
             value = (words >> low) & ((1 << bits) - 1)
             top = (1 << bits) - 1
-            made.append(_own(value if top == form.peak else (value * form.peak + top // 2) // top, form.dtype))
-        return tuple(made)
+            planes_read.append(_own(value if top == form.peak else (value * form.peak + top // 2) // top, form.dtype))
+        return tuple(planes_read)
 
     return Layout(name, form, planes)
 

@@ -16,7 +16,7 @@ from typing import IO
 import vfi_pipeline
 
 TEXT = f"vfi-pipeline/{vfi_pipeline.__version__}"
-_FOUND = re.compile(rb"vfi-pipeline/\d")
+_MARK = re.compile(rb"vfi-pipeline/\d")
 
 _HEAD, _TAIL, _MOOV = 1 << 16, 1 << 12, 1 << 20
 """Bytes that are looked at: at the beginning and the end of a file, at both ends of an MP4's ``moov`` box."""
@@ -67,12 +67,12 @@ def is_result(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
-            if _FOUND.search(head):
+            if _MARK.search(head):
                 return True
             if head[4:8] == b"ftyp":
                 return _in_moov(file)
             file.seek(max(len(head), os.path.getsize(path) - _TAIL))
-            return _FOUND.search(file.read(_TAIL)) is not None
+            return _MARK.search(file.read(_TAIL)) is not None
     except OSError:
         return False
 
@@ -92,7 +92,7 @@ def _in_moov(file: IO[bytes]) -> bool:
         if head[4:8] == b"moov":
             for place in {at, max(at, at + length - _MOOV)}:
                 file.seek(place)
-                if _FOUND.search(file.read(min(length, _MOOV))):
+                if _MARK.search(file.read(min(length, _MOOV))):
                     return True
             return False
         at += length

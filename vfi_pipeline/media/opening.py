@@ -66,18 +66,18 @@ def open_media(
 
 def _unreadable(path: Path, error: av.error.FFmpegError) -> UserError:
     logged: Any = error.log  # (level, component, message)
-    said = logged[2].strip() if logged else ""
+    message = logged[2].strip() if logged else ""
     if isinstance(error, PermissionError):
         return UserError(f"{path} may not be read.", f"chmod u+r {path.name}", BAD_INPUT)
     if isinstance(error, MemoryError):
         return UserError(f"{path} asks for more memory than there is.", "check the file; it may be damaged.", BAD_INPUT)
-    if "moov atom not found" in said or _lacks_moov(path):
+    if "moov atom not found" in message or _lacks_moov(path):
         return UserError(
             f"{path} is not a complete MP4 or MOV file: its index (moov) is missing.",
             "copy it again from the source; a recording that was cut off needs a repair tool such as untrunc.",
             BAD_INPUT,
         )
-    if isinstance(error, av.error.ArgumentError) or "whitelist" in said.lower():
+    if isinstance(error, av.error.ArgumentError) or "whitelist" in message.lower():
         return UserError(
             f"{path} is not a plain media file; playlists, scripts and texts that name other files are not opened.",
             "give the media file itself.",

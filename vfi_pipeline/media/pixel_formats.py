@@ -53,13 +53,13 @@ def shape_or_none(name: str) -> Shape | None:
 
 def known_formats(names: tuple[str, ...]) -> dict[str, Shape]:
     """Those of ``names`` whose shape is known."""
-    found = {}
+    shapes = {}
     for name in names:
         try:
-            found[name] = shape(name)
+            shapes[name] = shape(name)
         except ValueError:
             continue
-    return found
+    return shapes
 
 
 def nearest_format(wanted: Shape, names: tuple[str, ...]) -> str | None:
@@ -87,8 +87,8 @@ def nearest_format(wanted: Shape, names: tuple[str, ...]) -> str | None:
             name.startswith("yuvj"),
         )
 
-    known = known_formats(names)
-    return min(known.items(), key=cost)[0] if known else None
+    shapes = known_formats(names)
+    return min(shapes.items(), key=cost)[0] if shapes else None
 
 
 def needs_even(name: str) -> tuple[bool, bool]:

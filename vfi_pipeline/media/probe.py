@@ -84,7 +84,7 @@ def _probe_container(
     streams = list(container.streams)
     chosen = _choose(path, streams, wanted)
     facts.check_size(path, chosen.codec_context.width, chosen.codec_context.height, max_pixels)
-    said = facts.dump_line(container, chosen.index)
+    line = facts.dump_line(container, chosen.index)
     packets = scan_packets(path, container, chosen)
     if not packets.times:
         raise UserError(
@@ -129,7 +129,7 @@ def _probe_container(
         sample_aspect=facts.sample_aspect(chosen),
         rotation=rotation,
         mirrored=mirrored,
-        colour=facts.colour(first, chosen.codec_context, form.full_range, said),
+        colour=facts.colour(first, chosen.codec_context, form.full_range, line),
         interlaced=facts.is_interlaced(chosen, head),
         hdr=facts.hdr(telling),
         stereo=facts.stereo(telling),
@@ -192,12 +192,12 @@ def _choose(path: Path, streams: Sequence[Any], wanted: int | None) -> Any:
         return max(pool, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index))
     kinds = sorted({s.type for s in streams})
     if any(is_cover(s) for s in streams):
-        found = "only a cover picture, no video"
+        contents = "only a cover picture, no video"
     elif any(s.type == "video" for s in streams):
-        found = "a video stream of an unknown codec, without a picture size, or larger than max_pixels= allows"
+        contents = "a video stream of an unknown codec, without a picture size, or larger than max_pixels= allows"
     else:
-        found = f"no video (only {', '.join(kinds)})" if kinds else "no streams"
-    raise UserError(f"{path} holds {found}.", "give a file with moving pictures.", BAD_INPUT)
+        contents = f"no video (only {', '.join(kinds)})" if kinds else "no streams"
+    raise UserError(f"{path} holds {contents}.", "give a file with moving pictures.", BAD_INPUT)
 
 
 def _stream_info(stream: av.stream.Stream) -> StreamInfo:
@@ -285,7 +285,7 @@ def nominal_rate(
     span = (times[-1] - times[0]) * time_base
     if len(times) < 2 or span <= 0:
         if duration > 0 and 1 / (duration * time_base) <= 1000:
-            return _known(1 / (duration * time_base), time_base, stated)
+            return _nearest_rate(1 / (duration * time_base), time_base, stated)
         return stated[0] if stated else Fraction(25)
     measured = Fraction(len(times) - 1) / span
     nearest = sorted(KNOWN_RATES, key=lambda rate: abs(rate - measured))[:4]
@@ -303,12 +303,12 @@ def nominal_rate(
     return _tidy(usual)
 
 
-def _known(rate: Fraction, time_base: Fraction, stated: Iterable[Fraction]) -> Fraction:
+def _nearest_rate(rate: Fraction, time_base: Fraction, stated: Iterable[Fraction]) -> Fraction:
     """``rate``, known only through one duration in whole ticks, as the stated or known rate that rounds to it."""
     ticks = 1 / (rate * time_base)
-    for known in (*stated, *sorted(KNOWN_RATES, key=lambda k: abs(k - rate))):
-        if abs(1 / (known * time_base) - ticks) < 1:
-            return known
+    for candidate in (*stated, *sorted(KNOWN_RATES, key=lambda k: abs(k - rate))):
+        if abs(1 / (candidate * time_base) - ticks) < 1:
+            return candidate
     return _tidy(rate)
 
 

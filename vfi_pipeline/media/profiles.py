@@ -69,9 +69,9 @@ def converted(frame: Frame, own: bytes, target: bytes) -> Frame:
     shown = _applied(transform, np.ascontiguousarray(picture))
     if grey:
         return replace(frame, planes=(np.ascontiguousarray(shown[..., 1]),))
-    made = {kind: np.ascontiguousarray(shown[..., place]) for kind, place in (("r", 0), ("g", 1), ("b", 2))}
+    converted = {kind: np.ascontiguousarray(shown[..., place]) for kind, place in (("r", 0), ("g", 1), ("b", 2))}
     form = pixel_format(frame.format.name)
-    return replace(frame, planes=tuple(made.get(plane.kind, kinds[plane.kind]) for plane in form.planes))
+    return replace(frame, planes=tuple(converted.get(plane.kind, kinds[plane.kind]) for plane in form.planes))
 
 
 @lru_cache(maxsize=32)

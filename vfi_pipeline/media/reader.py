@@ -80,15 +80,15 @@ def read_numbered(
     Raises:
         UserError: also if the picture's size or format changes on the way.
     """
-    found = index(info, max_pixels)
+    source_index = index(info, max_pixels)
     view = info.view or (View("frames") if deinterlace else None)
-    times = found.times if view is None else view.times(found.times)
+    times = source_index.times if view is None else view.times(source_index.times)
     stop = len(times) if stop is None else min(stop, len(times))
     first = max(0, first)
     if info.images:
         yield ((first + k, frame) for k, frame in enumerate(images.read_images(info, first, stop, max_pixels)))
         return
-    reader = _FilmReader(info, found, allow_damaged, threads or min(8, os.cpu_count() or 1), max_pixels)
+    reader = _FilmReader(info, source_index, allow_damaged, threads or min(8, os.cpu_count() or 1), max_pixels)
     try:
         frames = reader.frames(first, stop) if view is None else reader.viewed(view, times, first, stop)
         yield _plain(frames, info, "deinterlaced" if view is not None else "decoded")
@@ -108,12 +108,12 @@ class _FilmReader:
     def __init__(
         self,
         info: SourceInfo,
-        found: SourceIndex,
+        source_index: SourceIndex,
         allow_damaged: bool,
         threads: int,
         max_pixels: int,
     ) -> None:
-        self.info, self.found, self.allow_damaged = info, found, allow_damaged
+        self.info, self.index, self.allow_damaged = info, source_index, allow_damaged
         self.threads, self.max_pixels = threads, max_pixels
         self.format: PixelFormat = pixel_format(info.video.working_format)
         self._container: av.container.InputContainer | None = None
@@ -138,7 +138,7 @@ class _FilmReader:
                 k += 1
             if k >= stop:
                 break
-            before = self._frame(picture, k, self.found.times)
+            before = self._frame(picture, k, self.index.times)
             yield k, before
             k += 1
             if k >= stop:
@@ -154,21 +154,21 @@ class _FilmReader:
             return
         low, high, number = view.frames(first, stop)
         graph: av.filter.Graph | None = None
-        for k, picture in self._complete(low, min(high, len(self.found.times))):
-            self._check(picture, k, self.found.times)
+        for k, picture in self._complete(low, min(high, len(self.index.times))):
+            self._check(picture, k, self.index.times)
             graph = graph or view.graph(picture)
             # Numbers in place of times: filters that go by these would stumble over wrong ones.
             picture.pts, picture.time_base = k - low, Fraction(1)
             graph.push(picture)
-            for made in pulled(graph):
+            for output in pulled(graph):
                 if first <= number < stop:
-                    yield number, self._frame(made, number, times)
+                    yield number, self._frame(output, number, times)
                 number += 1
         if graph is not None:
             graph.push(None)
-            for made in pulled(graph):
+            for output in pulled(graph):
                 if first <= number < stop:
-                    yield number, self._frame(made, number, times)
+                    yield number, self._frame(output, number, times)
                 number += 1
 
     def _complete(self, first: int, stop: int) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -196,10 +196,10 @@ class _FilmReader:
 
     def _numbered(self, decoded: Iterator[av.VideoFrame], lead: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """The number of each decoded picture in the index; those that are not in it are left out."""
-        if self.found.counted:
+        if self.index.counted:
             yield from enumerate(decoded)
             return
-        pts, base = self.found.times.pts, self.found.times.time_base
+        pts, base = self.index.times.pts, self.index.times.time_base
         k = lead
         for picture in decoded:
             if picture.pts is None:
@@ -214,7 +214,7 @@ class _FilmReader:
                 yield k, picture
 
     def _missing(self, k: int, before: Frame | None) -> Frame:
-        time = self.found.times.time(k)
+        time = self.index.times.time(k)
         if self.allow_damaged:
             if before is None and k > 0:
                 before = self._nearest_before(k)
@@ -226,12 +226,12 @@ class _FilmReader:
     def _refuse_missing(self, k: int) -> None:
         if not self.allow_damaged:
             raise self._damaged(k)
-        time = float(self.found.times.time(k))
+        time = float(self.index.times.time(k))
         log.warning("%s: the frame at %.3f s cannot be decoded; the one before stays", self.info.path, time)
 
     def _damaged(self, k: int) -> UserError:
         return UserError(
-            f"{self.info.path} is damaged at {self._said(self.found.times.time(k)):.3f} s: a frame cannot be decoded.",
+            f"{self.info.path} is damaged at {self._at_s(self.index.times.time(k)):.3f} s: a frame cannot be decoded.",
             "allow_damaged=true to hold the frame before, or a sound copy of the file.",
             BAD_INPUT,
         )
@@ -239,7 +239,7 @@ class _FilmReader:
     def _nearest_before(self, k: int) -> Frame | None:
         """The last frame before ``k`` that can be decoded, read anew from the beginning of its stretch."""
         for back in range(k - 1, max(-1, k - 500), -1):
-            other = _FilmReader(self.info, self.found, False, self.threads, self.max_pixels)
+            other = _FilmReader(self.info, self.index, False, self.threads, self.max_pixels)
             try:
                 for _, frame in other.frames(back, back + 1):
                     return frame
@@ -268,14 +268,14 @@ class _FilmReader:
             # In-betweens lean on the frame behind them: the last that can be shown begins the part's last moment.
             before = times.time(max(0, k - 1))
             raise UserError(
-                f"{self.info.path}: at {self._said(time):.3f} s the picture changes from {video.width}x{video.height} "
+                f"{self.info.path}: at {self._at_s(time):.3f} s the picture changes from {video.width}x{video.height} "
                 f"{video.pixel_format} to {picture.width}x{picture.height} {name}.",
-                f"end={self._said(before):.3f} for the part before, or convert the file to one size first.",
+                f"end={self._at_s(before):.3f} for the part before, or convert the file to one size first.",
                 BAD_INPUT,
             )
         return form
 
-    def _said(self, time: Fraction) -> float:
+    def _at_s(self, time: Fraction) -> float:
         """``time`` as users count, from the film's start; cut to thousandths, so that it is not past the frame."""
         return math.floor((time - self.info.start) * 1000) / 1000
 
@@ -287,8 +287,8 @@ class _FilmReader:
         A seek is good only if the first keyframe that comes out is not later than the frame wanted: pictures before
         it may lean on what was skipped. Otherwise the seek is repeated from further back, at last from the beginning.
         """
-        times = self.found.times
-        if first > 0 and not self.found.counted:
+        times = self.index.times
+        if first > 0 and not self.index.counted:
             for back in (0, 1, 4, 16, 64):
                 target = times.pts[first] - round(back / times.time_base)
                 if target <= times.pts[0]:
@@ -331,13 +331,13 @@ class _FilmReader:
         decode = decoder_for(stream, self.threads, self.max_pixels)
         last = None
         try:
-            on_error = _note if self.allow_damaged or self.found.damage else None
+            on_error = _note if self.allow_damaged or self.index.damage else None
             for picture in decode_packets(self._container, stream, decode, on_error):
                 last = picture.pts if picture.pts is not None else last
                 yield picture
         except av.error.FFmpegError as error:
             base = stream.time_base or Fraction(0)
-            where = f"after {self._said(last * base):.3f} s" if last is not None else "at its beginning"
+            where = f"after {self._at_s(last * base):.3f} s" if last is not None else "at its beginning"
             raise UserError(
                 f"{self.info.path} is damaged {where}: {error.strerror}.",
                 "allow_damaged=true to hold the frame before, or a sound copy of the file.",

@@ -125,8 +125,8 @@ def _possible(fate: StreamFate, streams: StreamPlan, info: SourceInfo, trial: _T
     error = trial.failure(replace(streams, fates=(fate,), chapters=0))
     if error is None:
         return fate
-    said = str(error.args[0]).partition(" (")[0].rstrip(".")
-    for other in fallbacks(fate, info, streams.suffix, said):
+    message = str(error.args[0]).partition(" (")[0].rstrip(".")
+    for other in fallbacks(fate, info, streams.suffix, message):
         if other.action == "lost" or trial.failure(replace(streams, fates=(other,), chapters=0)) is None:
             return other
     raise AssertionError("the last way out is to lose the stream")
@@ -216,19 +216,19 @@ def _without_losses(streams: StreamPlan, trial: _Trial) -> StreamPlan:
 
 def _true_remedy(fate: StreamFate, trial: _Trial, tried: dict[tuple[str, str, str], bool]) -> StreamFate:
     """``fate`` without a remedy that names another container, if that does not hold the stream either."""
-    found = re.match(r"an output that ends in (\.\w+)( copies it| keeps it)?", fate.remedy)
-    if found is None or fate.index < 0:
+    match = re.match(r"an output that ends in (\.\w+)( copies it| keeps it)?", fate.remedy)
+    if match is None or fate.index < 0:
         return fate
-    key = (fate.kind, fate.source_codec, found[0])
+    key = (fate.kind, fate.source_codec, match[0])
     if key not in tried:
-        target = Path("trial" + found[1])
+        target = Path("trial" + match[1])
         encoding = choose_encoding(trial.output.spec, target)
         plan = stream_plan(trial.output.info, target, encoding)
-        there = next((one for one in plan.fates if one.index == fate.index), None)
-        good = there is not None and (there.action == "copy" or (there.action == "convert" and not found[2]))
+        there = next((same for same in plan.fates if same.index == fate.index), None)
+        good = there is not None and (there.action == "copy" or (there.action == "convert" and not match[2]))
         if good and there is not None:
             other = _Trial(replace(trial.output, encoding=encoding), trial.begins)
-            good = other.failure(StreamPlan(found[1], (there,))) is None
+            good = other.failure(StreamPlan(match[1], (there,))) is None
         tried[key] = good
     return fate if tried[key] else replace(fate, remedy="")
 

@@ -66,33 +66,33 @@ def mended_ticks(
 
 def _is_shuffled(stamps: Sequence[int | None]) -> bool:
     """Whether no stamp is missing and one in ten is before its predecessor."""
-    known = [stamp for stamp in stamps if stamp is not None]
-    back = sum(b < a for a, b in zip(known, known[1:]))
-    return len(known) == len(stamps) and back >= 4 and back * 10 >= len(stamps)
+    stated = [stamp for stamp in stamps if stamp is not None]
+    back = sum(b < a for a, b in zip(stated, stated[1:]))
+    return len(stated) == len(stamps) and back >= 4 and back * 10 >= len(stamps)
 
 
 def _mended(
     stamps: Sequence[int | None], step: Fraction, long: Fraction
 ) -> tuple[list[Fraction | int | None], list[tuple[int, int]]]:
     """The stamps with wrong ones replaced, and (frame, wrong stamp) of those."""
-    found: list[Fraction | int | None] = list(stamps)
+    ticks: list[Fraction | int | None] = list(stamps)
     wrong: list[tuple[int, int]] = []
     pile = pile_start(stamps, _close(step))
     k = 0
-    while k < len(found):
+    while k < len(ticks):
         stamp = stamps[k]
         if stamp is None:
             k += 1
             continue
-        before = found[k - 1] if k else None
+        before = ticks[k - 1] if k else None
         stop, values = _wrong_run(stamps, k, before, step, long, pile)
         for place, value in zip(range(k, stop), values):
             own = stamps[place]
             if own is not None:
                 wrong.append((place, own))
-            found[place] = value
+            ticks[place] = value
         k = max(stop, k + 1)
-    return found, wrong
+    return ticks, wrong
 
 
 def _wrong_run(

@@ -40,10 +40,10 @@ def read_still(path: Path, max_pixels: int = MAX_PIXELS) -> Frame:
             frame = images.read_picture(path, max_pixels)
         except UserError:
             # ``media.layout`` has no planes for floats.
-            made = _floats(path, max_pixels) if kind not in (None, images.BY_PILLOW) else None
-            if made is None and (kind is None or images.declared_size(path) is None):
+            frame_of_floats = _floats(path, max_pixels) if kind not in (None, images.BY_PILLOW) else None
+            if frame_of_floats is None and (kind is None or images.declared_size(path) is None):
                 raise
-            return made or images.read_by_pillow(path, max_pixels)
+            return frame_of_floats or images.read_by_pillow(path, max_pixels)
         if frame.format.is_rgb or len(frame.format.planes) == 1:
             return frame
     return images.read_by_pillow(path, max_pixels)

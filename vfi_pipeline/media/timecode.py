@@ -17,10 +17,10 @@ def timecode_at(text: str, old: Fraction, new: Fraction, elapsed: Fraction = Fra
     Returns:
         None if ``text`` is no time code.
     """
-    found = _TEXT.fullmatch(text.strip())
-    if found is None:
+    match = _TEXT.fullmatch(text.strip())
+    if match is None:
         return None
-    hours, minutes, seconds, sign, frames = found.groups()
+    hours, minutes, seconds, sign, frames = match.groups()
     drops = sign != ":" and _drops(old) > 0
     per_second = round(old)
     label = (int(hours) * 60 + int(minutes)) * 60 + int(seconds)

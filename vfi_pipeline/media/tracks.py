@@ -64,10 +64,10 @@ def tracks(
         seen = _packets(path, streams)
     except (av.error.FFmpegError, UserError, OSError, IndexError):
         return dict.fromkeys(streams)
-    found: dict[int, Track | None] = {}
+    tracks_by_index: dict[int, Track | None] = {}
     for index, held in seen.items():
         if held.untimed or (held.kind == "audio" and held.jumps is not None):
-            found[index] = None
+            tracks_by_index[index] = None
             continue
         late = held.kind == "subtitle"
         least = None if low is None else ceil(low / held.base)
@@ -78,8 +78,8 @@ def tracks(
             if (least is None or begin >= least or (late and begin + length > least)) and (most is None or begin < most)
         ]
         if kept:
-            found[index] = _track(kept, held.base)
-    return found
+            tracks_by_index[index] = _track(kept, held.base)
+    return tracks_by_index
 
 
 def jumps_back(path: Path, streams: Collection[int]) -> Fraction | None:
@@ -118,18 +118,18 @@ def _packets(path: Path, streams: Collection[int]) -> dict[int, _Packets]:
         return {}
     with open_media(path) as container:
         chosen = [container.streams[index] for index in streams]
-        found = {s.index: _Packets(s.type, s.time_base or Fraction(1, 1000), array("q"), array("q")) for s in chosen}
+        packets = {s.index: _Packets(s.type, s.time_base or Fraction(1, 1000), array("q"), array("q")) for s in chosen}
         names = {s.index: s.codec_context.name if s.codec_context is not None else "" for s in chosen}
         for packet in container.demux(chosen):
             index = packet.stream.index
             if packet.size <= EMPTY.get(names[index], 0) or packet.is_discard:
                 continue
             if packet.pts is None:
-                found[index].untimed = True
+                packets[index].untimed = True
                 continue
-            found[index].begins.append(packet.pts)
-            found[index].lengths.append(packet.duration or 0)
-    return found
+            packets[index].begins.append(packet.pts)
+            packets[index].lengths.append(packet.duration or 0)
+    return packets
 
 
 def _track(packets: list[tuple[int, int]], base: Fraction) -> Track:

@@ -134,9 +134,9 @@ def _held(info: SourceInfo, streams: StreamPlan, timing: Timing) -> dict[int, Tr
         if fate.index >= 0 and (fate.kind == "audio" or (fate.kind == "subtitle" and fate.action == "copy"))
     ]
     low = None if timing.start is None else timing.start - Fraction(1, 2000)  # as media.assemble cuts
-    found = {} if info.images else tracks(info.path, wanted, low, timing.end)
+    source_tracks = {} if info.images else tracks(info.path, wanted, low, timing.end)
     held: dict[int, Track | None] = {
-        index: track and track.moved(timing.first, timing.stretch) for index, track in found.items()
+        index: track and track.moved(timing.first, timing.stretch) for index, track in source_tracks.items()
     }
     if any(fate.index < 0 for fate in streams.kept):
         begin = -timing.video_start(info)
@@ -157,18 +157,18 @@ def verify(path: Path, expectation: Expectation, *, quick: bool = False) -> Veri
         return Verified(expectation.frames, expectation.frames / expectation.rate, 0)
     try:
         if expectation.finish == "images":
-            wrong, found = _check_images(path, expectation, quick)
+            wrong, facts = _check_images(path, expectation, quick)
         elif expectation.finish == "webp":
-            wrong, found = _check_webp(path, expectation)
+            wrong, facts = _check_webp(path, expectation)
         else:
-            wrong, found = _check_film(path, expectation, quick)
+            wrong, facts = _check_film(path, expectation, quick)
     except UserError as error:
         raise _failure(path, [str(error.args[0])]) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _failure(path, [f"it cannot be read: {error}"]) from error
     if wrong:
         raise _failure(path, wrong)
-    return found
+    return facts
 
 
 def _failure(path: Path, wrong: Sequence[str]) -> UserError:
@@ -277,9 +277,9 @@ def _check_picture(video: VideoInfo, expected: Expectation) -> list[str]:
     if expected.rotation is not None and video.rotation != expected.rotation:
         wrong.append(f"it is turned by {video.rotation} degrees instead of {expected.rotation}")
     for name in ("matrix", "primaries", "transfer", "range"):
-        planned, found = getattr(expected.colour, name), getattr(video.colour, name)
-        if planned not in (None, found) and not (name == "range" and {planned, found} == {"tv", None}):
-            wrong.append(f"its colour {name} is {found or 'untagged'} instead of {planned}")
+        planned, actual = getattr(expected.colour, name), getattr(video.colour, name)
+        if planned not in (None, actual) and not (name == "range" and {planned, actual} == {"tv", None}):
+            wrong.append(f"its colour {name} is {actual or 'untagged'} instead of {planned}")
     return wrong
 
 
@@ -291,22 +291,22 @@ def _check_streams(info: SourceInfo, expected: Expectation, video_start: Fractio
     wrong = []
     for kind in ("audio", "subtitle", "video", "attachment"):
         planned = [stream for stream in expected.streams if stream.kind == kind]
-        found = [stream for stream in info.others if stream.kind == kind]
-        if len(found) != len(planned):
-            wrong.append(f"{len(found)} {kind} streams beside the film instead of {len(planned)}")
+        actual = [stream for stream in info.others if stream.kind == kind]
+        if len(actual) != len(planned):
+            wrong.append(f"{len(actual)} {kind} streams beside the film instead of {len(planned)}")
             continue
         if kind == "attachment":
             continue
-        missing = Counter(_kin(s.codec) for s in planned) - Counter(_kin(s.codec) for s in found)
+        missing = Counter(_kin(s.codec) for s in planned) - Counter(_kin(s.codec) for s in actual)
         if missing:
             wrong.append(f"{kind} {', '.join(missing)} is missing")
             continue
         languages = Counter(one_code(s.language) for s in planned if s.language) - Counter(
-            one_code(s.language) for s in found if s.language
+            one_code(s.language) for s in actual if s.language
         )
         if languages:
             wrong.append(f"the language tag {', '.join(str(name) for name in languages)} of a {kind} stream is missing")
-        for plan, stream in zip(planned, found, strict=True):
+        for plan, stream in zip(planned, actual, strict=True):
             if plan.after_video is None or stream.start is None:
                 continue
             off = stream.start - video_start - plan.after_video
@@ -335,16 +335,16 @@ def _check_tracks(path: Path, info: SourceInfo, expected: Expectation, video_sta
     wrong = []
     for plan, stream in pairs:
         assert plan.track is not None
-        found, name = held.get(stream.index), f"{plan.kind} {plan.codec}"
-        if found is None:
+        track, name = held.get(stream.index), f"{plan.kind} {plan.codec}"
+        if track is None:
             wrong.append(f"{name} holds nothing")
         elif plan.kind == "subtitle":
             # No more than a hint: containers join and split them.
-            if 2 * found.packets < plan.track.packets:
-                wrong.append(f"{name} holds {found.packets} of {plan.track.packets} subtitles")
+            if 2 * track.packets < plan.track.packets:
+                wrong.append(f"{name} holds {track.packets} of {plan.track.packets} subtitles")
         else:
-            found = found.moved(video_start)
-            lacks, late = plan.track.filled - found.filled, found.end - plan.track.end
+            track = track.moved(video_start)
+            lacks, late = plan.track.filled - track.filled, track.end - plan.track.end
             if lacks > plan.slack:
                 wrong.append(f"{name} lacks {float(lacks):.2f} s of {float(plan.track.filled):.2f} s of sound")
             elif abs(late) > plan.slack:
@@ -377,9 +377,9 @@ def _decode_all(path: Path, foreign: Collection[str] = ()) -> int:
     # Demuxers remark on streams that are not decoded here; decoders sign with their codec, vist or dec.
     demuxers = ("[in#", "[mov,", "[matroska", "[mpegts", "[nut", "[gif", "[apng")
     others = (*demuxers, *(f"[{codec} @" for codec in foreign))
-    said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(others)]
-    if said:
-        raise UserError(f"it does not decode cleanly: {said[0]}", "", ENVIRONMENT)
+    lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(others)]
+    if lines:
+        raise UserError(f"it does not decode cleanly: {lines[0]}", "", ENVIRONMENT)
     counts = re.findall(rb"^frame=\s*(\d+)", done.stdout, re.MULTILINE)
     return int(counts[-1]) if counts else 0
 
@@ -406,11 +406,11 @@ def _decode_ends(path: Path, keys: Sequence[int]) -> int:
 
 
 def _check_images(path: Path, expected: Expectation, quick: bool) -> tuple[list[str], Verified]:
-    found = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
+    files = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
     wrong = []
-    if len(found) != expected.frames:
-        wrong.append(f"{len(found)} images instead of {expected.frames}")
-    for image in [found[0], found[-1]] if quick and found else found:
+    if len(files) != expected.frames:
+        wrong.append(f"{len(files)} images instead of {expected.frames}")
+    for image in [files[0], files[-1]] if quick and files else files:
         with images.open_picture(image, MAX_PIXELS) as container:
             frame = next(container.decode(_video(container)), None)
         if frame is None:
@@ -419,7 +419,7 @@ def _check_images(path: Path, expected: Expectation, quick: bool) -> tuple[list[
         if (frame.width, frame.height) != (expected.width, expected.height):
             wrong.append(f"{image.name} is {frame.width}x{frame.height} instead of {expected.width}x{expected.height}")
             break
-    return wrong, Verified(len(found), len(found) / expected.rate, 0)
+    return wrong, Verified(len(files), len(files) / expected.rate, 0)
 
 
 def _check_webp(path: Path, expected: Expectation) -> tuple[list[str], Verified]:

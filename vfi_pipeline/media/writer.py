@@ -231,10 +231,10 @@ class ImageWriter(_Piped):
         return ffmpeg.pattern_url(self._part, pattern), {"f": "image2", "start_number": str(self._first)}
 
     def _publish(self) -> None:
-        made = sum(1 for _ in self._part.iterdir())
-        if made != self.frames:
+        count = sum(1 for _ in self._part.iterdir())
+        if count != self.frames:
             raise UserError(
-                f"{made} of {self.frames} images were written to {self.path.name}.",
+                f"{count} of {self.frames} images were written to {self.path.name}.",
                 "free some space, run again.",
                 ENVIRONMENT,
             )
@@ -321,9 +321,9 @@ def conversion(spec: VideoSpec, stored_format: str) -> str:
 
 def _sws_matrix(name: str) -> str:
     """ffmpeg's ``scale`` knows fewer names than its tags do."""
-    known = {"bt709": "bt709", "fcc": "fcc", "bt470bg": "bt601", "smpte170m": "bt601", "smpte240m": "smpte240m",
+    spaces = {"bt709": "bt709", "fcc": "fcc", "bt470bg": "bt601", "smpte170m": "bt601", "smpte240m": "smpte240m",
              "bt2020nc": "bt2020", "bt2020c": "bt2020"}  # fmt: skip
-    return known.get(name, "bt601")
+    return spaces.get(name, "bt601")
 
 
 def _raw_format(spec: VideoSpec, encoding: Encoding) -> str:

@@ -112,10 +112,10 @@ def size(text: str) -> int:
     Raises:
         UserError: if it is no size.
     """
-    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kmgt]?)i?b?", text.strip().lower(), re.ASCII)
-    if not found or float(found[1]) <= 0:
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kmgt]?)i?b?", text.strip().lower(), re.ASCII)
+    if not match or float(match[1]) <= 0:
         raise UserError(f"--max-upload {text} is not a size.", "--max-upload 20GB or --max-upload 500MB.")
-    return round(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
+    return round(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))
 
 
 def _password(file: str | None, environment: str | None) -> str | None:

@@ -73,17 +73,17 @@ Handled = dict[Any, Any]
 def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     """The tab's controls and what they do. ``changed`` is counted up when something is added to the queue."""
     remembered = gr.BrowserState({}, storage_key="vfi-film", secret="vfi")
-    look, made, made_for = gr.State(None), gr.State(None), gr.State(None)
+    look, preview_shown, preview_settings = gr.State(None), gr.State(None), gr.State(None)
     pace, pace_of = gr.State(None), gr.State(None)
     here = gr.State(None)  # the folder that is listed
-    found, off, searched = gr.State(()), gr.State(()), gr.State(False)
+    cuts_found, off, searched = gr.State(()), gr.State(()), gr.State(False)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=320):
             upload = gr.File(label="Films", show_label=False, file_count="multiple", height=130)
             with gr.Row():
                 folder = gr.Dropdown([], label="Folder", allow_custom_value=True, min_width=150)
                 film = gr.Dropdown([], label="Film", allow_custom_value=True, min_width=150)
-            told = gr.HTML(visible=False)
+            message = gr.HTML(visible=False)
             preset = gr.Radio(list(PRESETS), value="60 fps", label="What to make")
             with gr.Row():
                 amount = gr.Textbox("60", label="Amount", min_width=80, max_lines=1, scale=1)
@@ -130,7 +130,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
                     halt = gr.Button("Stop looking", size="sm", visible=False, elem_classes="vfi-small")
                 search_told = gr.HTML(visible=False)
                 cuts_page = gr.Slider(1, 2, value=1, step=1, label="Page", visible=False)
-                _cut_boxes(found, off, cuts_page)
+                _cut_boxes(cuts_found, off, cuts_page)
 
     controls = [timing, amount, model, dedup, sound, container, codec, size, start, end, more]
     of_a_film = [slider, moment_part, detail_part, cuts_part]
@@ -152,8 +152,8 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
         try:
             listing = films.roots.listing(wanted)
         except UserError as error:
-            return {told: problem(error)}
-        return {**listed(listing, None), told: listing_line(listing)}
+            return {message: problem(error)}
+        return {**listed(listing, None), message: listing_line(listing)}
 
     def take(uploaded: Sequence[str] | None) -> Handled:
         names: list[Path] = []
@@ -161,12 +161,12 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
             for name in uploaded or ():
                 names.append(take_upload(films.roots, films.temporary, str(name)))
         except UserError as error:
-            return {upload: None, told: problem(error)}
+            return {upload: None, message: problem(error)}
         if not names:
-            return {told: hide()}
+            return {message: hide()}
         line = f"{len(names)} file{'s' * (len(names) > 1)} in {names[0].parent.name}/"
         listing = films.roots.listing(names[0].parent)
-        return {upload: None, **listed(listing, str(names[0])), told: visible(texts.note(line))}
+        return {upload: None, **listed(listing, str(names[0])), message: visible(texts.note(line))}
 
     def remember(chosen: str | None, *values: Any) -> dict[str, Any]:
         return {"film": chosen, "values": list(values)}
@@ -190,20 +190,28 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     # ------------------------------------------------------------------------------------- its plan and a preview
 
     def plan(chosen: str | None, before: Look | None, frame_s: float | None, *values: Any) -> Handled:
-        nothing = {made: None, made_for: None, found: (), off: (), searched: False, pace: None, pace_of: None}
+        nothing = {
+            preview_shown: None,
+            preview_settings: None,
+            cuts_found: (),
+            off: (),
+            searched: False,
+            pace: None,
+            pace_of: None,
+        }
         if not chosen:
-            hidden = {part: hide() for part in (*of_a_film, told)}
+            hidden = {part: hide() for part in (*of_a_film, message)}
             return {facts: NOTHING_CHOSEN, look: None, preview_told: NO_PREVIEW, **hidden, **nothing}
         try:
             settings, path = settings_of(values), films.roots.inside(chosen)
             new = films.looker.call(looks.look, str(path), settings.texts(), settings.suffix)
         except UserError as error:
-            return {told: problem(error)}
+            return {message: problem(error)}
         if before is not None and before.path == new.path:
-            return {facts: texts.facts(new, frame_s), look: new, told: hide(), moment: _range(new)}
+            return {facts: texts.facts(new, frame_s), look: new, message: hide(), moment: _range(new)}
         shown = {part: show() for part in of_a_film}
         placed = {moment: _range(new, new.first_s + (new.end_s - new.first_s) / 3)}
-        return {facts: texts.facts(new, None), look: new, told: hide(), **placed, **shown, **nothing}
+        return {facts: texts.facts(new, None), look: new, message: hide(), **placed, **shown, **nothing}
 
     def preview(
         chosen: str | None, current: Look | None, at: float, cuts: Any, without: Any, *values: Any
@@ -219,7 +227,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
         except UserError as error:
             return {preview_told: texts.error(error)}
         line = texts.preview_line(new)
-        return {slider: (new.before, new.after), made: new, made_for: settings, preview_told: line}
+        return {slider: (new.before, new.after), preview_shown: new, preview_settings: settings, preview_told: line}
 
     def mark(shown: Preview | None, shown_for: Settings | None, *values: Any) -> Any:
         """What the preview shows, or that it was made for other settings than the controls have."""
@@ -270,7 +278,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
             for first in range(0, current.source_frames, CHUNK):
                 line = f"Looking: {100 * first / current.source_frames:.0f} %, {_count(seen)} so far"
                 told_now = {search_told: visible(texts.note(line)), cuts_page: _pages(seen)}
-                yield {found: seen, off: (), searched: False, search: hide(), halt: show(), **told_now}
+                yield {cuts_found: seen, off: (), searched: False, search: hide(), halt: show(), **told_now}
                 stop = min(first + CHUNK, current.source_frames)
                 seen += tuple(films.converter.call(looks.cuts_in, str(path), settings.texts(), first, stop))
         except UserError as error:
@@ -278,7 +286,13 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
             return
         line = f"{_count(seen)} in {current.source_frames} frames."
         line += " Take the mark off what is none." if seen else ""
-        yield {found: seen, searched: True, search_told: visible(texts.note(line)), cuts_page: _pages(seen), **idle}
+        yield {
+            cuts_found: seen,
+            searched: True,
+            search_told: visible(texts.note(line)),
+            cuts_page: _pages(seen),
+            **idle,
+        }
 
     def stop_looking() -> Handled:
         line = "Stopped: the job looks for cuts itself."
@@ -316,7 +330,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
         try:
             return dict(zip(controls, astuple(with_preset(settings_of(values), name))))
         except UserError as error:
-            return {told: problem(error)}
+            return {message: problem(error)}
 
     def name_preset(*values: Any) -> str | None:
         try:
@@ -327,14 +341,28 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     # -------------------------------------------------------------------------------------------- what leads to what
 
     assert len(controls) == len(fields(Settings))
-    planned = [facts, look, told, moment, *of_a_film, preview_told, made, made_for, found, off, searched, pace, pace_of]
-    asked = [film, look, moment, found, off, *controls]
-    previewed = [slider, made, made_for, preview_told]
-    chosen = [upload, folder, film, every, told, here]
+    planned = [
+        facts,
+        look,
+        message,
+        moment,
+        *of_a_film,
+        preview_told,
+        preview_shown,
+        preview_settings,
+        cuts_found,
+        off,
+        searched,
+        pace,
+        pace_of,
+    ]
+    asked = [film, look, moment, cuts_found, off, *controls]
+    previewed = [slider, preview_shown, preview_settings, preview_told]
+    chosen = [upload, folder, film, every, message, here]
 
     def then_plan(event: Any, with_preview: bool) -> None:
         event = event.then(plan, [film, look, pace, *controls], planned, show_progress_on=facts, **OPEN)
-        event = event.then(mark, [made, made_for, *controls], preview_told, **QUIET)
+        event = event.then(mark, [preview_shown, preview_settings, *controls], preview_told, **QUIET)
         if with_preview:
             event = event.then(preview, asked, previewed, show_progress_on=slider, **OPEN)
         event = event.then(measure, [film, look, pace_of, moment, pace, *controls], [facts, pace, pace_of], **QUIET)
@@ -346,32 +374,36 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     folder.input(open_folder, [folder, here], chosen, **QUIET)
     then_plan(upload.upload(take, upload, chosen, **OPEN), True)
     then_plan(film.input(lambda: None, None, None, **QUIET), True)
-    then_plan(preset.input(apply_preset, [preset, *controls], [*controls, told], **QUIET), False)
+    then_plan(preset.input(apply_preset, [preset, *controls], [*controls, message], **QUIET), False)
     then_plan(gr.on(controls_changed(controls), name_preset, controls, preset, **QUIET), False)
     gr.on([ask.click, moment.release], preview, asked, previewed, show_progress_on=slider, **OPEN)
-    made_for.change(mark, [made, made_for, *controls], preview_told, **QUIET)  # a plan may have come in between
+    preview_settings.change(
+        mark, [preview_shown, preview_settings, *controls], preview_told, **QUIET
+    )  # a plan may have come in between
     gr.on(
-        [made.change, place.input, factor.input],
+        [preview_shown.change, place.input, factor.input],
         enlarge,
-        [made, place, factor],
+        [preview_shown, place, factor],
         detail,
         show_progress_on=detail,
         **OPEN,
     )
     looking = search.click(
-        find_cuts, [film, look, *controls], [found, off, searched, search_told, cuts_page, search, halt], **QUIET
+        find_cuts, [film, look, *controls], [cuts_found, off, searched, search_told, cuts_page, search, halt], **QUIET
     )
     halt.click(stop_looking, None, [searched, search_told, search, halt], cancels=[looking], **QUIET)
     add.click(
-        queue_one, [film, found, off, searched, changed, *controls], [done, changed], show_progress_on=done, **OPEN
+        queue_one, [film, cuts_found, off, searched, changed, *controls], [done, changed], show_progress_on=done, **OPEN
     )
     every.click(queue_every, [folder, changed, *controls], [done, changed], show_progress_on=done, **OPEN)
 
 
-def _cut_boxes(found: gr.State, off: gr.State, cuts_page: gr.Slider) -> None:
+def _cut_boxes(cuts_found: gr.State, off: gr.State, cuts_page: gr.Slider) -> None:
     """The cuts with a checkbox each, a page at a time."""
 
-    @gr.render(inputs=[found, off, cuts_page], triggers=[found.change, cuts_page.change], show_progress="hidden")
+    @gr.render(
+        inputs=[cuts_found, off, cuts_page], triggers=[cuts_found.change, cuts_page.change], show_progress="hidden"
+    )
     def boxes(cuts: tuple[Cut, ...], without: tuple[int, ...], number: float) -> None:
         first = (int(number) - 1) * CUTS_A_PAGE
         with gr.Row(elem_classes="vfi-cuts"):

@@ -30,7 +30,7 @@ class Helper:
         self._pool: ProcessPoolExecutor | None = None
         self._guard = threading.Lock()
         if warm:
-            self._begun()
+            self._started_pool()
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``function(*args, **kwargs)``, made there; what it raises comes back.
@@ -38,7 +38,7 @@ class Helper:
         Raises:
             UserError: also if the process ended over it, or it took too long. The next call gets a new process.
         """
-        pool = self._begun()
+        pool = self._started_pool()
         try:
             future: Future[T] = pool.submit(function, *args, **kwargs)
             return future.result(self._longest_s)
@@ -63,7 +63,7 @@ class Helper:
         if self._pool is not None:
             self._end(self._pool)
 
-    def _begun(self) -> ProcessPoolExecutor:
+    def _started_pool(self) -> ProcessPoolExecutor:
         with self._guard:
             if self._pool is None:
                 # Not forked: locks and threads of the page's process have no business there.

@@ -68,7 +68,7 @@ def look(path: str, texts: Mapping[str, str], output: str | None = None) -> Look
         lines=tuple((line[:10].strip(), line[10:].strip()) for line in lines),
         kept=tuple(line for line in streams if "LOST" not in line),
         lost=tuple(line for line in streams if "LOST" in line),
-        notes=plan.told,
+        notes=plan.reported,
         target=str(plan.target),
         width=video.height if turned else video.width,
         height=video.width if turned else video.height,
@@ -110,7 +110,7 @@ def look_at_pictures(paths: Sequence[str], texts: Mapping[str, str], output: str
         path=str(film.path),
         label=film.label,
         lines=(("pictures", f"{len(pictures)}: {sources.digest(pictures)}"),),
-        kept=(), lost=(), notes=plan.told, target=str(plan.target),
+        kept=(), lost=(), notes=plan.reported, target=str(plan.target),
         width=width, height=height, source_frames=len(pictures), source_rate=0.0,
         duration_s=float(plan.timeline.duration), frames=plan.timeline.count, made=plan.timeline.count,
         disk_bytes=plan.disk_bytes, free_bytes=free_bytes(plan.target.parent), first_s=0.0,
@@ -140,16 +140,16 @@ def _plan(
     name = given.pop("model", None)
     chosen = composed(None if name is None else str(name))
     texts = {**chosen.defaults, **given}
-    found = select([path]).films
-    if len(found) != 1:
-        raise UserError(f"There are {len(found)} films here.", "choose one of them to see its plan.", BAD_INPUT)
+    films = select([path]).films
+    if len(films) != 1:
+        raise UserError(f"There are {len(films)} films here.", "choose one of them to see its plan.", BAD_INPUT)
     options = read_options((path,), texts)
     method = choose_method(chosen.model, chosen.settings, {}, options, instantiate)
-    plan = prepare(found[0], _with_output(options, output), method, found[0].files, False)
+    plan = prepare(films[0], _with_output(options, output), method, films[0].files, False)
     if output is not None and output.startswith(".") and plan.target.suffix != output:
         options = replace(options, output=str(plan.target.with_suffix(output)))
-        plan = prepare(found[0], options, method, found[0].files, False)
-    return found[0], options, method, plan
+        plan = prepare(films[0], options, method, films[0].files, False)
+    return films[0], options, method, plan
 
 
 # ----------------------------------------------------------------------------------------------------------- models
@@ -200,30 +200,30 @@ def preview(
     model = _built(method.name, options.scale, options.precision, options.weights, options.device)
     times = plan.timeline.times
     at = moments_of([max(Fraction(0), moment - plan.info.start)], plan.info, times)
-    one = at.slot(0)
+    shown_slot = at.slot(0)
     settings = _stream_options(options, plan, plan.cuts if cuts is None else tuple(cuts), prefetch=0)
     before, after = (stream.CONTEXT_BEFORE, stream.CONTEXT_AFTER)
     if not options.dedup:  # what cuts are judged by; repeats need more
         before, after = 6, 4
-    first, stop = max(0, one.source - before), min(len(times), one.source + 2 + after)
+    first, stop = max(0, shown_slot.source - before), min(len(times), shown_slot.source + 2 + after)
     seen: dict[int, Frame] = {}
     with reader.read_numbered(
         plan.info, first, stop, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels
     ) as frames:
         for number, frame in frames:
             seen[number] = frame
-    output = next(iter(stream.interpolate(seen.items(), [one], model, settings, times)))
-    left, right = _picture(seen[one.source], plan.info), _picture(output.frame, plan.info)
+    output = next(iter(stream.interpolate(seen.items(), [shown_slot], model, settings, times)))
+    left, right = _picture(seen[shown_slot.source], plan.info), _picture(output.frame, plan.info)
     if left.size != right.size:
         left = left.resize(right.size, Image.Resampling.BICUBIC)
-    kind = "made" if output.made else "copied" if not one.t else "held"
+    kind = "made" if output.made else "copied" if not shown_slot.t else "held"
     stem = f"{os.getpid()}-{time.monotonic_ns()}"
     names = [str(Path(folder) / f"{stem}-{side}.jpg") for side in ("before", "after")]
     for name, image in zip(names, (left, right)):
         Path(name).write_bytes(_jpeg(image, 92))
-    busiest = _busiest(seen[one.source], seen.get(one.source + 1), plan.info)
+    busiest = _busiest(seen[shown_slot.source], seen.get(shown_slot.source + 1), plan.info)
     shown = float(moment - plan.info.start)
-    return Preview(names[0], names[1], shown, one.source, float(one.t), kind, busiest)
+    return Preview(names[0], names[1], shown, shown_slot.source, float(shown_slot.t), kind, busiest)
 
 
 MOST_MEASURED = 10
@@ -242,10 +242,10 @@ def pace(path: str, texts: Mapping[str, str], moment_s: float, longest_s: float 
     model = _built(method.name, options.scale, options.precision, options.weights, options.device)
     slot, _ = _slot_near(plan, moment_s)
     times, slots, count = plan.timeline.times, [], 0
-    for one in plan.timeline.slots(slot.index):
-        slots.append(one)
-        count += one.t != 0
-        if count >= MOST_MEASURED or one.source >= slot.source + MOST_MEASURED:
+    for slot_ahead in plan.timeline.slots(slot.index):
+        slots.append(slot_ahead)
+        count += slot_ahead.t != 0
+        if count >= MOST_MEASURED or slot_ahead.source >= slot.source + MOST_MEASURED:
             break
     settings = _stream_options(options, plan, ())
     with reader.read_numbered(
@@ -253,12 +253,12 @@ def pace(path: str, texts: Mapping[str, str], moment_s: float, longest_s: float 
         max_pixels=options.max_pixels,
     ) as frames:  # fmt: skip
         seen = list(frames)
-    begun, made = time.perf_counter(), 0
+    start, count_made = time.perf_counter(), 0
     for output in stream.interpolate(seen, slots, model, settings, times):
-        made += output.made
-        if time.perf_counter() - begun > longest_s:
+        count_made += output.made
+        if time.perf_counter() - start > longest_s:
             break
-    return (time.perf_counter() - begun) / max(1, made)
+    return (time.perf_counter() - start) / max(1, count_made)
 
 
 def _stream_options(options: Options, plan: Plan, cuts: tuple[int, ...] | None, **more: Any) -> Any:
@@ -346,14 +346,14 @@ def thumbnails(paths: Sequence[str]) -> list[tuple[str, bytes]]:
     from vfi_pipeline.media.stills import read_still
     from vfi_pipeline.synthesis.rgb import to_rgb
 
-    made = []
+    pictures = []
     for path in paths:
         frame = read_still(Path(path), MAX_PIXELS)
         samples = (to_rgb(frame)[0].permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).byte().numpy()
         image = Image.fromarray(np.ascontiguousarray(samples))
         image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BOX)
-        made.append((Path(path).name, _jpeg(image, 85)))
-    return made
+        pictures.append((Path(path).name, _jpeg(image, 85)))
+    return pictures
 
 
 # ------------------------------------------------------------------------------------------------------------- cuts
@@ -368,23 +368,25 @@ def cuts_in(path: str, texts: Mapping[str, str], first: int, stop: int) -> list[
     times = plan.timeline.times
     begin, end = max(0, first - stream.CONTEXT_BEFORE), min(len(times), stop + stream.CONTEXT_AFTER)
     detector = cuts.CutDetector(options.scene_threshold)
-    decided, found, small = begin, [], {}
+    decided, cut_frames, small = begin, [], {}
     with reader.read_numbered(
         plan.info, begin, end, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels
     ) as frames:
         for number, frame in frames:
             small[number] = _thumbnail(frame, plan.info)
             for verdict in detector.push(cuts.signature(frame)):
-                found += [decided] if verdict else []
+                cut_frames += [decided] if verdict else []
                 decided += 1
-            for old in [key for key in small if key < decided - 1 and key not in found and key + 1 not in found]:
+            for old in [
+                key for key in small if key < decided - 1 and key not in cut_frames and key + 1 not in cut_frames
+            ]:
                 del small[old]
         for verdict in detector.flush():
-            found += [decided] if verdict else []
+            cut_frames += [decided] if verdict else []
             decided += 1
     return [
         Cut(cut, float(times.time(cut) - plan.info.start), _jpeg(small[cut - 1], 80), _jpeg(small[cut], 80))
-        for cut in found
+        for cut in cut_frames
         if max(1, first) <= cut < stop
     ]
 
@@ -408,8 +410,8 @@ _PLAYED = {
 """Suffix -> codecs of pictures and sound that every browser of the day plays."""
 
 
-def watchable(path: str, made: str) -> str:
-    """A file that a browser plays: ``path`` itself, or a preview of its first minutes, encoded as ``made``.
+def watchable(path: str, result: str) -> str:
+    """A file that a browser plays: ``path`` itself, or a preview of its first minutes, encoded as ``result``.
 
     Raises:
         UserError: if the preview cannot be encoded.
@@ -417,9 +419,9 @@ def watchable(path: str, made: str) -> str:
     source = Path(path)
     if source.suffix.lower() in SHOWN_AS_IMAGES or plays(source):
         return path
-    target = Path(made)
+    target = Path(result)
     if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
-        return made
+        return result
     beside = target.with_name(f"{target.stem}.part{target.suffix}")
     film = ffmpeg.media_input(source, t=PREVIEW_S)
     spec = film["v:0"].output(
@@ -429,7 +431,7 @@ def watchable(path: str, made: str) -> str:
     )  # fmt: skip
     ffmpeg.run(spec, doing=f"making a preview of {source.name}")
     os.replace(beside, target)
-    return made
+    return result
 
 
 PREVIEW_S = 120

@@ -65,9 +65,9 @@ def add_pictures(queue: Queue, roots: Roots, call: Call, pictures: Sequence[str]
     )
 
 
-def kept_cuts(found: Sequence[Cut], off: Sequence[int]) -> list[int] | None:
+def kept_cuts(cuts: Sequence[Cut], off: Sequence[int]) -> list[int] | None:
     """The cuts that are left where some were switched off; None: the job looks for itself, with the same result."""
-    return [cut.frame for cut in found if cut.frame not in off] if off else None
+    return [cut.frame for cut in cuts if cut.frame not in off] if off else None
 
 
 def free_target(queue: Queue, roots: Roots, target: str) -> str:

@@ -47,7 +47,7 @@ def pictures_tab(films: Films, changed: gr.State) -> None:
             chosen = gr.Dropdown(
                 picture_choices(first), label="Pictures, in their order", multiselect=True, allow_custom_value=True
             )
-            told = gr.HTML(visible=False)
+            message = gr.HTML(visible=False)
             with gr.Row():
                 duration = gr.Textbox("2", label="Seconds", min_width=80, max_lines=1)
                 fps = gr.Textbox("30", label="Frames/s", min_width=80, max_lines=1)
@@ -69,11 +69,11 @@ def pictures_tab(films: Films, changed: gr.State) -> None:
         try:
             listing = films.roots.listing(wanted)
         except UserError as error:
-            return {told: problem(error)}
+            return {message: problem(error)}
         return {
             folder: folder_update(films.roots, listing),
             chosen: gr.update(choices=picture_choices(listing)),
-            told: listing_line(listing),
+            message: listing_line(listing),
         }
 
     def take(uploaded: Sequence[str] | None, before: Sequence[str] | None) -> dict[Any, Any]:
@@ -82,31 +82,31 @@ def pictures_tab(films: Films, changed: gr.State) -> None:
             for name in uploaded or ():
                 names.append(take_upload(films.roots, films.temporary, str(name)))
         except UserError as error:
-            return {upload: None, told: problem(error)}
+            return {upload: None, message: problem(error)}
         if not names:
-            return {told: hide()}
+            return {message: hide()}
         listing = films.roots.listing(names[0].parent)
         value = [*(before or ()), *map(str, names)]
         return {
             upload: None,
             folder: folder_update(films.roots, listing),
             chosen: gr.update(choices=picture_choices(listing), value=value),
-            told: hide(),
+            message: hide(),
         }
 
     def plan(names: Sequence[str] | None, *values: Any) -> dict[Any, Any]:
         if not names:
-            return {facts: NO_PICTURES, thumbnails: "", told: hide()}
+            return {facts: NO_PICTURES, thumbnails: "", message: hide()}
         try:
             paths = [str(films.roots.inside(str(name))) for name in names]
             small = texts.thumbnails(films.looker.call(looks.thumbnails, paths))
             if len(paths) == 1:
-                return {facts: texts.empty("One picture", "Choose a second one."), thumbnails: small, told: hide()}
+                return {facts: texts.empty("One picture", "Choose a second one."), thumbnails: small, message: hide()}
             settings = settings_of(values)
             new = films.looker.call(looks.look_at_pictures, paths, settings.texts(), settings.suffix)
         except UserError as error:
-            return {told: problem(error)}
-        return {facts: texts.facts(new, None), thumbnails: small, told: hide()}
+            return {message: problem(error)}
+        return {facts: texts.facts(new, None), thumbnails: small, message: hide()}
 
     def queue_them(names: Sequence[str] | None, count: int, *values: Any) -> dict[Any, Any]:
         try:
@@ -119,9 +119,9 @@ def pictures_tab(films: Films, changed: gr.State) -> None:
         line = f"Job {job.number} is in the queue: {Path(job.target).name}"
         return {done: visible(texts.note(line)), changed: count + 1}
 
-    planned, asked = [facts, thumbnails, told], [chosen, *controls]
-    folder.input(open_folder, folder, [folder, chosen, told], **QUIET)
-    upload.upload(take, [upload, chosen], [upload, folder, chosen, told], **OPEN).then(
+    planned, asked = [facts, thumbnails, message], [chosen, *controls]
+    folder.input(open_folder, folder, [folder, chosen, message], **QUIET)
+    upload.upload(take, [upload, chosen], [upload, folder, chosen, message], **OPEN).then(
         plan, asked, planned, show_progress_on=facts, **OPEN
     )
     gr.on(controls_changed([chosen, *controls]), plan, asked, planned, show_progress_on=facts, **OPEN)

@@ -47,8 +47,8 @@ def how_far(job: Job, log: str, now: float) -> HowFar:
         return HowFar(total, total, total, 0.0)
     if job.state != WORKING:
         return HowFar(safe, total, safe)
-    told, left, doing = last_progress(log)
-    done = max(safe, told)
+    reached, left, doing = last_progress(log)
+    done = max(safe, reached)
     if left is None and done > safe and now > job.started:
         left = (total - done) * (now - job.started) / done if total else None
     if total and done >= total:
@@ -68,15 +68,15 @@ def journalled(job: Job) -> tuple[int, int]:
 def last_progress(log: str) -> tuple[int, float | None, str]:
     """(frames done, seconds left or None, what goes on before the next frame) by the last progress line of a log."""
     for line in reversed(log.splitlines()):
-        if found := _LINE.search(line):
-            rest = found["rest"]
+        if match := _LINE.search(line):
+            rest = match["rest"]
             left = _LEFT.search(rest)
             seconds = None
             if left:
                 seconds = 3600.0 * int(left["hours"]) + 60 * int(left["minutes"]) + int(left["seconds"])
                 rest = rest[: left.start()]
             doing = rest.removeprefix(", ") if rest.startswith(", ") else ""
-            return int(found["done"]), seconds, doing
+            return int(match["done"]), seconds, doing
     return 0, None, ""
 
 

@@ -60,8 +60,8 @@ class Job:
     def read(cls, path: Path) -> Job:
         """A job from its file; ValueError, TypeError or KeyError if it is damaged."""
         document = json.loads(path.read_text(encoding="utf-8"))
-        known = {field.name for field in fields(cls)}
-        job = cls(**{name: value for name, value in document.items() if name in known})
+        names = {field.name for field in fields(cls)}
+        job = cls(**{name: value for name, value in document.items() if name in names})
         words = tuple(job.words)
         texts = (job.title, job.target, job.state, job.problem, *words)
         if not all(isinstance(text, str) for text in texts) or job.state not in STATES or type(job.number) is not int:

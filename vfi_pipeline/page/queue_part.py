@@ -115,7 +115,7 @@ def queue_part(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     """The list of jobs. ``changed`` is counted up when one is added in this tab."""
     queue = films.queue
     gr.HTML('<div class="vfi-section" role="heading" aria-level="2">Queue</div>')
-    said = gr.HTML(visible=False)
+    message = gr.HTML(visible=False)
     with gr.Column(visible=False, elem_classes="vfi-job-box", elem_id="vfi-watch") as opened:
         content = gr.HTML()
         close = gr.Button("Close", size="sm", elem_classes="vfi-small")
@@ -169,7 +169,7 @@ def queue_part(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     older.click(lambda begin: begin + ROWS, first, first, **LIGHT).then(fill, [before, first], drawn, **LIGHT)
     for row in rows:
         for button, verb in ((row.stop, "stop"), (row.go_on, "go_on"), (row.remove, "remove")):
-            pressed = button.click(partial(act, verb), row.number, said, **LIGHT)
+            pressed = button.click(partial(act, verb), row.number, message, **LIGHT)
             pressed.then(fill, [before, first], drawn, **LIGHT)
         for button, function in ((row.watch, watch), (row.log, log)):
             shown_below = button.click(function, row.number, [opened, content], **QUIET)

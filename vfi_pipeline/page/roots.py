@@ -56,13 +56,13 @@ class Roots:
         """
         if not folders:
             raise UserError("No folder was named that the page may use.", "--root /path/to/films")
-        found = []
+        resolved = []
         for folder in folders:
             real = Path(os.path.realpath(folder))
             if not real.is_dir():
                 raise UserError(f"--root {folder} is no folder.", "--root with a folder that exists.")
-            found.append(real)
-        self.folders = tuple(dict.fromkeys(found))
+            resolved.append(real)
+        self.folders = tuple(dict.fromkeys(resolved))
 
     @property
     def state(self) -> Path:

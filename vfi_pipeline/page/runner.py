@@ -92,8 +92,8 @@ class Runner:
     def _do(self, job: Job) -> None:
         report = self.queue.file(job.number, "report.json")
         report.unlink(missing_ok=True)
-        alive, told = self.queue.file(job.number, "alive"), self.queue.file(job.number, "log")
-        with alive.open("a") as lock, told.open("ab") as output:
+        alive, log_file = self.queue.file(job.number, "alive"), self.queue.file(job.number, "log")
+        with alive.open("a") as lock, log_file.open("ab") as output:
             if not _locked(lock):
                 return  # its last command still runs: adopted in the next round
             begin = output.tell()
@@ -117,7 +117,7 @@ class Runner:
         elif code == INTERRUPTED or self._closing.is_set():
             self.queue.ended(job.number, WAITING if self._closing.is_set() else STOPPED)
         else:
-            with told.open("rb") as file:
+            with log_file.open("rb") as file:
                 file.seek(begin)
                 text = file.read()[-20_000:].decode("utf-8", "replace")
             self.queue.ended(job.number, FAILED, error_of(text) or f"The command ended with code {code}.")
@@ -153,7 +153,7 @@ class Runner:
                         os.kill(job.pid, signal.SIGTERM)
                     except (OSError, OverflowError) as error:
                         log.warning("job %d cannot be stopped: %s", job.number, error)
-            finished = _made(self.queue.file(job.number, "report.json"))
+            finished = _is_complete(self.queue.file(job.number, "report.json"))
             stopping = self.queue.get(job.number).stopping
             self.queue.ended(job.number, DONE if finished else STOPPED if stopping else WAITING)
 
@@ -185,7 +185,7 @@ def _give_way(pid: int) -> None:
         log.debug("job's priority: %s", error)
 
 
-def _made(report: Path) -> bool:
+def _is_complete(report: Path) -> bool:
     """Whether a command wrote its report, which it does last."""
     try:
         films = json.loads(report.read_text(encoding="utf-8"))["films"]

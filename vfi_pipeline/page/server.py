@@ -98,10 +98,10 @@ class Guard:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refused = self._refused(scope, headers)
         if refused is not None:
-            status, told = refused
+            status, message = refused
             if status == 401 and b"authorization" in headers:
                 await asyncio.sleep(self.wrong_s)
-            await _answer(send, status, told)
+            await _answer(send, status, message)
             return
         receive = self._bounded(receive)
         if scope["method"] not in ("GET", "HEAD") and not _is_upload(scope["path"]):
@@ -134,8 +134,8 @@ class Guard:
             ):
                 return 507, "The disk has no room for it."
         for mark in ("/file=", "/file/", "/proxy=", "/reverse_proxy="):
-            before, found, asked = path.partition(mark)
-            if found and (mark != "/file=" or not self._hands_out(asked)):
+            before, separator, asked = path.partition(mark)
+            if separator and (mark != "/file=" or not self._hands_out(asked)):
                 return 403, "This file is not served."
         return None
 
@@ -234,7 +234,7 @@ def _with_headers(send: Send) -> Send:
     return sent
 
 
-async def _answer(send: Send, status: int, told: str) -> None:
+async def _answer(send: Send, status: int, message: str) -> None:
     extra = [(b"www-authenticate", b'Basic realm="vfi", charset="UTF-8"')] if status == 401 else []
     await send(
         {
@@ -243,7 +243,7 @@ async def _answer(send: Send, status: int, told: str) -> None:
             "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *extra, *HEADERS],
         }
     )
-    await send({"type": "http.response.body", "body": told.encode() + b"\n"})
+    await send({"type": "http.response.body", "body": message.encode() + b"\n"})
 
 
 def _name(host: str) -> str:
@@ -264,7 +264,7 @@ def is_local(host: str) -> bool:
 def results(queue: Queue, roots: Roots) -> Callable[[int, str], tuple[Path, str | None]]:
     """What ``/result/<job>/<what>`` hands out: (file, name to save it as)."""
 
-    def found(number: int, what: str) -> tuple[Path, str | None]:
+    def result_file(number: int, what: str) -> tuple[Path, str | None]:
         """
         Raises:
             UserError: if there is no such job or file, or it lies outside of the roots.
@@ -274,13 +274,13 @@ def results(queue: Queue, roots: Roots) -> Callable[[int, str], tuple[Path, str 
             return queue.file(number, "log"), None
         if what not in ("file", "watch") or job.state != DONE:
             raise UserError("There is no such file.", "reload the page.")
-        made = roots.inside(result_of(queue.file(number, "report.json"), job.target))
+        result_path = roots.inside(result_of(queue.file(number, "report.json"), job.target))
         preview = queue.file(number, "watch.mp4")
         if what == "watch":
-            return (preview if preview.is_file() else made), None
-        return made, shown(made.name)
+            return (preview if preview.is_file() else result_path), None
+        return result_path, shown(result_path.name)
 
-    return found
+    return result_file
 
 
 def application(

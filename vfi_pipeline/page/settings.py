@@ -48,12 +48,12 @@ class Settings:
         Raises:
             UserError: if a control has no such choice, or ``more`` names an option that cannot be set here.
         """
-        for what, value, known in (
+        for what, value, choices in (
             ("timing", self.timing, TIMINGS), ("model", self.model, MODELS), ("container", self.container, CONTAINERS),
             ("codec", self.codec, CODECS), ("sound", self.sound, SOUNDS),
         ):  # fmt: skip
-            if value not in known:
-                raise unknown(str(value), known, kind=what)
+            if value not in choices:
+                raise unknown(str(value), choices, kind=what)
         if not self.amount.strip():
             raise UserError("How smooth? No number was given.", "60 frames per second, or one of the presets.")
         texts = {
@@ -150,18 +150,18 @@ def more_options(text: str) -> dict[str, str]:
         words = shlex.split(text)
     except ValueError as error:
         raise UserError(f"The further options cannot be read ({error}).", "crf=18 scene_threshold=0.4") from error
-    known, found = allowed_options(), {}
+    allowed, given = allowed_options(), {}
     for word in words:
         name, equals, value = word.removeprefix("--").partition("=")
         name = name.replace("-", "_")
         if not equals:
             raise UserError(f"{word[:60]} has no value.", "crf=18: a name, = and a value.")
-        if name not in known:
+        if name not in allowed:
             raise UserError(
-                f"{name[:60]}= cannot be set here.", f"one of {', '.join(known[:8])}... (docs/page.md lists them)."
+                f"{name[:60]}= cannot be set here.", f"one of {', '.join(allowed[:8])}... (docs/page.md lists them)."
             )
-        found[name] = value
-    return found
+        given[name] = value
+    return given
 
 
 # ------------------------------------------------------------------------------------------------------- pictures
@@ -192,11 +192,11 @@ class PictureSettings:
         Raises:
             UserError: if a control has no such choice.
         """
-        for what, value, known in (
+        for what, value, choices in (
             ("model", self.model, PICTURE_MODELS), ("container", self.container, PICTURE_CONTAINERS),
         ):  # fmt: skip
-            if value not in known:
-                raise unknown(str(value), known, kind=what)
+            if value not in choices:
+                raise unknown(str(value), choices, kind=what)
         texts = {
             "duration": self.duration.strip() or "2",
             "fps": self.fps.strip() or "30",

@@ -73,8 +73,8 @@ def facts(look: Look, frame_s: float | None) -> str:
 
 def text_of_result(look: Look) -> str:
     """The result's name and how it is encoded."""
-    told = next((words for name, words in look.lines if name == "output"), "")
-    encoded = told.rpartition(": ")[2].partition(",")[0] if told else ""
+    line_of_output = next((words for name, words in look.lines if name == "output"), "")
+    encoded = line_of_output.rpartition(": ")[2].partition(",")[0] if line_of_output else ""
     return Path(look.target).name + (f" ({encoded})" if encoded else "")
 
 
@@ -176,11 +176,11 @@ def player(job: Job, path: str, whole: bool) -> str:
         shown_ = f'<img class="vfi-player" src="{address}" alt="result of job {job.number}">'
     else:
         shown_ = f'<video class="vfi-player" controls preload="auto" playsinline src="{address}"></video>'
-    told = "" if whole else (
+    hint = "" if whole else (
         "<div class='vfi-line'>Browsers do not play this format: these are its first two minutes, encoded again for "
         "looking. The download is the real result.</div>"
     )  # fmt: skip
-    return f'<div class="vfi-watch"><div class="vfi-head">{name}</div>{shown_}{told}</div>'
+    return f'<div class="vfi-watch"><div class="vfi-head">{name}</div>{shown_}{hint}</div>'
 
 
 def log(job: Job, content: str) -> str:
