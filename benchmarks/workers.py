@@ -21,7 +21,7 @@ from vfi_pipeline.jobs import local, work
 from vfi_pipeline.jobs.distribute import Head
 from vfi_pipeline.jobs.executor import Executor
 from vfi_pipeline.jobs.journal import work_folder
-from vfi_pipeline.jobs.method import Method, choose_method, instantiate
+from vfi_pipeline.jobs.method import ModelChoice, choose_model, instantiate
 from vfi_pipeline.jobs.options import Options, read_options
 from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.prepare import fingerprint, prepare
@@ -92,12 +92,12 @@ def measure(folder: Path, kind: str, workers: int, pair_s: float, segments: int,
     words = {"multi": "2", "segment": "0.24", "output": str(target), "executor": kind, "overwrite": "true",
              "workers": str(workers), "scene": "off", "device": "cpu"}  # fmt: skip
     options = read_options((str(clip),), words)
-    method = choose_method("blend", BLEND, {}, options, instantiate)
+    model_choice = choose_model("blend", BLEND, {}, options, instantiate)
     (film,) = films([str(clip)])
-    plan = prepare(film, options, method, [], False)
-    making = _Making(_head(plan, film, options, method, workers, pair_s))
+    plan = prepare(film, options, model_choice, [], False)
+    making = _Making(_head(plan, film, options, model_choice, workers, pair_s))
     begin = time.monotonic()
-    local.work(plan, film, options, method, "bench", making)
+    local.work(plan, film, options, model_choice, "bench", making)
     end = time.monotonic()
     return {
         "start_s": making.ready - making.started,
@@ -108,7 +108,7 @@ def measure(folder: Path, kind: str, workers: int, pair_s: float, segments: int,
     }
 
 
-def _head(plan: Plan, film: Film, options: Options, method: Method, workers: int, pair_s: float) -> Head:
+def _head(plan: Plan, film: Film, options: Options, model_choice: ModelChoice, workers: int, pair_s: float) -> Head:
     module = ["-m", MODULE, "work", str(pair_s)]
     program = [sys.executable, *module]
 
@@ -119,7 +119,7 @@ def _head(plan: Plan, film: Film, options: Options, method: Method, workers: int
             return Slurm(workers, 1, "cpu", {"cluster": "local"}, program)
         return Processes(workers, (), 1, program)
 
-    return Head(opened, film, fingerprint(plan, film, options, method), work_folder(plan.target))
+    return Head(opened, film, fingerprint(plan, film, options, model_choice), work_folder(plan.target))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

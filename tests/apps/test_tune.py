@@ -71,7 +71,7 @@ def film(tmp_path):
 
 def planned(film, **options):
     request = tune.film_request([film], {"fps": "50", "model": "blend", **options})
-    return tune.prepare(request.film, request.options, request.method, [film], many=False), request
+    return tune.prepare(request.film, request.options, request.model_choice, [film], many=False), request
 
 
 @pytest.mark.parametrize("model", [Blend(), Hold()])

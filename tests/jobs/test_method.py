@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
-from vfi_pipeline.jobs.method import LEAN, LEANEST, choose_method, resolve_device
+from vfi_pipeline.jobs.method import LAST_MEMORY_LEVEL, MEMORY_LEVELS, choose_model, resolve_device
 from vfi_pipeline.jobs.options import Options
 
 SETTINGS = {
@@ -18,7 +18,7 @@ SETTINGS = {
 
 
 def choose(nested=None, settings=SETTINGS, instantiate=dict, **given):
-    return choose_method("fit", settings, nested or {}, Options(("a.mp4",), fps=F(60), **given), instantiate)
+    return choose_model("fit", settings, nested or {}, Options(("a.mp4",), fps=F(60), **given), instantiate)
 
 
 def test_settings_have_the_kind_of_their_default():
@@ -56,13 +56,13 @@ def test_scale_multiplies_every_span_and_stops_at_32_pixels():
 
 
 def test_less_memory_means_smaller_pictures_from_the_second_step_on():
-    method = choose(scale=0.5)
+    model_choice = choose(scale=0.5)
     spans = []
-    for _ in LEAN:
-        spans.append(method.build()["guide_span"])
-        method = method.leaner()
-    assert spans == [320, 320, 160, 80] and len(LEAN) == LEANEST + 1
-    assert method.settings == choose(scale=0.5).settings  # a job that steps down goes on with its segments
+    for _ in MEMORY_LEVELS:
+        spans.append(model_choice.build()["guide_span"])
+        model_choice = model_choice.with_less_memory()
+    assert spans == [320, 320, 160, 80] and len(MEMORY_LEVELS) == LAST_MEMORY_LEVEL + 1
+    assert model_choice.settings == choose(scale=0.5).settings  # a job that steps down goes on with its segments
 
 
 def test_frames_are_decided_by_all_settings_but_the_device():

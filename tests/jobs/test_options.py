@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vfi_pipeline.errors import UserError
-from vfi_pipeline.jobs.method import choose_method
+from vfi_pipeline.jobs.method import choose_model
 from vfi_pipeline.jobs.options import read_cuts, read_options
 from vfi_pipeline.jobs.plan import cuts_of, max_gap_of
 from vfi_pipeline.media.info import SourceInfo, VideoInfo
@@ -109,7 +109,7 @@ def test_gaps_are_longer_than_asked_and_than_three_usual_frames(options, text, h
 
 def choose(options, nested=None, **given):
     built = {}
-    method = choose_method("fit", SETTINGS, nested or {}, options(fps="60", **given), lambda s: built.update(s) or s)
+    method = choose_model("fit", SETTINGS, nested or {}, options(fps="60", **given), lambda s: built.update(s) or s)
     method.build()
     return method, built
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import clips
 import pytest
 
-from vfi_pipeline.jobs.method import Method
+from vfi_pipeline.jobs.method import ModelChoice
 from vfi_pipeline.jobs.options import Options, read_options
 from vfi_pipeline.jobs.plan import Plan
 from vfi_pipeline.jobs.prepare import prepare, rehearsed
@@ -39,7 +39,7 @@ def test_a_real_plan_comes_back_as_it_was(tmp_path, monkeypatch, source, words):
     clip = clips.full_clip(Path("full.mkv")) if source == "full" else clips.vfr_clip(Path("vfr.mkv"))
     options = read_options((str(clip),), words)
     (film,) = films(options.inputs)
-    plan = rehearsed(prepare(film, options, Method("blend", lambda share: None), [], False))
+    plan = rehearsed(prepare(film, options, ModelChoice("blend", lambda share: None), [], False))
 
     back = through(Plan, plan)
 
@@ -57,7 +57,7 @@ def test_a_real_plan_comes_back_as_it_was(tmp_path, monkeypatch, source, words):
 def test_even_times_stay_a_range(tmp_path):
     clip = clips.make_clip(tmp_path / "a.mp4", frames=30)
     options = read_options((str(clip),), {"multi": "2"})
-    plan = prepare(films(options.inputs)[0], options, Method("blend", lambda share: None), [], False)
+    plan = prepare(films(options.inputs)[0], options, ModelChoice("blend", lambda share: None), [], False)
 
     assert through(Plan, plan).timeline.times.pts == plan.timeline.times.pts
 

@@ -14,7 +14,7 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import work
 from vfi_pipeline.jobs.environment import environment
 from vfi_pipeline.jobs.executor import PROGRAM, worker_environment
-from vfi_pipeline.jobs.method import choose_method, instantiate
+from vfi_pipeline.jobs.method import choose_model, instantiate
 from vfi_pipeline.jobs.options import read_options
 from vfi_pipeline.jobs.prepare import fingerprint, prepare
 from vfi_pipeline.jobs.session import FINISHED, IDLE, REFUSED, Job, Order, Session
@@ -28,13 +28,15 @@ def session(tmp_path) -> Session:
     """A session on a film of 12 frames, whose head lives for as long as ``beat`` is called."""
     clip = clips.make_clip(tmp_path / "a.mkv")
     options = read_options((str(clip),), {"multi": "2", "device": "cpu", "output": str(tmp_path / "b.mkv")})
-    method = choose_method("blend", BLEND, {}, options, instantiate)
+    model_choice = choose_model("blend", BLEND, {}, options, instantiate)
     (film,) = films([str(clip)])
-    plan = prepare(film, options, method, [], False)
-    facts = {**fingerprint(plan, film, options, method), **environment()}
+    plan = prepare(film, options, model_choice, [], False)
+    facts = {**fingerprint(plan, film, options, model_choice), **environment()}
     folder = tmp_path / "b.mkv.vfi-work"
     folder.mkdir()
-    return Session.create(folder, Job(plan, film, options, "blend", dict(method.configuration), 0, facts, 0.05, 3.0))
+    return Session.create(
+        folder, Job(plan, film, options, "blend", dict(model_choice.configuration), 0, facts, 0.05, 3.0)
+    )
 
 
 @pytest.fixture

@@ -207,15 +207,15 @@ def test_ffmpeg_killed_while_it_joins_or_checks(command, tmp_path, clip, monkeyp
 
 @pytest.fixture
 def starving(monkeypatch):
-    """``starving(fits)``: memory runs out unless ``fits(method)``. Gives the list of the steps down that were taken."""
+    """``starving(fits)``: memory runs out unless ``fits(model_choice)``. Gives the levels that were tried."""
     steps: list[int] = []
 
     def starve(fits, error=MemoryError("Unable to allocate 1.2 GiB")):
         real = local.interpolate_segments
 
         def run(task):
-            steps.append(task.method.lean)
-            if not fits(task.method):
+            steps.append(task.model_choice.memory_level)
+            if not fits(task.model_choice):
                 real(replace(task, segments=task.segments[:1]))  # what is done before stays
                 raise error
             real(task)
@@ -238,7 +238,7 @@ def starving(monkeypatch):
 )
 def test_a_job_steps_down_when_memory_runs_out_and_completes(command, tmp_path, clip, starving, caplog, error):
     assert command(*JOB, "output=whole.mkv").code == 0
-    steps = starving(lambda method: method.lean >= 1, error)
+    steps = starving(lambda model_choice: model_choice.memory_level >= 1, error)
     made = command(*JOB, "output=b.mkv")
     assert made.code == 0 and steps == [0, 1]
     assert "memory ran out" in caplog.text and "short queues" in caplog.text
@@ -256,7 +256,7 @@ def test_the_motion_is_estimated_in_smaller_pictures_at_last(command, tmp_path, 
         return real(*args, guide_span=guide_span, **kwargs)
 
     monkeypatch.setattr(flow, "load_flow", recording)
-    steps = starving(lambda method: method.lean >= 3)
+    steps = starving(lambda model_choice: model_choice.memory_level >= 3)
     made = command(*JOB, "output=b.mkv", "model=flow")
     assert made.code == 0 and steps == [0, 1, 2, 3]
     assert spans == [512, 512, 256, 128]
@@ -264,7 +264,7 @@ def test_the_motion_is_estimated_in_smaller_pictures_at_last(command, tmp_path, 
 
 
 def test_memory_that_is_never_enough(command, tmp_path, clip, starving, monkeypatch):
-    steps = starving(lambda method: False)
+    steps = starving(lambda model_choice: False)
     told = command(*JOB, "output=b.mkv")
     assert told.code == 4 and "memory" in told.err and "scale=0.5" in told.err
     assert steps == [0, 1, 2, 3]

@@ -77,7 +77,11 @@ class InterpolateImages:
         result = torch.empty((timeline.count, height, width, 3), dtype=torch.float32)
         step = steps(timeline.count)
         outputs = stream.interpolate(
-            source_frames(images), timeline.slots(), request.method.build(), stream_options(request.options), times
+            source_frames(images),
+            timeline.slots(),
+            request.model_choice.build(),
+            stream_options(request.options),
+            times,
         )
         for number, output in enumerate(outputs):
             slot = output.slot

@@ -63,10 +63,10 @@ def interpolate(path: str | PathLike[str], fps: Value = None, **options: Value) 
         if request.options.status or request.options.dry_run or request.options.benchmark:
             raise UserError("status=, dry_run= and benchmark= write no film.", "the command line has them.")
         film = request.film
-        plan = prepare(film, request.options, request.method, film.files, many=False)
+        plan = prepare(film, request.options, request.model_choice, film.files, many=False)
         if not (names.existing(plan.target) and not request.options.overwrite):
             plan = rehearsed(plan)
-        local.work(plan, film, request.options, request.method, request.command)
+        local.work(plan, film, request.options, request.model_choice, request.command)
         return plan.target
 
 
@@ -109,8 +109,8 @@ def frames(
         if isinstance(style, StyleChoice) and style.weights is None:
             raise UserError("A style that is optimised needs a folder to keep what it has painted.", "interpolate().")
         film = request.film
-        plan = prepare(film, request.options, request.method, film.files, many=False)
-    return _frames(plan, request.options, request.method, kind)
+        plan = prepare(film, request.options, request.model_choice, film.files, many=False)
+    return _frames(plan, request.options, request.model_choice, kind)
 
 
 def _dtype(asked: DTypeLike) -> np.dtype[Any]:
@@ -124,11 +124,11 @@ def _dtype(asked: DTypeLike) -> np.dtype[Any]:
     return kind
 
 
-def _frames(plan: Any, options: Any, method: Any, kind: np.dtype[Any]) -> Iterator[FilmFrame]:
+def _frames(plan: Any, options: Any, model_choice: Any, kind: np.dtype[Any]) -> Iterator[FilmFrame]:
     from vfi_pipeline.synthesis import stream
 
     timeline, video = plan.timeline, plan.info.video
-    model, settings = FrameMaker(plan, options, method, Progress(plan.info.path.name, timeline.count)).tools
+    model, settings = FrameMaker(plan, options, model_choice, Progress(plan.info.path.name, timeline.count)).tools
     whole = Segment(0, 0, timeline.count, *timeline.sources(0, timeline.count))
     part = whole.within(CONTEXT_BEFORE, CONTEXT_AFTER, *timeline.sources_shown)
     source_frames = reader.read_numbered(

@@ -59,7 +59,7 @@ class RandomAccess:
     @classmethod
     def of(cls, request: Request) -> RandomAccess:
         """With the model and the options that were asked for; loads the weights."""
-        return cls(request.method.build(), stream_options(request.options))
+        return cls(request.model_choice.build(), stream_options(request.options))
 
     def frame(self, k: int, t: Fraction, around: Mapping[int, Frame]) -> Frame:
         """The frame at ``t`` in [0, 1) between the source frames ``k`` and ``k + 1``.

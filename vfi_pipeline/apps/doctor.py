@@ -269,8 +269,8 @@ def _trial() -> dict[str, Any]:
         target = drawn.output(ffmpeg.file_url(source), pix_fmt="yuv420p")
         ffmpeg.run(target, doing="drawing a film", stdin=data)
         request = film_request([source], {"multi": 2})
-        plan = rehearsed(prepare(request.film, request.options, request.method, (source,), many=False))
-        local.work(plan, request.film, request.options, request.method, request.command)
+        plan = rehearsed(prepare(request.film, request.options, request.model_choice, (source,), many=False))
+        local.work(plan, request.film, request.options, request.model_choice, request.command)
         return {"frames": plan.timeline.count, "seconds": time.monotonic() - start}
 
 

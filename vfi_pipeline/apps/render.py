@@ -22,7 +22,7 @@ from vfi_pipeline.errors import DONE, ENVIRONMENT, UserError
 from vfi_pipeline.jobs import local, names, report
 from vfi_pipeline.jobs.fingerprint import content_hash
 from vfi_pipeline.jobs.journal import write_durably
-from vfi_pipeline.jobs.method import Method, resolve_device
+from vfi_pipeline.jobs.method import ModelChoice, resolve_device
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan
 from vfi_pipeline.jobs.prepare import rehearsed
@@ -46,7 +46,7 @@ PREVIEW_S = 1.0
 
 
 def animate(
-    options: Options, texts: Mapping[str, object], method: Method, command: str, say: Callable[[str], None]
+    options: Options, texts: Mapping[str, object], model_choice: ModelChoice, command: str, say: Callable[[str], None]
 ) -> int:
     """Does what the options ask of the pictures; returns the exit code.
 
@@ -63,14 +63,14 @@ def animate(
     for line in selection.lines():
         log.warning("%s", line)
     film = sources.film_of(options.inputs, options.output)
-    edit = read_edit(texts, method.name)
-    asked = read_picture_options(edit_texts(texts, method.name))
+    edit = read_edit(texts, model_choice.name)
+    asked = read_picture_options(edit_texts(texts, model_choice.name))
     if options.name == DEFAULT_NAME:
-        edited = method.name if edit is not None else None
+        edited = model_choice.name if edit is not None else None
         options = replace(options, name=sources.default_name(film.images, asked, edited))
-    _check_model(len(film.images), asked, method)
+    _check_model(len(film.images), asked, model_choice)
     pictures = sources.gather(film, asked, options.max_pixels)
-    plan, keys = sources.prepare(film, pictures, options, asked, method.name)
+    plan, keys = sources.prepare(film, pictures, options, asked, model_choice.name)
     pictures = replace(pictures, profile=plan.info.profile)
     if options.status:
         for line in report.status(plan.target):
@@ -78,31 +78,31 @@ def animate(
         return DONE
     if options.dry_run or options.overwrite or not names.existing(plan.target):
         plan = rehearsed(plan)
-    studio = Studio(pictures, asked, method, options, plan, keys, edit)
+    studio = Studio(pictures, asked, model_choice, options, plan, keys, edit)
     if options.dry_run:
-        for line in _shown(plan, options, method, pictures):
+        for line in _shown(plan, options, model_choice, pictures):
             say(line)
         if edit is not None:
             say(f"edit      {edit.described()}")
         return DONE
     studio.check_extras()
-    method = replace(method, settings={**method.settings, **studio.settings()})
+    model_choice = replace(model_choice, settings={**model_choice.settings, **studio.settings()})
     facts = report.facts_of_plan(plan, film)
-    outcome = local.work(plan, film, options, method, command, studio.make)
+    outcome = local.work(plan, film, options, model_choice, command, studio.make)
     for line in [*outcome.lines, *([] if options.benchmark else studio.finish())]:
         say(line)
     report.write(options.report, [{**facts, "state": "done", **outcome.facts}], selection.left_out, command)
     return DONE
 
 
-def _check_model(count: int, asked: PictureOptions, method: Method) -> None:
-    if method.name in EDITS:
-        check_edit(count, asked, method.name)
-    elif method.name == "deepsim":
+def _check_model(count: int, asked: PictureOptions, model_choice: ModelChoice) -> None:
+    if model_choice.name in EDITS:
+        check_edit(count, asked, model_choice.name)
+    elif model_choice.name == "deepsim":
         _check_drawn(count, asked)
-    elif count == 1 and method.name != "node" and asked.maps is None:
+    elif count == 1 and model_choice.name != "node" and asked.maps is None:
         raise UserError(
-            f"One picture alone does not say where to go, and model={method.name} goes from one to another.",
+            f"One picture alone does not say where to go, and model={model_choice.name} goes from one to another.",
             "a second picture, input=[a.png,b.png], or weights= of a Warping ODE (train.py) that animates one.",
         )
     gaps = max(1, count - 1) + asked.loop
@@ -132,9 +132,9 @@ def _check_drawn(count: int, asked: PictureOptions) -> None:
         raise UserError("maps= and save_maps= hold motion alone, and model=deepsim draws.", "leave it out.")
 
 
-def _shown(plan: Plan, options: Options, method: Method, pictures: sources.Pictures) -> list[str]:
+def _shown(plan: Plan, options: Options, model_choice: ModelChoice, pictures: sources.Pictures) -> list[str]:
     """The plan for people, for ``dry_run=true``."""
-    lines = [line for line in report.show(plan, options, method) if not line.startswith(("input ", "cuts "))]
+    lines = [line for line in report.show(plan, options, model_choice) if not line.startswith(("input ", "cuts "))]
     return [f"pictures  {len(pictures)}: {sources.digest(pictures)}", *lines]
 
 
@@ -183,12 +183,12 @@ class Studio:
     """Solves the gaps, one at a time, and makes the frames of an animation."""
 
     def __init__(
-        self, pictures: sources.Pictures, asked: PictureOptions, method: Method, options: Options, plan: Plan,
-        keys: Sequence[int], edit: Edit | None = None,
+        self, pictures: sources.Pictures, asked: PictureOptions, model_choice: ModelChoice, options: Options,
+        plan: Plan, keys: Sequence[int], edit: Edit | None = None,
     ) -> None:  # fmt: skip
         self.edit = edit
-        self.draws_ends = method.name == "deepsim"
-        self.pictures, self.asked, self.method, self.options = pictures, asked, method, options
+        self.draws_ends = model_choice.name == "deepsim"
+        self.pictures, self.asked, self.model_choice, self.options = pictures, asked, model_choice, options
         self.plan, self.keys = plan, tuple(keys)
         self.gap_of: list[int] = []  # the gap that begins at each key, or would
         gap = 0
@@ -286,7 +286,7 @@ class Studio:
             if 0 <= t <= 1:
                 raise
             raise UserError(
-                f"model={self.method.name} cannot go to t={t:g}, beyond its pictures ({error}).", "t from 0 to 1."
+                f"model={self.model_choice.name} cannot go to t={t:g}, beyond its pictures ({error}).", "t from 0 to 1."
             ) from error
 
     # ------------------------------------------------------------------------------------------------- the solving
@@ -304,7 +304,7 @@ class Studio:
         device = resolve_device(self.options.device)
         start, goal = (tensor_of(self.key(number)).to(device) for number in (first, last))
         if self._model is None and self.maps is None:
-            self._model = self.method.build()
+            self._model = self.model_choice.build()
         # After the model is built, which draws random numbers as well: a gap's are the same when the work is resumed.
         torch.manual_seed(self.asked.seed + gap)
         if self.maps is not None:
@@ -467,7 +467,7 @@ class Studio:
             title = (
                 f"{first} to {last}" if not single else f"{first}, {'backward' if self.asked.backward else 'forward'}"
             )
-            facts.block = block(animation, f"{title}   (model={self.method.name})", (low, high), single)
+            facts.block = block(animation, f"{title}   (model={self.model_choice.name})", (low, high), single)
         if self.asked.save_maps:
             from vfi_pipeline.animation.maps import state_of
 

@@ -131,7 +131,7 @@ def tune(
     if request.options.at is not None or request.options.style is not None:
         raise UserError("tune measures films; at= and style= are something else.", "fps=60, multi= or slowmo= alone.")
     film = request.film
-    plan = prepare(film, request.options, request.method, film.files, many=False)
+    plan = prepare(film, request.options, request.model_choice, film.files, many=False)
     stretch = choose_stretch(plan, request)
     results: list[Measured] = []
     slow: set[str] = set()
@@ -164,7 +164,7 @@ def settings_of(plan: Plan, request: Request, given: Mapping[str, str]) -> list[
     """What is tried: models, scales and devices that the user has not chosen, the lightest first."""
     devices = [given["device"]] if "device" in given else list(dict.fromkeys([resolve_device("auto"), "cpu"]))
     fixed = "model" in given or "weights" in given or any(name.startswith("model.") for name in given)
-    models = [request.method.name] if fixed else list(MODELS)
+    models = [request.model_choice.name] if fixed else list(MODELS)
     settings = []
     for device in devices:
         for model in models:
@@ -244,8 +244,8 @@ def measure(
     )
     request = replace(request, options=asked)
     film = request.film
-    plan = prepare(film, request.options, request.method, film.files, many=False)
-    maker = FrameMaker(plan, request.options, request.method, Progress(film.label, plan.timeline.count))
+    plan = prepare(film, request.options, request.model_choice, film.files, many=False)
+    maker = FrameMaker(plan, request.options, request.model_choice, Progress(film.label, plan.timeline.count))
     model, options = maker.tools
     moments: list[float] = []
     shown: list[Frame] = []

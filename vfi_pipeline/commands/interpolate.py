@@ -24,7 +24,7 @@ def run(line: CommandLine, command: str) -> int:
     """Composes the configuration, puts the user's values in as they were typed, and works."""
     from vfi_pipeline.apps.options import as_film_options, asks_for_pictures, implied_model, model_settings
     from vfi_pipeline.jobs import batch
-    from vfi_pipeline.jobs.method import choose_method
+    from vfi_pipeline.jobs.method import choose_model
     from vfi_pipeline.jobs.options import read_options
 
     typed = dict(line.values)
@@ -43,12 +43,12 @@ def run(line: CommandLine, command: str) -> int:
         as_film_options(texts, typed, inputs=line.inputs) if pictures else texts,
     )
     nested = {**model_settings(texts), **line.nested}
-    method = choose_method(name, composed.settings, nested, options, build)
+    model_choice = choose_model(name, composed.settings, nested, options, build)
     if pictures:
         from vfi_pipeline.apps.render import animate
 
-        return animate(options, texts, method, command, say)
-    return batch.run(options, method, command, say)
+        return animate(options, texts, model_choice, command, say)
+    return batch.run(options, model_choice, command, say)
 
 
 def say(text: str) -> None:

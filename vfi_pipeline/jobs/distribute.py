@@ -99,15 +99,15 @@ def job_of(task: SegmentTask, film: Film, facts: Mapping[str, str], executor: Ex
     Args:
         facts: the fingerprint of the job.
     """
-    plan, method = task.plan, task.method
+    plan, model_choice = task.plan, task.model_choice
     height = plan.encoding.stored_size(plan.spec)[1]
     return Job(
         plan=plan,
         film=film,
         options=for_workers(task.options, facts["device"]),
-        model=method.name,
-        configuration=dict(method.configuration),
-        lean=method.lean,
+        model=model_choice.name,
+        configuration=dict(model_choice.configuration),
+        memory_level=model_choice.memory_level,
         facts={**facts, **environment()},
         poll_s=executor.poll_s,
         patience_s=executor.patience_s,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vfi_pipeline.jobs.faces import EditChoice
 from vfi_pipeline.jobs.journal import work_folder
-from vfi_pipeline.jobs.method import Method, resolve_device
+from vfi_pipeline.jobs.method import ModelChoice, resolve_device
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.pipeline import MOST_QUEUED, Pipeline
 from vfi_pipeline.jobs.plan import Plan, Segment
@@ -48,10 +48,12 @@ class FrameMaker:
     """Makes the frames of a film's segments. Loads torch, and the weights, with the first of them: when the source is
     being decoded already."""
 
-    def __init__(self, plan: Plan, options: Options, method: Method, progress: Progress | None = None) -> None:
+    def __init__(
+        self, plan: Plan, options: Options, model_choice: ModelChoice, progress: Progress | None = None
+    ) -> None:
         """``progress`` tells of a style that is painted before the frames; a film without one needs none."""
-        self._plan, self._options, self._method, self._progress = plan, options, method, progress
-        self._lean = method.lean
+        self._plan, self._options, self._model_choice, self._progress = plan, options, model_choice, progress
+        self._memory_level = model_choice.memory_level
 
     @cached_property
     def tools(self) -> Tools:
@@ -60,13 +62,13 @@ class FrameMaker:
         from vfi_pipeline.synthesis import stream
 
         plan, options = self._plan, self._options
-        model = self._method.build()
+        model = self._model_choice.build()
         style = None if self._progress is None else _stylist(plan, options, model, self._progress)
         settings = stream.Options(
             scene=options.scene, scene_threshold=options.scene_threshold, cuts=plan.cuts, at_cut=options.cut,
             dedup=options.dedup, mask=_mask(options.mask), overlay=options.overlay, scaling=plan.scaling,
             exposure_s=plan.exposure_s, max_gap_s=plan.max_gap_s, device=resolve_device(options.device), style=style,
-            times_per_solve=1 if self._lean else stream.Options.times_per_solve,
+            times_per_solve=1 if self._memory_level else stream.Options.times_per_solve,
         )  # fmt: skip
         return Tools(model, settings)
 
@@ -85,7 +87,8 @@ class FrameMaker:
         def open_frames(start: int) -> AbstractContextManager[Iterator[tuple[int, Frame]]]:
             return reader.read_numbered(
                 plan.info, start, None,
-                allow_damaged=options.allow_damaged, max_pixels=options.max_pixels, threads=1 if self._lean else None,
+                allow_damaged=options.allow_damaged, max_pixels=options.max_pixels,
+                threads=1 if self._memory_level else None,
             )  # fmt: skip
 
         def compute(segment: Segment, frames: Iterator[tuple[int, Frame]]) -> Iterator[tuple[Frame, bool]]:
@@ -112,13 +115,13 @@ class FrameMaker:
             open_segment,
             finished,
             wrote,
-            most_frames=2 if self._lean else MOST_QUEUED,
+            most_frames=2 if self._memory_level else MOST_QUEUED,
         ).run([part.within(CONTEXT_BEFORE, CONTEXT_AFTER, *plan.timeline.sources_shown) for part in todo])
 
 
 def interpolate_segments(task: SegmentTask) -> None:
     """Makes the frames of segments in this process; a ``MakeFrames``."""
-    maker = FrameMaker(task.plan, task.options, task.method, task.progress)
+    maker = FrameMaker(task.plan, task.options, task.model_choice, task.progress)
     maker.run(task.segments, task.open_segment, task.finished, task.progress.add)
 
 

@@ -29,7 +29,7 @@ from vfi_pipeline.jobs.journal import (
 )
 from vfi_pipeline.jobs.least_certain import Moment, least_certain
 from vfi_pipeline.jobs.lock import Lock
-from vfi_pipeline.jobs.method import LEAN, LEANEST, Method
+from vfi_pipeline.jobs.method import LAST_MEMORY_LEVEL, MEMORY_LEVELS, ModelChoice
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.prepare import fingerprint, input_fingerprint
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def work(
-    plan: Plan, film: Film, options: Options, method: Method, command: str, make: MakeFrames | None = None
+    plan: Plan, film: Film, options: Options, model_choice: ModelChoice, command: str, make: MakeFrames | None = None
 ) -> Outcome:
     """Makes the film: the segments not yet done, then the whole; verified before it gets its name.
 
@@ -77,7 +77,7 @@ def work(
     """
     if options.benchmark:
         with explained(plan, film):
-            return _benchmark(plan, film, options, method, make or interpolate_segments)
+            return _benchmark(plan, film, options, model_choice, make or interpolate_segments)
     for line in plan.reported:
         log.warning("%s", line)
     names.make_folder(plan.target, options)
@@ -85,7 +85,7 @@ def work(
     if not folder.exists() and not options.overwrite:
         names.refuse_overwriting(plan.target)
     with explained(plan, film):
-        facts = fingerprint(plan, film, options, method)
+        facts = fingerprint(plan, film, options, model_choice)
         with Lock(folder):
             journal = None
             try:
@@ -97,7 +97,7 @@ def work(
                     check_space(plan, journal)
                 workers = Head(open_executor(options, facts["device"]), film, facts, folder)
                 maker = make or (workers if options.distributed else interpolate_segments)
-                _make_segments(plan, film, options, method, journal, folder, maker)
+                _make_segments(plan, film, options, model_choice, journal, folder, maker)
                 _refuse_changed_input(journal, film)
                 return _finish(plan, options, journal, folder)
             finally:
@@ -112,7 +112,13 @@ def work(
 
 
 def _make_segments(
-    plan: Plan, film: Film, options: Options, method: Method, journal: Journal, folder: Path, make: MakeFrames
+    plan: Plan,
+    film: Film,
+    options: Options,
+    model_choice: ModelChoice,
+    journal: Journal,
+    folder: Path,
+    make: MakeFrames,
 ) -> None:
     """Makes what the journal does not have yet, and enters it there."""
     todo = [segment for segment in plan.segments if segment.number not in journal.done]
@@ -134,18 +140,23 @@ def _make_segments(
     while todo:
         short: str | None = None
         try:
-            make(_task(plan, options, method, todo, folder, finished, progress))
+            make(_task(plan, options, model_choice, todo, folder, finished, progress))
         except Exception as error:
             # Only the message is kept: the error's frames hold on to the pictures that filled the memory.
-            if not is_memory_error(error) or method.lean >= LEANEST:
+            if not is_memory_error(error) or model_choice.memory_level >= LAST_MEMORY_LEVEL:
                 raise
             short = str(error).strip().partition("\n")[0]
         finally:
             progress.clear()
         todo = [segment for segment in todo if segment.number not in journal.done]
         if short is not None:
-            method = method.leaner()
-            log.warning("%s: the memory ran out (%s): going on with %s.", film.label, short, LEAN[method.lean])
+            model_choice = model_choice.with_less_memory()
+            log.warning(
+                "%s: the memory ran out (%s): going on with %s.",
+                film.label,
+                short,
+                MEMORY_LEVELS[model_choice.memory_level],
+            )
             gc.collect()
             progress = Progress(film.label, plan.timeline.count, sum(done.frames for done in journal.done.values()))
     if progress.made:
@@ -168,7 +179,7 @@ def _refuse_changed_input(journal: Journal, film: Film) -> None:
 def _task(
     plan: Plan,
     options: Options,
-    method: Method,
+    model_choice: ModelChoice,
     segments: Sequence[Segment],
     folder: Path | None,
     finished: Callable[[Segment, int, Statistics], None],
@@ -180,10 +191,10 @@ def _task(
         path = Path(os.devnull) if folder is None else folder / segment_name(plan.encoding, segment.number)
         return open_writer(path, plan.spec, plan.encoding, first=segment.start)
 
-    return SegmentTask(plan, options, method, tuple(segments), open_segment, finished, progress)
+    return SegmentTask(plan, options, model_choice, tuple(segments), open_segment, finished, progress)
 
 
-def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: MakeFrames) -> Outcome:
+def _benchmark(plan: Plan, film: Film, options: Options, model_choice: ModelChoice, make: MakeFrames) -> Outcome:
     """Everything but the output: for ``benchmark=true``."""
     progress = Progress(film.label, plan.timeline.count)
     statistics_of_segments: list[Statistics] = []
@@ -192,13 +203,13 @@ def _benchmark(plan: Plan, film: Film, options: Options, method: Method, make: M
         statistics_of_segments.append(statistics)
 
     try:
-        make(_task(plan, options, method, plan.segments, None, finished, progress))
+        make(_task(plan, options, model_choice, plan.segments, None, finished, progress))
     finally:
         progress.clear()
     elapsed = progress.elapsed
     lines = [
         f"{film.label}: {counted(progress.done, 'frame')} in {elapsed:.1f} s, {progress.done / elapsed:.2f} frames/s, "
-        f"{progress.made_per_second:.2f} made/s, model {method.name}; nothing was written.",
+        f"{progress.made_per_second:.2f} made/s, model {model_choice.name}; nothing was written.",
         *stage_lines(statistics_of_segments),
     ]
     speed = {"seconds": elapsed, "frames_per_s": progress.done / elapsed, "made_per_s": progress.made_per_second}

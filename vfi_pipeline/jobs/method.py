@@ -23,49 +23,54 @@ if TYPE_CHECKING:
     from vfi_pipeline.models.motion import MotionModel
 
 
-LEAN = (
+MEMORY_LEVELS = (
     "everything",
     "short queues and one decoder",
     "short queues, and the motion estimated in pictures of half the size",
     "short queues, and the motion estimated in pictures of a quarter of the size",
 )
-"""What ``Method.lean`` stands for: how a job steps down when its memory runs out."""
+"""What ``ModelChoice.memory_level`` stands for: how a job steps down when its memory runs out."""
 
-LEANEST = len(LEAN) - 1
+LAST_MEMORY_LEVEL = len(MEMORY_LEVELS) - 1
 
 
 @dataclass(frozen=True)
-class Method:
+class ModelChoice:
     """The motion model of a job: how to build it, and all that changes its pictures, for the fingerprint.
 
-    ``make(share)`` loads torch and the weights, so it is called only when frames are to be made; ``share`` is of the
-    size of the pictures in which the motion is looked for. ``lean`` is a place in ``LEAN``. ``weights`` is the file of
-    a model that learned. ``configuration`` is what ``choose_method`` needs to make the same again, elsewhere.
+    Attributes:
+        name: as in ``model=``.
+        make: (share) -> the model; loads torch and the weights, so it is called only when frames are to be made.
+            ``share`` is of the size of the pictures in which the motion is looked for.
+        settings: what changes its pictures, for the fingerprint.
+        memory_level: a place in ``MEMORY_LEVELS``.
+        weights: the file of a model that learned.
+        configuration: what ``choose_model`` needs to make the same again, elsewhere.
     """
 
     name: str
     make: Callable[[float], MotionModel]
     settings: Mapping[str, str] = field(default_factory=dict)
-    lean: int = 0
+    memory_level: int = 0
     weights: Path | None = None
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> MotionModel:
-        """The model, as lean as it has to be."""
-        return self.make(0.5 ** max(0, self.lean - 1))
+        """The model, with as little memory as ``memory_level`` asks for."""
+        return self.make(0.5 ** max(0, self.memory_level - 1))
 
-    def leaner(self) -> Method:
+    def with_less_memory(self) -> ModelChoice:
         """The same, with less memory."""
-        return replace(self, lean=self.lean + 1)
+        return replace(self, memory_level=self.memory_level + 1)
 
 
-def choose_method(
+def choose_model(
     name: str,
     settings: Mapping[str, Any],
     nested: Mapping[str, str],
     options: Options,
     instantiate: Callable[[dict[str, Any]], Any],
-) -> Method:
+) -> ModelChoice:
     """The model ``name`` with the user's ``model.key=value`` settings.
 
     Args:
@@ -113,7 +118,7 @@ def choose_method(
                 raise UserError(f"model={name} refuses its settings: {cause}", "another value.") from error
             raise
 
-    return Method(name, make, described, weights=weights, configuration=configuration)
+    return ModelChoice(name, make, described, weights=weights, configuration=configuration)
 
 
 BUILDERS = ("vfi_pipeline.models.", "vfi_pipeline.animation.")

@@ -14,7 +14,7 @@ import vfi_pipeline
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.fingerprint import code_fingerprint, content_hash, file_fingerprint, files_fingerprint
-from vfi_pipeline.jobs.method import Method, device_kind
+from vfi_pipeline.jobs.method import ModelChoice, device_kind
 from vfi_pipeline.jobs.option_fields import frame_settings
 from vfi_pipeline.jobs.options import Options, read_cuts
 from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, moments_of, segments_of, timeline_of
@@ -36,7 +36,7 @@ from vfi_pipeline.media.timeline import Timeline
 from vfi_pipeline.media.writer import assumed_matrix
 
 
-def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path], many: bool) -> Plan:
+def prepare(film: Film, options: Options, model_choice: ModelChoice, inputs: Sequence[Path], many: bool) -> Plan:
     """Looks at the film and works everything out; decodes nothing where time stamps allow.
 
     Args:
@@ -68,7 +68,7 @@ def prepare(film: Film, options: Options, method: Method, inputs: Sequence[Path]
     spec = _spec(info, timeline.rate, scaling)
     suffix = ".png" if options.at else default_suffix(spec, film.files[0].suffix.lower(), options.codec or "auto")
     multi = timeline.rate * timeline.slowdown / info.video.rate
-    target = names.target_of(film, options, timeline.rate, multi, method.name, suffix, many)
+    target = names.target_of(film, options, timeline.rate, multi, model_choice.name, suffix, many)
     names.refuse_input_as_output(target, inputs)
     if options.at and target.suffix.lower() not in images.SUFFIXES:
         what = "pictures" if len(options.at) > 1 else "a picture"
@@ -270,7 +270,7 @@ def _refuse_joined_sound(film: Film, info: SourceInfo) -> None:
         )
 
 
-def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dict[str, str]:
+def fingerprint(plan: Plan, film: Film, options: Options, model_choice: ModelChoice) -> dict[str, str]:
     """All that decides what the segments hold: input, settings, model, weights, and versions, of this code too."""
     info = plan.info
     facts: dict[str, Any] = {f"input.{key}": value for key, value in input_fingerprint(film).items()}
@@ -297,13 +297,13 @@ def fingerprint(plan: Plan, film: Film, options: Options, method: Method) -> dic
         "pix_fmt": plan.encoding.pixel_format,
         "container": plan.encoding.muxer,
         "profile": "as stored" if info.profile is None else hashlib.sha256(info.profile).hexdigest()[:16],
-        "model": method.name,
+        "model": model_choice.name,
         "device": device_kind(options),
     }
     facts |= frame_settings(options)
     facts |= {} if options.style is None else options.style.facts()
     facts |= dict(plan.encoding.options)
-    facts |= {f"model.{key}": value for key, value in method.settings.items()}
+    facts |= {f"model.{key}": value for key, value in model_choice.settings.items()}
     return {key: str(value) for key, value in facts.items()}
 
 

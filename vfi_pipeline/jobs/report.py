@@ -13,7 +13,7 @@ from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.journal import Journal, work_folder, write_durably
 from vfi_pipeline.jobs.least_certain import Moment
 from vfi_pipeline.jobs.lock import lock_holder
-from vfi_pipeline.jobs.method import Method
+from vfi_pipeline.jobs.method import ModelChoice
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, describe
 from vfi_pipeline.jobs.report_page import page
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from vfi_pipeline.synthesis.stream import Statistics
 
 
-def show(plan: Plan, options: Options, method: Method) -> list[str]:
+def show(plan: Plan, options: Options, model_choice: ModelChoice) -> list[str]:
     """The plan and the state of the work, for ``dry_run=true``."""
     lines = describe(plan, options, _done_already(plan), free_bytes(plan.target.parent))
-    lines.insert(3, f"model     {method.name}")
+    lines.insert(3, f"model     {model_choice.name}")
     if options.style is not None:
         lines.insert(4, f"style     {options.style.describe()}")
     present = names.existing(plan.target)

@@ -9,7 +9,7 @@ from os import PathLike, fspath
 
 from vfi_pipeline.configuration import build, compose_model, model_names
 from vfi_pipeline.errors import UserError
-from vfi_pipeline.jobs.method import Method, choose_method
+from vfi_pipeline.jobs.method import ModelChoice, choose_model
 from vfi_pipeline.jobs.option_fields import declared, names
 from vfi_pipeline.jobs.option_table import INPUT, MODEL
 from vfi_pipeline.jobs.options import Options, read_options
@@ -27,7 +27,7 @@ class Request:
     """A job on films: its options, its motion model, and the command line that says the same."""
 
     options: Options
-    method: Method
+    model_choice: ModelChoice
     command: str
 
     @property
@@ -72,10 +72,10 @@ def film_request(
     if composed.settings["_target_"].startswith("vfi_pipeline.animation."):
         raise UserError(f"model={composed.model} animates pairs of pictures, not films.", "model=flow.")
     read = read_options(tuple(fspath(path) for path in inputs), {**composed.defaults, **plain})
-    method = choose_method(composed.model, composed.settings, nested, read, build)
-    if method.weights is not None:
-        refuse_for_films(method.weights)
-    return Request(read, method, shlex.join([*program, *words]))
+    model_choice = choose_model(composed.model, composed.settings, nested, read, build)
+    if model_choice.weights is not None:
+        refuse_for_films(model_choice.weights)
+    return Request(read, model_choice, shlex.join([*program, *words]))
 
 
 def text_of(value: Value) -> str:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vfi_pipeline.jobs.method import Method
+from vfi_pipeline.jobs.method import ModelChoice
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan, Segment
 from vfi_pipeline.jobs.progress import Progress
@@ -28,7 +28,7 @@ class SegmentTask:
     Attributes:
         plan: of the whole film.
         options: the user's.
-        method: the motion model.
+        model_choice: the motion model.
         segments: those to be made, in order.
         open_segment: opens the writer of a segment.
         finished: is called with a segment, its number of frames and its statistics, once its writer has closed.
@@ -37,7 +37,7 @@ class SegmentTask:
 
     plan: Plan
     options: Options
-    method: Method
+    model_choice: ModelChoice
     segments: Sequence[Segment]
     open_segment: Callable[[Segment], AbstractContextManager[FrameWriter]]
     finished: Callable[[Segment, int, Statistics], None]

@@ -41,7 +41,7 @@ class Job:
     """Everything that decides what the segments hold, as a worker gets it.
 
     Attributes:
-        model, configuration, lean: of the ``Method``.
+        model, configuration, memory_level: of the ``ModelChoice``.
         facts: the fingerprint that the worker's own must equal.
         poll_s: how often either side looks at the folder.
         patience_s: a count that stands still for so long is of someone dead.
@@ -53,7 +53,7 @@ class Job:
     options: Options
     model: str
     configuration: dict[str, Any]
-    lean: int
+    memory_level: int
     facts: dict[str, str]
     poll_s: float
     patience_s: float

@@ -25,7 +25,7 @@ from vfi_pipeline.jobs.environment import environment
 from vfi_pipeline.jobs.frame_maker import FrameMaker
 from vfi_pipeline.jobs.interrupts import Interrupted, interruptible
 from vfi_pipeline.jobs.journal import differences
-from vfi_pipeline.jobs.method import Method, choose_method, instantiate, resolve_device
+from vfi_pipeline.jobs.method import ModelChoice, choose_model, instantiate, resolve_device
 from vfi_pipeline.jobs.option_kinds import DEVICE
 from vfi_pipeline.jobs.plan import Segment
 from vfi_pipeline.jobs.prepare import fingerprint
@@ -214,15 +214,15 @@ class Worker:
         self._options = replace(job.options, device=words.device or job.options.device)
         self._segments = {segment.number: segment for segment in job.plan.segments}
         self._encoding = with_threads(job.plan.encoding, job.encoder_threads)
-        method = choose_method(job.model, job.configuration, {}, self._options, build)
-        self._method: Method = replace(method, lean=job.lean)
+        model_choice = choose_model(job.model, job.configuration, {}, self._options, build)
+        self._model_choice: ModelChoice = replace(model_choice, memory_level=job.memory_level)
         self._job = job
         self._maker: FrameMaker | None = None
 
     def refuse_mismatch(self) -> None:
         """UserError if this machine would make other frames: naming what is not as at the head."""
         resolve_device(self._options.device)
-        own = {**fingerprint(self._plan, self._job.film, self._options, self._method), **environment()}
+        own = {**fingerprint(self._plan, self._job.film, self._options, self._model_choice), **environment()}
         wrong = differences(_shared(self._job.facts), _shared(own))
         if wrong:
             raise UserError(
@@ -251,7 +251,7 @@ class Worker:
 
     def _make(self, segment: Segment) -> None:
         if self._maker is None:
-            self._maker = FrameMaker(self._plan, self._options, self._method)
+            self._maker = FrameMaker(self._plan, self._options, self._model_choice)
         statistics: list[Statistics] = []
 
         def open_segment(segment: Segment) -> FrameWriter:

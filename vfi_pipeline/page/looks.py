@@ -20,7 +20,7 @@ from PIL import Image
 
 from vfi_pipeline.configuration import Composed, compose_model, model_names
 from vfi_pipeline.errors import BAD_INPUT, UserError
-from vfi_pipeline.jobs.method import Method, choose_method, instantiate, resolve_device
+from vfi_pipeline.jobs.method import ModelChoice, choose_model, instantiate, resolve_device
 from vfi_pipeline.jobs.options import Options, read_options
 from vfi_pipeline.jobs.plan import Plan, describe, moments_of
 from vfi_pipeline.jobs.prepare import prepare
@@ -54,10 +54,10 @@ def look(path: str, texts: Mapping[str, str], output: str | None = None) -> Look
     Raises:
         UserError: whatever the command would refuse.
     """
-    film, options, method, plan = _planned(path, texts, output)
+    film, options, model_choice, plan = _planned(path, texts, output)
     facts: dict[str, Any] = facts_of_plan(plan, film)
     lines = describe(plan, options, 0, free_bytes(plan.target.parent))
-    lines.insert(3, f"model     {method.name}")
+    lines.insert(3, f"model     {model_choice.name}")
     slots, gaps = plan.timeline.slots(), plan.gaps
     times, video = plan.timeline.times, plan.info.video
     turned = video.rotation % 180 == 90
@@ -122,7 +122,7 @@ def _with_output(options: Options, output: str | None) -> Options:
     return options if output is None or output.startswith(".") else replace(options, output=output)
 
 
-def _planned(path: str, texts: Mapping[str, str], output: str | None) -> tuple[Film, Options, Method, Plan]:
+def _planned(path: str, texts: Mapping[str, str], output: str | None) -> tuple[Film, Options, ModelChoice, Plan]:
     try:
         state = os.stat(path)
     except OSError as error:
@@ -135,7 +135,7 @@ def _planned(path: str, texts: Mapping[str, str], output: str | None) -> tuple[F
 @lru_cache(maxsize=8)
 def _plan(
     path: str, items: tuple[tuple[str, str], ...], output: str | None, stamp: object
-) -> tuple[Film, Options, Method, Plan]:
+) -> tuple[Film, Options, ModelChoice, Plan]:
     given: dict[str, object] = dict(items)
     name = given.pop("model", None)
     chosen = composed(None if name is None else str(name))
@@ -144,12 +144,12 @@ def _plan(
     if len(films) != 1:
         raise UserError(f"There are {len(films)} films here.", "choose one of them to see its plan.", BAD_INPUT)
     options = read_options((path,), texts)
-    method = choose_method(chosen.model, chosen.settings, {}, options, instantiate)
-    plan = prepare(films[0], _with_output(options, output), method, films[0].files, False)
+    model_choice = choose_model(chosen.model, chosen.settings, {}, options, instantiate)
+    plan = prepare(films[0], _with_output(options, output), model_choice, films[0].files, False)
     if output is not None and output.startswith(".") and plan.target.suffix != output:
         options = replace(options, output=str(plan.target.with_suffix(output)))
-        plan = prepare(films[0], options, method, films[0].files, False)
-    return films[0], options, method, plan
+        plan = prepare(films[0], options, model_choice, films[0].files, False)
+    return films[0], options, model_choice, plan
 
 
 # ----------------------------------------------------------------------------------------------------------- models
@@ -170,7 +170,7 @@ def composed(name: str | None = None) -> Composed:
 @lru_cache(maxsize=2)
 def _built(name: str, scale: float, precision: str, weights: str | None, device: str) -> Any:
     options = Options(("-",), scale=scale, precision=precision, weights=weights, device=device)
-    return choose_method(name, composed(name).settings, {}, options, instantiate).build()
+    return choose_model(name, composed(name).settings, {}, options, instantiate).build()
 
 
 def warm_up() -> None:
@@ -195,9 +195,9 @@ def preview(
     """
     from vfi_pipeline.synthesis import stream
 
-    _, options, method, plan = _planned(path, texts, None)
+    _, options, model_choice, plan = _planned(path, texts, None)
     slot, moment = _slot_near(plan, moment_s)
-    model = _built(method.name, options.scale, options.precision, options.weights, options.device)
+    model = _built(model_choice.name, options.scale, options.precision, options.weights, options.device)
     times = plan.timeline.times
     at = moments_of([max(Fraction(0), moment - plan.info.start)], plan.info, times)
     shown_slot = at.slot(0)
@@ -238,8 +238,8 @@ def pace(path: str, texts: Mapping[str, str], moment_s: float, longest_s: float 
     """
     from vfi_pipeline.synthesis import stream
 
-    _, options, method, plan = _planned(path, texts, None)
-    model = _built(method.name, options.scale, options.precision, options.weights, options.device)
+    _, options, model_choice, plan = _planned(path, texts, None)
+    model = _built(model_choice.name, options.scale, options.precision, options.weights, options.device)
     slot, _ = _slot_near(plan, moment_s)
     times, slots, count = plan.timeline.times, [], 0
     for slot_ahead in plan.timeline.slots(slot.index):
