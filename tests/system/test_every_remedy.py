@@ -95,7 +95,7 @@ FOLLOWED = [
 
 ELSEWHERE = {
     "jobs/command_line.py:_dashed": "test_command_line: an option at the end of a line",
-    "jobs/journal.py:open_journal": "test_resume: settings that changed",
+    "jobs/journal.py:_refuse_other_work": "test_resume: settings or a version that changed",
     "jobs/local.py:_refuse_changed_input": "test_resume: an input that changed",
     "jobs/lock.py:__init__": "test_lock: needs a second run",
     "jobs/lock.py:_unwritable": "test_lock: a folder that refuses",
