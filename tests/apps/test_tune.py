@@ -103,7 +103,7 @@ def test_the_second_is_where_something_moves(tmp_path):
     stretch = tune.choose_stretch(plan, request)
 
     assert 60 <= stretch.first + 12 <= 90
-    assert tune.LEAST_FRAMES <= len(stretch.frames) <= tune.MOST_FRAMES
+    assert tune.MEASURE.least_frames <= len(stretch.frames) <= tune.MEASURE.most_frames
 
 
 def test_a_stretch_lies_within_the_part_that_is_asked_for(film):

@@ -35,7 +35,7 @@ def changed(copy: Path, file: str, before: str, after: str) -> list[str]:
     [
         ("shots/cuts.py", "certain: float = 6.0", "certain: float = 6.5", "code.shots"),
         ("synthesis/context.py", "CONTEXT_BEFORE", "FRAMES_BEFORE", "code.synthesis"),
-        ("jobs/plan.py", "FULL_HD_FRAMES = 300", "FULL_HD_FRAMES = 200", "code.jobs"),
+        ("jobs/plan.py", "full_hd_frames: int = 300", "full_hd_frames: int = 200", "code.jobs"),
     ],
 )
 def test_a_changed_constant_or_algorithm_changes_one_fact(copy, file, before, after, fact):

@@ -8,7 +8,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfi_pipeline.jobs.plan import MOST_FRAMES, most_frames, segments_of
+from vfi_pipeline.jobs.plan import LENGTH, most_frames, segments_of
 from vfi_pipeline.media.timeline import SourceTimes, Timeline
 
 SMALL = 640 * 360
@@ -48,7 +48,7 @@ def test_twenty_seconds_of_film_rate_by_hand():
 def test_slow_motion_gets_shorter_segments():
     times = SourceTimes(range(24 * 60), F(1, 24), F(1, 24))
     segments = segments_of(Timeline(times, F(24), slowdown=F(10)), F(20), SMALL)
-    assert max(s.frames for s in segments) <= 1.6 * MOST_FRAMES
+    assert max(s.frames for s in segments) <= 1.6 * LENGTH.most_frames
 
 
 def test_context_stays_within_the_film():

@@ -37,41 +37,46 @@ from vfi_pipeline.shots import thumbnails
 
 log = logging.getLogger(__name__)
 
-LENGTH_S = Fraction(1)
-"""Seconds of the film that are measured..."""
-
-LEAST_FRAMES, MOST_FRAMES = 9, 31
-"""...and source frames of them, at least and at most..."""
-
-MOST_BYTES = 400_000_000
-"""...and fewer where their pictures take more than this."""
-
-PLACES = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))
-"""Of the film: the one with most motion is taken."""
-
-SCALES = (2.0, 1.0, 0.5, 0.25)
-"""Values of ``scale=``, where the model knows it."""
-
 MODELS = ("blend", "flow")
 """Models that are compared where the user names none."""
 
 FASTER = {"libx264": "veryfast", "libx265": "superfast", "libsvtav1": "11", "libvpx-vp9": "8"}
 """Encoder -> a preset with which it takes a fraction of its usual time."""
 
-ENCODER_MATTERS = 0.25
-"""Share of a setting's time that the encoder alone takes, from which on a faster preset is tried."""
 
-ENCODED = 14
-"""Frames on which the encoder alone is measured."""
+@dataclass(frozen=True)
+class Measure:
+    """What is measured, and what counts as a difference; chosen by hand.
 
-NIGHT_H = 12
-"""Hours that "in time for tomorrow" means."""
+    Attributes:
+        length_s: s of the film that are measured...
+        least_frames, most_frames: ...source frames of them...
+        most_bytes: ...and fewer where their pictures take more bytes than this.
+        places: shares of the film's duration; the place with most motion is taken.
+        scales: values of ``scale=``, where the model knows it.
+        encoder_share: share of a setting's time that the encoder alone takes, from which on a faster preset is tried.
+        encoded_frames: frames on which the encoder alone is measured.
+        night_h: h; what "in time for tomorrow" means.
+        same_db: dB of PSNR that make no difference.
+        balanced_db: dB of PSNR that "balanced" gives away for speed.
+        patience_s: s; a setting is not tried where a lighter one has taken longer for its second.
+    """
 
-SAME_DB, BALANCED_DB = 0.05, 0.5
-"""PSNR that makes no difference, and that "balanced" gives away for speed."""
+    length_s: Fraction = Fraction(1)
+    least_frames: int = 9
+    most_frames: int = 31
+    most_bytes: int = 400_000_000
+    places: tuple[Fraction, ...] = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))
+    scales: tuple[float, ...] = (2.0, 1.0, 0.5, 0.25)
+    encoder_share: float = 0.25
+    encoded_frames: int = 14
+    night_h: float = 12
+    same_db: float = 0.05
+    balanced_db: float = 0.5
+    patience_s: float = 90
 
-PATIENCE_S = 90
-"""A setting is not tried where a lighter one has taken longer than this for its second."""
+
+MEASURE = Measure()
 
 
 @dataclass(frozen=True)
@@ -141,16 +146,16 @@ def tune(
             setting = waiting.pop(0)
             name = dict(setting.options)
             if _kind(name) in slow:
-                tell(f"{setting.label}: left out, a lighter setting has taken more than {PATIENCE_S} s")
+                tell(f"{setting.label}: left out, a lighter setting has taken more than {MEASURE.patience_s} s")
                 continue
             tell(f"measuring {setting.label}")
             start = time.monotonic()
             result, encoder_share = measure(path, options, setting, plan, stretch, Path(folder))
             results.append(result)
-            if time.monotonic() - start > PATIENCE_S:
+            if time.monotonic() - start > MEASURE.patience_s:
                 slow.add(_kind(name))
             preset = FASTER.get(plan.encoding.encoder)
-            if preset and "preset" not in {**options, **name} and encoder_share > ENCODER_MATTERS:
+            if preset and "preset" not in {**options, **name} and encoder_share > MEASURE.encoder_share:
                 waiting.insert(0, Setting((*setting.options, ("preset", preset))))
     return plan, stretch, results
 
@@ -185,12 +190,14 @@ def scales_of(model: str, plan: Plan, given: Mapping[str, str]) -> list[float | 
     if not spans or "scale" in given:
         return [None]
     longest = max(plan.info.video.width, plan.info.video.height)
-    useful = [scale for scale in SCALES if (scale <= 1 or max(spans) * scale <= longest) and min(spans) * scale >= 64]
+    useful = [
+        scale for scale in MEASURE.scales if (scale <= 1 or max(spans) * scale <= longest) and min(spans) * scale >= 64
+    ]
     return [*sorted(useful)] or [1.0]
 
 
 def choose_stretch(plan: Plan, request: Request) -> Stretch:
-    """The second with most motion, of those at ``PLACES``.
+    """The second with most motion, of those at ``MEASURE.places``.
 
     Raises:
         UserError: if the film has too few frames to leave some out.
@@ -202,17 +209,20 @@ def choose_stretch(plan: Plan, request: Request) -> Stretch:
         )
     begin, end = times.time(low), times.time(high)
     starts = []
-    for place in PLACES:
+    for place in MEASURE.places:
         middle = begin + (end - begin) * place
-        first = max(low, times.shown_at(max(times.first, middle - LENGTH_S / 2)))
-        starts.append(max(low, min(first, high + 1 - LEAST_FRAMES)))
+        first = max(low, times.shown_at(max(times.first, middle - MEASURE.length_s / 2)))
+        starts.append(max(low, min(first, high + 1 - MEASURE.least_frames)))
     video = plan.info.video
     form = pixel_format(video.working_format)
     size = sum(math.prod(form.plane_size(k, video.width, video.height)) for k in range(len(form.planes)))
-    most = max(LEAST_FRAMES, min(MOST_FRAMES, MOST_BYTES // (size * form.dtype.itemsize)))
+    most = max(MEASURE.least_frames, min(MEASURE.most_frames, MEASURE.most_bytes // (size * form.dtype.itemsize)))
     best: tuple[float, Stretch] | None = None
     for first in dict.fromkeys(starts):
-        last = max(first + LEAST_FRAMES - 1, times.shown_at(min(times.time(first) + LENGTH_S, times.time(high))))
+        last = max(
+            first + MEASURE.least_frames - 1,
+            times.shown_at(min(times.time(first) + MEASURE.length_s, times.time(high))),
+        )
         last = min(last, high, first + most - 1)
         with reader.read_numbered(
             plan.info, first, last + 1,
@@ -275,7 +285,7 @@ def _keeping(opened: FrameWriter, shown: list[Frame]) -> Iterator[FrameWriter]:
         write = writer.write
 
         def keep(frame: Frame) -> None:
-            if len(shown) < ENCODED:
+            if len(shown) < MEASURE.encoded_frames:
                 shown.append(frame)
             write(frame)
 
@@ -347,17 +357,17 @@ class Advice:
     note: str = ""
 
 
-def advise(results: Sequence[Measured], night_h: float = NIGHT_H) -> list[Advice]:
+def advise(results: Sequence[Measured], night_h: float = MEASURE.night_h) -> list[Advice]:
     """ "best", "balanced" and "in time for tomorrow". Pure.
 
-    - best: the highest PSNR; of those within ``SAME_DB`` the fastest.
-    - balanced: the fastest within ``BALANCED_DB`` of it.
+    - best: the highest PSNR; of those within ``MEASURE.same_db`` the fastest.
+    - balanced: the fastest within ``MEASURE.balanced_db`` of it.
     - in time for tomorrow: the best of those that end within ``night_h`` hours, else the fastest of all.
     """
     if not results:
         return []
     best = _best(results)
-    near = [each for each in results if _quality(each) >= _quality(best) - BALANCED_DB]
+    near = [each for each in results if _quality(each) >= _quality(best) - MEASURE.balanced_db]
     balanced = max(near, key=lambda each: each.frames_per_s)
     done = [each for each in results if each.seconds <= 3600 * night_h]
     if done:
@@ -376,7 +386,9 @@ def _quality(result: Measured) -> float:
 def _best(results: Iterable[Measured]) -> Measured:
     candidates = list(results)
     top = max(map(_quality, candidates))
-    return max((each for each in candidates if _quality(each) >= top - SAME_DB), key=lambda each: each.frames_per_s)
+    return max(
+        (each for each in candidates if _quality(each) >= top - MEASURE.same_db), key=lambda each: each.frames_per_s
+    )
 
 
 def command(path: str, options: Mapping[str, str], setting: Setting) -> str:
@@ -420,8 +432,8 @@ def report(
 def _reason(advice: Advice) -> str:
     why = {
         "best": "",
-        "balanced": f" (at most {BALANCED_DB:g} dB below the best)",
-        "in time for tomorrow": f" (done in {NIGHT_H} h, if the machine is left alone)",
+        "balanced": f" (at most {MEASURE.balanced_db:g} dB below the best)",
+        "in time for tomorrow": f" (done in {MEASURE.night_h} h, if the machine is left alone)",
     }[advice.name]
     return f" ({advice.note})" if advice.note else why
 

@@ -20,11 +20,24 @@ from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import Moments, SourceTimes, Timeline
 
-MOST_FRAMES = 1200
-"""Output frames of a segment at most, for small pictures (20 s at 60 fps): a segment is lost when the power goes."""
 
-FULL_HD_FRAMES = 300
-"""The same at 1920 x 1080; in between and beyond in inverse proportion to the pixels, as the work is."""
+@dataclass(frozen=True)
+class SegmentLength:
+    """How long a segment is at most: it is lost when the power goes.
+
+    Attributes:
+        most_frames: output frames, for small pictures: 20 s at 60 fps.
+        full_hd_frames: output frames at 1920 x 1080; in between and beyond in inverse proportion to the pixels, as the
+            work is.
+        least_frames: output frames of the largest pictures.
+    """
+
+    most_frames: int = 1200
+    full_hd_frames: int = 300
+    least_frames: int = 60
+
+
+LENGTH = SegmentLength()
 
 
 @dataclass(frozen=True)
@@ -170,19 +183,30 @@ def moments_of(at: Sequence[Fraction], info: SourceInfo, times: SourceTimes) -> 
     return Moments(times, info.video.rate, [info.start + moment for moment in at])
 
 
-LONGEST_STILL_S = 3600
-"""A picture that stays longer than this is put down to a broken time stamp: one such asks for days of film."""
+@dataclass(frozen=True)
+class BrokenTimes:
+    """Which times of pictures are put down to a broken time stamp; chosen by hand.
+
+    Attributes:
+        longest_still_s: s that a picture stays; one stamp that is wrong by more asks for days of film.
+        lone_s: s by which a first or last picture lies from the others, where those come as evenly as a camera's.
+        lone_spans: spans of the others by which it lies from them as well.
+        least_pictures: of a film in which one is looked for.
+    """
+
+    longest_still_s: int = 3600
+    lone_s: int = 10
+    lone_spans: int = 10
+    least_pictures: int = 6
 
 
-LONE_S = 10
-"""A first or last picture that lies further from the others than this, and than ten times their span, is put down to a
-broken time stamp, where the others come as evenly as a camera's."""
+BROKEN = BrokenTimes()
 
 
 def _refuse_lone_times(options: Options, info: SourceInfo, timeline: Timeline) -> None:
     """UserError if the first or last picture lies far from an even film and no ``start=`` or ``end=`` wants it."""
     times, pts = timeline.times, timeline.times.pts
-    if len(pts) < 6:
+    if len(pts) < BROKEN.least_pictures:
         return
 
     def seconds(moment: Fraction) -> str:
@@ -209,20 +233,20 @@ def _refuse_lone_times(options: Options, info: SourceInfo, timeline: Timeline) -
 def _is_lone(times: SourceTimes, rest: Sequence[int], gap: int) -> bool:
     steps = [b - a for a, b in zip(rest, rest[1:])]
     even = max(steps) <= 2 * min(steps) + 1
-    return even and gap * times.time_base > LONE_S and gap > 10 * (rest[-1] - rest[0])
+    return even and gap * times.time_base > BROKEN.lone_s and gap > BROKEN.lone_spans * (rest[-1] - rest[0])
 
 
 def _refuse_stray_times(info: SourceInfo, timeline: Timeline) -> None:
-    """UserError if a picture between the timeline's ends stays for longer than ``LONGEST_STILL_S``."""
+    """UserError if a picture between the timeline's ends stays for longer than ``BROKEN.longest_still_s``."""
     times = timeline.times
     if isinstance(times.pts, range):  # even times
         return
-    most = LONGEST_STILL_S / times.time_base
+    most = BROKEN.longest_still_s / times.time_base
     for before, after in zip(times.pts, times.pts[1:]):
         if after - before <= most:
             continue
         left, right = max(before * times.time_base, timeline.begin), min(after * times.time_base, timeline.end)
-        if right - left > LONGEST_STILL_S:
+        if right - left > BROKEN.longest_still_s:
             until, since = float(left + 1 / info.video.rate - info.start), float(after * times.time_base - info.start)
             raise UserError(
                 f"{info.path.name} shows one picture from {float(left - info.start):.3f} s to {since:.3f} s "
@@ -243,7 +267,7 @@ def max_gap_of(options: Options, info: SourceInfo) -> Fraction | None:
 
 def most_frames(pixels: int) -> int:
     """How many output frames of so many pixels a segment has at most, give or take half."""
-    return max(60, min(MOST_FRAMES, FULL_HD_FRAMES * 1920 * 1080 // pixels))
+    return max(LENGTH.least_frames, min(LENGTH.most_frames, LENGTH.full_hd_frames * 1920 * 1080 // pixels))
 
 
 def exposure_of(options: Options, timeline: Timeline) -> Fraction | None:

@@ -217,7 +217,9 @@ def view_of(film: Film, options: Options, info: SourceInfo) -> tuple[fields.View
     video, asked = info.video, options.deinterlace
     if info.images or asked == "off":
         return None, ()
-    small = video.height <= fields.TALLEST and video.rate <= fields.FASTEST and video.codec not in _NEVER_WOVEN
+    small = (
+        video.height <= fields.RULE.tallest and video.rate <= fields.RULE.fastest and video.codec not in _NEVER_WOVEN
+    )
     if asked == "film":
         seen = fields.film_look(info.path, video.index, video.rate, options.max_pixels)
         return _film_view(seen)

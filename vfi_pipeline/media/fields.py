@@ -24,48 +24,51 @@ from vfi_pipeline.media.decoding import decode_packets, decoder_for
 from vfi_pipeline.media.opening import open_media
 from vfi_pipeline.media.timeline import SourceTimes
 
-LOOK_S = 3
-"""Seconds at the beginning that are looked at."""
 
-LEAST_FRAMES, MOST_FRAMES = 50, 90
-"""Frames of it at least and at most: two turns of the longest pattern, 24 in 25."""
+@dataclass(frozen=True)
+class FieldRule:
+    """The constants of the look at fields, chosen by hand on 96 progressive clips, 24 of film and 15 of true fields.
 
-PLACES = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))
-"""Where else a stream that claims to be interlaced is looked at, as shares of its duration."""
+    Attributes:
+        look_s: s, of the beginning that is looked at.
+        least_frames, most_frames: frames of it: two turns of the longest pattern, 24 in 25.
+        places: shares of the duration; where else a stream that claims to be interlaced is looked at.
+        place_frames: frames that are looked at there.
+        tallest: lines; taller pictures are looked at only where they claim fields: nobody interlaces them.
+        fastest: frames per second beyond which nobody interlaces.
+        combed: share of the frames with motion that have to be combed. idet finds none in the progressive clips.
+        one_parity: share of those that have to agree on which field comes first.
+        matched: share of the combed pixels that fieldmatch leaves: 0.33 at most of film, 0.88 at least of fields.
+        fields_combed, film_combed: share of the pixels that move which is combed at least. True fields have 0.30 to
+            0.52, telecined film 0.08 to 0.30, whole pictures up to 0.09 (fine texture), and 0.001 where idet is misled
+            by pictures that scroll upwards.
+        least_combed, least_claimed: combed frames that it takes where nothing claims fields, and where something does:
+            noise may pass for fields.
+        repeated: share of the usual difference below which a frame repeats the one before.
+        seen: steps of 255 from which a difference counts (fieldmatch's cthresh).
+        cycles: frames of which one is a repetition: 24 in 30 frames, 24 in 25.
+    """
 
-PLACE_FRAMES = 30
+    look_s: int = 3
+    least_frames: int = 50
+    most_frames: int = 90
+    places: tuple[Fraction, ...] = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))
+    place_frames: int = 30
+    tallest: int = 1152
+    fastest: int = 31
+    combed: float = 0.15
+    one_parity: float = 0.85
+    matched: float = 0.6
+    fields_combed: float = 0.18
+    film_combed: float = 0.05
+    least_combed: int = 4
+    least_claimed: int = 3
+    repeated: float = 0.4
+    seen: int = 9
+    cycles: tuple[int, ...] = (5, 25)
 
-TALLEST = 1152
-"""Lines beyond which nobody interlaces: those pictures are looked at only where they claim it."""
 
-FASTEST = 31
-"""Frames per second beyond which nobody interlaces."""
-
-COMBED = 0.15
-"""Share of the frames with motion that have to be combed. idet finds none in 96 progressive clips."""
-
-ONE_PARITY = 0.85
-"""Share of those that have to agree on which field comes first."""
-
-MATCHED = 0.6
-"""Film if fieldmatch leaves no more combed pixels than this share: 0.33 at most in 24 clips of film, 0.88 at least in
-15 of true fields."""
-
-FIELDS_COMBED, FILM_COMBED = 0.18, 0.05
-"""Of the pixels that move, the share that is combed at least. True fields have 0.30 to 0.52, telecined film 0.08 to
-0.30, whole pictures up to 0.09 (fine texture), and 0.001 where idet is misled by pictures that scroll upwards."""
-
-LEAST_COMBED, LEAST_CLAIMED = 4, 3
-"""Combed frames that it takes where nothing claims fields, and where something does: noise may pass for fields."""
-
-REPEATED = 0.4
-"""A frame repeats the one before if it differs by less than this share of what is usual."""
-
-SEEN = 9
-"""Steps of 255 from which a difference counts (fieldmatch's cthresh)."""
-
-CYCLES = (5, 25)
-"""Frames of which one is a repetition: 24 in 30 frames, 24 in 25."""
+RULE = FieldRule()
 
 
 @dataclass(frozen=True)
@@ -159,12 +162,13 @@ def look(path: Path, stream: int, rate: Fraction, claimed: bool, max_pixels: int
     Args:
         claimed: the stream says that it is interlaced: several places are looked at, not the beginning alone.
     """
-    count = min(MOST_FRAMES, max(LEAST_FRAMES, round(LOOK_S * rate)))
+    count = min(RULE.most_frames, max(RULE.least_frames, round(RULE.look_s * rate)))
     seen = [_judged(partial(decode_frames, path, stream, None, count, max_pixels), claimed)]
     if claimed or seen[0].kind == "unknown":
-        places = PLACES if claimed else PLACES[:1]
+        places = RULE.places if claimed else RULE.places[:1]
         seen += [
-            _judged(partial(decode_frames, path, stream, place, PLACE_FRAMES, max_pixels), claimed) for place in places
+            _judged(partial(decode_frames, path, stream, place, RULE.place_frames, max_pixels), claimed)
+            for place in places
         ]
     total = Look(
         "unknown", frames=sum(stretch.frames for stretch in seen), combed=sum(stretch.combed for stretch in seen)
@@ -180,7 +184,7 @@ def look(path: Path, stream: int, rate: Fraction, claimed: bool, max_pixels: int
 
 def film_look(path: Path, stream: int, rate: Fraction, max_pixels: int) -> Look:
     """What matters for inverse telecine that was asked for: which field comes first, and how many frames repeat one."""
-    count = min(MOST_FRAMES, max(LEAST_FRAMES, round(LOOK_S * rate)))
+    count = min(RULE.most_frames, max(RULE.least_frames, round(RULE.look_s * rate)))
     frames = partial(decode_frames, path, stream, None, count, max_pixels)
     verdicts = idet_verdicts(frames())
     parity = "bff" if verdicts["bff"] > verdicts["tff"] else "tff"
@@ -196,16 +200,16 @@ def _judged(frames: Callable[[], Iterator[av.VideoFrame]], claimed: bool) -> Loo
     combed, judged, count = tff + bff, tff + bff + whole, verdicts.total()
     if count < 3 or judged < max(3, count // 10):
         return Look("unknown", frames=count)
-    least = LEAST_CLAIMED if claimed else LEAST_COMBED
-    if combed < max(least, COMBED * judged) or max(tff, bff) < ONE_PARITY * combed:
+    least = RULE.least_claimed if claimed else RULE.least_combed
+    if combed < max(least, RULE.combed * judged) or max(tff, bff) < RULE.one_parity * combed:
         return Look("whole", frames=count)
     parity = "tff" if tff > bff else "bff"
     woven = _Combs(frames())
-    if woven.combs < FILM_COMBED * woven.moving:
+    if woven.combs < RULE.film_combed * woven.moving:
         return Look("whole", frames=count)
     matched = _Combs(_through(frames(), View("film", parity).matching))
-    if matched.combs > MATCHED * woven.combs:
-        fields = woven.combs >= FIELDS_COMBED * woven.moving
+    if matched.combs > RULE.matched * woven.combs:
+        fields = woven.combs >= RULE.fields_combed * woven.moving
         return Look("fields", parity, 0, count, combed) if fields else Look("whole", frames=count)
     return Look("film", parity, matched.cycle, count, combed)
 
@@ -223,7 +227,7 @@ def decode_frames(
             chosen = container.streams[stream]
             if place is not None:
                 duration = (container.duration or 0) / 1_000_000
-                if duration < 4 * LOOK_S:
+                if duration < 4 * RULE.look_s:
                     return
                 container.seek(int(float(place) * duration * 1_000_000) + max(0, container.start_time or 0))
             decode = decoder_for(chosen, 2, max_pixels)
@@ -282,7 +286,7 @@ class _Combs:
             luma = frame.to_ndarray(format="gray").astype(np.int32)
             if before is not None:
                 change = np.abs(luma - before)
-                moves = change[2:-2] > SEEN
+                moves = change[2:-2] > RULE.seen
                 self.moving += int(moves.sum())
                 self.combs += int((moves & _combed(luma)).sum())
                 self.apart.append(float(change[::2, ::2].mean()))
@@ -298,23 +302,23 @@ def _combed(luma: np.ndarray) -> np.ndarray:
     """Which pixels, but for two lines above and below, stick out of both neighbouring lines, as in fieldmatch."""
     a, b, c, d, e = (luma[k : luma.shape[0] - 4 + k] for k in range(5))
     up, down = c - b, c - d
-    same = ((up > SEEN) & (down > SEEN)) | ((up < -SEEN) & (down < -SEEN))
-    return same & (np.abs(a + 4 * c + e - 3 * (b + d)) > 6 * SEEN)
+    same = ((up > RULE.seen) & (down > RULE.seen)) | ((up < -RULE.seen) & (down < -RULE.seen))
+    return same & (np.abs(a + 4 * c + e - 3 * (b + d)) > 6 * RULE.seen)
 
 
 def _cycle(apart: np.ndarray) -> int:
     """Of how many frames one repeats the one before it, from how far apart neighbours are; 0 if none does regularly."""
-    for cycle in CYCLES:
+    for cycle in RULE.cycles:
         if len(apart) < 2 * cycle:
             continue
         phases = [float(np.median(apart[phase::cycle])) for phase in range(cycle)]
         usual = float(np.median(phases))
-        if usual > 0.1 and min(phases) < REPEATED * usual and sorted(phases)[1] > 1.5 * min(phases):
+        if usual > 0.1 and min(phases) < RULE.repeated * usual and sorted(phases)[1] > 1.5 * min(phases):
             return cycle
     # What moves now and then tells only then: each turn of five frames has a say if one stands out in it.
     turns = apart[: len(apart) // 5 * 5].reshape(-1, 5)
     ordered = np.sort(turns, axis=1)
-    telling = turns[(ordered[:, 0] < REPEATED * ordered[:, 2]) & (ordered[:, 1] > 1.5 * ordered[:, 0])]
+    telling = turns[(ordered[:, 0] < RULE.repeated * ordered[:, 2]) & (ordered[:, 1] > 1.5 * ordered[:, 0])]
     votes = Counter(int(place) for place in telling.argmin(axis=1))
     return 5 if len(telling) >= 4 and votes.most_common(1)[0][1] >= 0.7 * len(telling) else 0
 
