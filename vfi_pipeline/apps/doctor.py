@@ -44,7 +44,7 @@ WIDTH = 100
 
 
 def examine(folder: Path, trial: bool = True) -> dict[str, Any]:
-    """All that is known of the machine, as plain values for JSON.
+    """Facts of the machine, as plain values for JSON.
 
     Args:
         folder: where results would go.

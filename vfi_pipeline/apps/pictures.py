@@ -119,7 +119,7 @@ def film_of(inputs: Sequence[str], output: str | None = None) -> Series:
 
 @dataclass(frozen=True)
 class Head:
-    """What is known of a picture once it has been looked at: pictures may be many and large."""
+    """Facts of a picture, kept in place of it: pictures may be many and large."""
 
     width: int
     height: int

@@ -140,7 +140,7 @@ def _shown(plan: Plan, options: Options, model_choice: ModelChoice, pictures: so
 
 @dataclass
 class GapFacts:
-    """What is known of a solved gap.
+    """Facts of a solved gap.
 
     Attributes:
         kind, state: of its maps, where they are to be kept.

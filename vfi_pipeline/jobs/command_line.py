@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vfi_pipeline.errors import UserError
-from vfi_pipeline.jobs.meant import ALL, meant, misspelt
+from vfi_pipeline.jobs.meant import ALL, foreign_option, misspelt
 from vfi_pipeline.jobs.option_fields import Option
 from vfi_pipeline.jobs.option_table import TABLE
 from vfi_pipeline.jobs.values import nearest, unknown
@@ -88,7 +88,7 @@ class _Names:
     def unknown(self, key: str, value: str | None, shown: str = "") -> UserError:
         """The error for an option that nobody knows."""
         every = (*self.option_names, *self.groups)
-        if error := meant(key, shown or key, value, self.table, every):
+        if error := foreign_option(key, shown or key, value, self.table, every):
             return error
         near = nearest(key, every)
         if not near:
@@ -140,7 +140,11 @@ def parse(
             key, equals, value = word.lstrip("-").partition("=") if not os.path.lexists(word) else (word, "", "")
             # A bare name, or something that cannot be an option's name, is a file.
             if not equals or not _KEY.fullmatch(key):
-                if equals and ":" in key and (wrong := meant(key, key, value, names.table, names.option_names)):
+                if (
+                    equals
+                    and ":" in key
+                    and (wrong := foreign_option(key, key, value, names.table, names.option_names))
+                ):
                     raise wrong  # ffmpeg's c:v=...
                 _set(line, "input", word)
             else:

@@ -81,7 +81,7 @@ REMEDIES = {
 ALL = "python interpolate.py --help lists all"
 
 
-def meant(
+def foreign_option(
     name: str, shown: str, value: str | None, table: Iterable[Option], option_names: Collection[str]
 ) -> UserError | None:
     """The error for an option of other programs, saying what to type here; None for a word that means nothing.

@@ -1,4 +1,4 @@
-"""An option as a field of a dataclass: the field's line says all that is known of it. Pure.
+"""An option as a field of a dataclass: its line declares everything about it. Pure.
 
 ``crf: float | None = option(NUMBER, OUTPUT, "18", "lower is better")`` declares a typed field whose metadata is an
 ``Option``. The parser, the help, the page in docs/ and shell completion read these; ``read_fields`` makes the dataclass
@@ -45,7 +45,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Option:
-    """All that is known of one option.
+    """One option.
 
     Attributes:
         name: as typed before ``=``.

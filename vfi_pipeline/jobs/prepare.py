@@ -134,7 +134,7 @@ def prepare(film: Film, options: Options, model_choice: ModelChoice, inputs: Seq
 
 
 def _one_picture(film: Film, info: SourceInfo, timeline: Timeline) -> str:
-    """What is told of a film of one picture."""
+    """The note on a film of one picture."""
     name = shlex.quote(f"[{info.images[0]},{info.images[0]}]")
     return (
         f"{film.label} is one picture: a film of {counted(timeline.count, 'frame')}, {float(timeline.duration):.3f} s. "
@@ -167,7 +167,7 @@ def _blur_notes(options: Options, exposure: Fraction | None) -> tuple[str, ...]:
 
 
 def _refuse_or_tell(scaling: Scaling, options: Options, info: SourceInfo) -> tuple[str, ...]:
-    """What is to be told of another size.
+    """Notes on another size.
 
     Raises:
         UserError: if the pictures are too large, or two fields woven into one picture.
@@ -209,7 +209,7 @@ _NEVER_WOVEN = ("gif", "apng", "png", "webp", "bmp", "tiff")
 
 
 def view_of(film: Film, options: Options, info: SourceInfo) -> tuple[fields.View | None, tuple[str, ...]]:
-    """How pictures are taken out of the film's frames, by looking at them; and what is to be told of it.
+    """How pictures are taken out of the film's frames, by looking at them; and notes on it.
 
     Raises:
         UserError: if the frames are combed and nothing in the file says so.

@@ -1,4 +1,4 @@
-"""What is told of a job: the plan, the state of the work, the result."""
+"""Reports of a job: the plan, the state of the work, the result."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def made_lines(journal: Journal, noun: str = "frame") -> list[str]:
 
 
 def facts_of_plan(plan: Plan, film: Film) -> dict[str, object]:
-    """What is known of a film before the work, for ``report=``."""
+    """Facts of a film before the work, for ``report=``."""
     timeline = plan.timeline
     return {
         "input": str(film.path.absolute()),

@@ -79,7 +79,7 @@ class Problem:
     memory: bool = False
 
     def error(self, where: str = "") -> UserError:
-        """The error, told of ``where``."""
+        """The error; ``where`` stands in brackets behind the problem."""
         return UserError(f"{self.problem.rstrip('.')}{f' ({where})' if where else ''}.", self.remedy, self.code)
 
 

@@ -1,4 +1,4 @@
-"""Room on the disk and in memory, and what is said when there is none, or when a device lacks an operator."""
+"""Room on the disk and in memory, and the errors where there is none, or where a device lacks an operator."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def free_bytes(folder: Path) -> int | None:
 
 def environment_error(error: OSError, target: Path, film: Film) -> UserError:
     if not all(file.exists() for file in film.files):
-        return gone(film)
+        return missing_film(film)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"The disk of {target.parent} is full.", "free some space, then the same command again.", ENVIRONMENT
@@ -51,7 +51,7 @@ def environment_error(error: OSError, target: Path, film: Film) -> UserError:
     )  # fmt: skip
 
 
-def gone(film: Film) -> UserError:
+def missing_film(film: Film) -> UserError:
     return UserError(f"{film.label} is gone.", "put it back, then the same command again.", BAD_INPUT)
 
 
@@ -112,7 +112,7 @@ def explained(plan: Plan, film: Film) -> Iterator[None]:
         if all(file.exists() for file in film.files):
             raise
         # Whatever has failed because the film is missing, and however that part puts it.
-        raise gone(film) from error
+        raise missing_film(film) from error
     except Exception as error:
         explanation = memory_error(error, plan) or device_error(error)
         if explanation is None and isinstance(error, OSError):

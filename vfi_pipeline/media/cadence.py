@@ -1,4 +1,4 @@
-"""Film that is shown in fields: 2:3 pulldown by flags and its kin, seen in the time stamps. Pure and exact.
+"""Film that is shown in fields: 2:3 pulldown by flags and similar patterns, seen in the time stamps. Pure and exact.
 
 A display of F fields per second shows film of another rate by giving its frames n or n + 1 fields in turn: 2 and 3 for
 24 frames in 60 fields, 2 and now and then 3 for 24 in 50 or 25 in 60. A stream that repeats fields by flags (MPEG-2's

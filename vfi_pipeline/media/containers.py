@@ -141,7 +141,7 @@ class StreamPlan:
     audio: str = "keep"  # keep, drop, stretch, silence
     missing: tuple[Item, ...] = ()  # what of the rest (tags, side data...) does not come through, as a trial has shown
     instead: str = ""  # what to type so that this does
-    remarks: tuple[str, ...] = ()  # what else is to be told of the streams
+    remarks: tuple[str, ...] = ()  # further notes on the streams
     timecode: str | None = None  # of the first frame of the output
     loop: int | None = None  # how often an animation is played, 0: for ever; None: the source is none
 

@@ -13,7 +13,7 @@ from vfi_pipeline.media.timeline import SourceTimes, strays
 
 
 def film_times(info: SourceInfo, source_index: SourceIndex) -> tuple[SourceInfo, SourceTimes, tuple[str, ...]]:
-    """``info`` with the film's rate and start, its times, and what is to be told of how they were found."""
+    """``info`` with the film's rate and start, its times, and notes on them."""
     if info.images:
         return info, source_index.times, source_index.notes
     notes = list(source_index.notes)

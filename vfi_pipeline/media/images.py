@@ -143,7 +143,7 @@ class Numbering:
     counted: bool = True
 
     def lines(self) -> tuple[str, ...]:
-        """What is to be told of it."""
+        """Notes on gaps in the numbers."""
         if not self.missing:
             return ()
         if not self.counted:

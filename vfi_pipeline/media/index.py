@@ -41,7 +41,7 @@ JUMP_S = Fraction(1, 2)
 
 @dataclass(frozen=True)
 class SourceIndex:
-    """When each frame is shown, and how well that is known.
+    """When each frame is shown, and how that was measured.
 
     Attributes:
         times: all frames, in the stream's own ticks.
@@ -233,7 +233,7 @@ LONGEST_LAST_S = 3600
 
 
 def _last_duration(ticks: Sequence[int], packets: _Packets, rate: Fraction) -> tuple[Fraction, tuple[str, ...]]:
-    """How long the last frame stays, and what is to be told of it.
+    """How long the last frame stays, and notes on it.
 
     What its packet says, or the end of the pictures that the file states apart from the packets (Matroska's DURATION)
     if that is later; one nominal frame where neither says anything that makes sense.

@@ -244,7 +244,7 @@ class _Trial:
         self._timing = replace(output.timing, frames=self._segment.frames, start=None, end=None)
 
     def failure(self, streams: StreamPlan) -> UserError | None:
-        """What is said if ``streams`` cannot be joined; None if they can.
+        """The error if ``streams`` cannot be joined; None if they can.
 
         Raises:
             UserError: what has failed is the machine: ffmpeg was killed, or the disk is full.
@@ -307,8 +307,8 @@ def trial_folder() -> Path:
 
 
 def _grey(spec: VideoSpec, seed: int) -> tuple[np.ndarray, ...]:
-    """Planes of a grey picture. The noise in their corner is for demuxers that want some bytes before they believe, and
-    for encoders that drop a picture that is the same as the one before.
+    """Planes of a grey picture. The noise in their corner is for demuxers that accept a stream only after some bytes,
+    and for encoders that drop a picture that is the same as the one before.
     """
     form, noise = spec.format, np.random.default_rng(seed)
     planes = []

@@ -297,7 +297,7 @@ def _check_streams(info: SourceInfo, expected: Expectation, video_start: Fractio
             continue
         if kind == "attachment":
             continue
-        missing = Counter(_kin(s.codec) for s in planned) - Counter(_kin(s.codec) for s in actual)
+        missing = Counter(_codec_family(s.codec) for s in planned) - Counter(_codec_family(s.codec) for s in actual)
         if missing:
             wrong.append(f"{kind} {', '.join(missing)} is missing")
             continue
@@ -352,7 +352,7 @@ def _check_tracks(path: Path, info: SourceInfo, expected: Expectation, video_sta
     return wrong
 
 
-def _kin(codec: str) -> str:
+def _codec_family(codec: str) -> str:
     """MP4 has one number for MPEG layers 2 and 3, and ffmpeg has two names for one subtitle format."""
     return {"mp2": "mp3", "srt": "subrip", "ssa": "ass"}.get(codec, codec)
 

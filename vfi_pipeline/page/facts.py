@@ -1,4 +1,4 @@
-"""What is known of a film, a moment of it, and a cut: plain values that go between the helper process and the page."""
+"""Facts of a film, a moment of it, and a cut: plain values that go between the helper process and the page."""
 
 from __future__ import annotations
 
