@@ -1,9 +1,8 @@
 """Single pictures as RGB or grey, upright: the one reader of pictures, for animation, training and evaluation.
 
 The rule: PNG, TIFF and other lossless formats keep every bit (16 too). JPEG and lossy WebP are stored as YUV; their RGB
-is what libjpeg and libwebp make of it, which is what image viewers, Pillow and browsers show. Floats count from 0 to 1 and
-become 16 bit; anything beyond is refused, since nobody can know what was meant. Where RGB is asked for
-(``as_channels``), grey is repeated and what is see-through lies over mid grey. A picture that is damaged anywhere is
+is what libjpeg and libwebp make of it, which is what image viewers, Pillow and browsers show. Floats count from 0 to 1
+and become 16 bit; anything beyond is refused, since its meaning is unknown. Where RGB is asked for (``as_channels``), grey is repeated and what is see-through lies over mid grey. A picture that is damaged anywhere is
 refused: half of one is none.
 """
 
