@@ -2,8 +2,9 @@
 
 The rule: PNG, TIFF and other lossless formats keep every bit (16 too). JPEG and lossy WebP are stored as YUV; their RGB
 is what libjpeg and libwebp make of it, which is what image viewers, Pillow and browsers show. Floats count from 0 to 1
-and become 16 bit; anything beyond is refused, since its meaning is unknown. Where RGB is asked for (``as_channels``), grey is repeated and what is see-through lies over mid grey. A picture that is damaged anywhere is
-refused: half of one is none.
+and become 16 bit; anything beyond is refused, since its meaning is unknown. Where RGB is asked for (``as_channels``),
+grey is repeated and what is see-through lies over mid grey. A picture that is damaged anywhere is refused: half of one
+is none.
 """
 
 from __future__ import annotations
