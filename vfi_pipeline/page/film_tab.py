@@ -112,7 +112,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
                 label="the film as it is | the made frame", type="filepath", interactive=False, visible=False,
                 buttons=["fullscreen"], max_height=460, elem_id="vfi-preview", show_label=True,
             )  # fmt: skip
-            preview_told = gr.HTML(NO_PREVIEW)
+            preview_line = gr.HTML(NO_PREVIEW)
             with gr.Row(visible=False) as moment_part:
                 moment = gr.Slider(0, 1, value=0, step=0.001, label="Moment, seconds", scale=4, min_width=200)
                 ask = gr.Button("Preview", scale=1, min_width=90)
@@ -128,7 +128,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
                 with gr.Row(elem_classes="vfi-buttons"):
                     search = gr.Button("Find cuts", size="sm", elem_classes="vfi-small")
                     halt = gr.Button("Stop looking", size="sm", visible=False, elem_classes="vfi-small")
-                search_told = gr.HTML(visible=False)
+                search_line = gr.HTML(visible=False)
                 cuts_page = gr.Slider(1, 2, value=1, step=1, label="Page", visible=False)
                 _cut_boxes(cuts_found, off, cuts_page)
 
@@ -201,7 +201,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
         }
         if not chosen:
             hidden = {part: hide() for part in (*of_a_film, message)}
-            return {facts: NOTHING_CHOSEN, look: None, preview_told: NO_PREVIEW, **hidden, **nothing}
+            return {facts: NOTHING_CHOSEN, look: None, preview_line: NO_PREVIEW, **hidden, **nothing}
         try:
             settings, path = settings_of(values), films.roots.inside(chosen)
             new = films.looker.call(looks.look, str(path), settings.texts(), settings.suffix)
@@ -225,9 +225,9 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
                 looks.preview, str(path), settings.texts(), float(at), str(films.temporary), kept_cuts(cuts, without)
             )
         except UserError as error:
-            return {preview_told: texts.error(error)}
+            return {preview_line: texts.error(error)}
         line = texts.preview_line(new)
-        return {slider: (new.before, new.after), preview_shown: new, preview_settings: settings, preview_told: line}
+        return {slider: (new.before, new.after), preview_shown: new, preview_settings: settings, preview_line: line}
 
     def mark(shown: Preview | None, shown_for: Settings | None, *values: Any) -> Any:
         """What the preview shows, or that it was made for other settings than the controls have."""
@@ -277,26 +277,26 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
             settings, path = settings_of(values), films.roots.inside(chosen)
             for first in range(0, current.source_frames, CHUNK):
                 line = f"Looking: {100 * first / current.source_frames:.0f} %, {_count(seen)} so far"
-                told_now = {search_told: visible(texts.note(line)), cuts_page: _pages(seen)}
-                yield {cuts_found: seen, off: (), searched: False, search: hide(), halt: show(), **told_now}
+                progress = {search_line: visible(texts.note(line)), cuts_page: _pages(seen)}
+                yield {cuts_found: seen, off: (), searched: False, search: hide(), halt: show(), **progress}
                 stop = min(first + CHUNK, current.source_frames)
                 seen += tuple(films.converter.call(looks.cuts_in, str(path), settings.texts(), first, stop))
         except UserError as error:
-            yield {search_told: problem(error), **idle}
+            yield {search_line: problem(error), **idle}
             return
         line = f"{_count(seen)} in {current.source_frames} frames."
         line += " Take the mark off what is none." if seen else ""
         yield {
             cuts_found: seen,
             searched: True,
-            search_told: visible(texts.note(line)),
+            search_line: visible(texts.note(line)),
             cuts_page: _pages(seen),
             **idle,
         }
 
     def stop_looking() -> Handled:
         line = "Stopped: the job looks for cuts itself."
-        return {searched: False, search_told: visible(texts.note(line)), search: show(), halt: hide()}
+        return {searched: False, search_line: visible(texts.note(line)), search: show(), halt: hide()}
 
     # -------------------------------------------------------------------------------------------- into the queue
 
@@ -347,7 +347,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
         message,
         moment,
         *of_a_film,
-        preview_told,
+        preview_line,
         preview_shown,
         preview_settings,
         cuts_found,
@@ -357,12 +357,12 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
         pace_of,
     ]
     asked = [film, look, moment, cuts_found, off, *controls]
-    previewed = [slider, preview_shown, preview_settings, preview_told]
+    previewed = [slider, preview_shown, preview_settings, preview_line]
     chosen = [upload, folder, film, every, message, here]
 
     def then_plan(event: Any, with_preview: bool) -> None:
         event = event.then(plan, [film, look, pace, *controls], planned, show_progress_on=facts, **OPEN)
-        event = event.then(mark, [preview_shown, preview_settings, *controls], preview_told, **QUIET)
+        event = event.then(mark, [preview_shown, preview_settings, *controls], preview_line, **QUIET)
         if with_preview:
             event = event.then(preview, asked, previewed, show_progress_on=slider, **OPEN)
         event = event.then(measure, [film, look, pace_of, moment, pace, *controls], [facts, pace, pace_of], **QUIET)
@@ -378,7 +378,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     then_plan(gr.on(controls_changed(controls), name_preset, controls, preset, **QUIET), False)
     gr.on([ask.click, moment.release], preview, asked, previewed, show_progress_on=slider, **OPEN)
     preview_settings.change(
-        mark, [preview_shown, preview_settings, *controls], preview_told, **QUIET
+        mark, [preview_shown, preview_settings, *controls], preview_line, **QUIET
     )  # a plan may have come in between
     gr.on(
         [preview_shown.change, place.input, factor.input],
@@ -389,9 +389,9 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
         **OPEN,
     )
     looking = search.click(
-        find_cuts, [film, look, *controls], [cuts_found, off, searched, search_told, cuts_page, search, halt], **QUIET
+        find_cuts, [film, look, *controls], [cuts_found, off, searched, search_line, cuts_page, search, halt], **QUIET
     )
-    halt.click(stop_looking, None, [searched, search_told, search, halt], cancels=[looking], **QUIET)
+    halt.click(stop_looking, None, [searched, search_line, search, halt], cancels=[looking], **QUIET)
     add.click(
         queue_one, [film, cuts_found, off, searched, changed, *controls], [done, changed], show_progress_on=done, **OPEN
     )
