@@ -147,11 +147,13 @@ def find_resume(where: str | Path) -> Resume:
 
 
 MOVED = {
+    "vfi_pipeline.data.modules.Strangers": "vfi_pipeline.data.modules.UnpairedImages",
+    "vfi_pipeline.data.single_image.SingleImage": "vfi_pipeline.data.modules.SingleImage",
     "vfi_pipeline.bench.digits.referee": "vfi_pipeline.evaluation.digits.referee",
     "vfi_pipeline.bench.smile.referee": "vfi_pipeline.evaluation.smile.referee",
     "vfi_pipeline.losses.TripletObjective": "vfi_pipeline.losses.triplet_objective",
 }
-"""Where the objects lie now that the configuration of runs up to 0.7 names."""
+"""Where the objects lie now that the configuration of runs up to 0.8 names."""
 
 
 def with_new_names(config: Any) -> Any:
