@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from vfi_pipeline.data.modules import Clips, Digits, Pairs, Synthetic, UnpairedImages
+from vfi_pipeline.data.modules import Digits, Pairs, Synthetic, UnpairedImages, clips
 from vfi_pipeline.media.pictures import read_pictures
 from vfi_pipeline.models.checkpoint import Card, load_model, save_model
 from vfi_pipeline.models.warping_ode import WarpingODE
@@ -40,8 +40,8 @@ def modules(root):
         "pairs as they are": (Pairs(first=a, last=b, size=None), 96),
         "unpaired": (UnpairedImages(a, b, size=64), 64),
         "scenes": (Synthetic(crop=32), 32),
-        "films": (Clips(str(root / "film.mkv"), crop=32, cache=str(root / "cache")), round(120 * (0.5 * 1.2) ** 0.5)),
-        "smaller films": (Clips(str(root), crop=16, longest=60, cache=str(root / "cache")), round(60 * 0.6**0.5)),
+        "films": (clips(str(root / "film.mkv"), crop=32, cache=str(root / "cache")), round(120 * (0.5 * 1.2) ** 0.5)),
+        "smaller films": (clips(str(root), crop=16, longest=60, cache=str(root / "cache")), round(60 * 0.6**0.5)),
     }
 
 

@@ -147,6 +147,8 @@ def find_resume(where: str | Path) -> Resume:
 
 
 MOVED = {
+    "vfi_pipeline.data.modules.Clips": "vfi_pipeline.data.modules.clips",
+    "vfi_pipeline.data.modules.Films": "vfi_pipeline.data.modules.folder_of_videos",
     "vfi_pipeline.data.modules.Strangers": "vfi_pipeline.data.modules.UnpairedImages",
     "vfi_pipeline.data.single_image.SingleImage": "vfi_pipeline.data.modules.SingleImage",
     "vfi_pipeline.bench.digits.referee": "vfi_pipeline.evaluation.digits.referee",

@@ -2,7 +2,7 @@
 
 from vfi_pipeline.data.modules.base import Batches
 from vfi_pipeline.data.modules.digits import Digits
-from vfi_pipeline.data.modules.films import Clips, Films
+from vfi_pipeline.data.modules.films import Clips, Films, clips, folder_of_videos
 from vfi_pipeline.data.modules.image_sets import Member
 from vfi_pipeline.data.modules.pairs import Pairs
 from vfi_pipeline.data.modules.single_image import SingleImage
@@ -11,5 +11,6 @@ from vfi_pipeline.data.modules.unpaired import UnpairedImages
 from vfi_pipeline.data.modules.vimeo90k import Vimeo90k
 
 __all__ = [
-    "Batches", "Clips", "Digits", "Films", "Member", "Pairs", "SingleImage", "UnpairedImages", "Synthetic", "Vimeo90k",
+    "Batches", "Clips", "Digits", "Films", "Member", "Pairs", "SingleImage", "Synthetic", "UnpairedImages", "Vimeo90k",
+    "clips", "folder_of_videos",
 ]  # fmt: skip
