@@ -68,10 +68,12 @@ def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpair
                 BAD_INPUT,
             )
         raise ValueError(f"A batch needs samples of one shape, got {sorted(shapes)}.")
-    if isinstance(samples[0], Unpaired):
-        return Unpaired(*(torch.stack(parts) for parts in zip(*samples)))
-    parts = [torch.stack(part) for part in list(zip(*samples))[:4]]
-    return Triplet(*parts, _stacked([s.velocity for s in samples]))
+    triplets = [sample for sample in samples if isinstance(sample, Triplet)]
+    if not triplets:
+        source, target = (torch.stack(parts) for parts in zip(*samples))
+        return Unpaired(source, target)
+    first, middle, last, t = (torch.stack(parts) for parts in list(zip(*triplets))[:4])
+    return Triplet(first, middle, last, t, _stacked([triplet.velocity for triplet in triplets]))
 
 
 def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:

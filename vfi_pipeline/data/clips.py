@@ -17,7 +17,7 @@ import torch
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.data.broken import LeftOut
-from vfi_pipeline.data.dataset import SizedDataset
+from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
 from vfi_pipeline.data.draw import Draw, Sampling, TripletDraw
 from vfi_pipeline.data.index import EXTENSIONS, FilmIndex, film_index
 from vfi_pipeline.data.pairs import TRIES
@@ -199,7 +199,7 @@ class MemoryClips(FilmTriplets):
         decoding: Decoding = Decoding(),
         stretch: Stretch | None = None,
         seed: int = 0,
-        length: int = 100_000,
+        length: int = NOMINAL_EPOCH,
         memory_gb: float = 8.0,
     ) -> None:
         super().__init__(augmentation, sampling, decoding, stretch, seed, length)
@@ -307,7 +307,7 @@ class FilmFolder(FilmTriplets):
         windows: Windows = Windows(),
         stretch: Stretch | None = None,
         seed: int = 0,
-        length: int = 100_000,
+        length: int = NOMINAL_EPOCH,
     ) -> None:
         super().__init__(augmentation, sampling, decoding, stretch, seed, length)
         self.windows = replace(windows, length=max(windows.length, sampling.spans[1] + 1))

@@ -6,6 +6,9 @@ from typing import TypeVar
 
 from torch.utils.data import Dataset
 
+NOMINAL_EPOCH = 100_000
+"""Length that a data set without end gives: training counts steps, not epochs."""
+
 T_co = TypeVar("T_co", covariant=True)
 
 

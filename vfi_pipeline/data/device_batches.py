@@ -241,14 +241,14 @@ class DeviceTriplets:
         of_scenes = [self.scenes is not None and choice(self.seed, n, (1 - self.share, self.share)) for n in counters]
         filmed = [n for n, scene in zip(counters, of_scenes) if not scene]
         drawn = [n for n, scene in zip(counters, of_scenes) if scene]
-        parts = []
+        parts: list[tuple[Tensor, Tensor, Tensor | None]] = []
         if filmed:
             pictures, t = self._of_films(filmed, crop)
             parts.append((pictures, t, None))
         if drawn:
             assert self.scenes is not None
             parts.append(self.scenes.batch(drawn, crop))
-        pictures, t = (torch.cat([part[k] for part in parts]) for k in (0, 1))
+        pictures, t = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         velocity = self._velocities(parts) if self.scenes is not None else None
         if filmed and drawn:
             order = torch.from_numpy(np.argsort(np.argsort(of_scenes, kind="stable"))).to(t.device, non_blocking=True)
@@ -264,7 +264,8 @@ class DeviceTriplets:
             random = np.random.default_rng([self.clips.seed, counter])
             draw = self.clips.draw(random)
             film = self.clips.pictures[draw.film]
-            drawn: Drawn = augmentation.drawn(*film.shape[1:3], random)
+            height, width = film.shape[1:3]
+            drawn: Drawn = augmentation.drawn(height, width, random)
             numbers, moments = draw.frames, draw.times
             if drawn.reverse:
                 numbers, moments = numbers[::-1], 1 - moments[::-1]

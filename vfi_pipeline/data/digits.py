@@ -14,9 +14,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.batch import Triplet, Unpaired
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.errors import BAD_INPUT, UserError
 
 HELD = 0.25  # share of each digit's pictures in validation, and again in the test
@@ -84,7 +84,7 @@ def load_digits(size: int = 16, mnist: Path | str | None = None, channels: int =
     return DigitSplit(*(Labelled(tensor[mask], numbers[mask]) for mask in masks))
 
 
-class UnpairedDigits(Dataset[Unpaired]):
+class UnpairedDigits(SizedDataset[Unpaired]):
     """Sample ``counter`` is a random ``source`` digit and an unrelated random ``target`` digit."""
 
     def __init__(
@@ -109,7 +109,7 @@ class UnpairedDigits(Dataset[Unpaired]):
         )
 
 
-class PairedDigits(Dataset[Triplet]):
+class PairedDigits(SizedDataset[Triplet]):
     """Each ``source`` digit with the ``target`` digit that is nearest to it (mean squared difference): pairs for L2.
 
     There is no truth between the two: T is 0.

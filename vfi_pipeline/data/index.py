@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -119,7 +120,8 @@ def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction
     Motion is DIS optical flow between neighbours at ``MOTION_SPAN``; cuts and repeats are found as ``synthesis`` finds
     them (``vfi_pipeline.shots``), cuts by ``CUT_RULE`` and with both ends of a flash.
     """
-    flow_of = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    flow_of = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    start: Any = None  # OpenCV's stub knows no estimate that begins with none
     cut_detector, repeat_detector = CutDetector(flashes=True, rule=CUT_RULE), RepeatDetector()
     pts: list[int] = []
     motion: list[float] = []
@@ -142,8 +144,8 @@ def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction
             cut_detector = CutDetector(flashes=True, rule=CUT_RULE)
             resized.append(len(pts))
         starts += cut_detector.push(signature(frame))
-        if same_size:
-            flow = flow_of.calc(before, grey, None)
+        if before is not None and same_size:
+            flow = flow_of.calc(before, grey, start)
             motion.append(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.9)) / ratio)
         elif before is not None:
             motion.append(0.0)

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import Triplet, Unpaired
 from vfi_pipeline.data.broken import LeftOut
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.split import group_of, joined, usual_rule
 from vfi_pipeline.data.textures import image_files
 from vfi_pipeline.errors import BAD_INPUT, UserError
@@ -32,7 +32,7 @@ TRIES = 50
 """So many broken files in a row are no accident."""
 
 
-class ImageSequences(Dataset[Triplet]):
+class ImageSequences(SizedDataset[Triplet]):
     """Triplets from lists of image files, each list one short motion in order.
 
     A list with an unreadable or odd-sized image is skipped with a warning and its neighbour takes its place.
@@ -153,7 +153,7 @@ class Pair:
     group: str | None = None
 
 
-class ImagePairs(Dataset[Triplet]):
+class ImagePairs(SizedDataset[Triplet]):
     """Pairs that belong together, with nothing known between (T = 0): the paper's paired L2.
 
     A pair with an unreadable picture is left out with a warning, and its neighbour takes its place.
@@ -308,7 +308,7 @@ def groups_of(pairs: Sequence[Pair], rule: str | None) -> list[str]:
     return [names[leader] for leader in joined(keys)]
 
 
-class UnpairedFolders(Dataset[Unpaired]):
+class UnpairedFolders(SizedDataset[Unpaired]):
     """Sample ``counter`` is a random image of each of two sets, unrelated to one another.
 
     An unreadable image is left out with a warning, and another one is drawn.

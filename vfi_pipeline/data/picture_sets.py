@@ -76,8 +76,8 @@ def read_set(
             continue
         made.append(_placed(pixels, size, path, option))
         progress((number + 1) / len(files))
-    for path, error in unread[:3]:
-        log.warning("%s= is used without %s: %s", option, path.name, error.args[0])
+    for path, reason in unread[:3]:
+        log.warning("%s= is used without %s: %s", option, path.name, reason.args[0])
     if len(unread) > 3:
         log.warning("%s= is used without %d more pictures that cannot be read.", option, len(unread) - 3)
     if not made:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.batch import Triplet
+from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
 from vfi_pipeline.data.primitives import Palette, nearest_colours
 from vfi_pipeline.geometry import pixel_grid, warp
 from vfi_pipeline.geometry.thin_plate import displacement, thin_plate
@@ -33,7 +33,7 @@ def random_displacement(
     return displacement(spline, pixel_grid(height, width, like=torch.empty(0)))
 
 
-class SingleImageSet(Dataset):
+class SingleImageSet(SizedDataset[Triplet]):
     """By counter: (primitive, picture) as ``Triplet``'s first and last frame, both (3, H, W), warped together.
 
     Args:
@@ -50,6 +50,10 @@ class SingleImageSet(Dataset):
     ) -> None:  # fmt: skip
         self.primitive, self.picture, self.palette = primitive, picture, palette
         self.augmentation, self.reach, self.flip, self.seed = augmentation, reach, flip, seed
+
+    def __len__(self) -> int:
+        """A nominal epoch; any counter is a valid index."""
+        return NOMINAL_EPOCH
 
     def __getitem__(self, counter: int) -> Triplet:
         random = np.random.default_rng([self.seed, counter])
@@ -75,7 +79,7 @@ class SingleImageSet(Dataset):
         return F.interpolate(window, (height, width), mode="bilinear", align_corners=False)
 
 
-class Finite(Dataset):
+class Finite(SizedDataset[Triplet]):
     """The first ``count`` samples of a set by counter, the unwarped pair first."""
 
     def __init__(self, samples: SingleImageSet, count: int) -> None:

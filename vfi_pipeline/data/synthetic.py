@@ -16,10 +16,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import Triplet
+from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
 from vfi_pipeline.data.textures import bundled_textures
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import pixel_grid, sample
@@ -169,7 +169,7 @@ class Recipe:
         return cls((0, 0), 0.2, 0.3, 10.0, 0.1, wavy=1.0, shadow=0, blur=0, light=0)
 
 
-class SyntheticMotion(Dataset[Triplet]):
+class SyntheticMotion(SizedDataset[Triplet]):
     """Sample ``counter`` is a scene drawn from (seed, counter) alone, with its true middle frames and true velocity.
 
     Args:
@@ -192,7 +192,7 @@ class SyntheticMotion(Dataset[Triplet]):
         times: Sequence[float] | None = None,
         augmentation: Augmentation | None = None,
         seed: int = 0,
-        length: int = 100_000,
+        length: int = NOMINAL_EPOCH,
     ) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         self.textures = [t for t in (bundled_textures() if textures is None else textures) if min(t.shape[:2]) >= 64]
@@ -216,11 +216,11 @@ class SyntheticMotion(Dataset[Triplet]):
         return Triplet(frames[0], frames[1:-1], frames[-1], torch.from_numpy(inner.astype(np.float32)), velocity)
 
 
-class Kept(Dataset[Triplet]):
+class Cached(SizedDataset[Triplet]):
     """The first ``count`` samples of another set, each made when first asked for and kept: drawing scenes can cost
     more than training on them. Train on it through ``data.sampler.Shuffled``."""
 
-    def __init__(self, dataset: Dataset[Triplet], count: int) -> None:
+    def __init__(self, dataset: SizedDataset[Triplet], count: int) -> None:
         self.dataset, self.count = dataset, count
         self._held: dict[int, Triplet] = {}
 
@@ -295,7 +295,7 @@ def _texture(
     random: np.random.Generator, textures: Sequence[np.ndarray], height: int, width: int
 ) -> tuple[Tensor, tuple[float, float]]:
     """A window of a random picture, turned and scaled at random, and where the frame starts on it."""
-    picture = textures[random.integers(len(textures))]
+    picture = textures[int(random.integers(len(textures)))]
     room = 1.6
     scale = math.exp(random.uniform(math.log(0.4), math.log(1.3)))
     rows, columns = (min(math.ceil(room * n / scale), m) for n, m in zip((height, width), picture.shape[:2]))
@@ -347,6 +347,6 @@ def _mask(random: np.random.Generator, height: int, width: int, side: int) -> Te
         if kind == "ring":
             inside = centre + 0.65 * (outline - centre)
             cv2.fillPoly(canvas, [fixed(inside)], 0, cv2.LINE_AA, fine)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), random.uniform(0.4, 1.0))
-    canvas[0], canvas[-1], canvas[:, 0], canvas[:, -1] = 0, 0, 0, 0  # beyond the canvas there is nothing
-    return torch.from_numpy(canvas)[None, None].float() / 255
+    cover = np.asarray(cv2.GaussianBlur(canvas, (0, 0), random.uniform(0.4, 1.0)))
+    cover[0], cover[-1], cover[:, 0], cover[:, -1] = 0, 0, 0, 0  # beyond the canvas there is nothing
+    return torch.from_numpy(cover)[None, None].float() / 255

@@ -103,6 +103,8 @@ class VGG16(Features):
 
     name = "vgg"
     layers = VGG_LAYERS
+    scale: Tensor
+    shift: Tensor
 
     def __init__(
         self, weights: dict[str, tuple[Tensor, Tensor]], affine: tuple[Tensor, Tensor], pooling: str, source: str

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +75,7 @@ class SwapConv(nn.Module):
         # Two independent sums feed one output, so each carries half the variance.
         self.same.weight.data.mul_(0.5**0.5)
         self.other.weight.data.mul_(0.5**0.5)
+        assert self.same.bias is not None
         nn.init.zeros_(self.same.bias)
         self.padding = kernel // 2
         self._known: tuple[tuple[object, ...], tuple[Tensor, Tensor]] | None = None
@@ -255,7 +256,8 @@ class FlowNet(nn.Module):
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """What frames are matched by, finest first. (B, 3, H, W) -> list of (B, C, H/4, W/4), (B, C', H/8, W/8), ..."""
-        return [level.match(features) for level, features in zip(self.levels, self.encoder(image))]
+        levels = (cast(Level, level) for level in self.levels)
+        return [level.match(features) for level, features in zip(levels, self.encoder(image))]
 
     def forward(self, first: Sequence[Tensor], last: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Features of both frames -> states (2 * B, STATE, h, w) of every level, finest first, and the hidden features

@@ -51,6 +51,8 @@ class Refinement(nn.Module):
         depth: residual convolutions.
     """
 
+    prior: Tensor
+
     def __init__(self, coarse_hidden: int, context_channels: int = 10, hidden: int = 12, depth: int = 1) -> None:
         super().__init__()
         self.settings = {"context_channels": context_channels, "hidden": hidden, "depth": depth}

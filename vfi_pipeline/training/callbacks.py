@@ -18,6 +18,7 @@ from torch import Tensor
 from vfi_pipeline.training.loggers import log_animation, log_picture
 from vfi_pipeline.training.panel import panel
 from vfi_pipeline.training.run_clock import RunClock
+from vfi_pipeline.training.trainer import model_of, parts_of
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +80,9 @@ class EMA(Callback):
         self.average, self.updates = dict(state_dict["average"]), state_dict["updates"]
 
 
-def _weights(module: Any) -> dict[str, Tensor]:
+def _weights(module: pl.LightningModule) -> dict[str, Tensor]:
     """The weights of the model that is exported, not those of a critic or a perceptual network."""
-    return module.model.state_dict()
+    return model_of(module).state_dict()
 
 
 @torch.no_grad()
@@ -102,11 +103,11 @@ class TurnLog:
     def __init__(self) -> None:
         self._logged: dict[str, int] = {}
 
-    def log(self, module: Any, who: str, values: Mapping[str, Any]) -> None:
+    def log(self, module: pl.LightningModule, who: str, values: Mapping[str, Any]) -> None:
         """Writes ``values`` of the step that is being made, if the last ones of ``who`` are long enough ago."""
         module.log_dict(dict(values), logger=False)  # for the progress lines
         step, trainer = module.global_step, module.trainer
-        if who in self._logged and step - self._logged[who] < max(1, trainer.log_every_n_steps):
+        if who in self._logged and step - self._logged[who] < max(1, parts_of(trainer).log_every_n_steps):
             return
         self._logged[who] = step
         for logger in trainer.loggers:
@@ -122,8 +123,8 @@ class Meters(Callback):
         self._since: tuple[float, int] | None = None
         self._samples = 0
 
-    def on_fit_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:
-        self.every = max(1, trainer.log_every_n_steps)
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.every = max(1, parts_of(trainer).log_every_n_steps)
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
         several = len(trainer.optimizers) > 1
@@ -222,7 +223,7 @@ class ProgressLines(Callback):
         shown = "  ".join(f"{name} {float(value):.4g}" for name, value in losses.items() if "val/" not in name)
         left, of = (trainer.max_steps - step) / pace, f"/{trainer.max_steps}"
         if trainer.max_steps < 0:
-            clocks = [callback for callback in trainer.callbacks if isinstance(callback, RunClock)]
+            clocks = [callback for callback in parts_of(trainer).callbacks if isinstance(callback, RunClock)]
             left, of = next((clock.left_s() for clock in clocks if clock.minutes), float("nan")), ""
         log.info("step %d%s  %s  %.2f steps/s  %s left", step, of, shown, pace, _clock(max(left, 0.0)))
 

@@ -70,7 +70,7 @@ class CapturedStep:
                 return self._work(batch)
         assert self._input is not None
         for held, part in zip(self._input, batch):
-            if held is not None:
+            if held is not None and part is not None:
                 held.copy_(part)
         self._recorded.replay()
         return self._output
@@ -94,7 +94,9 @@ class CapturedStep:
         return figures
 
     def _record(self, batch: Triplet) -> None:
-        self._input = Triplet(*(None if part is None else part.clone() for part in batch))
+        velocity = None if batch.velocity is None else batch.velocity.clone()
+        first, middle, last, t = (part.clone() for part in batch[:4])
+        self._input = Triplet(first, middle, last, t, velocity)
         self.optimizer.zero_grad(set_to_none=True)
         self._recorded = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._recorded):

@@ -56,6 +56,11 @@ def tensorboard_logger(run_dir: str, run_id: str | None = None, logged: int = 0)
         ) from error
 
 
+def _rank() -> int:
+    """This process's place among those of its run. Lightning keeps it as an attribute of a function."""
+    return int(getattr(rank_zero_only, "rank", 0))
+
+
 class _Wandb(WandbLogger):
     """Counts W&B's own steps on where the run's earlier part ended; offline no server does that."""
 
@@ -64,7 +69,7 @@ class _Wandb(WandbLogger):
         self._logged, self.offline_part = logged, offline_part
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if self._logged and rank_zero_only.rank == 0:
+        if self._logged and _rank() == 0:
             self.experiment.log({}, step=self._logged)
             self._logged = 0
         super().log_metrics(metrics, step)
@@ -98,7 +103,7 @@ def wandb_logger(
         "name": name, "save_dir": str(run_dir), "id": run_id, "project": project, "entity": entity,
         "tags": list(tags),
     }  # fmt: skip
-    if rank_zero_only.rank != 0:
+    if _rank() != 0:
         return _Wandb(**options)  # only the first process logs
     why = _why_offline(mode, offline)
     if why is None:

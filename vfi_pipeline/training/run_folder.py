@@ -18,7 +18,7 @@ from vfi_pipeline.training.resume import checkpoint_in, go_on_line, read_checkpo
 try:
     import fcntl
 except ImportError:  # not a Unix: no lock that the system drops for a killed process
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from torch import nn
 
 from vfi_pipeline.errors import INTERRUPTED, UserError
 from vfi_pipeline.models.checkpoint import Card, save_model
@@ -20,19 +21,27 @@ from vfi_pipeline.training.facts import run_facts
 from vfi_pipeline.training.loggers import finish, log_export, log_facts, write_facts
 from vfi_pipeline.training.resume import Resume, RunState, check_same, checkpoint_in, go_on_line, read_checkpoint
 from vfi_pipeline.training.stopping import OrderlyStop, Stopped, StopRequest, queue_again
+from vfi_pipeline.training.trainer import model_of, parts_of
 
 log = logging.getLogger(__name__)
 
 ANY_SPAN = 640
 """Longest side, px, at which films are looked at if the data do not say how large training shows them."""
 
+
+class Guided(Protocol):
+    """A model that estimates motion at a size of its own: longest side, px; None leaves it to the data."""
+
+    guide_span: int | None
+
+
 Referee = Callable[[Any, Any], Mapping[str, float]]
 """(model, data module) -> figures by name: an independent opinion of what the model makes of the test set."""
 
 
 def train(
-    trainer: Any,
-    module: Any,
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
     data: pl.LightningDataModule,
     config: Mapping[str, Any],
     run_dir: Path,
@@ -59,7 +68,7 @@ def train(
     Raises:
         UserError: if ``resume`` was made with other settings or data, or the user stopped the run.
     """
-    fit_guide_span(module.model, data)
+    fit_guide_span(model_of(module), data)
     fingerprint = data.fingerprint() if hasattr(data, "fingerprint") else ""
     settings = dict(config if settings is None else settings)
     if resume is not None:
@@ -67,16 +76,16 @@ def train(
     facts: dict[str, Any] = {
         "run": run_facts(),
         "data": {**(data.facts() if hasattr(data, "facts") else {}), "fingerprint": fingerprint},
-        "weights": sum(p.numel() for p in module.model.parameters()),
+        "weights": sum(p.numel() for p in model_of(module).parameters()),
         "config": dict(config),
     }
     if trainer.is_global_zero:
         log_facts(trainer.loggers, facts, run_dir)
         log.info("%d weights; run folder %s", facts["weights"], run_dir)
     last = run_dir / "checkpoints" / "last.ckpt"
-    trainer.callbacks.insert(0, RunState(settings, fingerprint, words))
+    parts_of(trainer).callbacks.insert(0, RunState(settings, fingerprint, words))
     if stop is not None:
-        trainer.callbacks.append(OrderlyStop(stop, last))
+        parts_of(trainer).callbacks.append(OrderlyStop(stop, last))
     began, first = time.monotonic(), 0 if resume is None else resume.step
     try:
         trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume.path))
@@ -91,7 +100,7 @@ def train(
         best = load_best(trainer, module)
         metrics = measured(trainer, module, data) if test else {}
         if referee is not None and trainer.is_global_zero:
-            metrics |= asked(referee, module.model, data)
+            metrics |= opinion(referee, model_of(module), data)
         if trainer.is_global_zero:
             facts["run"] |= {
                 "steps": trainer.global_step,
@@ -114,7 +123,7 @@ def train(
     return metrics
 
 
-def fit_guide_span(model: Any, data: Any) -> None:
+def fit_guide_span(model: nn.Module, data: pl.LightningDataModule) -> None:
     """Has the weights look at films and pictures later as large as training shows them, unless the user said otherwise.
 
     What was learned of pictures of 64 px moves other things, and by other shares of the picture, at another size.
@@ -122,11 +131,12 @@ def fit_guide_span(model: Any, data: Any) -> None:
     if getattr(model, "guide_span", 0) is not None:
         return
     span = data.span() if hasattr(data, "span") else None
-    model.guide_span = span or ANY_SPAN
-    log.info("Films and pictures will be looked at at %d px%s.", model.guide_span, ", as in training" if span else "")
+    guided = cast(Guided, model)
+    guided.guide_span = span or ANY_SPAN
+    log.info("Films and pictures will be looked at at %d px%s.", guided.guide_span, ", as in training" if span else "")
 
 
-def asked(referee: Referee, model: Any, data: Any) -> dict[str, float]:
+def opinion(referee: Referee, model: nn.Module, data: pl.LightningDataModule) -> dict[str, float]:
     """What the referee says; a set too small for one is no reason to lose the run."""
     try:
         return {key: float(value) for key, value in referee(copy.deepcopy(model).cpu().eval(), data).items()}
@@ -135,7 +145,7 @@ def asked(referee: Referee, model: Any, data: Any) -> dict[str, float]:
         return {}
 
 
-def measured(trainer: Any, module: Any, data: Any) -> dict[str, float]:
+def measured(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> dict[str, float]:
     """What the final test says; of the validation set where the data hold no third part (and that is its name, too)."""
     if getattr(data, "has_test", lambda: True)():
         found = trainer.test(module, datamodule=data, verbose=False)[0]
@@ -158,12 +168,12 @@ def stopped(step: int, run_dir: Path) -> UserError:
     return UserError(f"Stopped at step {step}; it goes on from {saved}.", go_on_line(run_dir), INTERRUPTED)
 
 
-def say_why_early(trainer: Any) -> None:
+def say_why_early(trainer: pl.Trainer) -> None:
     """One line if training ended before its last step."""
     if trainer.max_steps <= 0 or trainer.global_step >= trainer.max_steps:
         return
     where = f"Stopped early at step {trainer.global_step} of {trainer.max_steps}"
-    for callback in trainer.callbacks:
+    for callback in parts_of(trainer).callbacks:
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
             value = trainer.callback_metrics.get(callback.monitor)
             seen = "" if value is None else f"it is {float(value):.5g}, "
@@ -177,11 +187,13 @@ def say_why_early(trainer: Any) -> None:
     log.info("%s: a limit of trainer (max_time, max_epochs) is reached.", where)
 
 
-def load_best(trainer: Any, module: Any) -> int:
+def load_best(trainer: pl.Trainer, module: pl.LightningModule) -> int:
     """Puts the best checkpoint's weights (averaged, if there is an average) into the module; returns its step."""
-    kept = [c for c in trainer.callbacks if isinstance(c, ModelCheckpoint) and c.monitor and c.best_model_path]
+    kept = [
+        c for c in parts_of(trainer).callbacks if isinstance(c, ModelCheckpoint) and c.monitor and c.best_model_path
+    ]
     if not kept:
-        average = next((c.average for c in trainer.callbacks if isinstance(c, EMA)), None)
+        average = next((c.average for c in parts_of(trainer).callbacks if isinstance(c, EMA)), None)
         if average:
             load_weights(module, average)
         return trainer.global_step
@@ -195,12 +207,14 @@ def load_best(trainer: Any, module: Any) -> int:
     return int(checkpoint["global_step"])
 
 
-def export(module: Any, facts: Mapping[str, Any], metrics: Mapping[str, float], run_dir: Path, name: str) -> Path:
+def export(
+    module: pl.LightningModule, facts: Mapping[str, Any], metrics: Mapping[str, float], run_dir: Path, name: str
+) -> Path:
     """The model as safetensors with its card, for ``interpolate.py weights=``; returns the file."""
     path = run_dir / "export" / f"{name}.safetensors"
     card = Card(name, dict(facts["run"]), dict(facts["data"]), dict(metrics))
     with torch.no_grad():
-        save_model(path, module.model, card)
+        save_model(path, model_of(module), card)
     log.info("exported: %s", path)
     for key, value in sorted(metrics.items()):
         log.info("%s %.5g", key, value)

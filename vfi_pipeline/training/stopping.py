@@ -21,6 +21,7 @@ from pytorch_lightning import Callback
 
 from vfi_pipeline.errors import INTERRUPTED, UserError
 from vfi_pipeline.training.callbacks import EMA
+from vfi_pipeline.training.trainer import parts_of
 
 log = logging.getLogger(__name__)
 
@@ -116,14 +117,16 @@ class OrderlyStop(Callback):
         install(self.request)
         self.request.orderly, self._step = True, trainer.global_step
 
-    def on_train_batch_end(self, trainer: Any, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         self._whole, self._step = trainer.global_step != self._step, trainer.global_step
         if self._whole and self._everywhere(trainer):
             self._stop(trainer, pl_module)
 
-    def on_validation_batch_end(self, trainer: Any, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if self._whole and self.request.orderly and trainer.state.fn == "fit" and self._everywhere(trainer):
-            for callback in trainer.callbacks:  # the averaged weights are in place now; the raw ones are saved
+            for callback in parts_of(
+                trainer
+            ).callbacks:  # the averaged weights are in place now; the raw ones are saved
                 if isinstance(callback, EMA):
                     callback.on_validation_end(trainer, pl_module)
             # As if the validation had not begun: half of one would count as a whole after resuming.
@@ -136,7 +139,7 @@ class OrderlyStop(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.request.orderly = False
 
-    def _everywhere(self, trainer: Any) -> bool:
+    def _everywhere(self, trainer: pl.Trainer) -> bool:
         asked = self.request.asked is not None
         if trainer.world_size == 1:
             return asked
@@ -144,7 +147,7 @@ class OrderlyStop(Callback):
         torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
         return bool(flag)
 
-    def _stop(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+    def _stop(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.request.orderly = False
         trainer.save_checkpoint(self.path)
         raise Stopped(self.request.asked or "another process was asked")

@@ -21,6 +21,7 @@ from vfi_pipeline.models.prediction import Motion, TrainableModel
 from vfi_pipeline.nets.perceptual import LEAST, perceptual_or_none
 from vfi_pipeline.training.captured_step import CapturedStep, LateFigures, can_capture, set_capturable
 from vfi_pipeline.training.look import Look
+from vfi_pipeline.training.trainer import parts_of
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class TripletModule(pl.LightningModule):
     def _captured(self, batch: Triplet, step: CapturedStep) -> Tensor:
         """A whole step. What it says is logged when it arrives, some steps later: the device is never waited for."""
         figures = step(batch)
-        if not (self.global_step + 1) % max(1, self.trainer.log_every_n_steps):
+        if not (self.global_step + 1) % max(1, parts_of(self.trainer).log_every_n_steps):
             self._late.ask(self.global_step, figures)
         self._log_arrived()
         return figures["total"]

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from vfi_pipeline.data.batch import collate
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.sampler import StepSampler
 from vfi_pipeline.errors import UserError
 
@@ -35,19 +36,19 @@ class Batches(pl.LightningDataModule):
             if not isinstance(value, int) or value < least:
                 raise UserError(f"data.{name}={value} cannot be.", f"data.{name}= a whole number, {least} or more.")
         self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
-        self._sets: dict[str, Dataset] = {}
+        self._sets: dict[str, SizedDataset] = {}
 
     # ------------------------------------------------------------------------------------ what a subclass gives
 
-    def train_set(self) -> Dataset:
+    def train_set(self) -> SizedDataset:
         """Sample by counter: see ``data.sampler``."""
         raise NotImplementedError
 
-    def val_set(self) -> Dataset:
+    def val_set(self) -> SizedDataset:
         """A finite set without augmentation."""
         raise NotImplementedError
 
-    def test_set(self) -> Dataset:
+    def test_set(self) -> SizedDataset:
         """The finite set of the final test: of the third part, where there is one."""
         return self.built("val")
 
@@ -75,7 +76,7 @@ class Batches(pl.LightningDataModule):
 
     # --------------------------------------------------------------------------------------------------- loaders
 
-    def built(self, part: str) -> Dataset:
+    def built(self, part: str) -> SizedDataset:
         """The data set of ``train``, ``val`` or ``test``, built when it is first asked for."""
         if part not in self._sets:
             self._sets[part] = getattr(self, f"{part}_set")()

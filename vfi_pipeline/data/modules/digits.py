@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch.utils.data import Dataset
-
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.digits import DigitSplit, PairedDigits, UnpairedDigits, load_digits
 from vfi_pipeline.data.modules.base import Batches
 from vfi_pipeline.data.sampler import Shuffled
@@ -48,18 +47,18 @@ class Digits(Batches):
             self._split = load_digits(self.size, self.mnist, self.channels)
         return self._split
 
-    def train_set(self) -> Dataset:
+    def train_set(self) -> SizedDataset:
         if self.paired:
             return Shuffled(PairedDigits(self.split(), self.source, self.target), self.seed)
         return UnpairedDigits(self.split(), self.source, self.target, seed=self.seed)
 
-    def val_set(self) -> Dataset:
+    def val_set(self) -> SizedDataset:
         return self._finite_set("val")
 
-    def test_set(self) -> Dataset:
+    def test_set(self) -> SizedDataset:
         return self._finite_set("test")
 
-    def _finite_set(self, part: str) -> Dataset:
+    def _finite_set(self, part: str) -> SizedDataset:
         split = self.split()
         if self.paired:
             return PairedDigits(split, self.source, self.target, part)

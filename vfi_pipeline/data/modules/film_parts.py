@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from vfi_pipeline.data.device_batches import Stage
 from vfi_pipeline.data.split import check_shares
@@ -68,15 +67,12 @@ class BatchMaking:
     Attributes:
         where: ``loader`` (crops cut on the host, by ``workers``), ``device`` (all frames are kept on the device that
             trains, see ``data.device_batches``), ``auto``: on a GPU, the device.
-        stages: parts of the run with other crops and batches, each a ``data.device_batches.Stage`` or its fields;
-            batches are made on the device then. None: one stage.
+        stages: later parts of the run with other crops and batches; batches are made on the device then.
     """
 
     where: str = "auto"
-    stages: Sequence[Stage | Mapping[str, Any]] | None = None
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         if self.where not in ("auto", "device", "loader"):
             raise UserError(f"data.batches={self.where} is none of the three.", "data.batches=auto, device or loader.")
-        stages = [stage if isinstance(stage, Stage) else Stage(**stage) for stage in self.stages or ()]
-        object.__setattr__(self, "stages", tuple(stages))

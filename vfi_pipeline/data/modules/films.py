@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.clips import (
@@ -25,6 +24,7 @@ from vfi_pipeline.data.clips import (
     split_films,
     usable_films,
 )
+from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
 from vfi_pipeline.data.device_batches import DeviceLoader, DeviceTriplets, Scenes, Stage, frames_on
 from vfi_pipeline.data.draw import Sampling, TripletDraw
 from vfi_pipeline.data.index import film_index
@@ -40,9 +40,6 @@ from vfi_pipeline.media.pictures import shrunk, video_facts
 
 log = logging.getLogger(__name__)
 
-NOMINAL_EPOCH = 100_000
-"""Length of a data set without end."""
-
 
 def clips(
     root: str | Sequence[str], crop: int = 192, augmentation: Augmentation | None = None, **options: Any
@@ -52,7 +49,8 @@ def clips(
     Args:
         crop: side of the training crops, px, if ``augmentation`` is None.
     """
-    making = take_fields(BatchMaking, options, where="batches")
+    stages = tuple(Stage(**stage) for stage in options.pop("stages", None) or ())
+    making = BatchMaking(options.pop("batches", "auto"), stages)
     return Clips(augmentation=augmentation or Augmentation(crop), making=making, **_film_parts(root, options))
 
 
@@ -60,8 +58,7 @@ def folder_of_videos(
     root: str | Sequence[str], crop: int = 192, augmentation: Augmentation | None = None, **options: Any
 ) -> Films:
     """The ``Films`` of the options in ``conf/data/folder_of_videos.yaml``, by their names there."""
-    making = take_fields(BatchMaking, options, where="batches")
-    if making.where == "device" or making.stages:
+    if options.pop("batches", None) == "device" or options.pop("stages", None):
         raise UserError(
             "data=folder_of_videos decodes films as they are needed: its batches are not made on the device.",
             "data=clips, which keeps all frames, or leave data.batches and data.stages out.",
@@ -194,7 +191,7 @@ class Clips(Batches):
     def _val_augmentation(self) -> Augmentation:
         return Augmentation.none(min(self.validation.crop, self.augmentation.crop))
 
-    def train_set(self) -> Dataset:
+    def train_set(self) -> SizedDataset:
         films, share = self.films()[0], self.synthetic.share
         clips = self.dataset(films, self._widest(), self.sampling, "train", self.seed, NOMINAL_EPOCH)
         if not share:
@@ -246,10 +243,10 @@ class Clips(Batches):
         frames = frames_on(device, clips.pictures)
         return DeviceTriplets(clips, frames, self.seed, scenes, self.synthetic.share)
 
-    def val_set(self) -> Dataset:
+    def val_set(self) -> SizedDataset:
         return self._judged(self.films()[1] or self.films()[0], "val")
 
-    def test_set(self) -> Dataset:
+    def test_set(self) -> SizedDataset:
         self.films()
         return self._judged(self._tested, "test") if self._tested else self.built("val")
 
@@ -264,7 +261,7 @@ class Clips(Batches):
         longest = float(np.median([max(size) for size in shown]))
         return round(longest * float(np.sqrt(np.prod(self.augmentation.scale))))
 
-    def _judged(self, films: list[Path], part: str) -> Dataset:
+    def _judged(self, films: list[Path], part: str) -> SizedDataset:
         neighbours = replace(self.sampling, spans=(2, 2), target_count=1, centred=True)
         return self.dataset(films, self._val_augmentation(), neighbours, part, 0, self.validation.samples)
 

@@ -6,8 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Dataset
-
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.modules.base import Batches, content
 from vfi_pipeline.data.modules.image_sets import Member, longest_side, resize_target, warn_if_nothing_is_held
 from vfi_pipeline.data.pairs import ImagePairs, Pair, groups_of, listed_pairs, matched_pairs
@@ -80,13 +79,13 @@ class Pairs(Batches):
         sides = [{pair.first for pair in self.parts()[part]}, {pair.last for pair in self.parts()[part]}]
         return [Member(file, side == 1, self._group[file]) for side in (0, 1) for file in sorted(sides[side])]
 
-    def train_set(self) -> Dataset:
+    def train_set(self) -> SizedDataset:
         return Shuffled(self._set("train", self.flip, self.jitter), self.seed)
 
-    def val_set(self) -> Dataset:
+    def val_set(self) -> SizedDataset:
         return self._set("val" if self.parts()["val"] else "train")
 
-    def test_set(self) -> Dataset:
+    def test_set(self) -> SizedDataset:
         return self._set("test") if self.has_test() else self.built("val")
 
     def has_test(self) -> bool:

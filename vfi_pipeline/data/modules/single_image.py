@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.modules.base import Batches, content
-from vfi_pipeline.data.primitives import PRIMITIVES, Palette, palette_of, primitive_of
+from vfi_pipeline.data.primitives import PRIMITIVES, Palette, colour_of, palette_of, primitive_of
 from vfi_pipeline.data.single_image import AUGMENTATIONS, Finite, SingleImageSet, snapped
 from vfi_pipeline.data.style_pictures import shrunk_picture
 from vfi_pipeline.errors import BAD_INPUT, UserError
@@ -79,15 +79,15 @@ class SingleImage(Batches):
         own = (drawn[0] * 255 + 0.5).byte().permute(1, 2, 0).numpy()
         found, counts = np.unique(own.reshape(-1, 3), axis=0, return_counts=True)
         most = found[np.argsort(-counts, kind="stable")[:64]]
-        palette = Palette("segments", tuple(tuple(int(v) for v in colour) for colour in most))
+        palette = Palette("segments", tuple(colour_of(colour) for colour in most))
         return palette, snapped(drawn, palette)
 
-    def train_set(self) -> Dataset:
+    def train_set(self) -> SizedDataset:
         return SingleImageSet(
             self.primitive, self.picture, self.palette, self.augmentation, self.reach, self.flip, self.seed
         )
 
-    def val_set(self) -> Dataset:
+    def val_set(self) -> SizedDataset:
         warped = SingleImageSet(
             self.primitive, self.picture, self.palette, "tps", self.reach, False, self.seed + 1_000_003
         )

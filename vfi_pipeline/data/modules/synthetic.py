@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.modules.base import Batches, content
 from vfi_pipeline.data.sampler import Shuffled
-from vfi_pipeline.data.synthetic import Kept, Recipe, SyntheticMotion
+from vfi_pipeline.data.synthetic import Cached, Recipe, SyntheticMotion
 from vfi_pipeline.data.textures import bundled_textures, image_files, own_textures, split_textures
 
 
@@ -48,7 +48,7 @@ class Synthetic(Batches):
         """The textures of one side of the split."""
         return split_textures(own_textures(Path(self.folder)) if self.folder else bundled_textures(), held)
 
-    def train_set(self) -> Dataset:
+    def train_set(self) -> SizedDataset:
         scenes = SyntheticMotion(
             self.crop,
             self.pictures(held=False),
@@ -57,12 +57,12 @@ class Synthetic(Batches):
             augmentation=self.augmentation,
             seed=self.seed,
         )
-        return scenes if self.pool is None else Shuffled(Kept(scenes, self.pool), self.seed)
+        return scenes if self.pool is None else Shuffled(Cached(scenes, self.pool), self.seed)
 
-    def val_set(self) -> Dataset:
+    def val_set(self) -> SizedDataset:
         held = self.pictures(held=True)
         scenes = SyntheticMotion(self.crop, held, self.recipe, times=self.val_times, seed=1_000_003)
-        return Kept(scenes, self.val_samples)
+        return Cached(scenes, self.val_samples)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -83,9 +83,9 @@ class Synthetic(Batches):
     def span(self) -> int | None:
         return self.crop
 
-    def test_set(self) -> Dataset:
+    def test_set(self) -> SizedDataset:
         """Other scenes of the textures that validation sees."""
         held = self.pictures(held=True)
-        return Kept(
+        return Cached(
             SyntheticMotion(self.crop, held, self.recipe, times=self.val_times, seed=2_000_003), self.val_samples
         )

@@ -6,8 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Dataset
-
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.modules.base import Batches, content
 from vfi_pipeline.data.modules.image_sets import Member, longest_side, resize_target, warn_if_nothing_is_held
 from vfi_pipeline.data.pairs import UnpairedFolders
@@ -56,11 +55,11 @@ class UnpairedImages(Batches):
             sides = [image_files(root) for root in self.roots]
             names = [[file.relative_to(root) for file in files] for files, root in zip(sides, self.roots)]
             rule = self.group or usual_rule([[name] for side in names for name in side])
-            groups = [[group_of(name, rule) for name in side] for side in names]
-            self._group = {f: g for files, own in zip(sides, groups) for f, g in zip(files, own)}
-            places = split_sides(*groups, self.val_share, self.test_share)
+            source_groups, target_groups = ([group_of(name, rule) for name in side] for side in names)
+            self._group = dict(zip(sides[0] + sides[1], source_groups + target_groups))
+            places = split_sides(source_groups, target_groups, self.val_share, self.test_share)
             self._parts = {
-                part: tuple([side[k] for k in own] for side, own in zip(sides, places[part])) for part in PARTS
+                part: ([sides[0][k] for k in places[part][0]], [sides[1][k] for k in places[part][1]]) for part in PARTS
             }
             for what, place in (("sources", 0), ("targets", 1)):
                 log.info("%s %s.", counted({part: files[place] for part, files in self._parts.items()}), what)
@@ -72,14 +71,16 @@ class UnpairedImages(Batches):
         sides = self.parts()[part]
         return [Member(file, side == 1, self._group[file]) for side in (0, 1) for file in sides[side]]
 
-    def train_set(self) -> Dataset:
-        more = {"channels": self.channels, "jitter": self.jitter}
-        return UnpairedFolders(*self.parts()["train"], self.size, self.flip, self.seed, **more)
+    def train_set(self) -> SizedDataset:
+        sources, targets = self.parts()["train"]
+        return UnpairedFolders(
+            sources, targets, self.size, self.flip, self.seed, channels=self.channels, jitter=self.jitter
+        )
 
-    def val_set(self) -> Dataset:
+    def val_set(self) -> SizedDataset:
         return self._finite_set("val" if all(self.parts()["val"]) else "train")
 
-    def test_set(self) -> Dataset:
+    def test_set(self) -> SizedDataset:
         return self._finite_set("test") if self.has_test() else self.built("val")
 
     def has_test(self) -> bool:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.modules.base import Batches, content
 from vfi_pipeline.data.pairs import ImageSequences, vimeo90k
 from vfi_pipeline.data.sampler import Shuffled
@@ -36,18 +36,19 @@ class Vimeo90k(Batches):
     ) -> None:
         super().__init__(**{"batch_size": 16, "workers": 2, **loader})
         self.root, self.augmentation = Path(root), augmentation or Augmentation(crop, scale=(0.8, 1.2))
-        self.spans, self.middles, self.val_samples = tuple(spans), middles, val_samples
+        (low, high), self.middles, self.val_samples = spans, middles, val_samples
+        self.spans = (low, high)  # Hydra gives a list
 
-    def train_set(self) -> Dataset:
+    def train_set(self) -> SizedDataset:
         found = vimeo90k(self.root, "train")
         return Shuffled(ImageSequences(found, self.augmentation, self.spans, self.middles), self.seed)
 
-    def val_set(self) -> Dataset:
+    def val_set(self) -> SizedDataset:
         found = vimeo90k(self.root, "test")
         kept = np.unique(np.linspace(0, len(found) - 1, min(self.val_samples, len(found))).round().astype(int))
         return ImageSequences([found[k] for k in kept])
 
-    def test_set(self) -> Dataset:
+    def test_set(self) -> SizedDataset:
         return ImageSequences(vimeo90k(self.root, "test"))
 
     def facts(self) -> dict[str, Any]:
