@@ -61,15 +61,15 @@ class Perceptual(nn.Module):
             ) from error
         self.net = net
 
-    def forward(self, made: Tensor, true: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean distance, a scalar. Frames (N, 3, H, W) in [0, 1]; grey ones (N, 1, H, W) are repeated."""
-        return self.each(made, true).mean()
+        return self.each(prediction, target).mean()
 
-    def each(self, made: Tensor, true: Tensor) -> Tensor:
+    def each(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Distance per frame, (N,)."""
-        if made.shape[1] == 1:
-            made, true = made.expand(-1, 3, -1, -1), true.expand(-1, 3, -1, -1)
-        return self.network(made[:, :3].float(), true[:, :3].float(), normalize=True).flatten()
+        if prediction.shape[1] == 1:
+            prediction, target = prediction.expand(-1, 3, -1, -1), target.expand(-1, 3, -1, -1)
+        return self.network(prediction[:, :3].float(), target[:, :3].float(), normalize=True).flatten()
 
     def train(self, mode: bool = True) -> Perceptual:
         return super().train(False)  # a yardstick never trains: dropout stays off
