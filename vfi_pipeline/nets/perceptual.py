@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al. 2018) where its backbone is to be had. The one door to the package ``lpips``."""
+"""LPIPS (Zhang et al. 2018) where its backbone is installed. The one door to the package ``lpips``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vfi_pipeline.errors import ENVIRONMENT, UserError
 
 log = logging.getLogger(__name__)
 
-LEAST = 32  # px: of a smaller picture the deepest layer of a backbone has nothing left
+MIN_SIDE_PX = 32  # of a smaller picture the deepest layer of a backbone has no pixel left
 
 # The wheel of lpips holds its linear heads only; the backbones are torchvision's, under these names in torch's hub.
 BACKBONES = {

@@ -18,7 +18,7 @@ from vfi_pipeline.geometry import folding
 from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
 from vfi_pipeline.metrics import psnr, ssim
 from vfi_pipeline.models.prediction import Motion, TrainableModel
-from vfi_pipeline.nets.perceptual import LEAST, perceptual_or_none
+from vfi_pipeline.nets.perceptual import MIN_SIDE_PX, perceptual_or_none
 from vfi_pipeline.training.captured_step import CapturedStep, LateFigures, can_capture, set_capturable
 from vfi_pipeline.training.look import Look
 from vfi_pipeline.training.trainer import parts_of
@@ -252,7 +252,7 @@ class TripletModule(pl.LightningModule):
         found = {"psnr": psnr(made, true).clamp(max=BEST_PSNR).mean()}
         if min(made.shape[-2:]) >= 11:  # the window of SSIM
             found["ssim"] = ssim(made[:, :3], true[:, :3]).mean()
-        network = perceptual_or_none() if self.lpips and min(made.shape[-2:]) >= LEAST else None
+        network = perceptual_or_none() if self.lpips and min(made.shape[-2:]) >= MIN_SIDE_PX else None
         if network is not None:
             found["lpips"] = network.to(made.device)(made, true)
         return found
