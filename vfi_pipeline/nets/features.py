@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfi_pipeline.errors import ENVIRONMENT, UserError
+from vfi_pipeline.errors import ENVIRONMENT, UserError, exit_code
 
 log = logging.getLogger(__name__)
 
@@ -312,17 +312,16 @@ def _folded(weights: dict[str, Tensor], epsilon: float = 1e-3) -> Iterator[tuple
         yield name, weights[f"{conv}.weight"] * gain.view(-1, 1, 1, 1), bias
 
 
-def main() -> int:
-    """Reads both networks, for ``make features``; the exit code says whether they are whole."""
-    try:
-        for name in _WHEELS:
-            log.info("%s: %s", name, features(name).source)
-    except UserError as error:
-        log.error("%s", error)
-        return error.code
-    return 0
+def main() -> None:
+    """Reads both networks, for ``make features``.
+
+    Raises:
+        UserError: if one is missing or damaged.
+    """
+    for name in _WHEELS:
+        log.info("%s: %s", name, features(name).source)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sys.exit(main())
+    sys.exit(exit_code(main))
