@@ -140,7 +140,7 @@ def test_the_module_mixes_films_and_scenes_of_known_motion(folder):
     batch = next(iter(module.train_dataloader()))
     validation = list(module.val_dataloader())
 
-    known = batch.known_velocity()[1].flatten(1).mean(1)
+    known = batch.masked_velocity()[1].flatten(1).mean(1)
     assert batch.first.shape == (16, 3, 48, 48) and 3 <= int(known.sum()) <= 13
     assert sum(len(part.first) for part in validation) == 5 and all(part.t.eq(0.5).all() for part in validation)
     assert set(module.films()[0]).isdisjoint(module.films()[1])

@@ -85,7 +85,7 @@ def test_a_batch_holds_the_samples_of_the_loader(folder, tmp_path, kind):
 
     known = collate([films[counter] for counter in range(100, 124)])
     assert batch.t.tolist() == known.t.tolist()
-    for part, true in zip((batch.first, batch.middle, batch.last), (known.first, known.middle, known.last)):
+    for part, true in zip((batch.first, batch.targets, batch.last), (known.first, known.targets, known.last)):
         # Turned crops are read in one step here and in two there.
         assert part.shape == true.shape and (part - true).abs().max() < 2 / 255
 

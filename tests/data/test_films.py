@@ -99,7 +99,7 @@ def test_one_film_alone_is_split_by_time(tmp_path, caplog, kind, beside):
     for part in ("train", "val", "test"):
         dataset = module.built(part)
         samples = [dataset[counter] for counter in range(60)]
-        pictures = [p for s in samples for p in (s.first, *s.middle, s.last)]
+        pictures = [p for s in samples for p in (s.first, *s.targets, s.last)]
         seen[part] = {of[(p * 255).round().byte().permute(1, 2, 0).numpy().tobytes()] for p in pictures}
 
     assert module.has_test() and "film.mkv is the only film with usable motion: it is split by time" in caplog.text

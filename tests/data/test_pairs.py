@@ -121,7 +121,7 @@ def test_pairs_that_do_not_match_are_refused(two_folders):
     with pytest.raises(UserError, match="has its namesake"):
         matched_pairs(two_folders / "neutral", two_folders / "other")
     with pytest.raises(UserError, match="No image pairs are given"):
-        Pairs().found()
+        Pairs().all_pairs()
 
 
 def test_strangers_are_drawn_independently_and_held_out_apart(two_folders):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.training.look import Look
-from vfi_pipeline.training.panel import HEADINGS, panel
+from vfi_pipeline.training.panel import COLUMNS, panel
 from vfi_pipeline.viz.pictures import rgb, save_picture
 
 
@@ -19,7 +19,7 @@ def test_a_panel_has_a_tile_for_each_heading(tmp_path, channels, known):
         first, made, made if known else None, last, torch.ones(3), Motion(made[:, None], flow, flow[None, :, 0], 4)
     )
     picture = panel(look, rows=2, height=32)
-    assert picture.shape == (3, 2 * (2 * 16 + 2), len(HEADINGS) * (2 * 20 + 2))
+    assert picture.shape == (3, 2 * (2 * 16 + 2), len(COLUMNS) * (2 * 20 + 2))
     tile = picture[:, 1:33, 1:41]
     assert torch.allclose(tile[:, ::2, ::2], rgb(first[:1])[0], atol=1e-6)
     with Image.open(save_picture(tmp_path / "a" / "p.png", picture)) as opened:

@@ -65,9 +65,9 @@ def test_frames_before_are_expected_where_the_pan_takes_them(module, batch, sequ
     terms = module._terms(batch, sequence)
     assert ("temporal" in terms) == bool(sequence)
     if sequence == (1,):
-        expected, confidence = module._before((batch.first, batch.middle[:, 0], batch.last), sequence)
+        expected, confidence = module._before((batch.first, batch.targets[:, 0], batch.last), sequence)
         with torch.no_grad():
-            middle = module.model(batch.middle[:, 0])
+            middle = module.model(batch.targets[:, 0])
         # The content moves left by 3 px: the point x of the last frame was at x + 3.
         inner = (slice(None), slice(None), slice(8, -8), slice(8, 48))
         assert float(confidence[inner].mean()) > 0.9
@@ -87,7 +87,7 @@ def test_the_flow_model_gives_both_directions_of_a_batch(module, batch):
 
 
 def test_pairs_without_a_middle_train_too(module, batch):
-    pair = Triplet(batch.first, batch.middle[:, :0], batch.last, batch.t[:, :0])
+    pair = Triplet(batch.first, batch.targets[:, :0], batch.last, batch.t[:, :0])
     assert torch.isfinite(module._terms(pair, (0, 1))["total"])
 
 

@@ -25,9 +25,9 @@ def batch(times=2, size=3):
 @pytest.mark.parametrize("ends", [[], [1.0], [0.0, 1.0]])
 def test_known_ends_are_asked_for_beside_the_true_middle_frames(ends):
     triplet = batch()
-    times, true = tiny.paired(ends=ends).asked(triplet)
+    times, true = tiny.paired(ends=ends).times_and_targets(triplet)
     assert times.shape == (3, 2 + len(ends)) and true.shape[:2] == times.shape
-    assert torch.equal(true[:, :2], triplet.middle) and times[:, 2:].tolist() == [ends] * 3
+    assert torch.equal(true[:, :2], triplet.targets) and times[:, 2:].tolist() == [ends] * 3
     if ends:
         assert torch.equal(true[:, -1], triplet.last)
     if 0.0 in ends:
@@ -59,7 +59,7 @@ def test_where_both_frames_are_shown_each_end_is_judged_by_the_other_frame_alone
     assert found["val/psnr"].item() < 30 and found["val/l2"].item() == pytest.approx(errors.item(), rel=1e-5)
     module._terms(pair)[1]["total"].backward()
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in module.model.parameters())
-    assert not torch.equal(module.look(pair).made, module.look(pair).true)
+    assert not torch.equal(module.look(pair).frame, module.look(pair).target)
 
 
 def test_one_sided_frames_that_the_objective_weighs_are_not_counted_twice():

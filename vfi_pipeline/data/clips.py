@@ -19,8 +19,8 @@ from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.data.broken import LeftOut
 from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
 from vfi_pipeline.data.draw import Draw, Sampling, TripletDraw
-from vfi_pipeline.data.index import EXTENSIONS, FilmIndex, film_index
-from vfi_pipeline.data.pairs import TRIES
+from vfi_pipeline.data.index import EXTENSIONS, SETTINGS, FilmIndex, film_index
+from vfi_pipeline.data.pairs import MAX_BROKEN_IN_A_ROW
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.pictures import read_pictures, shrunk, video_facts
 
@@ -342,7 +342,7 @@ class FilmFolder(FilmTriplets):
         )
 
     def __getitem__(self, counter: int) -> Triplet:
-        for attempt in range(TRIES):
+        for attempt in range(MAX_BROKEN_IN_A_ROW):
             film, draw, random = self._drawn(counter + attempt * 1_000_003)
             if film in self.left_out:
                 continue
@@ -351,7 +351,7 @@ class FilmFolder(FilmTriplets):
             except UserError as error:  # a film that broke since it was indexed must not end a run of days
                 self.left_out.note(film, error)
         raise UserError(
-            f"None of {TRIES} samples in a row can be decoded ({len(self.left_out)} films left out).",
+            f"None of {MAX_BROKEN_IN_A_ROW} samples in a row can be decoded ({len(self.left_out)} films left out).",
             "See the warnings above for each one's reason.",
             BAD_INPUT,
         )
@@ -374,7 +374,7 @@ class FilmFolder(FilmTriplets):
         """The frames without a hole in time around ``frame``: a window across a hole would decode all of the hole."""
         pts = self.films[film].pts
         gaps = np.diff(pts)
-        holes = np.flatnonzero(gaps > 8 * np.median(gaps)) + 1
+        holes = np.flatnonzero(gaps > SETTINGS.longest_gap * np.median(gaps)) + 1
         place = int(np.searchsorted(holes, frame, side="right"))
         return int(holes[place - 1]) if place else 0, int(holes[place]) if place < len(holes) else len(pts)
 

@@ -116,18 +116,18 @@ class TripletDraw:
 
     def within(self, film: int, begin: int, end: int, random: np.random.Generator) -> Draw | None:
         """One triplet of ``film`` whose frames all lie in ``begin ... end - 1``; None if there is none."""
-        found, weights = [], []
+        candidates, weights = [], []
         for of, weight in zip(self._table, self._weights):
             rows = of.get(film)
             if rows is None or not weight:
                 continue
             rows = rows[(rows[:, 3] >= begin) & (rows[:, 4] < end)]
             if len(rows):
-                found.append(rows)
+                candidates.append(rows)
                 weights.append(weight)
-        if not found:
+        if not candidates:
             return None
-        rows = found[random.choice(len(found), p=np.array(weights) / sum(weights))]
+        rows = candidates[random.choice(len(candidates), p=np.array(weights) / sum(weights))]
         return self._drawn(film, rows[random.integers(len(rows))], random)
 
     def _drawn(self, film: int, row: np.ndarray, random: np.random.Generator) -> Draw:

@@ -75,16 +75,16 @@ def palette_of(pixels: np.ndarray, kind: str = "super", count: int = 10, seed: i
 
 def primitive_of(pixels: np.ndarray, palette: Palette) -> np.ndarray:
     """The primitive (H, W, 3) uint8 of a picture (H, W, 3) uint8."""
-    made = np.full_like(pixels, 255)
+    primitive = np.full_like(pixels, 255)
     if palette.kind != "edges":
         smooth = _smoothed(pixels, palette.smoothing)
         # By brightness and colour as the eye tells them apart, as the palette was found.
-        made = nearest_colours(smooth, palette.areas, perceptual=True)
-        made = cv2.medianBlur(_numbers(made, palette.areas), 3)
-        made = np.array(palette.areas, np.uint8)[made]
+        primitive = nearest_colours(smooth, palette.areas, perceptual=True)
+        primitive = cv2.medianBlur(_numbers(primitive, palette.areas), 3)
+        primitive = np.array(palette.areas, np.uint8)[primitive]
     if palette.kind != "segments":
-        made[_edges(pixels, palette.thresholds)] = LINE
-    return made
+        primitive[_edges(pixels, palette.thresholds)] = LINE
+    return primitive
 
 
 def _edges(pixels: np.ndarray, thresholds: tuple[int, int]) -> np.ndarray:
@@ -106,10 +106,10 @@ def colour_of(values: np.ndarray) -> Colour:
 def nearest_colours(pixels: np.ndarray, colours: Sequence[Colour], perceptual: bool = False) -> np.ndarray:
     """Every pixel as the nearest of ``colours``: (H, W, 3) uint8. ``perceptual``: in Lab, else in RGB."""
     table = np.array(colours, np.uint8)
-    one, other = pixels.reshape(-1, 3).astype(np.float32), table.astype(np.float32)
+    values, candidates = pixels.reshape(-1, 3).astype(np.float32), table.astype(np.float32)
     if perceptual:
-        one, other = (cv2.cvtColor(x[None] / 255, cv2.COLOR_RGB2LAB)[0] for x in (one, other))
-    away = ((one[:, None] - other[None]) ** 2).sum(axis=2)
+        values, candidates = (cv2.cvtColor(x[None] / 255, cv2.COLOR_RGB2LAB)[0] for x in (values, candidates))
+    away = ((values[:, None] - candidates[None]) ** 2).sum(axis=2)
     return table[away.argmin(axis=1)].reshape(pixels.shape)
 
 

@@ -21,14 +21,18 @@ AUGMENTATIONS = ("tps", "crop", "none")
 
 
 def random_displacement(
-    size: tuple[int, int], random: np.random.Generator, reach: float = 0.1, points: int = 4
+    size: tuple[int, int], random: np.random.Generator, max_displacement: float = 0.1, points: int = 4
 ) -> Tensor:
-    """(1, 2, H, W) px: a thin-plate spline by a grid of ``points`` x ``points``, each moved by up to ``reach`` of the
-    sides (Vinker et al. 2020)."""
+    """A thin-plate spline by a grid of ``points`` x ``points``, (1, 2, H, W) px (Vinker et al. 2020).
+
+    Args:
+        size: (height, width).
+        max_displacement: of a point, as a share of the sides.
+    """
     height, width = size
     x, y = np.meshgrid(np.linspace(0, width - 1, points), np.linspace(0, height - 1, points))
     at = torch.tensor(np.stack((x.ravel(), y.ravel()), axis=1))
-    by = torch.tensor(random.uniform(-reach, reach, at.shape) * [width, height])
+    by = torch.tensor(random.uniform(-max_displacement, max_displacement, at.shape) * [width, height])
     spline = thin_plate(at, at + by, smoothness=float(random.uniform(0, 0.02)))
     return displacement(spline, pixel_grid(height, width, like=torch.empty(0)))
 
@@ -40,16 +44,22 @@ class SingleImageSet(SizedDataset[Triplet]):
         primitive, picture: (1, 3, H, W) in [0, 1].
         palette: whose colours a warped primitive is snapped to.
         augmentation: ``tps`` (and crop, and flip), ``crop`` (and flip) or ``none``.
-        reach: of the splines, as a share of the sides.
+        max_displacement: of the splines, as a share of the sides.
         flip: whether half of them are mirrored.
     """
 
     def __init__(
-        self, primitive: Tensor, picture: Tensor, palette: Palette, augmentation: str = "tps", reach: float = 0.1,
-        flip: bool = True, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        primitive: Tensor,
+        picture: Tensor,
+        palette: Palette,
+        augmentation: str = "tps",
+        max_displacement: float = 0.1,
+        flip: bool = True,
+        seed: int = 0,
+    ) -> None:
         self.primitive, self.picture, self.palette = primitive, picture, palette
-        self.augmentation, self.reach, self.flip, self.seed = augmentation, reach, flip, seed
+        self.augmentation, self.max_displacement, self.flip, self.seed = augmentation, max_displacement, flip, seed
 
     def __len__(self) -> int:
         """A nominal epoch; any counter is a valid index."""
@@ -61,7 +71,7 @@ class SingleImageSet(SizedDataset[Triplet]):
         if self.augmentation != "none":
             both = self._cropped(both, random)
         if self.augmentation == "tps":
-            flow = random_displacement((both.shape[-2], both.shape[-1]), random, self.reach)
+            flow = random_displacement((both.shape[-2], both.shape[-1]), random, self.max_displacement)
             both = warp(both, flow.expand(2, -1, -1, -1))
         if self.augmentation != "none" and self.flip and random.random() < 0.5:
             both = both.flip(-1)
@@ -96,5 +106,5 @@ class Finite(SizedDataset[Triplet]):
 def snapped(primitive: Tensor, palette: Palette) -> Tensor:
     """A primitive (1, 3, H, W) in [0, 1] with every pixel the nearest of the palette's colours."""
     codes = (primitive[0].clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy()
-    made = nearest_colours(codes, palette.colours)
-    return (torch.from_numpy(made).permute(2, 0, 1)[None].float() / 255).to(primitive)
+    snapped_codes = nearest_colours(codes, palette.colours)
+    return (torch.from_numpy(snapped_codes).permute(2, 0, 1)[None].float() / 255).to(primitive)

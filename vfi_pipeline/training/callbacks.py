@@ -164,30 +164,30 @@ class Meters(Callback):
 
 
 class Panels(Callback):
-    """Logs a panel (see ``pictures.HEADINGS``) and an animation over t of each validation's first batch."""
+    """Logs a panel (see ``panel.COLUMNS``) and an animation over t of each validation's first batch."""
 
     def __init__(self, run_dir: str, rows: int = 4, frames: int = 9, every: int = 1) -> None:
         """``every``: validations from one panel to the next."""
         self.run_dir, self.rows, self.frames, self.every = Path(run_dir), rows, frames, every
-        self._seen = 0
+        self._validations = 0
 
     @staticmethod
     @lru_cache
-    def _drawn() -> bool:
+    def _pillow_installed() -> bool:
         """Whether pictures can be written; says so, once, where they cannot."""
-        there = find_spec("PIL") is not None
-        if not there:
+        installed = find_spec("PIL") is not None
+        if not installed:
             log.info("Pillow is not installed: there are no panels.")
-        return there
+        return installed
 
     @torch.no_grad()
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx or not trainer.is_global_zero or trainer.sanity_checking or not self._drawn():
+        if batch_idx or not trainer.is_global_zero or trainer.sanity_checking or not self._pillow_installed():
             return
-        self._seen += 1
-        if (self._seen - 1) % self.every:
+        self._validations += 1
+        if (self._validations - 1) % self.every:
             return
         few = type(batch)(*(None if part is None else part[: self.rows] for part in batch))
         look = pl_module.look(few)
@@ -204,18 +204,22 @@ class ProgressLines(Callback):
     def __init__(self, seconds: float = 20.0) -> None:
         self.seconds = seconds
         self._start: tuple[float, int] = (0.0, 0)
-        self._said = 0.0
+        self._logged_s = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = (time.monotonic(), trainer.global_step)
-        self._said = time.monotonic()
+        self._logged_s = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         now, step = time.monotonic(), trainer.global_step
         done = step - self._start[1]
-        if not trainer.is_global_zero or done < 1 or (now - self._said < self.seconds and step != trainer.max_steps):
+        if (
+            not trainer.is_global_zero
+            or done < 1
+            or (now - self._logged_s < self.seconds and step != trainer.max_steps)
+        ):
             return
-        self._said = now
+        self._logged_s = now
         pace = done / (now - self._start[0])
         losses = {
             n.removeprefix("train/"): v for n, v in trainer.callback_metrics.items() if n.endswith(("loss", "total"))
@@ -230,8 +234,10 @@ class ProgressLines(Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        found = {n: float(v) for n, v in trainer.callback_metrics.items() if n.startswith("val/")}
-        log.info("step %d  %s", trainer.global_step, "  ".join(f"{name} {value:.4g}" for name, value in found.items()))
+        metrics = {n: float(v) for n, v in trainer.callback_metrics.items() if n.startswith("val/")}
+        log.info(
+            "step %d  %s", trainer.global_step, "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        )
 
 
 def _clock(seconds: float) -> str:

@@ -95,8 +95,8 @@ class CapturedStep:
 
     def _record(self, batch: Triplet) -> None:
         velocity = None if batch.velocity is None else batch.velocity.clone()
-        first, middle, last, t = (part.clone() for part in batch[:4])
-        self._input = Triplet(first, middle, last, t, velocity)
+        first, targets, last, t = (part.clone() for part in batch[:4])
+        self._input = Triplet(first, targets, last, t, velocity)
         self.optimizer.zero_grad(set_to_none=True)
         self._recorded = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._recorded):
@@ -112,24 +112,24 @@ class LateFigures:
     def ask(self, step: int, figures: Figures) -> None:
         """Begins to copy the figures of ``step``."""
         tensors = {name: value.detach().float() for name, value in figures.items() if isinstance(value, Tensor)}
-        known = {name: float(value) for name, value in figures.items() if name not in tensors}
+        plain = {name: float(value) for name, value in figures.items() if name not in tensors}
         values, arrived = torch.stack(list(tensors.values())), None
         if values.is_cuda:
             values = torch.empty(len(values), pin_memory=True).copy_(values, non_blocking=True)
             arrived = torch.cuda.Event()
             arrived.record()
-        self._coming.append((step, list(tensors), values, arrived, known))
+        self._coming.append((step, list(tensors), values, arrived, plain))
 
     def arrived(self, wait: bool = False) -> Iterator[tuple[int, dict[str, float]]]:
         """(step, figures) in order, as far as they are there; ``wait``: all."""
         while self._coming:
-            step, names, values, arrived, known = self._coming[0]
+            step, names, values, arrived, plain = self._coming[0]
             if arrived is not None and not (wait or arrived.query()):
                 return
             if arrived is not None:
                 arrived.synchronize()
             del self._coming[0]
-            yield step, {**known, **dict(zip(names, values.tolist()))}
+            yield step, {**plain, **dict(zip(names, values.tolist()))}
 
 
 def can_capture(optimizer: Optimizer) -> bool:

@@ -155,10 +155,10 @@ def _refusal(server: str, key: str | None, seconds: float = 6.0) -> str | None:
 
     def ask() -> None:
         try:
-            asked = urllib.request.Request(f"{server}/graphql", query, headers)
-            with urllib.request.urlopen(asked, timeout=seconds) as reply:
-                known = (json.loads(reply.read(1 << 16)).get("data") or {}).get("viewer")
-            answer.append(None if known else f"{server} does not know the key")
+            request = urllib.request.Request(f"{server}/graphql", query, headers)
+            with urllib.request.urlopen(request, timeout=seconds) as reply:
+                viewer = (json.loads(reply.read(1 << 16)).get("data") or {}).get("viewer")
+            answer.append(None if viewer else f"{server} does not know the key")
         except urllib.error.HTTPError as error:
             answer.append(f"{server} does not accept the key" if error.code in (401, 403) else None)
         except (OSError, ValueError, AttributeError):
@@ -279,7 +279,8 @@ def _key() -> str | None:
     if os.environ.get("WANDB_API_KEY"):
         return os.environ["WANDB_API_KEY"]
     try:
-        found = netrc.netrc(os.environ.get("NETRC")).authenticators(urllib.parse.urlsplit(_server()).hostname or "")
+        host = urllib.parse.urlsplit(_server()).hostname or ""
+        credentials = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
     except (OSError, netrc.NetrcParseError):
         return None
-    return found[2] if found else None
+    return credentials[2] if credentials else None

@@ -1,4 +1,4 @@
-"""What a batch looks like under a model: the material of the panels."""
+"""The pictures and the motion of a batch that the panels show."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vfi_pipeline.models.prediction import Motion
 
 
 class Look(NamedTuple):
-    """Pictures (B, C, H, W) in [0, 1]; ``true`` is None where no truth is known at ``t`` (B,)."""
+    """Pictures (B, C, H, W) in [0, 1]: both sources; at ``t`` (B,) the model's frame and its target, or None."""
 
     first: Tensor
-    made: Tensor
-    true: Tensor | None
+    frame: Tensor
+    target: Tensor | None
     last: Tensor
     t: Tensor
     motion: Motion

@@ -11,15 +11,15 @@ from torch import Tensor
 from vfi_pipeline.training.look import Look
 from vfi_pipeline.viz.pictures import colour_wheel, jacobian_map, rgb
 
-HEADINGS = ("first", "made", "true", "last", "velocity", "jacobian")
+COLUMNS = ("first", "frame", "target", "last", "velocity", "jacobian")
 
 
 def panel(look: Look, rows: int = 4, height: int = 64) -> Tensor:
-    """One picture (3, H', W'): a row for each sample with ``HEADINGS``; a black tile where no truth is known."""
+    """One picture (3, H', W'): a row for each sample with ``COLUMNS``; a black tile without a target."""
     count = min(rows, look.first.shape[0])
     flow = look.motion.flow[:count, 0]
     # What moves is shown, not what is pulled: content moves by minus the displacement.
-    tiles = [look.first, look.made, look.true, look.last]
+    tiles = [look.first, look.frame, look.target, look.last]
     shown = [rgb(tile[:count]) if tile is not None else torch.zeros_like(rgb(look.first[:count])) for tile in tiles]
     shown += [colour_wheel(-flow), jacobian_map(flow)]
     size = look.first.shape[-2:]

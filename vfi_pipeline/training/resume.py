@@ -109,9 +109,9 @@ class Resume:
 
 def checkpoint_in(folder: Path) -> Path | None:
     """The checkpoint of a run's folder from which it goes on: the last one written. None if there is none."""
-    found = [folder / "checkpoints" / "last.ckpt", folder / "last.ckpt", *folder.glob("hpc_ckpt_*.ckpt")]
-    found = [path for path in found if path.is_file()]
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    checkpoints = [folder / "checkpoints" / "last.ckpt", folder / "last.ckpt", *folder.glob("hpc_ckpt_*.ckpt")]
+    checkpoints = [path for path in checkpoints if path.is_file()]
+    return max(checkpoints, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def go_on_line(run_dir: Path | str) -> str:
@@ -171,10 +171,10 @@ def with_new_names(config: Any) -> Any:
 def _written_words(run_dir: Path) -> list[str]:
     """The words as Hydra kept them beside the run (versions up to 0.6.0)."""
     try:
-        found = yaml.safe_load((run_dir / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        overrides = yaml.safe_load((run_dir / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return []
-    return [str(word) for word in found or [] if not str(word).lstrip("+").startswith("ckpt_path=")]
+    return [str(word) for word in overrides or [] if not str(word).lstrip("+").startswith("ckpt_path=")]
 
 
 def restored_settings(settings: Mapping[str, Any], resume: Resume, changed: Collection[str]) -> dict[str, Any]:
@@ -218,10 +218,10 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
     if name in FREE or name in PLACES:
         return []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
+        differences = []
         for key in sorted({*old, *new}, key=str):
-            found += _differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
-        return found
+            differences += _differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+        return differences
     return [] if old == new else [f"{name}: was {old}, now {new}"]
 
 

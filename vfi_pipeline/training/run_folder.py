@@ -177,12 +177,12 @@ def claim(
     _make(folder)
     lock = _locked(folder)
     try:
-        found = checkpoint or _answer(folder, go_on, environment)
+        resumed_from = checkpoint or _answer(folder, go_on, environment)
         _sign(lock, environment)
     except BaseException:
         lock.close()
         raise
-    return RunFolder(folder, found, lock)
+    return RunFolder(folder, resumed_from, lock)
 
 
 def holds_run(folder: Path) -> bool:
@@ -287,10 +287,10 @@ def _sign(file: Any, environment: Mapping[str, str]) -> None:
 def _signature(folder: Path) -> dict[str, Any]:
     """What the last process that worked in ``folder`` wrote of itself."""
     try:
-        found = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        signature = json.loads((folder / LOCK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return signature if isinstance(signature, dict) else {}
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:

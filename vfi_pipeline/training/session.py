@@ -98,9 +98,9 @@ def train(
             if facts["data"]["left_out"]:
                 log.warning("%d broken files were left out of the data.", facts["data"]["left_out"])
         best = load_best(trainer, module)
-        metrics = measured(trainer, module, data) if test else {}
+        metrics = final_metrics(trainer, module, data) if test else {}
         if referee is not None and trainer.is_global_zero:
-            metrics |= opinion(referee, model_of(module), data)
+            metrics |= referee_metrics(referee, model_of(module), data)
         if trainer.is_global_zero:
             facts["run"] |= {
                 "steps": trainer.global_step,
@@ -117,7 +117,7 @@ def train(
     except (Stopped, SystemExit) as end:  # SystemExit is Lightning's answer to Ctrl-C
         if isinstance(end, SystemExit) and not trainer.interrupted:
             raise
-        if stop is not None and stop.asked == "SIGUSR1" and trainer.is_global_zero:
+        if stop is not None and stop.signal_name == "SIGUSR1" and trainer.is_global_zero:
             queue_again()
         raise stopped(trainer.global_step, run_dir) from end
     return metrics
@@ -136,7 +136,7 @@ def fit_guide_span(model: nn.Module, data: pl.LightningDataModule) -> None:
     log.info("Films and pictures will be looked at at %d px%s.", guided.guide_span, ", as in training" if span else "")
 
 
-def opinion(referee: Referee, model: nn.Module, data: pl.LightningDataModule) -> dict[str, float]:
+def referee_metrics(referee: Referee, model: nn.Module, data: pl.LightningDataModule) -> dict[str, float]:
     """What the referee says; a set too small for one is no reason to lose the run."""
     try:
         return {key: float(value) for key, value in referee(copy.deepcopy(model).cpu().eval(), data).items()}
@@ -145,14 +145,14 @@ def opinion(referee: Referee, model: nn.Module, data: pl.LightningDataModule) ->
         return {}
 
 
-def measured(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> dict[str, float]:
+def final_metrics(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> dict[str, float]:
     """What the final test says; of the validation set where the data hold no third part (and that is its name, too)."""
     if getattr(data, "has_test", lambda: True)():
-        found = trainer.test(module, datamodule=data, verbose=False)[0]
+        metrics = trainer.test(module, datamodule=data, verbose=False)[0]
     else:
         log.info("There is no test set: the figures are of the validation set, by which the weights were chosen.")
-        found = trainer.validate(module, datamodule=data, verbose=False)[0]
-    return {key: float(value) for key, value in found.items()}
+        metrics = trainer.validate(module, datamodule=data, verbose=False)[0]
+    return {key: float(value) for key, value in metrics.items()}
 
 
 def stopped(step: int, run_dir: Path) -> UserError:
@@ -176,13 +176,13 @@ def say_why_early(trainer: pl.Trainer) -> None:
     for callback in parts_of(trainer).callbacks:
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
             value = trainer.callback_metrics.get(callback.monitor)
-            seen = "" if value is None else f"it is {float(value):.5g}, "
+            current = "" if value is None else f"it is {float(value):.5g}, "
             reason = (
                 f"{callback.monitor} has not gained for {callback.wait_count} validations: "
                 if callback.wait_count >= callback.patience
                 else f"{callback.monitor} has met a limit of callbacks.stop: "
             )
-            log.info("%s: %s%sthe best was %.5g.", where, reason, seen, float(callback.best_score))
+            log.info("%s: %s%sthe best was %.5g.", where, reason, current, float(callback.best_score))
             return
     log.info("%s: a limit of trainer (max_time, max_epochs) is reached.", where)
 

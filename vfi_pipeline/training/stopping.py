@@ -36,14 +36,14 @@ class Stopped(BaseException):
 
 
 class StopRequest:
-    """Whether an end was asked for. ``orderly`` says that someone looks at ``asked`` after every step.
+    """Whether an end was asked for. ``orderly`` says that someone looks at ``signal_name`` after every step.
 
     A signal that comes while no one looks (before the first step, while weights are exported) raises ``Stopped`` at
     once, and so does a second one, a second or more after the first.
     """
 
     def __init__(self) -> None:
-        self.asked: str | None = None
+        self.signal_name: str | None = None
         self.orderly = False
         self._when = 0.0
         self._pid = os.getpid()
@@ -53,10 +53,10 @@ class StopRequest:
         if os.getpid() != self._pid:
             return  # a loader process, forked with this handler
         name, now = signal.Signals(number).name, time.monotonic()
-        first = self.asked is None
+        first = self.signal_name is None
         if not first and now - self._when < 1:
             return  # the same wish told twice: a terminal and a launcher both signal the whole group
-        self.asked, self._when = self.asked or name, now
+        self.signal_name, self._when = self.signal_name or name, now
         if not (first and self.orderly):
             raise Stopped(name)
         log.warning("%s: a checkpoint is saved after this step. Once more stops at once.", name)
@@ -140,7 +140,7 @@ class OrderlyStop(Callback):
         self.request.orderly = False
 
     def _everywhere(self, trainer: pl.Trainer) -> bool:
-        asked = self.request.asked is not None
+        asked = self.request.signal_name is not None
         if trainer.world_size == 1:
             return asked
         flag = torch.tensor(float(asked), device=trainer.strategy.root_device)
@@ -150,7 +150,7 @@ class OrderlyStop(Callback):
     def _stop(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.request.orderly = False
         trainer.save_checkpoint(self.path)
-        raise Stopped(self.request.asked or "another process was asked")
+        raise Stopped(self.request.signal_name or "another process was asked")
 
 
 def queue_again() -> bool:

@@ -97,9 +97,9 @@ class StyleModule(pl.LightningModule):
         network, target = self._network(), self._style_target()
         frames = _frames(batch)
         expected, confidence = self._before(frames, sequence)
-        made = self.model(frames[2], expected, confidence)
+        stylised = self.model(frames[2], expected, confidence)
         content = self.objective.content_of(network, frames[2])
-        return self.objective(network, made, content, target, expected, confidence)
+        return self.objective(network, stylised, content, target, expected, confidence)
 
     @torch.no_grad()
     def _before(self, frames: Sequence[Tensor], sequence: Sequence[int]) -> tuple[Tensor | None, Tensor | None]:
@@ -107,10 +107,10 @@ class StyleModule(pl.LightningModule):
         expected = confidence = None
         flows = self._flows(frames, sequence)
         for place, number in enumerate(sequence):
-            made = self.model(frames[number], expected, confidence)
+            stylised = self.model(frames[number], expected, confidence)
             following = sequence[place + 1] if place + 1 < len(sequence) else 2
             forward, backward = flows[number, following]
-            expected, confidence = carried(made, backward, forward)
+            expected, confidence = carried(stylised, backward, forward)
         return expected, confidence
 
     def _flows(self, frames: Sequence[Tensor], sequence: Sequence[int]) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
@@ -119,29 +119,29 @@ class StyleModule(pl.LightningModule):
         pairs = sorted({tuple(sorted(pair)) for pair in zip(sequence, (*sequence[1:], 2))})
         if not pairs:
             return {}
-        ones, others = (torch.cat([frames[pair[side]] for pair in pairs]) for side in (0, 1))
-        forward, backward = motion.flows(ones, others)
-        found = {}
-        for (one, other), there, back in zip(pairs, forward.chunk(len(pairs)), backward.chunk(len(pairs))):
-            found[one, other], found[other, one] = (there, back), (back, there)
-        return found
+        starts, ends = (torch.cat([frames[pair[side]] for pair in pairs]) for side in (0, 1))
+        forward, backward = motion.flows(starts, ends)
+        flows = {}
+        for (start, end), forth, back in zip(pairs, forward.chunk(len(pairs)), backward.chunk(len(pairs))):
+            flows[start, end], flows[end, start] = (forth, back), (back, forth)
+        return flows
 
     @torch.no_grad()
     def _measure(self, batch: Triplet, part: str, index: int) -> None:
         network, target = self._network(), self._style_target()
         terms = self._terms(batch, (0, 1))
-        found = {"loss": terms["total"], **{name: value for name, value in terms.items() if name != "total"}}
+        figures = {"loss": terms["total"], **{name: value for name, value in terms.items() if name != "total"}}
         # The same without the frame before, and as the unstylised picture would do.
         frames = _frames(batch)
         alone = [self.model(frame) for frame in frames[1:]]
         forward, backward = self._flows(frames, (1,))[1, 2]
         expected, confidence = carried(alone[0], backward, forward)
-        found["temporal_alone"] = temporal_distance(alone[1], expected, confidence)
+        figures["temporal_alone"] = temporal_distance(alone[1], expected, confidence)
         content = self.objective.content_of(network, frames[2])
-        found["style_alone"] = self.objective(network, alone[1], content, target)["style"]
-        found["style_source"] = self.objective(network, frames[2], content, target)["style"]
+        figures["style_alone"] = self.objective(network, alone[1], content, target)["style"]
+        figures["style_source"] = self.objective(network, frames[2], content, target)["style"]
         self.log_dict(
-            numbers(found, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
+            numbers(figures, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
             batch_size=batch.first.shape[0],
         )  # fmt: skip
         if index == 0 and self.run_dir is not None and self.trainer.is_global_zero:
@@ -159,7 +159,7 @@ class StyleModule(pl.LightningModule):
 
 def _frames(batch: Triplet) -> tuple[Tensor, Tensor, Tensor]:
     """First, middle and last; of pairs the first stands in for the middle."""
-    return batch.first, batch.middle[:, 0] if batch.middle.shape[1] else batch.first, batch.last
+    return batch.first, batch.targets[:, 0] if batch.targets.shape[1] else batch.first, batch.last
 
 
 def style_picture(image: str, size: int) -> Tensor:

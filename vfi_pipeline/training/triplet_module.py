@@ -75,12 +75,12 @@ class TripletModule(pl.LightningModule):
         self._step: CapturedStep | None = None
         self._late = LateFigures()
 
-    def asked(self, batch: Triplet) -> tuple[Tensor, Tensor]:
+    def times_and_targets(self, batch: Triplet) -> tuple[Tensor, Tensor]:
         """Times (B, T + ends) and the true frames there."""
         size = batch.first.shape[0]
         sources = {0.0: batch.first, 1.0: batch.last}
         times = [batch.t, *(batch.t.new_full((size, 1), end) for end in self.ends)]
-        frames = [batch.middle, *(sources[end][:, None] for end in self.ends)]
+        frames = [batch.targets, *(sources[end][:, None] for end in self.ends)]
         return torch.cat(times, dim=1), torch.cat(frames, dim=1)
 
     def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
@@ -181,18 +181,18 @@ class TripletModule(pl.LightningModule):
     @torch.no_grad()
     def look(self, batch: Triplet) -> Look:
         """What the panels show of a batch: its first true middle frame, or the last frame where there is none."""
-        times, true = self.asked(batch)
+        times, target = self.times_and_targets(batch)
         motion = self._moved_alone(self._predict(batch, times[:, :1]), batch, 1)
-        return Look(batch.first, motion.frame[:, 0], true[:, 0], batch.last, times[:, 0], motion)
+        return Look(batch.first, motion.frame[:, 0], target[:, 0], batch.last, times[:, 0], motion)
 
     def _terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
-        times, true = self.asked(batch)
+        times, target = self.times_and_targets(batch)
         motion = self._predict(batch, times)
         alone = self._moved_alone(motion, batch)
-        velocity, known = batch.known_velocity() if batch.velocity is not None else (None, None)
+        velocity, velocity_mask = batch.masked_velocity() if batch.velocity is not None else (None, None)
         # Where the objective weighs the one-sided frames by themselves, the ends are not asked for twice.
         weighed = any(weight for name, weight in self.objective.auxiliary.items() if name.startswith("one_sided"))
-        return alone, self.objective(motion if weighed else alone, true, batch.first, velocity, known)
+        return alone, self.objective(motion if weighed else alone, target, batch.first, velocity, velocity_mask)
 
     def _moved_alone(self, motion: Motion, batch: Triplet, count: int | None = None) -> Motion:
         """``motion`` with what can be judged at the ends, where no true frame between is known.
@@ -231,36 +231,36 @@ class TripletModule(pl.LightningModule):
 
     def _measure(self, batch: Triplet, part: str) -> None:
         motion, terms = self._terms(batch)
-        _, true = self.asked(batch)
+        _, target = self.times_and_targets(batch)
         size, between = batch.first.shape[0], batch.t.shape[1]
         # Frames between the sources are what is judged; where none is known, those that ``_moved_alone`` gives.
         shown = slice(0, between) if between else slice(0, len(self.ends))
-        made, true = motion.frame[:, shown].flatten(0, 1).float(), true[:, shown].flatten(0, 1)
-        found = {"loss": terms["total"], **terms, **facts_of(motion)}
-        found.pop("total")
-        if made.shape[0]:
-            found |= self._quality(made.clamp(0, 1), true)
+        prediction, target = motion.frame[:, shown].flatten(0, 1).float(), target[:, shown].flatten(0, 1)
+        figures = {"loss": terms["total"], **terms, **facts_of(motion)}
+        figures.pop("total")
+        if prediction.shape[0]:
+            figures |= self._quality(prediction.clamp(0, 1), target)
         self.log_dict(
-            numbers(found, part, self.device),
+            numbers(figures, part, self.device),
             on_epoch=True,
             on_step=False,
             sync_dist=True,
             batch_size=size,
         )
 
-    def _quality(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
-        found = {"psnr": psnr(made, true).clamp(max=BEST_PSNR).mean()}
-        if min(made.shape[-2:]) >= 11:  # the window of SSIM
-            found["ssim"] = ssim(made[:, :3], true[:, :3]).mean()
-        network = perceptual_or_none() if self.lpips and min(made.shape[-2:]) >= MIN_SIDE_PX else None
+    def _quality(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        figures = {"psnr": psnr(prediction, target).clamp(max=BEST_PSNR).mean()}
+        if min(prediction.shape[-2:]) >= 11:  # the window of SSIM
+            figures["ssim"] = ssim(prediction[:, :3], target[:, :3]).mean()
+        network = perceptual_or_none() if self.lpips and min(prediction.shape[-2:]) >= MIN_SIDE_PX else None
         if network is not None:
-            found["lpips"] = network.to(made.device)(made, true)
-        return found
+            figures["lpips"] = network.to(prediction.device)(prediction, target)
+        return figures
 
 
-def _same(made: Tensor, true: Tensor) -> bool:
+def _same(prediction: Tensor, target: Tensor) -> bool:
     """Whether one is the other but for rounding: a frame that was shown, not made."""
-    return bool((made.detach() - true).abs().max() < 1e-5)
+    return bool((prediction.detach() - target).abs().max() < 1e-5)
 
 
 def refuse_divergence(loss: Tensor, step: int) -> None:
@@ -276,19 +276,19 @@ def refuse_divergence(loss: Tensor, step: int) -> None:
 
 
 def facts_of(motion: Motion) -> dict[str, float | Tensor]:
-    """What is logged of every motion: NFE, folded share, distance outside the frame and longest displacement, px."""
+    """What is logged of every motion: NFE, folded share, distance outside the frame and largest displacement, px."""
     path = motion.path.detach().float().flatten(0, 1)
     _, folded = folding(path)
     return {
         "nfe": float(motion.nfe),
         "folded": folded.mean(),
         "outside": out_of_grid_penalty(path),
-        "reach": path.norm(dim=1).amax(),
+        "max_displacement": path.norm(dim=1).amax(),
     }
 
 
-def numbers(found: Mapping[str, Any], part: str, device: torch.device) -> dict[str, Tensor]:
+def numbers(figures: Mapping[str, Any], part: str, device: torch.device) -> dict[str, Tensor]:
     """Metrics under the names of their part (``val/psnr``), as tensors that DDP can average."""
     return {
-        f"{part}/{name}": torch.as_tensor(value, dtype=torch.float32, device=device) for name, value in found.items()
+        f"{part}/{name}": torch.as_tensor(value, dtype=torch.float32, device=device) for name, value in figures.items()
     }

@@ -141,20 +141,20 @@ class Clips(Batches):
         if not held and (self.roots.val_share <= 0 or len(train) > 1):
             return train, held
         if not held:
-            return self._one_by_time(train[0], train)
-        taught = next((film for film in train if self._holds_triplet(film, self.sampling.spans)), None)
-        judged = any(self._holds_triplet(film, (2, 2)) for film in held)
-        if bool(taught) == judged:
+            return self._split_by_time(train[0], train)
+        trainable = next((film for film in train if self._holds_triplet(film, self.sampling.spans)), None)
+        has_judge = any(self._holds_triplet(film, (2, 2)) for film in held)
+        if bool(trainable) == has_judge:
             return train, held  # where there is none at all the data set says why
-        spare = [film for film in train if film != taught] if taught else []
-        other = next((film for film in spare if self._holds_triplet(film, (2, 2))), None)
-        if other is None:
-            film = taught or next(film for film in held if self._holds_triplet(film, (2, 2)))
-            return self._one_by_time(film, train + held)
-        log.warning("No film held out (%s) holds a triplet; %s is held out, too.", held[0].name, other.name)
-        return [film for film in train if film != other], [*held, other]
+        spare = [film for film in train if film != trainable] if trainable else []
+        spare_judge = next((film for film in spare if self._holds_triplet(film, (2, 2))), None)
+        if spare_judge is None:
+            film = trainable or next(film for film in held if self._holds_triplet(film, (2, 2)))
+            return self._split_by_time(film, train + held)
+        log.warning("No film held out (%s) holds a triplet; %s is held out, too.", held[0].name, spare_judge.name)
+        return [film for film in train if film != spare_judge], [*held, spare_judge]
 
-    def _one_by_time(self, film: Path, films: list[Path]) -> tuple[list[Path], list[Path]]:
+    def _split_by_time(self, film: Path, films: list[Path]) -> tuple[list[Path], list[Path]]:
         """The only one of ``films`` with triplets, on both sides: ``dataset`` takes a part of its time for each."""
         self._by_time = True
         if not all(self._holds_triplet(film, (2, 2), self._stretch(part)) for part in PARTS):
@@ -244,11 +244,11 @@ class Clips(Batches):
         return DeviceTriplets(clips, frames, self.seed, scenes, self.synthetic.share)
 
     def val_set(self) -> SizedDataset:
-        return self._judged(self.films()[1] or self.films()[0], "val")
+        return self._validation_set(self.films()[1] or self.films()[0], "val")
 
     def test_set(self) -> SizedDataset:
         self.films()
-        return self._judged(self._tested, "test") if self._tested else self.built("val")
+        return self._validation_set(self._tested, "test") if self._tested else self.built("val")
 
     def has_test(self) -> bool:
         self.films()
@@ -261,7 +261,7 @@ class Clips(Batches):
         longest = float(np.median([max(size) for size in shown]))
         return round(longest * float(np.sqrt(np.prod(self.augmentation.scale))))
 
-    def _judged(self, films: list[Path], part: str) -> SizedDataset:
+    def _validation_set(self, films: list[Path], part: str) -> SizedDataset:
         neighbours = replace(self.sampling, spans=(2, 2), target_count=1, centred=True)
         return self.dataset(films, self._val_augmentation(), neighbours, part, 0, self.validation.samples)
 
@@ -299,11 +299,11 @@ class Films(Clips):
 
     Args:
         windows: see ``data.clips.FilmFolder``.
-        others: see ``Clips``; ``making`` and ``memory_gb`` do not apply.
+        shared: see ``Clips``; ``making`` and ``memory_gb`` do not apply.
     """
 
-    def __init__(self, roots: FilmRoots, windows: Windows = Windows(), **others: Any) -> None:
-        super().__init__(roots, making=BatchMaking("loader"), **others)
+    def __init__(self, roots: FilmRoots, windows: Windows = Windows(), **shared: Any) -> None:
+        super().__init__(roots, making=BatchMaking("loader"), **shared)
         self.windows = windows
 
     def indexed_s(self) -> float | None:

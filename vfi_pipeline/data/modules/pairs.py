@@ -51,7 +51,7 @@ class Pairs(Batches):
         self._parts: dict[str, list[Pair]] | None = None
         self._group: dict[Path, str] = {}
 
-    def found(self) -> list[Pair]:
+    def all_pairs(self) -> list[Pair]:
         """All pairs."""
         if self.pairs is not None:
             return listed_pairs(Path(self.pairs).expanduser())
@@ -64,12 +64,12 @@ class Pairs(Batches):
     def parts(self) -> dict[str, list[Pair]]:
         """The pairs of each part."""
         if self._parts is None:
-            found = self.found()
-            groups = groups_of(found, self.group)
-            self._group = {file: g for p, g in zip(found, groups) for file in (p.first, p.last)}
+            pairs = self.all_pairs()
+            groups = groups_of(pairs, self.group)
+            self._group = {file: g for p, g in zip(pairs, groups) for file in (p.first, p.last)}
             named = split_groups(groups, self.val_share, self.test_share)
             part_of = {name: part for part, names in named.items() for name in names}
-            self._parts = {part: [p for p, g in zip(found, groups) if part_of[g] == part] for part in PARTS}
+            self._parts = {part: [p for p, g in zip(pairs, groups) if part_of[g] == part] for part in PARTS}
             log.info("%s pairs, of %s groups.", counted(self._parts), counted(named))
             warn_if_nothing_is_held(self._parts)
         return self._parts

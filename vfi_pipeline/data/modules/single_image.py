@@ -50,7 +50,7 @@ class SingleImage(Batches):
             raise UserError(f"data.size={size} cannot be.", "data.size= 32 to 1024; 128 takes minutes on a CPU.")
         if not 2 <= colours <= 64:
             raise UserError(f"data.colours={colours} cannot be.", "data.colours= 2 to 64.")
-        self.image, self.asked, self.size, self.colours = Path(image).expanduser(), primitive, size, colours
+        self.image, self.kind_or_file, self.size, self.colours = Path(image).expanduser(), primitive, size, colours
         self.augmentation, self.reach, self.flip, self.val_samples = augmentation, reach, flip, val_samples
         if not self.image.is_file():
             raise UserError(f"image={image} does not exist.", "the file of one picture.", BAD_INPUT)
@@ -59,14 +59,14 @@ class SingleImage(Batches):
 
     def _primitive(self) -> tuple[Palette, Tensor]:
         codes = (self.picture[0] * 255 + 0.5).byte().permute(1, 2, 0).numpy()
-        if self.asked in PRIMITIVES:
-            palette = palette_of(codes, self.asked, self.colours, self.seed)
-            made = primitive_of(codes, palette)
-            return palette, torch.from_numpy(made).permute(2, 0, 1)[None].float() / 255
-        path = Path(self.asked).expanduser()
+        if self.kind_or_file in PRIMITIVES:
+            palette = palette_of(codes, self.kind_or_file, self.colours, self.seed)
+            pixels = primitive_of(codes, palette)
+            return palette, torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+        path = Path(self.kind_or_file).expanduser()
         if not path.is_file():
             raise UserError(
-                f"primitive={self.asked} is neither a kind nor a file.",
+                f"primitive={self.kind_or_file} is neither a kind nor a file.",
                 f"primitive= one of {', '.join(PRIMITIVES)}, or a picture.",
             )
         drawn = shrunk_picture(read_rgb8(path), self.size)
@@ -77,8 +77,8 @@ class SingleImage(Batches):
                 BAD_INPUT,
             )
         own = (drawn[0] * 255 + 0.5).byte().permute(1, 2, 0).numpy()
-        found, counts = np.unique(own.reshape(-1, 3), axis=0, return_counts=True)
-        most = found[np.argsort(-counts, kind="stable")[:64]]
+        colours_used, counts = np.unique(own.reshape(-1, 3), axis=0, return_counts=True)
+        most = colours_used[np.argsort(-counts, kind="stable")[:64]]
         palette = Palette("segments", tuple(colour_of(colour) for colour in most))
         return palette, snapped(drawn, palette)
 
@@ -101,12 +101,14 @@ class SingleImage(Batches):
 
     def facts(self) -> dict[str, Any]:
         return {
-            "image": str(self.image), "primitive": self.asked, "size": self.size, "colours": len(self.palette.areas),
-            "augmentation": self.augmentation,
+            "image": str(self.image), "primitive": self.kind_or_file, "size": self.size,
+            "colours": len(self.palette.areas), "augmentation": self.augmentation,
         }  # fmt: skip
 
     def identity(self) -> Any:
-        files = [("image", self.image)] + ([] if self.asked in PRIMITIVES else [("primitive", Path(self.asked))])
+        files = [("image", self.image)]
+        if self.kind_or_file not in PRIMITIVES:
+            files.append(("primitive", Path(self.kind_or_file)))
         return {**self.facts(), "image": content(files), "reach": self.reach, "flip": self.flip}
 
     def write_pictures(self, folder: Path) -> None:

@@ -40,13 +40,13 @@ class Vimeo90k(Batches):
         self.spans = (low, high)  # Hydra gives a list
 
     def train_set(self) -> SizedDataset:
-        found = vimeo90k(self.root, "train")
-        return Shuffled(ImageSequences(found, self.augmentation, self.spans, self.middles), self.seed)
+        sequences = vimeo90k(self.root, "train")
+        return Shuffled(ImageSequences(sequences, self.augmentation, self.spans, self.middles), self.seed)
 
     def val_set(self) -> SizedDataset:
-        found = vimeo90k(self.root, "test")
-        kept = np.unique(np.linspace(0, len(found) - 1, min(self.val_samples, len(found))).round().astype(int))
-        return ImageSequences([found[k] for k in kept])
+        sequences = vimeo90k(self.root, "test")
+        kept = np.unique(np.linspace(0, len(sequences) - 1, min(self.val_samples, len(sequences))).round().astype(int))
+        return ImageSequences([sequences[k] for k in kept])
 
     def test_set(self) -> SizedDataset:
         return ImageSequences(vimeo90k(self.root, "test"))
@@ -56,11 +56,11 @@ class Vimeo90k(Batches):
         return {"set": "Vimeo90K (Xue et al. 2019)", "root": str(self.root), **counts, "crop": self.augmentation.crop}
 
     def identity(self) -> Any:
-        found = [files[0] for part in ("train", "test") for files in vimeo90k(self.root, part)]
-        names = [path.relative_to(self.root).as_posix() for path in found]
-        some = range(0, len(found), max(1, len(found) // 200))
+        first_frames = [files[0] for part in ("train", "test") for files in vimeo90k(self.root, part)]
+        names = [path.relative_to(self.root).as_posix() for path in first_frames]
+        some = range(0, len(first_frames), max(1, len(first_frames) // 200))
         facts = {key: value for key, value in self.facts().items() if key != "root"}
-        return {**facts, "names": names, "content": content([(names[k], found[k]) for k in some])}
+        return {**facts, "names": names, "content": content([(names[k], first_frames[k]) for k in some])}
 
     def has_test(self) -> bool:
         return True  # the whole test list, of which validation has seen a few: that is the set's custom
