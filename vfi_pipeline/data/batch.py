@@ -19,8 +19,8 @@ class Triplet(NamedTuple):
         targets: (B, T, 3, H, W) the true frames at ``t``; T may be 0.
         last: (B, 3, H, W) the frame at t = 1.
         t: (B, T) times of ``targets``, each in [0, 1].
-        velocity: (B, 2, H, W) how the scene moves, pixels per unit t, (dx, dy): what is seen at x at t = 0.5 moves on
-            to x + velocity dt. That is *minus* the velocity that a pull-back displacement follows (``geometry``:
+        velocity: (B, 2, H, W) of the content, pixels per unit t, (dx, dy): a point at x at t = 0.5 moves to
+            x + velocity dt. That is *minus* the velocity that a pull-back displacement follows (``geometry``:
             content moves by minus the displacement). NaN where it is unknown; None if it is unknown in all samples.
     """
 

@@ -31,7 +31,7 @@ class Labelled(NamedTuple):
 
 
 class DigitSplit(NamedTuple):
-    """What is trained on, what settings are chosen by, and what is only reported."""
+    """The digits to train on, to choose settings by, and to report."""
 
     train: Labelled
     val: Labelled

@@ -77,7 +77,7 @@ class TripletDraw:
         self._runs = [film.runs() for film in self.films]
         table: list[dict[int, list]] = [{} for _ in self.classes]
         for number, film in enumerate(self.films):
-            # Motion adds up along the way: an upper bound of the distance, exact where things keep their direction.
+            # The sum of the steps: an upper bound of the distance, exact for motion in one direction.
             travelled = np.concatenate(([0.0], np.cumsum(film.motion, dtype=np.float64)))
             for r, run in enumerate(self._runs[number]):
                 for span in range(shortest, min(longest, len(run) - 1) + 1):

@@ -1,4 +1,4 @@
-"""Primitives of a picture: what is easy to edit by hand and says what is where (Vinker et al. 2020, DeepSIM).
+"""Primitives of a picture: simple drawings that are easy to edit by hand (Vinker et al. 2020, DeepSIM).
 
 ``segments`` are areas of a few colours (k-means in Lab of the smoothed picture), ``edges`` dark lines on white (Canny),
 ``super`` lines over areas. A primitive is a picture of ``Palette.colours`` alone: other colours, as an editor's soft

@@ -1,7 +1,7 @@
 """Motion with known truth: layers of photographs that move over one another, each by an ODE of its own.
 
-A layer is a texture, a mask and a stationary velocity ``v(x) = A (x - c) + b + waves(x)``. Frame t shows at x what the
-layer holds at ``phi_(1/2 - t)(x)``, the point that x flows to at t = 1/2: every frame is rendered from the layers
+A layer is a texture, a mask and a stationary velocity ``v(x) = A (x - c) + b + waves(x)``. Frame t shows at x the
+layer's value at ``phi_(1/2 - t)(x)``, the point that x flows to at t = 1/2: every frame is rendered from the layers
 themselves, none from another frame, so occlusion is right and the middle frames are as sharp as the ends.
 """
 
@@ -70,7 +70,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class Layer:
-    """Something that moves.
+    """A picture with a mask and a motion.
 
     Attributes:
         texture: (1, 3, h, w) in [0, 1], mirrored beyond its edges.
@@ -78,7 +78,7 @@ class Layer:
         motion: how it moves.
         mask: (1, 1, H, W) coverage at t = 1/2 on a canvas ``margin`` px wider than the frame on each side; None covers
             all.
-        shadow: (dx, dy, darkness): the shadow it throws on what lies below; darkness 0 throws none.
+        shadow: (dx, dy, darkness) of its shadow on the layers below; darkness 0: none.
     """
 
     texture: Tensor
@@ -131,7 +131,7 @@ class Scene:
         return (picture[0] * gain).clamp(0, 1)
 
     def velocity(self, height: int, width: int, t: float = 0.5) -> Tensor:
-        """(2, height, width): the velocity of what is on top at each pixel at ``t``, pixels per unit t."""
+        """(2, height, width): the velocity of the topmost layer at each pixel at ``t``, pixels per unit t."""
         grid = pixel_grid(height, width, like=torch.zeros(()))
         visible_velocity = torch.zeros_like(grid)
         for layer in self.layers:
@@ -142,10 +142,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What scenes are like. Distances are shares of the frame's side.
+    """The distribution of scenes. Distances are shares of the frame's side.
 
     Attributes:
-        layers: fewest and most things in front of the background.
+        layers: fewest and most objects in front of the background.
         fastest: largest shift per unit t (the background: half of it).
         slowest: smallest, as a share of the largest; speeds between are drawn log-uniformly.
         spin, zoom: largest rotation (degrees) and log scale per unit t.
@@ -175,7 +175,7 @@ class SyntheticMotion(SizedDataset[Triplet]):
     Args:
         size: (height, width) of the frames, or one side for both.
         textures: (h, w, 3) uint8 pictures; None takes the photographs bundled with scikit-image and scikit-learn.
-        recipe: what scenes are like.
+        recipe: the distribution of scenes.
         times: fixed times of the targets; None draws ``target_count`` of them.
         augmentation: its colour, exposure, blur, noise and compression are applied; its geometry is not.
 
@@ -236,13 +236,13 @@ class Cached(SizedDataset[Triplet]):
 def draw_scene(
     random: np.random.Generator, recipe: Recipe, textures: Sequence[np.ndarray], height: int, width: int
 ) -> Scene:
-    """A scene by ``recipe``: a background that fills the frame and things before it."""
+    """A scene by ``recipe``: a background that fills the frame, and objects in front of it."""
     side = max(height, width)
     camera = _motion(random, recipe, height, width, calm=True)
     layers = [Layer(*_texture(random, textures, height, width), camera)]
     for _ in range(int(random.integers(recipe.layers[0], recipe.layers[1] + 1))):
         motion = _motion(random, recipe, height, width)
-        if random.random() < 0.5:  # half of the things move with the camera, too
+        if random.random() < 0.5:  # half of the objects move with the camera, too
             motion = Motion(motion.affine + camera.affine, motion.waves)
         margin = side // 2
         shadow = (0.0, 0.0, 0.0)
@@ -314,7 +314,7 @@ def _texture(
 
 
 def _mask(random: np.random.Generator, height: int, width: int, side: int) -> Tensor:
-    """(1, 1, height, width) coverage of a thing in the canvas's middle: blob, polygon, ring or thin lines."""
+    """(1, 1, height, width) coverage of an object in the canvas's middle: blob, polygon, ring or thin lines."""
     fine = 4  # supersampling in the drawing's fixed-point coordinates and by the blur below
     canvas = np.zeros((height, width), np.uint8)
     centre = np.array([width, height]) / 2 + random.uniform(-0.45, 0.45, 2) * side

@@ -1,4 +1,4 @@
-"""Objectives: named losses, weighted. What a training step minimises, and what the log shows."""
+"""Objectives: named losses, weighted. A training step minimises their sum; the log shows each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vfi_pipeline.losses.photometric import census, charbonnier, laplacian_pyram
 
 
 class MotionLike(Protocol):
-    """What the objective reads of a model's answer; ``models.prediction.Motion`` has all of it."""
+    """The attributes of a model's output that the objective reads; ``models.prediction.Motion`` has them."""
 
     frame: Tensor
     path: Tensor
@@ -47,10 +47,10 @@ def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a term may look at.
+    """The input of a loss term.
 
     Attributes:
-        motion: the model's answer for times t.
+        motion: the model's output for times t.
         target: (B, T, C, H, W), the true frames at those times; T may be 0.
         first: (B, C, H, W), the first frame.
         velocity: (B, 2, H, W) true velocity of the *content*, px per unit t (minus that of the pull-back path).
@@ -65,12 +65,12 @@ class Comparison:
 
 
 Loss = Callable[[Comparison], Tensor | None]
-"""A scalar, or None where what it needs is not there."""
+"""A scalar, or None where the motion or the data lack what it compares."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """A named loss and what it counts in the sum."""
+    """A named loss and its weight in the sum."""
 
     name: str
     weight: float

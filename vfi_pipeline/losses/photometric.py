@@ -24,8 +24,8 @@ def negative_psnr(prediction: Tensor, target: Tensor, floor: float = 1e-5) -> Te
 
     Both (..., C, H, W).
 
-    What is reported is a mean of decibels, in which a frame that is nearly right weighs as much as one that is far off;
-    a mean of errors forgets it (Chen et al. 2021). ``floor`` ends that at 50 dB.
+    Reports average decibels, in which a nearly correct frame weighs as much as a poor one; a mean of errors neglects
+    it (Chen et al. 2021). ``floor`` ends that at 50 dB.
     """
     return 10 * ((prediction - target).square().mean(dim=(-3, -2, -1)) + floor).log10().mean()
 

@@ -1,7 +1,7 @@
 """Velocity fields given by a network: ``svf``, ``state`` and ``time``, behind one protocol.
 
-A field looks at the first frame, or at both, and answers with a conditioned velocity ``v(t, x)`` in pixels per unit t
-along the pull-back path: ``x_t = x_0 o phi_t`` with ``dphi/dt = v(t, phi)``. Content moves by minus that.
+From the first frame, or both, a field gives a conditioned velocity ``v(t, x)`` in pixels per unit t along the pull-back
+path: ``x_t = x_0 o phi_t`` with ``dphi/dt = v(t, phi)``. Content moves by minus that.
 
 | field | equation | network calls | is a flow |
 |---|---|---|---|
@@ -87,7 +87,7 @@ class Field(nn.Module):
 
 
 class StationaryField(Field):
-    """``svf``: the network is asked once; its field is read off bilinearly along the path. A true flow."""
+    """``svf``: one network call; its field is sampled bilinearly along the path. A true flow."""
 
     kind = "svf"
 

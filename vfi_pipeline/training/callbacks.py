@@ -1,4 +1,4 @@
-"""What happens around the steps: averaged weights, meters, panels, progress lines."""
+"""Callbacks around the training steps: averaged weights, meters, panels, progress lines."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def load_weights(module: pl.LightningModule, weights: dict[str, Tensor]) -> None
 
 
 class TurnLog:
-    """Logs what takes turns, each at steps of its own.
+    """Logs figures of networks that are trained in turns, each at its own steps.
 
     Lightning repeats the last value of everything at every step that it logs: the model's loss at a step of the critic
     would be that of some steps ago, and where the turns and ``log_every_n_steps`` have a common factor, one of the two
@@ -174,7 +174,7 @@ class Panels(Callback):
     @staticmethod
     @lru_cache
     def _pillow_installed() -> bool:
-        """Whether pictures can be written; says so, once, where they cannot."""
+        """Whether pictures can be written; logs it once if not."""
         installed = find_spec("PIL") is not None
         if not installed:
             log.info("Pillow is not installed: there are no panels.")

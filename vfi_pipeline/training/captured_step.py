@@ -32,7 +32,7 @@ class CapturedStep:
     are ordinary: the same operations, and the same numbers.
 
     Args:
-        figures: batch -> the loss and what is logged beside it. It may not wait for the device.
+        figures: batch -> the loss, and figures for the log. It may not wait for the device.
         optimizer: of the parameters that learn. Its state is made fit for recording, see ``set_capturable``.
         clip: largest gradient norm; None does not clip.
         graph: whether to record.

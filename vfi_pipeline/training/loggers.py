@@ -87,8 +87,7 @@ def wandb_logger(
 ) -> Logger | None:
     """To Weights & Biases; None if ``WANDB_MODE=disabled``.
 
-    A server that does not answer within seconds, or refuses the key, is no reason to stop: the run is logged offline
-    then, and says so.
+    If the server does not answer within seconds, or refuses the key, the run is logged offline, with a message.
 
     Args:
         run_id: of a run to be continued; None starts one.
@@ -264,7 +263,7 @@ def log_animation(loggers: Sequence[Logger], run_dir: Path, name: str, frames: T
 
 
 def finish(loggers: Sequence[Logger]) -> None:
-    """Closes what is open, so that the next run starts its own; says how a run that was logged offline is uploaded."""
+    """Closes the loggers' runs; logs the command that uploads an offline run."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             import wandb

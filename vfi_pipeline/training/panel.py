@@ -18,7 +18,7 @@ def panel(look: Look, rows: int = 4, height: int = 64) -> Tensor:
     """One picture (3, H', W'): a row for each sample with ``COLUMNS``; a black tile without a target."""
     count = min(rows, look.first.shape[0])
     flow = look.motion.flow[:count, 0]
-    # What moves is shown, not what is pulled: content moves by minus the displacement.
+    # The panel shows the motion of the content: minus the pull-back displacement.
     tiles = [look.first, look.frame, look.target, look.last]
     shown = [rgb(tile[:count]) if tile is not None else torch.zeros_like(rgb(look.first[:count])) for tile in tiles]
     shown += [colour_wheel(-flow), jacobian_map(flow)]

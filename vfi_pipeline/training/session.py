@@ -25,8 +25,8 @@ from vfi_pipeline.training.trainer import model_of, parts_of
 
 log = logging.getLogger(__name__)
 
-ANY_SPAN = 640
-"""Longest side, px, at which films are looked at if the data do not say how large training shows them."""
+DEFAULT_SPAN_PX = 640
+"""Longest side, px, at which motion is estimated if the data do not give the size of their pictures."""
 
 
 class Guided(Protocol):
@@ -36,7 +36,7 @@ class Guided(Protocol):
 
 
 Referee = Callable[[Any, Any], Mapping[str, float]]
-"""(model, data module) -> figures by name: an independent opinion of what the model makes of the test set."""
+"""(model, data module) -> figures by name, from a judge independent of the loss."""
 
 
 def train(
@@ -62,8 +62,8 @@ def train(
         settings: the configuration as written, references kept: what a resumed run is compared with, so that a
             value counts once, in the group that owns it. None takes ``config``.
         words: of the command line that made the configuration; ``ckpt_path=`` alone goes on with them.
-        stop: looked at after every step; None leaves signals to Lightning.
-        referee: asked about the exported model: what it says joins the metrics.
+        stop: checked after every step; None leaves signals to Lightning.
+        referee: gives figures of the exported model, which join the metrics.
 
     Raises:
         UserError: if ``resume`` was made with other settings or data, or the user stopped the run.
@@ -124,20 +124,20 @@ def train(
 
 
 def fit_guide_span(model: nn.Module, data: pl.LightningDataModule) -> None:
-    """Has the weights look at films and pictures later as large as training shows them, unless the user said otherwise.
+    """Sets the size at which the model estimates motion to that of its training data, unless the user chose one.
 
-    What was learned of pictures of 64 px moves other things, and by other shares of the picture, at another size.
+    A model that was trained on pictures of 64 px does not generalise to the motion of larger ones.
     """
     if getattr(model, "guide_span", 0) is not None:
         return
     span = data.span() if hasattr(data, "span") else None
     guided = cast(Guided, model)
-    guided.guide_span = span or ANY_SPAN
+    guided.guide_span = span or DEFAULT_SPAN_PX
     log.info("Films and pictures will be looked at at %d px%s.", guided.guide_span, ", as in training" if span else "")
 
 
 def referee_metrics(referee: Referee, model: nn.Module, data: pl.LightningDataModule) -> dict[str, float]:
-    """What the referee says; a set too small for one is no reason to lose the run."""
+    """The referee's figures; none if the set is too small for one."""
     try:
         return {key: float(value) for key, value in referee(copy.deepcopy(model).cpu().eval(), data).items()}
     except UserError as error:
@@ -146,7 +146,7 @@ def referee_metrics(referee: Referee, model: nn.Module, data: pl.LightningDataMo
 
 
 def final_metrics(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> dict[str, float]:
-    """What the final test says; of the validation set where the data hold no third part (and that is its name, too)."""
+    """Figures of the test set; of the validation set, and under its names, where the data hold no test set."""
     if getattr(data, "has_test", lambda: True)():
         metrics = trainer.test(module, datamodule=data, verbose=False)[0]
     else:
@@ -156,7 +156,7 @@ def final_metrics(trainer: pl.Trainer, module: pl.LightningModule, data: pl.Ligh
 
 
 def stopped(step: int, run_dir: Path) -> UserError:
-    """The end that was asked for, in words, with the line that goes on."""
+    """The error that ends a stopped run: its step, and the command that resumes it."""
     checkpoint = checkpoint_in(run_dir)
     if checkpoint is None:
         problem = f"Stopped at step {step}; nothing is saved yet."

@@ -61,7 +61,7 @@ class SingleImageModule(pl.LightningModule):
         has_features = bool(perceptual) and available("vgg")
         if perceptual and not has_features:
             log.warning("training.perceptual is left out: vgg's weights are not on this machine.\n  Try: make features")
-        # In a tuple, for what is fixed is no part of the module: it would fill the checkpoints.
+        # In a tuple: as a part of the module, the fixed network would be saved in every checkpoint.
         self._fixed: tuple[nn.Module, ...] = (features("vgg"),) if has_features else ()
         self.turns = TurnLog()
         self.automatic_optimization = False

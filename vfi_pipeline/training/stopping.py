@@ -36,10 +36,10 @@ class Stopped(BaseException):
 
 
 class StopRequest:
-    """Whether an end was asked for. ``orderly`` says that someone looks at ``signal_name`` after every step.
+    """Whether an end was requested, and by which signal. ``orderly``: a callback checks it after every step.
 
-    A signal that comes while no one looks (before the first step, while weights are exported) raises ``Stopped`` at
-    once, and so does a second one, a second or more after the first.
+    A signal at another time (before the first step, while weights are exported) raises ``Stopped`` at once, and so
+    does a second one, a second or more after the first.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class StopRequest:
         name, now = signal.Signals(number).name, time.monotonic()
         first = self.signal_name is None
         if not first and now - self._when < 1:
-            return  # the same wish told twice: a terminal and a launcher both signal the whole group
+            return  # one request sent twice: a terminal and a launcher both signal the whole group
         self.signal_name, self._when = self.signal_name or name, now
         if not (first and self.orderly):
             raise Stopped(name)

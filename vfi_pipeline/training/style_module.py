@@ -38,7 +38,7 @@ class StyleModule(pl.LightningModule):
     Args:
         model: the network.
         image: the style: a picture's file, or the name of a drawn one (``data.style_pictures``).
-        size: longest side, px, at which the style picture is looked at: its texture's scale in the result.
+        size: longest side, px, of the style picture: the scale of its texture in the result.
         objective: weights of the terms.
         optimizer, scheduler: as in ``TripletModule``.
         motion: weights of the flow between the frames.
@@ -70,7 +70,7 @@ class StyleModule(pl.LightningModule):
             raise UserError(f"training.motion={motion} is no flow model.", "training.motion=flow.", USAGE)
         network = features("vgg", pooling)
         picture = style_picture(image, size)
-        # In a tuple, for what is fixed is no part of the module: it would fill the checkpoints.
+        # In a tuple: as parts of the module, the fixed networks would be saved in every checkpoint.
         self._fixed: tuple[Features, FlowInterpolator] = (network, flow)
         self._target = StyleTarget.of(network, picture, STYLE_LAYERS)
 

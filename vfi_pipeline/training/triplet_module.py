@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 OptimizerFactory = Callable[..., Optimizer]
 SchedulerFactory = Callable[..., Any]
 
-# A made frame equal to the true one has no finite PSNR; the mean over frames must stay a number.
+# A frame equal to its target has no finite PSNR; the mean over frames must stay a number.
 BEST_PSNR = 100.0
 
 
@@ -40,9 +40,9 @@ class TripletModule(pl.LightningModule):
         objective: see ``losses.TripletObjective``.
         optimizer: parameters -> optimiser.
         scheduler: optimiser -> schedule that counts steps, or None.
-        ends: times at which a source is the truth and is asked for as well: 1.0 (``last``), 0.0 (``first``). With
-            [1.0] and no true frames between, this is the paper's paired L2. Models that show both frames hold them
-            exactly there: what is learned and judged at an end is what the other frame alone makes of it.
+        ends: times at which a source frame is a target as well: 1.0 (``last``), 0.0 (``first``). With [1.0] and no
+            target between, this is the paper's paired L2. A model that blends both frames reproduces each at its own
+            end; the loss there takes the frame warped from the other source alone.
         lpips: measure LPIPS in validation where its backbone is at hand.
         capture: make the whole step one CUDA graph: True, False, or ``auto``: on one GPU, where nothing is in the way.
             True on a CPU takes the same road without a graph.
@@ -91,7 +91,7 @@ class TripletModule(pl.LightningModule):
         return figures["total"]
 
     def _captured(self, batch: Triplet, step: CapturedStep) -> Tensor:
-        """A whole step. What it says is logged when it arrives, some steps later: the device is never waited for."""
+        """A whole step. Its figures are logged when they arrive, some steps later: the host never waits."""
         figures = step(batch)
         if not (self.global_step + 1) % max(1, parts_of(self.trainer).log_every_n_steps):
             self._late.ask(self.global_step, figures)
@@ -180,29 +180,28 @@ class TripletModule(pl.LightningModule):
 
     @torch.no_grad()
     def look(self, batch: Triplet) -> Look:
-        """What the panels show of a batch: its first true middle frame, or the last frame where there is none."""
+        """The panels' view of a batch: its first target, or the last frame where there is none."""
         times, target = self.times_and_targets(batch)
-        motion = self._moved_alone(self._predict(batch, times[:, :1]), batch, 1)
+        motion = self._with_one_sided_ends(self._predict(batch, times[:, :1]), batch, 1)
         return Look(batch.first, motion.frame[:, 0], target[:, 0], batch.last, times[:, 0], motion)
 
     def _terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
         times, target = self.times_and_targets(batch)
         motion = self._predict(batch, times)
-        alone = self._moved_alone(motion, batch)
+        alone = self._with_one_sided_ends(motion, batch)
         velocity, velocity_mask = batch.masked_velocity() if batch.velocity is not None else (None, None)
         # Where the objective weighs the one-sided frames by themselves, the ends are not asked for twice.
         weighed = any(weight for name, weight in self.objective.auxiliary.items() if name.startswith("one_sided"))
         return alone, self.objective(motion if weighed else alone, target, batch.first, velocity, velocity_mask)
 
-    def _moved_alone(self, motion: Motion, batch: Triplet, count: int | None = None) -> Motion:
-        """``motion`` with what can be judged at the ends, where no true frame between is known.
+    def _with_one_sided_ends(self, motion: Motion, batch: Triplet, count: int | None = None) -> Motion:
+        """``motion`` with frames at the ends that a loss can compare, for batches without a target between.
 
-        A model that shows both frames makes the last one at t = 1 by showing it: there the frame that the first one's
-        pixels make is judged, and at t = 0 that of the last one's.
+        A model that blends both frames reproduces the last one at t = 1. There the frame warped from the first one
+        alone takes its place, and at t = 0 the frame warped from the last one.
 
         Raises:
-            UserError: if the model holds an end exactly and does not say what either frame alone makes of it, or no end
-                is asked for.
+            UserError: if the model reproduces an end exactly and gives no one-sided frames, or ``ends`` is empty.
         """
         if batch.t.shape[1]:
             return motion
@@ -233,7 +232,7 @@ class TripletModule(pl.LightningModule):
         motion, terms = self._terms(batch)
         _, target = self.times_and_targets(batch)
         size, between = batch.first.shape[0], batch.t.shape[1]
-        # Frames between the sources are what is judged; where none is known, those that ``_moved_alone`` gives.
+        # Figures are of the frames between the sources; without a target there, of the ends.
         shown = slice(0, between) if between else slice(0, len(self.ends))
         prediction, target = motion.frame[:, shown].flatten(0, 1).float(), target[:, shown].flatten(0, 1)
         figures = {"loss": terms["total"], **terms, **facts_of(motion)}
@@ -259,7 +258,7 @@ class TripletModule(pl.LightningModule):
 
 
 def _same(prediction: Tensor, target: Tensor) -> bool:
-    """Whether one is the other but for rounding: a frame that was shown, not made."""
+    """Whether the prediction is a copy of the target, but for rounding."""
     return bool((prediction.detach() - target).abs().max() < 1e-5)
 
 
@@ -276,7 +275,7 @@ def refuse_divergence(loss: Tensor, step: int) -> None:
 
 
 def facts_of(motion: Motion) -> dict[str, float | Tensor]:
-    """What is logged of every motion: NFE, folded share, distance outside the frame and largest displacement, px."""
+    """Figures of a motion for the log: NFE, folded share, distance outside the frame and largest displacement, px."""
     path = motion.path.detach().float().flatten(0, 1)
     _, folded = folding(path)
     return {

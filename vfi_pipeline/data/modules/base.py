@@ -19,9 +19,9 @@ from vfi_pipeline.errors import UserError
 
 
 class Batches(pl.LightningDataModule):
-    """What all data modules share. A subclass gives ``train_set``, ``val_set`` and, if it differs, ``test_set``.
+    """Base of all data modules. A subclass gives ``train_set``, ``val_set`` and, if it differs, ``test_set``.
 
-    Its options are those of every subclass, which hands them on as ``loader``.
+    Every subclass has these options, and passes them on as ``loader``.
 
     Args:
         batch_size: samples of one step over all devices; a multiple of their number.
@@ -57,21 +57,21 @@ class Batches(pl.LightningDataModule):
         return True
 
     def span(self) -> int | None:
-        """Longest side, px, of the pictures as training sees them; what films should be looked at later. None: any."""
+        """Longest side, px, of the pictures in training: the size at which films are interpolated later. None: any."""
         return None
 
     def left_out(self) -> int:
-        """How many broken files (or sequences of them) were met so far."""
+        """How many broken files (or sequences of them) were left out so far."""
         return sum(
             len(dataset.left_out) for dataset in map(_inner, self._sets.values()) if hasattr(dataset, "left_out")
         )
 
     def identity(self) -> Any:
-        """What makes these data these: ``facts`` without the places where they lie. JSON types."""
+        """``facts`` without the paths: equal for equal data. JSON types."""
         return self.facts()
 
     def facts(self) -> dict[str, Any]:
-        """What the data is, for the log and the model card: names, counts, sources. JSON types only."""
+        """Names, counts and sources of the data, for the log and the model card. JSON types only."""
         return {}
 
     # --------------------------------------------------------------------------------------------------- loaders
@@ -168,7 +168,7 @@ class _Part(torch.utils.data.DistributedSampler):
 
 
 def before_forking(workers: int) -> int:
-    """``workers``, after OpenCV has been told to do without threads if there are any.
+    """``workers``; OpenCV's threads are switched off if there are any.
 
     Loader processes are forked. OpenCV's pool does not survive that: its threads are gone and its lock may be held, so
     that the first parallel call in the child, even ``setNumThreads``, waits for ever. PyTorch gives each loader process
@@ -182,8 +182,10 @@ def before_forking(workers: int) -> int:
 
 
 def outlive_a_stop(worker: int) -> None:
-    """Begins a loader process: what a terminal or SLURM sends to all processes of a run does not end it at once, since
-    the step that the main process finishes before it stops may need its batch. It ends with the main process anyway."""
+    """Starts a loader process that ignores the signals by which a terminal or SLURM ends a run.
+
+    The main process finishes its step before it stops, and may need a batch for it; the loader ends with it.
+    """
     for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

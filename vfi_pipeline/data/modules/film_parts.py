@@ -1,4 +1,4 @@
-"""Of what ``Clips`` and ``Films`` are made: which films, how they are judged, what is mixed in, who makes batches."""
+"""Parts of ``Clips`` and ``Films``: films, validation, the share of synthetic scenes, where batches are made."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SyntheticShare:
 
     Attributes:
         share: of the samples. The bundled photographs and frames of the training films are their textures.
-        recipe: what scenes are like; None is ``Recipe()``.
+        recipe: the distribution of scenes; None is ``Recipe()``.
         scenes: scenes that are made once, at the start, where batches are made on the device.
     """
 

@@ -1,4 +1,4 @@
-"""``conf/data/synthetic.yaml``: scenes whose motion is known."""
+"""``conf/data/synthetic.yaml``: scenes with known motion."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from vfi_pipeline.data.textures import bundled_textures, image_files, own_textur
 
 
 class Synthetic(Batches):
-    """Layers of photographs whose motion is known: ``SyntheticMotion``.
+    """Layers of photographs with known motion: ``SyntheticMotion``.
 
     Args:
         crop: side of the frames.
         textures: a folder of images of your own; None takes the bundled photographs. Every fifth is held out.
-        recipe: what scenes are like; None is ``Recipe()``.
+        recipe: the distribution of scenes; None is ``Recipe()``.
         augmentation: colour, noise and so on for training; None leaves the pictures clean.
         pool: scenes that training draws from, made once and kept; None makes a new one for every sample.
-        val_times: times of the true middle frames in validation.
+        val_times: times of the target frames in validation.
+        middles: target frames of a training sample.
     """
 
     def __init__(
