@@ -125,9 +125,9 @@ def _why_offline(mode: str, offline: bool | None) -> str | None:
         return f"WANDB_MODE={mode}"
     if offline:
         return "logger.offline=true"
-    if mode != "online" and offline is None and not _key():
+    if mode != "online" and offline is None and not wandb_key():
         return "there is no key (wandb login)"
-    return _refusal(_server(), _key())
+    return _refusal(_server(), wandb_key())
 
 
 def _settings(silent: bool = False) -> Any:
@@ -274,7 +274,8 @@ def finish(loggers: Sequence[Logger]) -> None:
                 log.info("W&B: all parts of the run upload as one with: WANDB_RESUME=allow wandb sync %s", folder)
 
 
-def _key() -> str | None:
+def wandb_key() -> str | None:
+    """The key of the environment or of the user's netrc file; None without one."""
     if os.environ.get("WANDB_API_KEY"):
         return os.environ["WANDB_API_KEY"]
     try:

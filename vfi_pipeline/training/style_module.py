@@ -76,7 +76,7 @@ class StyleModule(pl.LightningModule):
 
     def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
         random = np.random.default_rng([self.seed, self.global_step])
-        terms = self._terms(batch, SEQUENCES[random.integers(len(SEQUENCES))])
+        terms = self.terms(batch, SEQUENCES[random.integers(len(SEQUENCES))])
         refuse_divergence(terms["total"], self.global_step)
         self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()})
         return terms["total"]
@@ -93,16 +93,17 @@ class StyleModule(pl.LightningModule):
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
 
-    def _terms(self, batch: Triplet, sequence: Sequence[int]) -> dict[str, Tensor]:
+    def terms(self, batch: Triplet, sequence: Sequence[int]) -> dict[str, Tensor]:
+        """The objective's terms for the last frame, after the frames of ``sequence``: by name, and ``total``."""
         network, target = self._network(), self._style_target()
         frames = _frames(batch)
-        expected, confidence = self._before(frames, sequence)
+        expected, confidence = self.previous_frame(frames, sequence)
         stylised = self.model(frames[2], expected, confidence)
         content = self.objective.content_of(network, frames[2])
         return self.objective(network, stylised, content, target, expected, confidence)
 
     @torch.no_grad()
-    def _before(self, frames: Sequence[Tensor], sequence: Sequence[int]) -> tuple[Tensor | None, Tensor | None]:
+    def previous_frame(self, frames: Sequence[Tensor], sequence: Sequence[int]) -> tuple[Tensor | None, Tensor | None]:
         """The frame before the last one, stylised at the end of ``sequence`` and carried; with its confidence."""
         expected = confidence = None
         flows = self._flows(frames, sequence)
@@ -115,12 +116,11 @@ class StyleModule(pl.LightningModule):
 
     def _flows(self, frames: Sequence[Tensor], sequence: Sequence[int]) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
         """(from, to) -> (forward, backward) for the steps of the sequence, estimated in one batch."""
-        motion = self._fixed[1].to(self.device)
         pairs = sorted({tuple(sorted(pair)) for pair in zip(sequence, (*sequence[1:], 2))})
         if not pairs:
             return {}
         starts, ends = (torch.cat([frames[pair[side]] for pair in pairs]) for side in (0, 1))
-        forward, backward = motion.flows(starts, ends)
+        forward, backward = self.flow.flows(starts, ends)
         flows = {}
         for (start, end), forth, back in zip(pairs, forward.chunk(len(pairs)), backward.chunk(len(pairs))):
             flows[start, end], flows[end, start] = (forth, back), (back, forth)
@@ -129,7 +129,7 @@ class StyleModule(pl.LightningModule):
     @torch.no_grad()
     def _measure(self, batch: Triplet, part: str, index: int) -> None:
         network, target = self._network(), self._style_target()
-        terms = self._terms(batch, (0, 1))
+        terms = self.terms(batch, (0, 1))
         figures = {"loss": terms["total"], **{name: value for name, value in terms.items() if name != "total"}}
         # The same without the frame before, and as the unstylised picture would do.
         frames = _frames(batch)
@@ -149,6 +149,11 @@ class StyleModule(pl.LightningModule):
             log_picture(
                 self.trainer.loggers, self.run_dir, f"{part}/style", torch.cat(list(rows), dim=-2), self.global_step
             )
+
+    @property
+    def flow(self) -> FlowInterpolator:
+        """The fixed model of the motion between the frames."""
+        return self._fixed[1].to(self.device)
 
     def _network(self) -> Features:
         return self._fixed[0].to(self.device)

@@ -19,7 +19,7 @@ from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
 from vfi_pipeline.metrics import psnr, ssim
 from vfi_pipeline.models.prediction import Motion, TrainableModel
 from vfi_pipeline.nets.perceptual import MIN_SIDE_PX, perceptual_or_none
-from vfi_pipeline.training.captured_step import CapturedStep, LateFigures, can_capture, set_capturable
+from vfi_pipeline.training.captured_step import CapturedStep, CudaGraphs, LateFigures, can_capture, set_capturable
 from vfi_pipeline.training.look import Look
 from vfi_pipeline.training.trainer import parts_of
 
@@ -86,7 +86,7 @@ class TripletModule(pl.LightningModule):
     def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
         if self._step is not None:
             return self._captured(batch, self._step)
-        figures = self._figures(batch)
+        figures = self._checked_figures(batch)
         self.log_dict({f"train/{name}": x.detach() if isinstance(x, Tensor) else x for name, x in figures.items()})
         return figures["total"]
 
@@ -107,12 +107,16 @@ class TripletModule(pl.LightningModule):
             if not wait:
                 self.log_dict(values, logger=False)  # for the progress lines
 
-    def _figures(self, batch: Triplet) -> dict[str, Any]:
-        """The losses by name, ``total``, and the facts of the motion."""
-        motion, terms = self._terms(batch)
-        if self._step is None or not self._step.graph:
-            refuse_divergence(terms["total"], self.global_step)
+    def figures(self, batch: Triplet) -> dict[str, Any]:
+        """The losses by name, ``total``, and the facts of the motion. The host waits for none of them."""
+        motion, terms = self.terms(batch)
         return {**facts_of(motion), **terms}
+
+    def _checked_figures(self, batch: Triplet) -> dict[str, Any]:
+        figures = self.figures(batch)
+        if self._step is None or not self._step.records:
+            refuse_divergence(figures["total"], self.global_step)
+        return figures
 
     # A captured step has done all of these when it returns.
 
@@ -125,8 +129,8 @@ class TripletModule(pl.LightningModule):
             log.info("Steps are launched kernel by kernel: %s.", reason)
         optimizer = self.trainer.optimizers[0]
         if wanted and not reason:
-            clip, graph = self.trainer.gradient_clip_val, self.device.type == "cuda"
-            self._step = CapturedStep(self._figures, optimizer, clip or None, graph)
+            clip, recorder = self.trainer.gradient_clip_val, CudaGraphs() if self.device.type == "cuda" else None
+            self._step = CapturedStep(self._checked_figures, optimizer, clip or None, recorder)
         else:
             set_capturable(optimizer, False)  # of a run that was captured before it was resumed
 
@@ -185,7 +189,8 @@ class TripletModule(pl.LightningModule):
         motion = self._with_one_sided_ends(self._predict(batch, times[:, :1]), batch, 1)
         return Look(batch.first, motion.frame[:, 0], target[:, 0], batch.last, times[:, 0], motion)
 
-    def _terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
+    def terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
+        """The motion at the targets' times, and the objective's terms: unweighted by name, and ``total``."""
         times, target = self.times_and_targets(batch)
         motion = self._predict(batch, times)
         alone = self._with_one_sided_ends(motion, batch)
@@ -229,7 +234,7 @@ class TripletModule(pl.LightningModule):
         return self.model(batch.first, batch.last, times)
 
     def _measure(self, batch: Triplet, part: str) -> None:
-        motion, terms = self._terms(batch)
+        motion, terms = self.terms(batch)
         _, target = self.times_and_targets(batch)
         size, between = batch.first.shape[0], batch.t.shape[1]
         # Figures are of the frames between the sources; without a target there, of the ends.
