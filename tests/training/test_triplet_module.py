@@ -59,7 +59,7 @@ def test_where_both_frames_are_shown_each_end_is_judged_by_the_other_frame_alone
     assert found["val/psnr"].item() < 30 and found["val/l2"].item() == pytest.approx(errors.item(), rel=1e-5)
     module.terms(pair)[1]["total"].backward()
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in module.model.parameters())
-    assert not torch.equal(module.look(pair).frame, module.look(pair).target)
+    assert not torch.equal(module.panel_sample(pair).frame, module.panel_sample(pair).target)
 
 
 def test_one_sided_frames_that_the_objective_weighs_are_not_counted_twice():

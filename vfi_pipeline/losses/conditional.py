@@ -11,23 +11,23 @@ from torch import Tensor
 
 from vfi_pipeline.losses.perceptual import FeatureNetwork, content_distance, upto
 
-Judged = Sequence[Sequence[Tensor]]
+Outputs = Sequence[Sequence[Tensor]]
 """Of each discriminator its layers' outputs, the scores last."""
 
 
-def discriminator_hinge(real: Judged, fake: Judged) -> Tensor:
+def discriminator_hinge(real: Outputs, fake: Outputs) -> Tensor:
     """``mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake))``, a mean over the discriminators. A scalar; 0 where real
     pictures score at least 1 and generated ones at most -1."""
     terms = [F.relu(1 - r[-1]).mean() + F.relu(1 + m[-1]).mean() for r, m in zip(real, fake)]
     return torch.stack(terms).mean()
 
 
-def generator_hinge(fake: Judged) -> Tensor:
+def generator_hinge(fake: Outputs) -> Tensor:
     """``-mean D(fake)``, a mean over the discriminators."""
     return torch.stack([-each[-1].mean() for each in fake]).mean()
 
 
-def feature_matching(real: Judged, fake: Judged) -> Tensor:
+def feature_matching(real: Outputs, fake: Outputs) -> Tensor:
     """Mean absolute difference of the discriminators' layers but the scores, a mean over layers. A scalar; 0 for equal
     pictures. ``real`` is a target: no gradient flows into it."""
     terms = [
@@ -58,7 +58,7 @@ class ConditionalObjective:
         self,
         prediction: Tensor,
         picture: Tensor,
-        discriminate: Callable[[Tensor], Judged],
+        discriminate: Callable[[Tensor], Outputs],
         network: FeatureNetwork | None = None,
     ) -> dict[str, Tensor]:
         """The unweighted terms by name, and ``total``.

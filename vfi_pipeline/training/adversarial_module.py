@@ -14,12 +14,12 @@ from vfi_pipeline.data.batch import Triplet, Unpaired
 from vfi_pipeline.losses import TripletObjective, critic_loss, generator_loss, gradient_norm
 from vfi_pipeline.models.prediction import Motion, TrainableModel
 from vfi_pipeline.training.callbacks import TurnLog
-from vfi_pipeline.training.look import Look
+from vfi_pipeline.training.panel_sample import PanelSample
 from vfi_pipeline.training.triplet_module import (
     OptimizerFactory,
     SchedulerFactory,
-    facts_of,
-    numbers,
+    motion_figures,
+    named_tensors,
     refuse_divergence,
 )
 
@@ -95,7 +95,7 @@ class AdversarialModule(pl.LightningModule):
             terms = self.penalties(motion, source.new_zeros((source.shape[0], 0)), source)
             terms["adversarial"] = generator_loss(self.critic, motion.frame[:, 0])
             terms["total"] = terms["total"] + self.adversarial * terms["adversarial"]
-            self._step(model_optimizer, terms, "model", 0, facts_of(motion))
+            self._step(model_optimizer, terms, "model", 0, motion_figures(motion))
 
     def warped(self, source: Tensor) -> Motion:
         """The model's motion of the sources, asked at t = 1."""
@@ -118,11 +118,11 @@ class AdversarialModule(pl.LightningModule):
         return optimizers, [{"scheduler": self.scheduler(optimizer), "interval": "step"} for optimizer in optimizers]
 
     @torch.no_grad()
-    def look(self, batch: Unpaired | Triplet) -> Look:
+    def panel_sample(self, batch: Unpaired | Triplet) -> PanelSample:
         """The panels' view of a batch: source, warped source, and an unrelated target."""
         source, target = pictures(batch)
         motion = self.warped(source)
-        return Look(source, motion.frame[:, 0], None, target, torch.ones_like(source[:, 0, 0, 0]), motion)
+        return PanelSample(source, motion.frame[:, 0], None, target, torch.ones_like(source[:, 0, 0, 0]), motion)
 
     def _critic_terms(self, real: Tensor, fake: Tensor, mix: Tensor) -> dict[str, Tensor]:
         # The penalty differentiates twice; half precision has no room for that.
@@ -165,13 +165,13 @@ class AdversarialModule(pl.LightningModule):
         motion = self.warped(source)
         fake = motion.frame[:, 0]
         terms = self.penalties(motion, source.new_zeros((source.shape[0], 0)), source)
-        figures: dict[str, Any] = {**terms, **facts_of(motion)}
+        figures: dict[str, Any] = {**terms, **motion_figures(motion)}
         figures.pop("total")
         figures["wasserstein"] = self.critic(target).mean() - self.critic(fake).mean()
         slope = gradient_norm(self.critic, target, fake, torch.full_like(source[:, 0, 0, 0], 0.5))
         figures["gradient_norm"] = slope.detach().mean()
         self.log_dict(
-            numbers(figures, part, self.device),
+            named_tensors(figures, part, self.device),
             on_epoch=True,
             on_step=False,
             sync_dist=True,

@@ -190,11 +190,11 @@ class Panels(Callback):
         if (self._validations - 1) % self.every:
             return
         few = type(batch)(*(None if part is None else part[: self.rows] for part in batch))
-        look = pl_module.look(few)
+        sample = pl_module.panel_sample(few)
         step = trainer.global_step
-        log_picture(trainer.loggers, self.run_dir, "val/panel", panel(look, self.rows), step)
-        times = torch.linspace(0, 1, self.frames, device=look.first.device)[None]
-        shown = pl_module.model(look.first[:1], look.last[:1], times)
+        log_picture(trainer.loggers, self.run_dir, "val/panel", panel(sample, self.rows), step)
+        times = torch.linspace(0, 1, self.frames, device=sample.first.device)[None]
+        shown = pl_module.model(sample.first[:1], sample.last[:1], times)
         log_animation(trainer.loggers, self.run_dir, "val/animation", shown.frame[0], step)
 
 

@@ -60,7 +60,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
             whole = "; the one before is whole" if kept else ""
             raise UserError(
                 f"{path} could not be written ({error.strerror or error}){whole}.",
-                f"Free some space, then {go_on_line(path.parent.parent) if kept else 'the same command again'}.",
+                f"Free some space, then {resume_command(path.parent.parent) if kept else 'the same command again'}.",
                 ENVIRONMENT,
             ) from error
         finally:
@@ -114,7 +114,7 @@ def checkpoint_in(folder: Path) -> Path | None:
     return max(checkpoints, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
-def go_on_line(run_dir: Path | str) -> str:
+def resume_command(run_dir: Path | str) -> str:
     """The command that goes on with a run, as it can be pasted into a shell."""
     return f"python train.py {shlex.quote(f'ckpt_path={run_dir}')}"
 
@@ -200,7 +200,8 @@ def check_same(resume: Resume, config: Mapping[str, Any], data: str) -> None:
     if changed:
         raise UserError(
             f"{resume.path} belongs to a run with other settings: " + "; ".join(changed[:8]) + ".",
-            f"{go_on_line(resume.run_dir)} with nothing else goes on as it began; without ckpt_path a new run starts.",
+            f"{resume_command(resume.run_dir)} with nothing else goes on as it began; "
+            "without ckpt_path a new run starts.",
             BAD_INPUT,
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
-from vfi_pipeline.training.resume import checkpoint_in, go_on_line, read_checkpoint
+from vfi_pipeline.training.resume import checkpoint_in, read_checkpoint, resume_command
 
 try:
     import fcntl
@@ -200,7 +200,7 @@ def _answer(folder: Path, go_on: bool, environment: Mapping[str, str]) -> Path |
         return checkpoint
     raise UserError(
         f"{folder} holds a run already{_progress(checkpoint)}; it would be replaced.",
-        f"{go_on_line(folder)} to go on with it, or hydra.run.dir=<another folder> to start anew.",
+        f"{resume_command(folder)} to go on with it, or hydra.run.dir=<another folder> to start anew.",
         ENVIRONMENT,
     )
 

@@ -19,7 +19,7 @@ from vfi_pipeline.models.checkpoint import Card, save_model
 from vfi_pipeline.training.callbacks import EMA, load_weights
 from vfi_pipeline.training.facts import run_facts
 from vfi_pipeline.training.loggers import finish, log_export, log_facts, write_facts
-from vfi_pipeline.training.resume import Resume, RunState, check_same, checkpoint_in, go_on_line, read_checkpoint
+from vfi_pipeline.training.resume import Resume, RunState, check_same, checkpoint_in, read_checkpoint, resume_command
 from vfi_pipeline.training.stopping import OrderlyStop, Stopped, StopRequest, queue_again
 from vfi_pipeline.training.trainer import model_of, parts_of
 
@@ -165,7 +165,7 @@ def stopped(step: int, run_dir: Path) -> UserError:
         saved = f"step {int(read_checkpoint(checkpoint)['global_step'])}"
     except (UserError, KeyError):
         saved = "the last checkpoint"
-    return UserError(f"Stopped at step {step}; it goes on from {saved}.", go_on_line(run_dir), INTERRUPTED)
+    return UserError(f"Stopped at step {step}; it goes on from {saved}.", resume_command(run_dir), INTERRUPTED)
 
 
 def say_why_early(trainer: pl.Trainer) -> None:

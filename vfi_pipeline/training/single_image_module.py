@@ -19,7 +19,7 @@ from vfi_pipeline.nets.conditional_gan import Discriminator
 from vfi_pipeline.nets.features import available, features
 from vfi_pipeline.training.callbacks import TurnLog
 from vfi_pipeline.training.loggers import log_picture
-from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, numbers, refuse_divergence
+from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, named_tensors, refuse_divergence
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class SingleImageModule(pl.LightningModule):
         if index == 0:  # the picture itself; the others are warped
             figures["psnr_picture"] = psnr(prediction[:1].clamp(0, 1), batch.last[:1]).mean()
         self.log_dict(
-            numbers(figures, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
+            named_tensors(figures, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
             batch_size=batch.first.shape[0],
         )  # fmt: skip
         if index == 0 and self.run_dir is not None and self.trainer.is_global_zero:

@@ -22,7 +22,7 @@ from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.models.style import StyleTransfer, carried
 from vfi_pipeline.nets.features import Features, features
 from vfi_pipeline.training.loggers import log_picture
-from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, numbers, refuse_divergence
+from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, named_tensors, refuse_divergence
 
 SEQUENCES = ((), (), (1,), (1,), (0, 1), (0, 1, 0, 1))
 """Which of the frames first (0) and middle (1) are stylised, each from the one before it, ahead of the last frame: a
@@ -32,8 +32,8 @@ third of the steps has none, as a film's first frame; some have as many as a few
 class StyleModule(pl.LightningModule):
     """Fits ``models.style.StyleTransfer`` to triplets of neighbouring frames.
 
-    The last frame is judged. Before it, the others are stylised one from another, forth and back, without a gradient:
-    the network sees its own outputs as it will in a film, at the price of its forward pass.
+    The loss compares the last frame. Before it, the others are stylised one from another, in either direction, without
+    a gradient: as in a film, the network's input is its own output, at the price of its forward pass.
 
     Args:
         model: the network.
@@ -122,8 +122,10 @@ class StyleModule(pl.LightningModule):
         starts, ends = (torch.cat([frames[pair[side]] for pair in pairs]) for side in (0, 1))
         forward, backward = self.flow.flows(starts, ends)
         flows = {}
-        for (start, end), forth, back in zip(pairs, forward.chunk(len(pairs)), backward.chunk(len(pairs))):
-            flows[start, end], flows[end, start] = (forth, back), (back, forth)
+        for (start, end), pair_forward, pair_backward in zip(
+            pairs, forward.chunk(len(pairs)), backward.chunk(len(pairs))
+        ):
+            flows[start, end], flows[end, start] = (pair_forward, pair_backward), (pair_backward, pair_forward)
         return flows
 
     @torch.no_grad()
@@ -141,7 +143,7 @@ class StyleModule(pl.LightningModule):
         figures["style_alone"] = self.objective(network, alone[1], content, target)["style"]
         figures["style_source"] = self.objective(network, frames[2], content, target)["style"]
         self.log_dict(
-            numbers(figures, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
+            named_tensors(figures, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
             batch_size=batch.first.shape[0],
         )  # fmt: skip
         if index == 0 and self.run_dir is not None and self.trainer.is_global_zero:

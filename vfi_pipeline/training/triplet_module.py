@@ -20,7 +20,7 @@ from vfi_pipeline.metrics import psnr, ssim
 from vfi_pipeline.models.prediction import Motion, TrainableModel
 from vfi_pipeline.nets.perceptual import MIN_SIDE_PX, perceptual_or_none
 from vfi_pipeline.training.captured_step import CapturedStep, CudaGraphs, LateFigures, can_capture, set_capturable
-from vfi_pipeline.training.look import Look
+from vfi_pipeline.training.panel_sample import PanelSample
 from vfi_pipeline.training.trainer import parts_of
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class TripletModule(pl.LightningModule):
     def figures(self, batch: Triplet) -> dict[str, Any]:
         """The losses by name, ``total``, and the facts of the motion. The host waits for none of them."""
         motion, terms = self.terms(batch)
-        return {**facts_of(motion), **terms}
+        return {**motion_figures(motion), **terms}
 
     def _checked_figures(self, batch: Triplet) -> dict[str, Any]:
         figures = self.figures(batch)
@@ -183,11 +183,11 @@ class TripletModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
 
     @torch.no_grad()
-    def look(self, batch: Triplet) -> Look:
+    def panel_sample(self, batch: Triplet) -> PanelSample:
         """The panels' view of a batch: its first target, or the last frame where there is none."""
         times, target = self.times_and_targets(batch)
         motion = self._with_one_sided_ends(self._predict(batch, times[:, :1]), batch, 1)
-        return Look(batch.first, motion.frame[:, 0], target[:, 0], batch.last, times[:, 0], motion)
+        return PanelSample(batch.first, motion.frame[:, 0], target[:, 0], batch.last, times[:, 0], motion)
 
     def terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
         """The motion at the targets' times, and the objective's terms: unweighted by name, and ``total``."""
@@ -240,12 +240,12 @@ class TripletModule(pl.LightningModule):
         # Figures are of the frames between the sources; without a target there, of the ends.
         shown = slice(0, between) if between else slice(0, len(self.ends))
         prediction, target = motion.frame[:, shown].flatten(0, 1).float(), target[:, shown].flatten(0, 1)
-        figures = {"loss": terms["total"], **terms, **facts_of(motion)}
+        figures = {"loss": terms["total"], **terms, **motion_figures(motion)}
         figures.pop("total")
         if prediction.shape[0]:
             figures |= self._quality(prediction.clamp(0, 1), target)
         self.log_dict(
-            numbers(figures, part, self.device),
+            named_tensors(figures, part, self.device),
             on_epoch=True,
             on_step=False,
             sync_dist=True,
@@ -279,7 +279,7 @@ def refuse_divergence(loss: Tensor, step: int) -> None:
         )
 
 
-def facts_of(motion: Motion) -> dict[str, float | Tensor]:
+def motion_figures(motion: Motion) -> dict[str, float | Tensor]:
     """Figures of a motion for the log: NFE, folded share, distance outside the frame and largest displacement, px."""
     path = motion.path.detach().float().flatten(0, 1)
     _, folded = folding(path)
@@ -291,7 +291,7 @@ def facts_of(motion: Motion) -> dict[str, float | Tensor]:
     }
 
 
-def numbers(figures: Mapping[str, Any], part: str, device: torch.device) -> dict[str, Tensor]:
+def named_tensors(figures: Mapping[str, Any], part: str, device: torch.device) -> dict[str, Tensor]:
     """Metrics under the names of their part (``val/psnr``), as tensors that DDP can average."""
     return {
         f"{part}/{name}": torch.as_tensor(value, dtype=torch.float32, device=device) for name, value in figures.items()

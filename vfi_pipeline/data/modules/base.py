@@ -95,7 +95,7 @@ class Batches(pl.LightningDataModule):
             sampler=sampler,
             num_workers=before_forking(self.workers),
             collate_fn=collate,
-            worker_init_fn=outlive_a_stop,
+            worker_init_fn=ignore_stop_signals,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )
@@ -120,7 +120,7 @@ class Batches(pl.LightningDataModule):
             sampler=_Part(dataset, num_replicas=world, rank=rank, shuffle=False),
             num_workers=before_forking(min(self.workers, 2)),
             collate_fn=collate,
-            worker_init_fn=outlive_a_stop,
+            worker_init_fn=ignore_stop_signals,
         )
 
     def _share(self) -> tuple[int, int]:
@@ -181,7 +181,7 @@ def before_forking(workers: int) -> int:
     return workers
 
 
-def outlive_a_stop(worker: int) -> None:
+def ignore_stop_signals(worker: int) -> None:
     """Starts a loader process that ignores the signals by which a terminal or SLURM ends a run.
 
     The main process finishes its step before it stops, and may need a batch for it; the loader ends with it.

@@ -9,7 +9,7 @@ from torch import Tensor
 from vfi_pipeline.models.prediction import Motion
 
 
-class Look(NamedTuple):
+class PanelSample(NamedTuple):
     """Pictures (B, C, H, W) in [0, 1]: both sources; at ``t`` (B,) the model's frame and its target, or None."""
 
     first: Tensor
