@@ -33,7 +33,7 @@ from torch import Tensor
 from vfi_pipeline.animation.picture_fit import picture_fit
 from vfi_pipeline.animation.primitives import PrimitiveAnimator
 from vfi_pipeline.data.drawn_faces import drawn_face
-from vfi_pipeline.data.modules import SingleImage
+from vfi_pipeline.data.modules.single_image import SingleImage
 from vfi_pipeline.data.primitives import Palette, primitive_of
 from vfi_pipeline.data.single_image import AUGMENTATIONS
 from vfi_pipeline.data.style_pictures import shrunk_picture

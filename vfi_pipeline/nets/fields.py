@@ -96,7 +96,7 @@ class StationaryField(Field):
         self.net = UNet(self._frames, 2, unet)
 
     def forward(self, first: Tensor, last: Tensor | None = None) -> Conditioned:
-        return _Polynomial(self.net(self._network_input(first, last)).to(first.dtype)[:, None])
+        return PolynomialVelocity(self.net(self._network_input(first, last)).to(first.dtype)[:, None])
 
 
 class TimeField(Field):
@@ -119,7 +119,7 @@ class TimeField(Field):
 
     def forward(self, first: Tensor, last: Tensor | None = None) -> Conditioned:
         fields = self.net(self._network_input(first, last)).to(first.dtype)
-        return _Polynomial(fields.unflatten(1, (self.degree + 1, 2)))
+        return PolynomialVelocity(fields.unflatten(1, (self.degree + 1, 2)))
 
 
 class StateField(Field):
@@ -149,10 +149,10 @@ class StateField(Field):
         return {**super().config(), "reads": self.reads}
 
     def forward(self, first: Tensor, last: Tensor | None = None) -> Conditioned:
-        return _Stateful(self.net, self._network_input(first, last), first, self.reads, sign=1)
+        return StateVelocity(self.net, self._network_input(first, last), first, self.reads, sign=1)
 
 
-class _Polynomial:
+class PolynomialVelocity:
     """``sum_k b_k(t) c_k(x)`` with Bernstein's ``b_k``; (B, K + 1, 2, H, W) coefficients, read off bilinearly."""
 
     def __init__(self, coefficients: Tensor) -> None:
@@ -171,12 +171,12 @@ class _Polynomial:
             total = total + comb(degree, k) * t**k * (1 - t) ** (degree - k) * self.coefficients[:, k]
         return total
 
-    def reversed(self) -> _Polynomial:
+    def reversed(self) -> PolynomialVelocity:
         # b_k(1 - t) = b_(K - k)(t), so time turns round when the coefficients do.
-        return _Polynomial(-self.coefficients.flip(1))
+        return PolynomialVelocity(-self.coefficients.flip(1))
 
 
-class _Stateful:
+class StateVelocity:
     """``sign * F(frames, u)`` with ``u = x - grid``. Time does not enter."""
 
     def __init__(self, net: nn.Module, network_input: Tensor, first: Tensor, reads: str, sign: int) -> None:
@@ -199,10 +199,10 @@ class _Stateful:
         """At the identity map, where every path begins; of the other times only a solve knows."""
         return self(torch.as_tensor(t), pixel_grid(*self.first.shape[-2:], like=self.first))
 
-    def reversed(self) -> _Stateful:
+    def reversed(self) -> StateVelocity:
         # The paper's backward warp: minus the velocity, again from the identity, still looking at the first frame.
         # It inverts the forward warp to first order only; the round trip penalty asks for the rest.
-        return _Stateful(self.net, self.network_input, self.first, self.reads, -self.sign)
+        return StateVelocity(self.net, self.network_input, self.first, self.reads, -self.sign)
 
 
 FIELDS: dict[str, type[Field]] = {field.kind: field for field in (StationaryField, TimeField, StateField)}

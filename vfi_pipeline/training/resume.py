@@ -150,7 +150,7 @@ MOVED = {
     "vfi_pipeline.data.modules.Clips": "vfi_pipeline.data.modules.clips",
     "vfi_pipeline.data.modules.Films": "vfi_pipeline.data.modules.folder_of_videos",
     "vfi_pipeline.data.modules.Strangers": "vfi_pipeline.data.modules.UnpairedImages",
-    "vfi_pipeline.data.single_image.SingleImage": "vfi_pipeline.data.modules.SingleImage",
+    "vfi_pipeline.data.single_image.SingleImage": "vfi_pipeline.data.modules.single_image.SingleImage",
     "vfi_pipeline.bench.digits.referee": "vfi_pipeline.evaluation.digits.referee",
     "vfi_pipeline.bench.smile.referee": "vfi_pipeline.evaluation.smile.referee",
     "vfi_pipeline.losses.TripletObjective": "vfi_pipeline.losses.triplet_objective",
