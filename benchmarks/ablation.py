@@ -201,7 +201,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     models = [(run.name, load_model(run_weights(run))[0]) for run in options.runs]
     batch = scenes(size=models[0][1].guide_span)
-    true = torch.cat((batch.middle, batch.last[:, None]), dim=1)
+    true = torch.cat((batch.targets, batch.last[:, None]), dim=1)
     rows = baselines(batch, true) + [row(name, model, batch, true) for name, model in models] + fitted(batch, true)
     flows = [model for _, model in models if model.field.kind == "svf"]
     solved = solver_table(flows[0], batch, true) if flows else []

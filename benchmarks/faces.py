@@ -38,7 +38,7 @@ from vfi_pipeline.editing.markov import (
     total_energy,
 )
 from vfi_pipeline.editing.pyramid import gaussian
-from vfi_pipeline.errors import BAD_INPUT, UserError
+from vfi_pipeline.errors import BAD_INPUT, UserError, exit_code
 from vfi_pipeline.evaluation.smile import Referee
 from vfi_pipeline.nets.features import features
 
@@ -283,7 +283,7 @@ def write(path: Path, picture: Tensor) -> None:
     image.save(path, quality=92) if path.suffix in (".jpg", ".jpeg") else image.save(path)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", help="two folders: faces without and with a smile")
     parser.add_argument("--drawn", action="store_true", help="faces drawn by code in place of folders")
@@ -294,34 +294,29 @@ def main() -> int:
     parser.add_argument("--neighbours", type=int, default=40)
     parser.add_argument("--parts", default="alignment,exemplars,dfi,shifted")
     asked = parser.parse_args()
-    try:
-        if not asked.drawn and len(asked.folders) != 2:
-            raise UserError("Two folders of faces are wanted.", "neutral/ smiling/, or --drawn.")
-        faces = drawn_faces(asked.size) if asked.drawn else read_faces(asked.folders[0], asked.folders[1], asked.size)
-        held = held_out(faces, asked.people, asked.every)
-        asked.out.mkdir(parents=True, exist_ok=True)
-        parts = asked.parts.split(",")
-        solves = {"dfi", "shifted"} & set(parts)
-        dfi = dfi_of(faces, held, DfiSettings(neighbours=asked.neighbours)) if solves else None
-        record: dict[str, object] = {"size": asked.size, "neighbours": asked.neighbours, "held_out": held}
-        if "alignment" in parts:
-            record["alignment"] = measure_alignment(faces, held)
-            log.info("alignment: %s", record["alignment"])
-        if "exemplars" in parts:
-            record["exemplars"] = asdict(measure_exemplars(faces, held, asked.out, ExemplarSettings()))
-            log.info("exemplars: %s", record["exemplars"])
-        if dfi is not None and "dfi" in parts:
-            record["dfi"] = asdict(measure_dfi(faces, held, asked.out, dfi))
-            log.info("dfi: %s", record["dfi"])
-        if dfi is not None and "shifted" in parts:
-            shifted_figure(faces, held, asked.out, dfi)
-        (asked.out / "faces.json").write_text(json.dumps(record, indent=1) + "\n")
-    except UserError as error:
-        log.error("%s", error)
-        return error.code
-    return 0
+    if not asked.drawn and len(asked.folders) != 2:
+        raise UserError("Two folders of faces are wanted.", "neutral/ smiling/, or --drawn.")
+    faces = drawn_faces(asked.size) if asked.drawn else read_faces(asked.folders[0], asked.folders[1], asked.size)
+    held = held_out(faces, asked.people, asked.every)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    parts = asked.parts.split(",")
+    solves = {"dfi", "shifted"} & set(parts)
+    dfi = dfi_of(faces, held, DfiSettings(neighbours=asked.neighbours)) if solves else None
+    record: dict[str, object] = {"size": asked.size, "neighbours": asked.neighbours, "held_out": held}
+    if "alignment" in parts:
+        record["alignment"] = measure_alignment(faces, held)
+        log.info("alignment: %s", record["alignment"])
+    if "exemplars" in parts:
+        record["exemplars"] = asdict(measure_exemplars(faces, held, asked.out, ExemplarSettings()))
+        log.info("exemplars: %s", record["exemplars"])
+    if dfi is not None and "dfi" in parts:
+        record["dfi"] = asdict(measure_dfi(faces, held, asked.out, dfi))
+        log.info("dfi: %s", record["dfi"])
+    if dfi is not None and "shifted" in parts:
+        shifted_figure(faces, held, asked.out, dfi)
+    (asked.out / "faces.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sys.exit(main())
+    sys.exit(exit_code(main))

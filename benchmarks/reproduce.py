@@ -244,7 +244,7 @@ def judge_pairs(run: Path) -> Figures:
 def scenes(size: int) -> tuple[Any, torch.Tensor]:
     """The scenes of ``benchmarks.ablation`` and their true frames."""
     batch = ablation.scenes(size=size)
-    return batch, torch.cat((batch.middle, batch.last[:, None]), dim=1)
+    return batch, torch.cat((batch.targets, batch.last[:, None]), dim=1)
 
 
 def judge_scenes(run: Path) -> Figures:

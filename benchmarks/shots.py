@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.shot_streams import Clip, Stream, halves, on_twos, read, streams
-from vfi_pipeline.data.index import CUT_RULE
+from vfi_pipeline.data.index import SETTINGS
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.evaluation.page import circumstances, write_section
 from vfi_pipeline.shots import cuts, duplicates
@@ -288,7 +288,7 @@ def measured_columns(
     return {
         "ours": measured(ours(), films),
         **({"ours, fitted anew": measured(ours(rule=fitted), films)} if fitted != cuts.RULE else {}),
-        "ours, for data sets": measured(ours(flashes=True, rule=CUT_RULE), films),
+        "ours, for data sets": measured(ours(flashes=True, rule=SETTINGS.cuts), films),
         f"Content {content:g}": measured(scenedetect("ContentDetector", threshold=content), films),
         "Content 27": measured(scenedetect("ContentDetector"), films),
         f"Adaptive {adaptive:g}": measured(scenedetect("AdaptiveDetector", adaptive_threshold=adaptive), films),

@@ -33,10 +33,11 @@ from torch import Tensor
 from vfi_pipeline.animation.picture_fit import picture_fit
 from vfi_pipeline.animation.primitives import PrimitiveAnimator
 from vfi_pipeline.data.drawn_faces import drawn_face
+from vfi_pipeline.data.modules.single_image import SingleImage
 from vfi_pipeline.data.primitives import Palette, primitive_of
-from vfi_pipeline.data.single_image import AUGMENTATIONS, SingleImage
+from vfi_pipeline.data.single_image import AUGMENTATIONS
 from vfi_pipeline.data.style_pictures import shrunk_picture
-from vfi_pipeline.errors import UserError
+from vfi_pipeline.errors import UserError, exit_code
 from vfi_pipeline.evaluation.rgb import to_rgb
 from vfi_pipeline.losses.conditional import ConditionalObjective, discriminator_hinge
 from vfi_pipeline.losses.perceptual import content_distance
@@ -175,7 +176,7 @@ def _bytes(picture: Tensor) -> np.ndarray:
     return (picture[0].clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).numpy()
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("film", nargs="?")
     parser.add_argument("--drawn", action="store_true")
@@ -189,40 +190,35 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("outputs/single_image"))
     asked = parser.parse_args()
-    try:
-        if asked.run is not None:
-            asked.out.mkdir(parents=True, exist_ok=True)
-            move, remove = ([int(word) for word in text.split(",")] for text in (asked.move, asked.remove))
-            torch.manual_seed(asked.seed)
-            edits_figure(asked.run, move, remove, asked.out)
-            return 0
-        if (asked.film is None) != asked.drawn:
-            raise UserError("A film is wanted.", "film.mp4, or --drawn.")
-        numbers = [asked.frame, *(int(word) for word in asked.others.split(","))]
-        frames = frames_of(asked.film, numbers, asked.size)
+    if asked.run is not None:
         asked.out.mkdir(parents=True, exist_ok=True)
-        record: dict[str, Any] = {"size": asked.size, "steps": asked.steps, "frames": numbers}
-        with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder) / "picture.png"
-            Image.fromarray(frames[0]).save(picture)
-            rows = []
-            for augmentation in AUGMENTATIONS:
-                data = SingleImage(str(picture), size=asked.size, augmentation=augmentation, seed=asked.seed)
-                model, seconds = fitted(data, asked.steps, asked.seed)
-                drawn, facts = judged(model, frames, data.palette)
-                record[augmentation] = {**facts, "seconds": round(seconds)}
-                log.info("%s: %s", augmentation, record[augmentation])
-                rows.append(torch.cat(drawn, dim=-1))
-            shown = [torch.cat([_tensor(primitive_of(frame, data.palette)) for frame in frames], dim=-1)]
-            truth = torch.cat([_tensor(frame) for frame in frames], dim=-1)
-            Image.fromarray(_bytes(torch.cat([*shown, *rows, truth], dim=-2))).save(asked.out / "augmentation.png")
-        (asked.out / "augmentation.json").write_text(json.dumps(record, indent=1) + "\n")
-    except UserError as error:
-        log.error("%s", error)
-        return error.code
-    return 0
+        move, remove = ([int(word) for word in text.split(",")] for text in (asked.move, asked.remove))
+        torch.manual_seed(asked.seed)
+        edits_figure(asked.run, move, remove, asked.out)
+        return
+    if (asked.film is None) != asked.drawn:
+        raise UserError("A film is wanted.", "film.mp4, or --drawn.")
+    numbers = [asked.frame, *(int(word) for word in asked.others.split(","))]
+    frames = frames_of(asked.film, numbers, asked.size)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"size": asked.size, "steps": asked.steps, "frames": numbers}
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "picture.png"
+        Image.fromarray(frames[0]).save(picture)
+        rows = []
+        for augmentation in AUGMENTATIONS:
+            data = SingleImage(str(picture), size=asked.size, augmentation=augmentation, seed=asked.seed)
+            model, seconds = fitted(data, asked.steps, asked.seed)
+            drawn, facts = judged(model, frames, data.palette)
+            record[augmentation] = {**facts, "seconds": round(seconds)}
+            log.info("%s: %s", augmentation, record[augmentation])
+            rows.append(torch.cat(drawn, dim=-1))
+        shown = [torch.cat([_tensor(primitive_of(frame, data.palette)) for frame in frames], dim=-1)]
+        truth = torch.cat([_tensor(frame) for frame in frames], dim=-1)
+        Image.fromarray(_bytes(torch.cat([*shown, *rows, truth], dim=-2))).save(asked.out / "augmentation.png")
+    (asked.out / "augmentation.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vfi_pipeline.data.modules import Pairs, Strangers
+from vfi_pipeline.data.modules import Pairs, UnpairedImages
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.evaluation.digits import TIMES, run_weights
 from vfi_pipeline.evaluation.smile import Score, pair_quality, score
@@ -32,11 +32,11 @@ from vfi_pipeline.models.checkpoint import load_model
 log = logging.getLogger(__name__)
 
 
-KINDS = {"Pairs": Pairs, "Strangers": Strangers}
+KINDS = {"Pairs": Pairs, "UnpairedImages": UnpairedImages}
 """Data sets of two sides, by the names that a run's configuration has for them."""
 
 
-def data_of(run: Path) -> Pairs | Strangers:
+def data_of(run: Path) -> Pairs | UnpairedImages:
     """The data set that a run was trained on, as its ``run.json`` says.
 
     Raises:
@@ -147,7 +147,7 @@ def _shown(picture: Tensor) -> np.ndarray:
     return values[..., 0] if values.shape[-1] == 1 else values[..., :3]
 
 
-def compared(runs: Sequence[tuple[str, nn.Module, Pairs | Strangers]]) -> dict[str, float | None]:
+def compared(runs: Sequence[tuple[str, nn.Module, Pairs | UnpairedImages]]) -> dict[str, float | None]:
     """PSNR of every model on the pairs of people whom none of them was trained on; empty if there are no such pairs."""
     trained = {member.group for _, _, data in runs for member in data.people("train")}
     pairs = next((data for _, _, data in runs if isinstance(data, Pairs)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vfi_pipeline.nets.fields import Field, _Polynomial
+from vfi_pipeline.nets.fields import Field, PolynomialVelocity
 
 
 class Fixed(Field):
@@ -17,4 +17,4 @@ class Fixed(Field):
         self.field = torch.nn.Parameter(field)
 
     def forward(self, first, last=None):
-        return _Polynomial(self.field.expand(len(first), -1, -1, -1)[:, None])
+        return PolynomialVelocity(self.field.expand(len(first), -1, -1, -1)[:, None])

@@ -18,14 +18,14 @@ from vfi_pipeline.nets.unet import UNetShape
 from vfi_pipeline.ode import Solver
 from vfi_pipeline.training.adversarial_module import AdversarialModule
 from vfi_pipeline.training.callbacks import EMA, Meters, Panels, ProgressLines
-from vfi_pipeline.training.explain import quiet
+from vfi_pipeline.training.explain import silence_lightning
 from vfi_pipeline.training.resume import AtomicCheckpoints
 from vfi_pipeline.training.schedules import warmup_cosine
 from vfi_pipeline.training.triplet_module import TripletModule
 
 SHAPE = UNetShape(widths=(8, 8), final=8, head=0.1)
 STEPS = 12
-quiet()
+silence_lightning()
 
 
 def model(conditioning: str = "both", sides: str = "first", kind: type = StationaryField) -> WarpingODE:

@@ -1,6 +1,9 @@
-"""The one exception that entry points print without a traceback; imports nothing, importable from everywhere."""
+"""The one exception that entry points print without a traceback; importable everywhere, imports no other module."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Callable
 
 # Exit codes, documented in docs/exit-codes.md. An error names its own, so that no caller has to guess.
 DONE, USAGE, BAD_INPUT, ENVIRONMENT, INTERRUPTED = 0, 2, 3, 4, 130
@@ -24,3 +27,13 @@ class UserError(Exception):
     def __str__(self) -> str:
         problem, remedy, _ = self.args
         return f"{problem}\n  Try: {remedy}"
+
+
+def exit_code(run: Callable[[], object]) -> int:
+    """The exit code of a program whose work is ``run``; a ``UserError`` is printed without a traceback."""
+    try:
+        run()
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.code
+    return DONE

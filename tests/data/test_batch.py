@@ -18,22 +18,22 @@ def test_a_batch_of_triplets_keeps_every_sample_in_place():
 
     batch = collate(samples)
 
-    assert batch.first.shape == (3, 3, 6, 8) and batch.middle.shape == (3, 2, 3, 6, 8) and batch.t.shape == (3, 2)
+    assert batch.first.shape == (3, 3, 6, 8) and batch.targets.shape == (3, 2, 3, 6, 8) and batch.t.shape == (3, 2)
     assert torch.equal(batch.last[1], samples[1].last) and batch.velocity is None
 
 
 def test_a_triplet_without_middle_frames_collates():
-    assert collate([triplet(0), triplet(0)]).middle.shape == (2, 0, 3, 6, 8)
+    assert collate([triplet(0), triplet(0)]).targets.shape == (2, 0, 3, 6, 8)
 
 
 def test_unknown_velocity_becomes_a_zero_mask_and_never_a_nan():
     batch = collate([triplet(1, torch.ones(2, 6, 8)), triplet(1)])
 
-    values, known = batch.known_velocity()
+    values, known = batch.masked_velocity()
 
     assert known.flatten(1).mean(1).tolist() == [1.0, 0.0]
     assert values[0].eq(1).all() and values[1].eq(0).all()
-    assert collate([triplet(1)]).known_velocity()[1].sum() == 0
+    assert collate([triplet(1)]).masked_velocity()[1].sum() == 0
 
 
 def test_samples_of_two_shapes_or_kinds_are_refused():

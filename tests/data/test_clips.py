@@ -6,10 +6,10 @@ import torch
 from films import panning, texture, write_film
 
 from vfi_pipeline.data.augment import Augmentation
-from vfi_pipeline.data.clips import MemoryClips, find_films, split_films
-from vfi_pipeline.data.draw import TripletDraw
+from vfi_pipeline.data.clips import Decoding, MemoryClips, find_films, split_films
+from vfi_pipeline.data.draw import Sampling, TripletDraw
 from vfi_pipeline.data.index import build
-from vfi_pipeline.data.modules import Clips, Films
+from vfi_pipeline.data.modules import clips, folder_of_videos
 from vfi_pipeline.errors import UserError
 
 CROP = Augmentation.none(48)
@@ -25,24 +25,25 @@ def folder(tmp_path_factory):
     return root
 
 
-def memory(folder, **options):
-    return MemoryClips(find_films(folder), **({"augmentation": CROP, "cache": folder / "cache", "seed": 3} | options))
+def memory(folder, augmentation=CROP, sampling=Sampling(), **options):
+    decoding = Decoding(cache=folder / "cache")
+    return MemoryClips(find_films(folder), augmentation, sampling, decoding, **({"seed": 3} | options))
 
 
 def test_a_sample_depends_on_seed_and_counter_alone(folder):
     strong = Augmentation(48, colour=1, exposure=1, blur=1, noise=1, jpeg=1, rotate=1)
-    clips, again = memory(folder, augmentation=strong), memory(folder, augmentation=strong)
-    clips[5]
+    films, again = memory(folder, augmentation=strong), memory(folder, augmentation=strong)
+    films[5]
 
-    assert all(torch.equal(a, b) for a, b in zip(clips[1234][:4], again[1234][:4]))
-    assert not torch.equal(clips[1234].first, clips[1235].first)
-    assert not torch.equal(clips[1234].first, memory(folder, augmentation=strong, seed=4)[1234].first)
+    assert all(torch.equal(a, b) for a, b in zip(films[1234][:4], again[1234][:4]))
+    assert not torch.equal(films[1234].first, films[1235].first)
+    assert not torch.equal(films[1234].first, memory(folder, augmentation=strong, seed=4)[1234].first)
 
 
 def test_the_middle_frame_is_where_its_t_says(folder):
-    clips = memory(folder, spans=(4, 12), middles=3)
+    films = memory(folder, sampling=Sampling((4, 12), target_count=3))
     for counter in range(12):
-        first, middle, last, t = clips[counter][:4]
+        first, middle, last, t = films[counter][:4]
         # A panning picture: frame t is the first one moved by t times the whole way.
         way = _shift(first, last)
         for picture, time in zip(middle, t):
@@ -60,23 +61,23 @@ def test_played_backwards_the_times_turn_round(folder):
     reverse = Augmentation.none(48).__class__(
         48, (1.0, 1.0), 0, 0, 0, reverse=1, busiest=0, colour=0, exposure=0, blur=0, noise=0, jpeg=0
     )
-    clips = memory(folder, augmentation=reverse, spans=(4, 4), middles=1)
+    films = memory(folder, augmentation=reverse, sampling=Sampling((4, 4)))
 
     for counter in range(8):
-        first, middle, last, t = clips[counter][:4]
+        first, middle, last, t = films[counter][:4]
         assert _shift(last, middle[0]) == pytest.approx((1 - float(t)) * _shift(last, first), abs=0.51)
 
 
 def test_clips_that_cannot_be_used_are_left_out_and_counted(folder, caplog):
-    clips = memory(folder)
+    films = memory(folder)
 
-    assert clips.skipped == 2 and len(clips.films) == 2
+    assert films.skipped == 2 and len(films.films) == 2
     assert "broken.mp4" in caplog.text and "tiny.mkv" in caplog.text and "too small for crops of 48" in caplog.text
 
 
 def test_nothing_usable_is_an_error_that_says_so(folder, tmp_path):
     with pytest.raises(UserError, match="None of the 1 clips"):
-        MemoryClips([folder / "broken.mp4"], CROP, cache=tmp_path)
+        MemoryClips([folder / "broken.mp4"], CROP, decoding=Decoding(cache=tmp_path))
     with pytest.raises(UserError, match="more than 1e-06 GB"):
         memory(folder, memory_gb=1e-6)
 
@@ -110,7 +111,7 @@ def test_still_pairs_are_seldom_however_many_there_are():
     random = np.random.default_rng(0)
     still = texture(96, 128)
     grain = [np.clip(still + random.normal(0, 2, still.shape), 0, 255).astype(np.uint8) for _ in range(60)]
-    draw = TripletDraw([index_of(grain), index_of(panning(14, 2))], least_motion=0.0)
+    draw = TripletDraw([index_of(grain), index_of(panning(14, 2))], Sampling(least_motion=0.0))
     drawn = [draw(np.random.default_rng(k)) for k in range(400)]
 
     share = np.mean([d.film == 1 for d in drawn])
@@ -133,19 +134,19 @@ def test_a_film_without_triplets_is_refused():
 
 
 def test_the_module_mixes_films_and_scenes_of_known_motion(folder):
-    module = Clips(str(folder), crop=48, val_crop=48, val_samples=5, synthetic=0.5, batch_size=16, val_share=0.3)
+    module = clips(str(folder), crop=48, val_crop=48, val_samples=5, synthetic=0.5, batch_size=16, val_share=0.3)
     module.augmentation = CROP
 
     batch = next(iter(module.train_dataloader()))
     validation = list(module.val_dataloader())
 
-    known = batch.known_velocity()[1].flatten(1).mean(1)
+    known = batch.masked_velocity()[1].flatten(1).mean(1)
     assert batch.first.shape == (16, 3, 48, 48) and 3 <= int(known.sum()) <= 13
     assert sum(len(part.first) for part in validation) == 5 and all(part.t.eq(0.5).all() for part in validation)
     assert set(module.films()[0]).isdisjoint(module.films()[1])
 
 
-@pytest.mark.parametrize("kind", [Clips, Films])
+@pytest.mark.parametrize("kind", [clips, folder_of_videos])
 @pytest.mark.parametrize("good", [2, 1])
 def test_a_title_card_held_out_by_chance_does_not_end_training(tmp_path, caplog, kind, good):
     """Which film is held out depends on its name alone; here it is one with a single picture."""

@@ -10,10 +10,11 @@ from films import panning, texture, write_film
 
 from vfi_pipeline.data.augment import Augmentation, Degradation, Photometry, Placed
 from vfi_pipeline.data.batch import collate
-from vfi_pipeline.data.clips import MemoryClips
+from vfi_pipeline.data.clips import Decoding, MemoryClips
 from vfi_pipeline.data.device_augment import jpeg, photometric
 from vfi_pipeline.data.device_batches import DeviceFrames, DeviceLoader, DeviceTriplets, HostFrames, Scenes, Stage
-from vfi_pipeline.data.modules import Clips, Films
+from vfi_pipeline.data.draw import Sampling
+from vfi_pipeline.data.modules import clips, folder_of_videos
 from vfi_pipeline.data.sampler import Mixed
 from vfi_pipeline.data.synthetic import Recipe, SyntheticMotion
 from vfi_pipeline.errors import UserError
@@ -32,9 +33,9 @@ def folder(tmp_path_factory):
     return root
 
 
-def clips(folder, tmp_path, augmentation=SAME, seed=0):
+def memory(folder, tmp_path, augmentation=SAME, seed=0):
     paths = sorted(folder.glob("*.mkv"))
-    return MemoryClips(paths, augmentation, seed, spans=(2, 4), cache=tmp_path / "cache")
+    return MemoryClips(paths, augmentation, Sampling((2, 4)), Decoding(cache=tmp_path / "cache"), seed=seed)
 
 
 def crops(kind, frames, placed):
@@ -77,21 +78,21 @@ def test_a_crop_twice_as_large_does_not_alias(kind):
 
 @pytest.mark.parametrize("kind", [DeviceFrames, HostFrames])
 def test_a_batch_holds_the_samples_of_the_loader(folder, tmp_path, kind):
-    films = clips(folder, tmp_path)
+    films = memory(folder, tmp_path)
     made = DeviceTriplets(films, kind(films.pictures, CPU))
 
     batch = made.batch(range(100, 124), 32)
 
     known = collate([films[counter] for counter in range(100, 124)])
     assert batch.t.tolist() == known.t.tolist()
-    for part, true in zip((batch.first, batch.middle, batch.last), (known.first, known.middle, known.last)):
+    for part, true in zip((batch.first, batch.targets, batch.last), (known.first, known.targets, known.last)):
         # Turned crops are read in one step here and in two there.
         assert part.shape == true.shape and (part - true).abs().max() < 2 / 255
 
 
 @pytest.mark.parametrize("whole", [8, 12])
 def test_the_parts_of_two_processes_are_one_devices_batch(folder, tmp_path, whole):
-    films = clips(folder, tmp_path, Augmentation(32))
+    films = memory(folder, tmp_path, Augmentation(32))
     made = DeviceTriplets(films, DeviceFrames(films.pictures, CPU))
     stages = [Stage(0.0, 32, whole)]
 
@@ -106,7 +107,7 @@ def test_the_parts_of_two_processes_are_one_devices_batch(folder, tmp_path, whol
 
 
 def test_a_run_goes_on_with_the_batch_at_which_it_stood(folder, tmp_path):
-    films = clips(folder, tmp_path, Augmentation(32))
+    films = memory(folder, tmp_path, Augmentation(32))
     made = DeviceTriplets(films, DeviceFrames(films.pictures, CPU))
     begun = [0]
     loader = DeviceLoader(made, [Stage(0.0, 32, 2)], lambda _: 0.0, 4, position=lambda: begun[0])
@@ -120,7 +121,7 @@ def test_a_run_goes_on_with_the_batch_at_which_it_stood(folder, tmp_path):
 
 
 def test_stages_change_crop_and_batch_at_their_share_of_the_run_and_see_other_samples(folder, tmp_path):
-    films = clips(folder, tmp_path, Augmentation(48))
+    films = memory(folder, tmp_path, Augmentation(48))
     made = DeviceTriplets(films, DeviceFrames(films.pictures, CPU))
     loader = DeviceLoader(made, [Stage(0.0, 32, 6), Stage(0.5, 48, 2)], lambda number: number / 8, 8)
 
@@ -132,7 +133,7 @@ def test_stages_change_crop_and_batch_at_their_share_of_the_run_and_see_other_sa
 
 
 def test_scenes_bring_their_velocity_and_films_none(folder, tmp_path):
-    films = clips(folder, tmp_path)
+    films = memory(folder, tmp_path)
     textures = films.textures()
     scenes = SyntheticMotion(32, textures, Recipe(), seed=0)
     made = DeviceTriplets(films, DeviceFrames(films.pictures, CPU), 0, Scenes(scenes, 5, CPU), 0.4)
@@ -175,7 +176,7 @@ def test_noise_has_its_sigma_and_spares_the_middle_frame():
 
 def test_clips_make_batches_on_the_device_when_asked(folder, tmp_path):
     options = {"val_share": 0.0, "crop": 32, "val_crop": 32, "spans": (2, 4), "batch_size": 4, "steps": 2}
-    data = Clips(
+    data = clips(
         str(folder), cache=str(tmp_path), batches="device", synthetic=0.5, scenes=3, **options,
         stages=[{"begin": 0.5, "crop": 48, "batch_size": 2}],
     )  # fmt: skip
@@ -184,16 +185,16 @@ def test_clips_make_batches_on_the_device_when_asked(folder, tmp_path):
 
     assert sizes == [(4, 3, 32, 32), (2, 3, 48, 48)]
     assert data.facts()["stages"][1] == {"begin": 0.5, "crop": 48, "batch_size": 2}
-    assert not isinstance(Clips(str(folder), cache=str(tmp_path), **options).train_dataloader(), DeviceLoader)
+    assert not isinstance(clips(str(folder), cache=str(tmp_path), **options).train_dataloader(), DeviceLoader)
 
 
 @pytest.mark.parametrize(
     "kind, options, problem",
     [
-        (Clips, {"batches": "gpu"}, "data.batches=gpu is none of the three"),
-        (Clips, {"stages": [{"begin": 1.0, "crop": 32, "batch_size": 1}]}, "begins at 1.0"),
-        (Clips, {"stages": [{"begin": 0.5, "crop": 8, "batch_size": 1}]}, "crops of 8 px"),
-        (Films, {"batches": "device"}, "decodes films as they are needed"),
+        (clips, {"batches": "gpu"}, "data.batches=gpu is none of the three"),
+        (clips, {"stages": [{"begin": 1.0, "crop": 32, "batch_size": 1}]}, "begins at 1.0"),
+        (clips, {"stages": [{"begin": 0.5, "crop": 8, "batch_size": 1}]}, "crops of 8 px"),
+        (folder_of_videos, {"batches": "device"}, "decodes films as they are needed"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_decoded(folder, kind, options, problem):
@@ -202,7 +203,7 @@ def test_what_cannot_be_is_refused_before_anything_is_decoded(folder, kind, opti
 
 
 def test_stages_need_the_device(folder, tmp_path):
-    data = Clips(
+    data = clips(
         str(folder), crop=32, cache=str(tmp_path), batches="loader", val_share=0.0,
         stages=[{"begin": 0.5, "crop": 32, "batch_size": 1}],
     )  # fmt: skip
@@ -211,7 +212,7 @@ def test_stages_need_the_device(folder, tmp_path):
 
 
 def test_films_too_small_for_the_crops_of_a_later_stage_are_left_out(folder, tmp_path):
-    data = Clips(
+    data = clips(
         str(folder), crop=32, cache=str(tmp_path), batches="device", val_share=0.0,
         augmentation=replace(SAME, crop=32), stages=[{"begin": 0.5, "crop": 66, "batch_size": 1}],
     )  # fmt: skip

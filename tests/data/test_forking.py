@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from vfi_pipeline.data.modules import before_forking
+from vfi_pipeline.data.modules.base import before_forking
 
 PICTURE = np.random.default_rng(0).random((600, 600, 3), dtype=np.float32)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
-from vfi_pipeline.data.modules import Pairs, Strangers, Vimeo90k
+from vfi_pipeline.data.modules import Pairs, UnpairedImages, Vimeo90k
 from vfi_pipeline.data.pairs import ImagePairs, ImageSequences, listed_pairs, matched_pairs, picture_of, vimeo90k
 from vfi_pipeline.errors import UserError
 
@@ -121,11 +121,11 @@ def test_pairs_that_do_not_match_are_refused(two_folders):
     with pytest.raises(UserError, match="has its namesake"):
         matched_pairs(two_folders / "neutral", two_folders / "other")
     with pytest.raises(UserError, match="No image pairs are given"):
-        Pairs().found()
+        Pairs().all_pairs()
 
 
 def test_strangers_are_drawn_independently_and_held_out_apart(two_folders):
-    module = Strangers(str(two_folders / "neutral"), str(two_folders / "smiling"), size=16, batch_size=64)
+    module = UnpairedImages(str(two_folders / "neutral"), str(two_folders / "smiling"), size=16, batch_size=64)
 
     batch = next(iter(module.train_dataloader()))
 
@@ -156,7 +156,7 @@ def test_three_parts_share_no_person(tmp_path, name):
     module = (
         Pairs(first=sides[0], last=sides[1], group=r"p\d+")
         if name == "image_pairs"
-        else Strangers(*sides, group=r"p\d+")
+        else UnpairedImages(*sides, group=r"p\d+")
     )
     people = {
         part: {
@@ -188,7 +188,7 @@ def test_one_damaged_picture_is_left_out_named_once_and_counted_in_every_set(two
     sides = [str(two_folders / "neutral"), str(two_folders / "smiling")]
     for module in (
         Pairs(first=sides[0], last=sides[1], size=8, batch_size=10),
-        Strangers(*sides, size=8, batch_size=30),
+        UnpairedImages(*sides, size=8, batch_size=30),
     ):
         caplog.clear()
         for _, batch in zip(range(4), module.train_dataloader()):
@@ -202,7 +202,7 @@ def test_loader_processes_share_what_they_find_out(two_folders):
     for k in (2, 5):
         (two_folders / "neutral" / f"face{k}.png").write_bytes(b"")
     sides = [str(two_folders / "neutral"), str(two_folders / "smiling")]
-    module = Strangers(*sides, size=8, batch_size=40, workers=2, val_share=0.0, test_share=0.0)
+    module = UnpairedImages(*sides, size=8, batch_size=40, workers=2, val_share=0.0, test_share=0.0)
     next(iter(module.train_dataloader()))
 
     assert module.left_out() == 2
@@ -230,6 +230,6 @@ def test_mixed_sizes_end_with_a_remedy(tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_pictures_have_the_channels_that_the_network_was_made_for(two_folders, channels):
-    module = Strangers(str(two_folders / "neutral"), str(two_folders / "smiling"), size=None, channels=channels)
+    module = UnpairedImages(str(two_folders / "neutral"), str(two_folders / "smiling"), size=None, channels=channels)
 
     assert module.built("train")[0].source.shape == (channels, 40, 50) and module.span() == 50

@@ -146,5 +146,5 @@ def test_the_digit_module_gives_pairs_and_strangers():
     pairs = next(iter(Digits(paired=True, batch_size=5, size=32).val_dataloader()))
 
     assert strangers.source.shape == (5, 1, 16, 16)
-    assert pairs.first.shape == (5, 1, 32, 32) and pairs.middle.shape == (5, 0, 1, 32, 32)
+    assert pairs.first.shape == (5, 1, 32, 32) and pairs.targets.shape == (5, 0, 1, 32, 32)
     assert Digits().fingerprint() == Digits().fingerprint() != Digits(size=32).fingerprint()

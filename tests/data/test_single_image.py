@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from vfi_pipeline.data.drawn_faces import drawn_face, write_sets
+from vfi_pipeline.data.modules.single_image import SingleImage
 from vfi_pipeline.data.picture_sets import read_set, set_digest, set_files
 from vfi_pipeline.data.primitives import LINE, PAPER, Palette, nearest_colours, palette_of, primitive_of
-from vfi_pipeline.data.single_image import SingleImage, SingleImageSet, random_displacement, snapped
+from vfi_pipeline.data.single_image import SingleImageSet, random_displacement, snapped
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import folding
 

@@ -58,7 +58,7 @@ def test_the_true_velocity_carries_the_first_frame_to_the_others(counter):
     grid = pixel_grid(96, 96, like=sample.first)
     inside = (slice(None), slice(None), slice(20, -20), slice(20, -20))
 
-    for picture, t in zip([*sample.middle, sample.last], [0.25, 0.5, 0.75, 1.0]):
+    for picture, t in zip([*sample.targets, sample.last], [0.25, 0.5, 0.75, 1.0]):
         pull = flow_map(SampledVelocity(-sample.velocity[None]), grid, 0, t, FINE)
         made = warp(sample.first[None], pull)
         unmoved = (sample.first - picture)[None][inside].square().mean()
@@ -117,10 +117,10 @@ def test_a_scene_is_drawn_from_seed_and_counter_alone():
 
 
 def test_scenes_of_any_shape_are_batches_in_range():
-    batch = collate([SyntheticMotion(SIZE, middles=2, seed=9)[k] for k in range(12)])
+    batch = collate([SyntheticMotion(SIZE, target_count=2, seed=9)[k] for k in range(12)])
 
-    assert batch.first.shape == (12, 3, *SIZE) and batch.middle.shape == (12, 2, 3, *SIZE)
-    assert batch.velocity.isfinite().all() and 0 <= batch.middle.min() and batch.middle.max() <= 1
+    assert batch.first.shape == (12, 3, *SIZE) and batch.targets.shape == (12, 2, 3, *SIZE)
+    assert batch.velocity.isfinite().all() and 0 <= batch.targets.min() and batch.targets.max() <= 1
     assert (batch.t.diff(dim=1) > 0).all()
     assert batch.velocity.norm(dim=1).amax() > 5  # some of it is fast
 
@@ -151,6 +151,6 @@ def test_a_kept_pool_is_drawn_from_again_and_again():
     first, second = [batch for _, batch in zip(range(2), module.train_dataloader())]
 
     seen = {picture.numpy().tobytes() for batch in (first, second) for picture in batch.first}
-    assert len(seen) == 6 and first.middle.shape == (4, 0, 3, 48, 48)
+    assert len(seen) == 6 and first.targets.shape == (4, 0, 3, 48, 48)
     assert [len(batch.t) for batch in module.val_dataloader()] == [3]
     assert module.val_dataloader().dataset[0].t.tolist() == [0.25, 0.5, 0.75]

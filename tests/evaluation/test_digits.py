@@ -60,7 +60,7 @@ def test_a_model_that_folds_is_found_out(split, referee):
 
 def test_the_true_frames_are_perfect_and_a_still_model_is_the_held_frame():
     batch = scenes(4)
-    true = torch.cat((batch.middle, batch.last[:, None]), dim=1)
+    true = torch.cat((batch.targets, batch.last[:, None]), dim=1)
     still = WarpingODE(Fixed(torch.zeros(1, 2, 32, 32), 3), "first", Solver("euler", 2))
 
     held = row("still", still, batch, true)
@@ -71,7 +71,7 @@ def test_the_true_frames_are_perfect_and_a_still_model_is_the_held_frame():
 
 def test_more_steps_come_nearer_to_the_exact_map():
     batch = scenes(2)
-    true = torch.cat((batch.middle, batch.last[:, None]), dim=1)
+    true = torch.cat((batch.targets, batch.last[:, None]), dim=1)
     model = WarpingODE(Fixed(-batch.velocity[:1], 3), "first")
 
     off = {found.name: found.off_px for found in solver_table(model, batch, true)}

@@ -11,7 +11,7 @@ from fixed import Fixed
 from PIL import Image
 
 from benchmarks import smile as comparison
-from vfi_pipeline.data.modules import Pairs, Strangers
+from vfi_pipeline.data.modules import Pairs, UnpairedImages
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.evaluation import smile
 from vfi_pipeline.models.warping_ode import WarpingODE
@@ -51,7 +51,7 @@ def paired(root, **options):
 
 def unpaired(root):
     sides = (str(root / "neutral"), str(root / "smiling"))
-    return Strangers(*sides, size=SIZE, group="^[^_]+", val_share=0.25, test_share=0.25, channels=1)
+    return UnpairedImages(*sides, size=SIZE, group="^[^_]+", val_share=0.25, test_share=0.25, channels=1)
 
 
 def still():

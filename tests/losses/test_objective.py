@@ -47,7 +47,9 @@ def test_every_term_reaches_the_total():
              "round_trip",             "inverse", "velocity", "perceptual"]  # fmt: skip
     for name in names:
         objective = triplet_objective(**{name: 3.0}, network=lambda made, true: (made - true).abs().mean())
-        terms = objective(motion(), TRUE, FIRST, velocity=torch.ones(2, 2, 12, 16), known=torch.ones(2, 1, 12, 16))
+        terms = objective(
+            motion(), TRUE, FIRST, velocity=torch.ones(2, 2, 12, 16), velocity_mask=torch.ones(2, 1, 12, 16)
+        )
         assert set(terms) == {name, "total"}
         assert terms["total"].item() == pytest.approx(3 * terms[name].item()) and terms[name].item() > 0
 

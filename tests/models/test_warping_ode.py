@@ -10,7 +10,7 @@ from vfi_pipeline.geometry import warp
 from vfi_pipeline.models.checkpoint import save_model
 from vfi_pipeline.models.shipped import model_of
 from vfi_pipeline.models.warping_ode import WarpingODE, load_node
-from vfi_pipeline.nets.fields import FIELDS, StationaryField, _Polynomial
+from vfi_pipeline.nets.fields import FIELDS, PolynomialVelocity, StationaryField
 from vfi_pipeline.nets.unet import UNetShape
 from vfi_pipeline.ode import Solver
 
@@ -26,7 +26,7 @@ class Constant(StationaryField):
         self.speed = nn.Parameter(torch.tensor([dx, dy]).view(1, 2, 1, 1))
 
     def forward(self, first, last=None):
-        return _Polynomial(self.speed.expand(first.shape[0], 2, *first.shape[-2:])[:, None])
+        return PolynomialVelocity(self.speed.expand(first.shape[0], 2, *first.shape[-2:])[:, None])
 
 
 def frames(batch=2, channels=3, height=20, width=28):

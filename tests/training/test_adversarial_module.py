@@ -59,8 +59,8 @@ def test_it_logs_both_networks_by_name(tmp_path):
 def test_the_target_is_never_shown_to_the_model():
     module = tiny.adversarial()
     source = torch.rand(2, 1, 16, 16)
-    one, two = (module.look(Unpaired(source, torch.rand(2, 1, 16, 16))) for _ in range(2))
-    assert torch.equal(one.made, two.made) and one.true is None
+    one, two = (module.panel_sample(Unpaired(source, torch.rand(2, 1, 16, 16))) for _ in range(2))
+    assert torch.equal(one.frame, two.frame) and one.target is None
 
 
 def test_triplets_serve_as_unpaired_pictures():

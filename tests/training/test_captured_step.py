@@ -2,10 +2,8 @@
 
 import copy
 import csv
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -16,7 +14,6 @@ from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.losses import triplet_objective
 from vfi_pipeline.models.flow import FlowInterpolator
-from vfi_pipeline.training import captured_step
 from vfi_pipeline.training.captured_step import WARM_UP, CapturedStep, LateFigures, set_capturable
 from vfi_pipeline.training.triplet_module import TripletModule
 
@@ -60,7 +57,7 @@ def test_captured_steps_are_logged_as_ordinary_ones(tmp_path):
     assert len(rows[True]) == 4 and rows[True] == rows[False]
 
 
-def test_figures_are_handed_out_when_they_arrive_and_in_order(monkeypatch):
+def test_figures_are_handed_out_when_they_arrive_and_in_order():
     class Event:
         there = False
 
@@ -70,9 +67,10 @@ def test_figures_are_handed_out_when_they_arrive_and_in_order(monkeypatch):
         def synchronize(self):
             self.there = True
 
-    late, event = LateFigures(), Event()
+    event = Event()
+    events = iter((event, None))
+    late = LateFigures(lambda values: (values, next(events)))
     late.ask(1, {"total": torch.tensor(0.5), "nfe": 16})
-    late._coming[0] = (*late._coming[0][:3], event, late._coming[0][4])
     late.ask(2, {"total": torch.tensor(0.25), "nfe": 16})
 
     assert list(late.arrived()) == []
@@ -142,71 +140,68 @@ def test_a_schedule_changes_the_rate_that_a_graph_reads():
     }  # fmt: skip
 
 
-class Graph:
-    """Stands in for ``torch.cuda.CUDAGraph``: what was recorded is done again at every replay, in the same tensors."""
+class Replayer:
+    """Records on a CPU: a replay does the work again and fills the same tensors."""
 
-    replays = 0
+    def __init__(self, parameters, refuses=False):
+        self.parameters, self.refuses, self.replays = parameters, refuses, 0
 
-    def replay(self):
-        Graph.replays += 1
-        step = self.step
-        for name, value in step._work(step._input).items():
-            if isinstance(value, torch.Tensor):
-                step._output[name].copy_(value)
+    def prepare(self, optimizer):
+        self.optimizer = optimizer
 
+    def warm_up(self, work):
+        return work()
 
-@pytest.fixture
-def graphs(monkeypatch):
-    """Recording runs the step and takes it back: a graph that is recorded is not run."""
-
-    @contextmanager
-    def record(graph):
-        step = graph.step
-        kept = copy.deepcopy([p.data for p in step._parameters]), copy.deepcopy(step.optimizer.state_dict())
-        yield
-        for parameter, value in zip(step._parameters, kept[0]):
+    def record(self, work):
+        """Runs the work for its tensors and takes its effect back: a graph that is recorded is not run."""
+        if self.refuses:
+            raise RuntimeError("operation not permitted")
+        before = copy.deepcopy([p.data for p in self.parameters]), copy.deepcopy(self.optimizer.state_dict())
+        figures = work()
+        for parameter, value in zip(self.parameters, before[0]):
             parameter.data.copy_(value)
-        step.optimizer.load_state_dict(kept[1])
+        self.optimizer.load_state_dict(before[1])
 
-    Graph.replays = 0
-    monkeypatch.setattr(torch.cuda, "graph", record)
-    monkeypatch.setattr(CapturedStep, "_beside", CapturedStep._work)
-    monkeypatch.setattr(captured_step, "set_capturable", lambda *_: None)
-    return Graph
+        def replay():
+            self.replays += 1
+            for name, value in work().items():
+                if isinstance(value, torch.Tensor):
+                    figures[name].copy_(value)
+
+        return figures, replay
 
 
-def test_steps_are_recorded_once_for_each_shape_and_replayed(graphs, monkeypatch):
+def test_steps_are_recorded_once_for_each_shape_and_replayed():
     torch.manual_seed(0)
     batches = [torch.rand(4, 3) for _ in range(6)] + [torch.rand(2, 3) for _ in range(5)]
 
-    def run(graph):
+    def run(recorder=None):
         torch.manual_seed(1)
         line = torch.nn.Linear(3, 1)
         optimizer = torch.optim.Adam(line.parameters(), lr=0.1)
-        step = CapturedStep(lambda batch: {"total": (line(batch.first) - 1).square().mean()}, optimizer, 0.5, graph)
-        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: vars(instance := graphs()).update(step=step) or instance)
+        recorder = recorder and recorder(list(line.parameters()))
+        step = CapturedStep(lambda batch: {"total": (line(batch.first) - 1).square().mean()}, optimizer, 0.5, recorder)
         losses = []
         for x in batches:
             losses.append(step(Triplet(x, x[:, None], x, x[:, :1]))["total"].item())
-        return losses, [p.detach().clone() for p in line.parameters()]
+        return losses, [p.detach().clone() for p in line.parameters()], recorder
 
-    plain, captured = run(False), run(True)
+    plain, captured = run(), run(Replayer)
 
     assert captured[0] == plain[0] and all(torch.equal(a, b) for a, b in zip(captured[1], plain[1]))
-    assert graphs.replays == len(batches) - 2 * WARM_UP
+    assert captured[2].replays == len(batches) - 2 * WARM_UP
 
 
-def test_a_step_that_cannot_be_recorded_goes_on_as_an_ordinary_one(graphs, monkeypatch, caplog):
+def test_a_step_that_cannot_be_recorded_goes_on_as_an_ordinary_one(caplog):
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.Adam([parameter], lr=0.1)
-    step = CapturedStep(lambda batch: {"total": (parameter * batch.first).square().sum()}, optimizer, None, True)
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: (_ for _ in ()).throw(RuntimeError("operation not permitted")))
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    recorder = Replayer([parameter], refuses=True)
+    step = CapturedStep(lambda batch: {"total": (parameter * batch.first).square().sum()}, optimizer, None, recorder)
     x = torch.ones(3)
 
     losses = [step(Triplet(x, x, x, x))["total"].item() for _ in range(8)]
 
-    assert losses == sorted(losses, reverse=True) and len(set(losses)) == 8
+    assert losses == sorted(losses, reverse=True) and len(set(losses)) == 8 and not step.records
     assert caplog.text.count("operation not permitted") == 1
 
 
@@ -221,14 +216,13 @@ def test_the_loss_of_the_flow_network_never_waits_for_the_device(scenes):
     with fake_cuda() as watch, torch.device("cuda"):
         model = FlowInterpolator(**NET).train()
         module = TripletModule(model, objective, partial(torch.optim.AdamW, lr=1e-3), ends=[], lpips=False)
-        module._step = SimpleNamespace(graph=True)  # an ordinary step looks at its loss
         velocity = torch.rand(2, 2, 64, 64) if scenes else None
         batch = Triplet(*(torch.rand(2, *s) for s in ((3, 64, 64), (1, 3, 64, 64), (3, 64, 64), (1,))), velocity)
         with watch:
-            module._figures(batch)
+            module.figures(batch)
         assert [fault for fault in watch.faults if "reads" in fault] == []
         watch.faults.clear()  # constants of this size are on the device now
         with watch:
-            module._figures(batch)
+            module.figures(batch)
 
     assert watch.faults == []

@@ -8,7 +8,7 @@ import torch
 from films import panning, write_film
 from pytorch_lightning import Callback
 
-from vfi_pipeline.data.modules import Clips
+from vfi_pipeline.data.modules import clips
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import StationaryField
 from vfi_pipeline.ode import Solver
@@ -81,7 +81,7 @@ def test_two_processes_that_make_their_batches_on_the_device_see_the_joined_batc
         return made
 
     def data():
-        return Clips(
+        return clips(
             str(tmp_path / "films"), cache=str(tmp_path / "cache"), crop=16, val_crop=16, spans=(2, 4), val_samples=2,
             batches="device", batch_size=8, steps=4,
         )  # fmt: skip

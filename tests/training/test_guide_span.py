@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from vfi_pipeline.data.modules import Clips, Digits, Pairs, Strangers, Synthetic
+from vfi_pipeline.data.modules import Digits, Pairs, Synthetic, UnpairedImages, clips
 from vfi_pipeline.media.pictures import read_pictures
 from vfi_pipeline.models.checkpoint import Card, load_model, save_model
 from vfi_pipeline.models.warping_ode import WarpingODE
@@ -38,10 +38,10 @@ def modules(root):
         "pairs": (Pairs(first=a, last=b, size=64), 64),
         "pairs, not square": (Pairs(first=a, last=b, size=(48, 80)), 80),
         "pairs as they are": (Pairs(first=a, last=b, size=None), 96),
-        "unpaired": (Strangers(a, b, size=64), 64),
+        "unpaired": (UnpairedImages(a, b, size=64), 64),
         "scenes": (Synthetic(crop=32), 32),
-        "films": (Clips(str(root / "film.mkv"), crop=32, cache=str(root / "cache")), round(120 * (0.5 * 1.2) ** 0.5)),
-        "smaller films": (Clips(str(root), crop=16, longest=60, cache=str(root / "cache")), round(60 * 0.6**0.5)),
+        "films": (clips(str(root / "film.mkv"), crop=32, cache=str(root / "cache")), round(120 * (0.5 * 1.2) ** 0.5)),
+        "smaller films": (clips(str(root), crop=16, longest=60, cache=str(root / "cache")), round(60 * 0.6**0.5)),
     }
 
 
@@ -70,7 +70,7 @@ def test_presets_leave_it_to_the_data(root):
 
 
 def test_an_unpaired_run_at_64_px_exports_64(faces, tmp_path):
-    data = Strangers(str(faces / "a"), str(faces / "b"), size=64, batch_size=2, steps=2, channels=1, val_share=0.3)
+    data = UnpairedImages(str(faces / "a"), str(faces / "b"), size=64, batch_size=2, steps=2, channels=1, val_share=0.3)
     module = tiny.adversarial()
     module.model.guide_span = None
     train(tiny.trainer(tmp_path / "run", steps=3, every=3), module, data, {}, tmp_path / "run", name="x")

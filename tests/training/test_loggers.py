@@ -112,9 +112,9 @@ def test_the_wandb_id_survives_in_the_checkpoint(tmp_path, no_key):
 
 
 def test_a_key_means_online_and_wandb_mode_wins(monkeypatch, no_key):
-    assert not loggers._key()
+    assert not loggers.wandb_key()
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    assert loggers._key()
+    assert loggers.wandb_key()
 
 
 def test_the_csv_of_a_resumed_run_stands_beside_the_first(tmp_path):

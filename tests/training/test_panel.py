@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 
 from vfi_pipeline.models.prediction import Motion
-from vfi_pipeline.training.look import Look
-from vfi_pipeline.training.panel import HEADINGS, panel
+from vfi_pipeline.training.panel import COLUMNS, panel
+from vfi_pipeline.training.panel_sample import PanelSample
 from vfi_pipeline.viz.pictures import rgb, save_picture
 
 
@@ -15,11 +15,11 @@ from vfi_pipeline.viz.pictures import rgb, save_picture
 def test_a_panel_has_a_tile_for_each_heading(tmp_path, channels, known):
     first, made, last = torch.rand(3, 3, channels, 16, 20).unbind(0)
     flow = torch.randn(3, 1, 2, 16, 20)
-    look = Look(
+    look = PanelSample(
         first, made, made if known else None, last, torch.ones(3), Motion(made[:, None], flow, flow[None, :, 0], 4)
     )
     picture = panel(look, rows=2, height=32)
-    assert picture.shape == (3, 2 * (2 * 16 + 2), len(HEADINGS) * (2 * 20 + 2))
+    assert picture.shape == (3, 2 * (2 * 16 + 2), len(COLUMNS) * (2 * 20 + 2))
     tile = picture[:, 1:33, 1:41]
     assert torch.allclose(tile[:, ::2, ::2], rgb(first[:1])[0], atol=1e-6)
     with Image.open(save_picture(tmp_path / "a" / "p.png", picture)) as opened:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from vfi_pipeline.data.drawn_faces import drawn_face
-from vfi_pipeline.data.single_image import SingleImage
+from vfi_pipeline.data.modules.single_image import SingleImage
 from vfi_pipeline.metrics import psnr
 from vfi_pipeline.models.single_image import SingleImageGenerator, load_single_image
 from vfi_pipeline.nets.conditional_gan import Discriminator

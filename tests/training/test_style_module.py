@@ -53,7 +53,7 @@ def test_a_few_steps_come_closer_to_the_style(module, batch):
     losses = []
     for _ in range(8):
         optimizer.zero_grad()
-        total = module._terms(batch, ())["total"]
+        total = module.terms(batch, ())["total"]
         total.backward()
         optimizer.step()
         losses.append(float(total.detach()))
@@ -62,12 +62,12 @@ def test_a_few_steps_come_closer_to_the_style(module, batch):
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_frames_before_are_expected_where_the_pan_takes_them(module, batch, sequence):
-    terms = module._terms(batch, sequence)
+    terms = module.terms(batch, sequence)
     assert ("temporal" in terms) == bool(sequence)
     if sequence == (1,):
-        expected, confidence = module._before((batch.first, batch.middle[:, 0], batch.last), sequence)
+        expected, confidence = module.previous_frame((batch.first, batch.targets[:, 0], batch.last), sequence)
         with torch.no_grad():
-            middle = module.model(batch.middle[:, 0])
+            middle = module.model(batch.targets[:, 0])
         # The content moves left by 3 px: the point x of the last frame was at x + 3.
         inner = (slice(None), slice(None), slice(8, -8), slice(8, 48))
         assert float(confidence[inner].mean()) > 0.9
@@ -76,7 +76,7 @@ def test_frames_before_are_expected_where_the_pan_takes_them(module, batch, sequ
 
 
 def test_the_flow_model_gives_both_directions_of_a_batch(module, batch):
-    flow = module._fixed[1]
+    flow = module.flow
     forward, backward = flow.flows(torch.cat((batch.first, batch.last)), torch.cat((batch.last, batch.first)))
     # Two frames of a pan by 3 px to the left.
     for field, expected in ((forward[0], -6), (backward[0], 6), (forward[1], 6), (backward[1], -6)):
@@ -87,8 +87,8 @@ def test_the_flow_model_gives_both_directions_of_a_batch(module, batch):
 
 
 def test_pairs_without_a_middle_train_too(module, batch):
-    pair = Triplet(batch.first, batch.middle[:, :0], batch.last, batch.t[:, :0])
-    assert torch.isfinite(module._terms(pair, (0, 1))["total"])
+    pair = Triplet(batch.first, batch.targets[:, :0], batch.last, batch.t[:, :0])
+    assert torch.isfinite(module.terms(pair, (0, 1))["total"])
 
 
 def test_checkpoints_hold_the_style_network_alone(module):

@@ -25,9 +25,9 @@ def batch(times=2, size=3):
 @pytest.mark.parametrize("ends", [[], [1.0], [0.0, 1.0]])
 def test_known_ends_are_asked_for_beside_the_true_middle_frames(ends):
     triplet = batch()
-    times, true = tiny.paired(ends=ends).asked(triplet)
+    times, true = tiny.paired(ends=ends).times_and_targets(triplet)
     assert times.shape == (3, 2 + len(ends)) and true.shape[:2] == times.shape
-    assert torch.equal(true[:, :2], triplet.middle) and times[:, 2:].tolist() == [ends] * 3
+    assert torch.equal(true[:, :2], triplet.targets) and times[:, 2:].tolist() == [ends] * 3
     if ends:
         assert torch.equal(true[:, -1], triplet.last)
     if 0.0 in ends:
@@ -36,7 +36,7 @@ def test_known_ends_are_asked_for_beside_the_true_middle_frames(ends):
 
 def test_a_pair_without_middle_frames_is_the_papers_l2():
     module, pair = tiny.paired(), batch(times=0)
-    motion, terms = module._terms(pair)
+    motion, terms = module.terms(pair)
     assert terms["l2"].item() == pytest.approx(((motion.frame[:, 0] - pair.last) ** 2).mean().item())
 
 
@@ -52,20 +52,20 @@ def test_where_both_frames_are_shown_each_end_is_judged_by_the_other_frame_alone
     expected = {1.0: (by_first[:, -1] - pair.last), 0.0: (by_last[:, 0] - pair.first)}
     found = {}
     module.log_dict = lambda values, **_: found.update(values)
-    module._measure(pair, "val")
+    module.validation_step(pair, 0)
 
     errors = torch.stack([expected[end] for end in ends]).square().mean()
     assert torch.allclose(motion.frame[:, -1], pair.last, atol=1e-5)
     assert found["val/psnr"].item() < 30 and found["val/l2"].item() == pytest.approx(errors.item(), rel=1e-5)
-    module._terms(pair)[1]["total"].backward()
+    module.terms(pair)[1]["total"].backward()
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in module.model.parameters())
-    assert not torch.equal(module.look(pair).made, module.look(pair).true)
+    assert not torch.equal(module.panel_sample(pair).frame, module.panel_sample(pair).target)
 
 
 def test_one_sided_frames_that_the_objective_weighs_are_not_counted_twice():
     module, pair = tiny.paired(), batch(times=0)
     module.model, module.objective = tiny.model("both", "both"), triplet_objective(l2=1.0, auxiliary={"one_sided": 1.0})
-    _, terms = module._terms(pair)
+    _, terms = module.terms(pair)
 
     assert terms["l2"].item() < 1e-10 and terms["one_sided/first"].item() > 0
 
@@ -90,10 +90,10 @@ def test_what_cannot_be_judged_is_refused():
     module = tiny.paired()
     module.model = ShowsBoth()
     with pytest.raises(UserError, match="At t = 1 this model shows the true frame itself.*\n  Try: net.sides=first"):
-        module._measure(batch(times=0), "val")
+        module.validation_step(batch(times=0), 0)
     with pytest.raises(UserError, match="nothing can be learned or judged.\n  Try: training.ends"):
-        tiny.paired(ends=[])._terms(batch(times=0))
-    module._terms(batch(times=2))
+        tiny.paired(ends=[]).terms(batch(times=0))
+    module.terms(batch(times=2))
 
 
 def test_times_other_than_the_ends_have_no_known_frame():
@@ -120,7 +120,7 @@ def test_it_learns_a_shift_and_gets_the_middle_right_too():
     optimizer = module.configure_optimizers()["optimizer"]
     for _ in range(120):
         optimizer.zero_grad()
-        _, terms = module._terms(triplet)
+        _, terms = module.terms(triplet)
         terms["total"].backward()
         optimizer.step()
     with torch.no_grad():
@@ -151,7 +151,7 @@ def test_equal_frames_have_a_finite_psnr():
     still = pair._replace(first=torch.zeros_like(pair.first), last=torch.zeros_like(pair.last))
     found = {}
     module.log_dict = lambda values, **_: found.update(values)
-    module._measure(still, "val")
+    module.validation_step(still, 0)
     assert found["val/psnr"].item() == 100
 
 

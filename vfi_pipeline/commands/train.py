@@ -36,12 +36,12 @@ def run(cfg: DictConfig) -> float | None:
     import pytorch_lightning as pl
 
     from vfi_pipeline.training.command import begin
-    from vfi_pipeline.training.explain import explain, quiet
+    from vfi_pipeline.training.explain import explain, silence_lightning
     from vfi_pipeline.training.resume import AtomicCheckpoints
     from vfi_pipeline.training.session import train
     from vfi_pipeline.training.stopping import stop_requests
 
-    quiet()
+    silence_lightning()
     typed = HydraConfig.get().overrides
     chosen = any(key_of(word) == "hydra.run.dir" for word in typed.hydra)
     with stop_requests("the same command starts again.") as stop:

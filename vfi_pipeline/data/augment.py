@@ -51,8 +51,9 @@ class Augmentation:
     def none(cls, crop: int) -> Augmentation:
         """A random crop at native scale and nothing else."""
         return cls(
-            crop, (1.0, 1.0), *([0.0] * 2), flip=0, reverse=0, busiest=0, colour=0, exposure=0, blur=0, noise=0, jpeg=0
-        )
+            crop, (1.0, 1.0), rotate=0, degrees=0, flip=0, reverse=0, busiest=0, colour=0, exposure=0, blur=0, noise=0,
+            jpeg=0,
+        )  # fmt: skip
 
     def fits(self, width: int, height: int) -> bool:
         """Whether a picture of this size can fill a crop, enlarged as far as ``scale`` allows."""
@@ -68,7 +69,8 @@ class Augmentation:
         Returns:
             (N, 3, crop, crop) float32 in [0, 1] and the times; both reversed if the motion plays backwards.
         """
-        drawn = self.drawn(*frames.shape[1:3], random)
+        height, width = frames.shape[1:3]
+        drawn = self.drawn(height, width, random)
         if drawn.reverse:
             frames, times = frames[::-1], 1 - times[::-1]
         placed = drawn.placements[busiest(frames[0], frames[-1], drawn.placements)]
@@ -135,8 +137,9 @@ class Degradation:
             codes = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
             done, packed = cv2.imencode(".jpg", codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
             assert done
-            decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy()
-            picture = torch.from_numpy(decoded).permute(2, 0, 1).float() / 255
+            decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+            assert decoded is not None
+            picture = torch.from_numpy(decoded[..., ::-1].copy()).permute(2, 0, 1).float() / 255
         return picture
 
 

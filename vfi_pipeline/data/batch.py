@@ -1,4 +1,4 @@
-"""What every data set yields: triplets of one motion, or unrelated pairs, in ``geometry``'s conventions."""
+"""Samples of all data sets: triplets of one motion, or unrelated pairs, in ``geometry``'s conventions."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ class Triplet(NamedTuple):
 
     Attributes:
         first: (B, 3, H, W) the frame at t = 0.
-        middle: (B, T, 3, H, W) the true frames at ``t``; T may be 0.
+        targets: (B, T, 3, H, W) the true frames at ``t``; T may be 0.
         last: (B, 3, H, W) the frame at t = 1.
-        t: (B, T) times of ``middle``, each in [0, 1].
-        velocity: (B, 2, H, W) how the scene moves, pixels per unit t, (dx, dy): what is seen at x at t = 0.5 moves on
-            to x + velocity dt. That is *minus* the velocity that a pull-back displacement follows (``geometry``:
-            content moves by minus the displacement). NaN where the motion is not known; None if no sample knows it.
+        t: (B, T) times of ``targets``, each in [0, 1].
+        velocity: (B, 2, H, W) of the content, pixels per unit t, (dx, dy): a point at x at t = 0.5 moves to
+            x + velocity dt. That is *minus* the velocity that a pull-back displacement follows (``geometry``:
+            content moves by minus the displacement). NaN where it is unknown; None if it is unknown in all samples.
     """
 
     first: Tensor
-    middle: Tensor
+    targets: Tensor
     last: Tensor
     t: Tensor
     velocity: Tensor | None = None
 
-    def known_velocity(self) -> tuple[Tensor, Tensor]:
-        """(velocity, zero where it is unknown; mask (B, 1, H, W), 1 where it is known): safe to multiply."""
+    def masked_velocity(self) -> tuple[Tensor, Tensor]:
+        """Velocity, 0 where it is unknown, and a mask (B, 1, H, W), 0 there and 1 elsewhere. Neither holds a NaN."""
         if self.velocity is None:
             mask = self.first.new_zeros((*self.first.shape[:-3], 1, *self.first.shape[-2:]))
             return mask.repeat_interleave(2, dim=-3), mask
-        known = torch.isfinite(self.velocity).all(dim=-3, keepdim=True)
-        return torch.where(known, self.velocity, 0.0), known.to(self.velocity.dtype)
+        finite = torch.isfinite(self.velocity).all(dim=-3, keepdim=True)
+        return torch.where(finite, self.velocity, 0.0), finite.to(self.velocity.dtype)
 
 
 class Unpaired(NamedTuple):
@@ -49,11 +49,11 @@ class Unpaired(NamedTuple):
 def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpaired:
     """Stacks samples into a batch. Works as a DataLoader's ``collate_fn``.
 
-    Samples with and without a known velocity mix: the missing ones become NaN.
+    Samples with and without a velocity mix: the missing ones become NaN.
 
     Raises:
         UserError: if the pictures differ in size.
-        ValueError: if the samples differ in shape otherwise, say because one holds more middle frames.
+        ValueError: if the samples differ in shape otherwise, say because one holds more target frames.
     """
     kinds = {type(sample) for sample in samples}
     if len(kinds) != 1:
@@ -68,10 +68,12 @@ def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpair
                 BAD_INPUT,
             )
         raise ValueError(f"A batch needs samples of one shape, got {sorted(shapes)}.")
-    if isinstance(samples[0], Unpaired):
-        return Unpaired(*(torch.stack(parts) for parts in zip(*samples)))
-    parts = [torch.stack(part) for part in list(zip(*samples))[:4]]
-    return Triplet(*parts, _stacked([s.velocity for s in samples]))
+    triplets = [sample for sample in samples if isinstance(sample, Triplet)]
+    if not triplets:
+        source, target = (torch.stack(parts) for parts in zip(*samples))
+        return Unpaired(source, target)
+    first, targets, last, t = (torch.stack(parts) for parts in list(zip(*triplets))[:4])
+    return Triplet(first, targets, last, t, _stacked([triplet.velocity for triplet in triplets]))
 
 
 def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""One rule for files that cannot be used, in every data set: left out, named once, counted; training goes on."""
+"""One rule for unusable files in every data set: left out, named once, counted; training continues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class LeftOut:
-    """Which items of a set turned out to be broken. Loader processes share what they find out."""
+    """Which items of a set turned out to be broken. Loader processes share the list."""
 
     def __init__(self, count: int) -> None:
         self._broken = torch.zeros(count, dtype=torch.bool).share_memory_()

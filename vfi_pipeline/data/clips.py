@@ -8,25 +8,23 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.data.broken import LeftOut
-from vfi_pipeline.data.draw import Draw, TripletDraw
-from vfi_pipeline.data.index import EXTENSIONS, FilmIndex, film_index
-from vfi_pipeline.data.pairs import TRIES
+from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
+from vfi_pipeline.data.draw import Draw, Sampling, TripletDraw
+from vfi_pipeline.data.index import EXTENSIONS, SETTINGS, FilmIndex, film_index
+from vfi_pipeline.data.pairs import MAX_BROKEN_IN_A_ROW
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.pictures import read_pictures, shrunk, video_facts
 
 log = logging.getLogger(__name__)
-
-DEFAULT = Augmentation()
 
 Stretch = Callable[[int], tuple[int, int]]
 """Number of a film's frames -> (begin, end) of those that may be used: a part of a film that is split by time."""
@@ -95,14 +93,69 @@ def split_films(films: Sequence[Path], share: float = 0.1, salt: str = "") -> tu
     return [film for film in films if film not in chosen], sorted(chosen)
 
 
-class _Triplets(Dataset[Triplet]):
-    """What both share: sample ``counter`` depends on (seed, counter) alone, so a run resumes at any counter exactly."""
+@dataclass(frozen=True)
+class Decoding:
+    """How films are decoded.
 
-    films: list[FilmIndex]
+    Attributes:
+        longest: px; films are shrunk so that their longer side has at most this many. None keeps their size.
+        cache: where indices are kept, see ``film_index``.
+        threads: of a decoder.
+    """
+
+    longest: int | None = None
+    cache: Path | None = None
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How frames that are decoded on demand are shared by samples.
+
+    Attributes:
+        reuse: samples drawn from one window; 1 decodes anew for each.
+        length: frames in a window.
+        kept: windows that a loader process keeps, the latest ones.
+        most_s: seconds; of a longer film only stretches are used, evenly spread, this long in all. None: all of it.
+    """
+
+    reuse: int = 4
+    length: int = 24
+    kept: int = 4
+    most_s: float | None = 900.0
+
+
+class FilmTriplets(SizedDataset[Triplet]):
+    """What both share: sample ``counter`` depends on (seed, counter) alone, so a run resumes at any counter exactly.
+
+    Args:
+        augmentation: crop size and changes.
+        sampling: which triplets.
+        decoding: how films are decoded.
+        stretch: the part of each film that is used; None uses all of it.
+        seed: of everything that is drawn.
+        length: nominal length of an epoch.
+
+    Attributes:
+        films: the indices of the films that are used.
+        skipped: how many were left out.
+    """
+
     draw: TripletDraw
 
-    def __init__(self, augmentation: Augmentation, seed: int, length: int) -> None:
-        self.augmentation, self.seed, self.length = augmentation, seed, length
+    def __init__(
+        self,
+        augmentation: Augmentation,
+        sampling: Sampling,
+        decoding: Decoding,
+        stretch: Stretch | None,
+        seed: int,
+        length: int,
+    ) -> None:
+        self.augmentation, self.sampling, self.decoding, self.stretch = augmentation, sampling, decoding, stretch
+        self.seed, self.length = seed, length
+        self.films: list[FilmIndex] = []
+        self.skipped = 0
 
     def __len__(self) -> int:
         """A nominal epoch; any counter is a valid index."""
@@ -112,34 +165,27 @@ class _Triplets(Dataset[Triplet]):
         """A few pictures of each film, evenly spread: textures for ``SyntheticMotion``."""
         places = (np.arange(per_film) + 0.5) / per_film
         return [
-            self._pictures(k, np.array([int(place * len(film))]))[0]
-            for k, film in enumerate(self.films)
-            for place in places
+            self.read(k, np.array([int(place * len(film))]))[0] for k, film in enumerate(self.films) for place in places
         ]
 
-    def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
+    def read(self, film: int, frames: np.ndarray) -> np.ndarray:
+        """The pictures (N, H, W, 3) uint8 of ``frames``, ascending numbers, of ``films[film]``."""
         raise NotImplementedError
 
     def _sample(self, draw: Draw, random: np.random.Generator) -> Triplet:
-        pictures = self._pictures(draw.film, draw.frames)
+        pictures = self.read(draw.film, draw.frames)
         stack, times = self.augmentation(pictures, draw.times, random)
         inner = torch.from_numpy(times[1:-1].astype(np.float32))
         return Triplet(stack[0], stack[1:-1], stack[-1], inner)
 
 
-class MemoryClips(_Triplets):
+class MemoryClips(FilmTriplets):
     """Triplets from clips that fit in memory: each is decoded once, to uint8.
 
     Args:
         paths: the clips. One that cannot be read is left out with a warning (``skipped`` counts them).
-        augmentation: crop size and changes.
-        seed: sample ``counter`` depends on (seed, counter) alone.
-        spans, middles, centred, least_motion: which triplets, see ``TripletDraw``.
-        longest: shrink clips so that their longer side has at most this many pixels. None keeps them.
         memory_gb: refuse to load more than this.
-        stretch: the part of each clip that is used; None uses all of it.
-        cache: where indices are kept, see ``film_index``.
-        length: nominal length of an epoch.
+        augmentation, sampling, decoding, stretch, seed, length: see ``FilmTriplets``.
 
     Raises:
         UserError: if no clip can be read, none is large enough for the crop, or they do not fit in ``memory_gb``.
@@ -148,25 +194,21 @@ class MemoryClips(_Triplets):
     def __init__(
         self,
         paths: Sequence[Path | str],
-        augmentation: Augmentation = DEFAULT,
-        seed: int = 0,
-        spans: tuple[int, int] = (2, 12),
-        middles: int = 1,
-        centred: bool = False,
-        least_motion: float = 0.3,
-        longest: int | None = None,
-        memory_gb: float = 8.0,
-        cache: Path | None = None,
-        length: int = 100_000,
-        threads: int = 2,
+        augmentation: Augmentation = Augmentation(),
+        sampling: Sampling = Sampling(),
+        decoding: Decoding = Decoding(),
         stretch: Stretch | None = None,
+        seed: int = 0,
+        length: int = NOMINAL_EPOCH,
+        memory_gb: float = 8.0,
     ) -> None:
-        super().__init__(augmentation, seed, length)
-        self.films, self.pictures, self.skipped, held = [], [], 0, 0.0
+        super().__init__(augmentation, sampling, decoding, stretch, seed, length)
+        self.pictures: list[np.ndarray] = []
+        held = 0.0
 
         def load(path: Path) -> tuple[FilmIndex, np.ndarray] | UserError:
             try:
-                return self._loaded(path, longest, cache, threads, stretch)
+                return self._loaded(path)
             except UserError as error:
                 return error
 
@@ -195,7 +237,7 @@ class MemoryClips(_Triplets):
                 "See the warnings above for each one's reason.",
                 BAD_INPUT,
             )
-        self.draw = TripletDraw(self.films, spans, middles, centred, least_motion)
+        self.draw = TripletDraw(self.films, sampling)
         log.info(
             "%d clips, %d frames, %.1f GB, %d pairs, by motion %s; %d left out",
             len(self.films),
@@ -206,35 +248,33 @@ class MemoryClips(_Triplets):
             self.skipped,
         )
 
-    def _loaded(
-        self, path: Path, longest: int | None, cache: Path | None, threads: int, stretch: Stretch | None
-    ) -> tuple[FilmIndex, np.ndarray]:
+    def _loaded(self, path: Path) -> tuple[FilmIndex, np.ndarray]:
         """A clip's index, at the size that is kept, and its pictures (N, H, W, 3).
 
         Raises:
             UserError: if it cannot be read or used.
         """
         facts = video_facts(path)
-        width, height = shrunk(facts.width, facts.height, longest)
+        width, height = shrunk(facts.width, facts.height, self.decoding.longest)
         if not self.augmentation.fits(width, height):
             raise UserError(
                 f"{path} is {width}x{height}, too small for crops of {self.augmentation.crop}.", "Lower data.crop."
             )
-        decoded = list(read_pictures(path, longest=longest, threads=threads))
+        decoded = list(read_pictures(path, longest=self.decoding.longest, threads=self.decoding.threads))
         if len({picture.shape for _, picture in decoded}) != 1:
             raise UserError(
                 f"{path} holds no pictures, or pictures of several sizes.", "Move it out of the folder.", BAD_INPUT
             )
-        index = film_index(path, decoded, cache, most_s=None)
+        index = film_index(path, decoded, self.decoding.cache, most_s=None)
         height, width = decoded[0][1].shape[:2]
         motion = index.motion * (width / index.width)
         index = replace(index, path=path, width=width, height=height, motion=motion)
-        if stretch is not None:
-            begin, end = stretch(len(index))
+        if self.stretch is not None:
+            begin, end = self.stretch(len(index))
             index, decoded = index.part(begin, end), decoded[begin:end]
         return index, np.stack([picture for _, picture in decoded])
 
-    def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
+    def read(self, film: int, frames: np.ndarray) -> np.ndarray:
         return self.pictures[film][frames]
 
     def __getitem__(self, counter: int) -> Triplet:
@@ -242,20 +282,17 @@ class MemoryClips(_Triplets):
         return self._sample(self.draw(random), random)
 
 
-class FilmFolder(_Triplets):
+class FilmFolder(FilmTriplets):
     """Triplets from films of any length: frames are decoded when they are needed, none is kept on disk.
 
     Only the index of each film is made beforehand, and cached. A sample seeks to the keyframe before a *window* of
     neighbouring frames and decodes as far as the window's end; ``reuse`` successive samples share a window, because
-    decoding costs far more than cropping. A loader process keeps its ``kept`` latest windows.
+    decoding costs far more than cropping.
 
     Args:
         paths: the films. One that cannot be read is left out with a warning (``skipped`` counts them).
-        augmentation, seed, spans, middles, centred, least_motion, longest, cache, length, stretch: as in
-            ``MemoryClips``.
-        reuse: samples drawn from one window; 1 decodes anew for each.
-        window: frames in a window.
-        most_s: of a longer film only stretches are used, evenly spread, this many seconds in all. None: all of it.
+        windows: how decoded frames are shared.
+        augmentation, sampling, decoding, stretch, seed, length: see ``FilmTriplets``.
 
     Raises:
         UserError: if no film can be read, or none holds a triplet.
@@ -264,33 +301,24 @@ class FilmFolder(_Triplets):
     def __init__(
         self,
         paths: Sequence[Path | str],
-        augmentation: Augmentation = DEFAULT,
-        seed: int = 0,
-        spans: tuple[int, int] = (2, 12),
-        middles: int = 1,
-        centred: bool = False,
-        least_motion: float = 0.3,
-        longest: int | None = None,
-        cache: Path | None = None,
-        length: int = 100_000,
-        reuse: int = 4,
-        window: int = 24,
-        kept: int = 4,
-        most_s: float | None = 900.0,
-        threads: int = 2,
+        augmentation: Augmentation = Augmentation(),
+        sampling: Sampling = Sampling(),
+        decoding: Decoding = Decoding(),
+        windows: Windows = Windows(),
         stretch: Stretch | None = None,
+        seed: int = 0,
+        length: int = NOMINAL_EPOCH,
     ) -> None:
-        super().__init__(augmentation, seed, length)
-        self.longest, self.reuse, self.window, self.kept = longest, reuse, max(window, spans[1] + 1), kept
-        self.films, self.skipped = [], 0
+        super().__init__(augmentation, sampling, decoding, stretch, seed, length)
+        self.windows = replace(windows, length=max(windows.length, sampling.spans[1] + 1))
         for path in map(Path, paths):
             try:
                 facts = video_facts(path)
-                if not augmentation.fits(*shrunk(facts.width, facts.height, longest)):
+                if not augmentation.fits(*shrunk(facts.width, facts.height, decoding.longest)):
                     raise UserError(
                         f"{path} is {facts.width}x{facts.height}, too small for the crops.", "Lower data.crop."
                     )
-                index = film_index(path, None, cache, most_s, threads)
+                index = film_index(path, None, decoding.cache, windows.most_s, decoding.threads)
                 self.films.append(index if stretch is None else index.part(*stretch(len(index))))
             except UserError as error:
                 log.warning("Left out: %s", error.args[0])
@@ -301,9 +329,9 @@ class FilmFolder(_Triplets):
                 "See the warnings above for each one's reason.",
                 BAD_INPUT,
             )
-        self.draw = TripletDraw(self.films, spans, middles, centred, least_motion)
+        self.draw = TripletDraw(self.films, sampling)
         self.left_out = LeftOut(len(self.films))
-        self._windows: OrderedDict[tuple[int, int], dict[int, np.ndarray]] = OrderedDict()
+        self._decoded: OrderedDict[tuple[int, int], dict[int, np.ndarray]] = OrderedDict()
         log.info(
             "%d films, %d frames, %d pairs, by motion %s; %d left out",
             len(self.films),
@@ -314,7 +342,7 @@ class FilmFolder(_Triplets):
         )
 
     def __getitem__(self, counter: int) -> Triplet:
-        for attempt in range(TRIES):
+        for attempt in range(MAX_BROKEN_IN_A_ROW):
             film, draw, random = self._drawn(counter + attempt * 1_000_003)
             if film in self.left_out:
                 continue
@@ -323,34 +351,34 @@ class FilmFolder(_Triplets):
             except UserError as error:  # a film that broke since it was indexed must not end a run of days
                 self.left_out.note(film, error)
         raise UserError(
-            f"None of {TRIES} samples in a row can be decoded ({len(self.left_out)} films left out).",
+            f"None of {MAX_BROKEN_IN_A_ROW} samples in a row can be decoded ({len(self.left_out)} films left out).",
             "See the warnings above for each one's reason.",
             BAD_INPUT,
         )
 
     def _drawn(self, counter: int) -> tuple[int, Draw, np.random.Generator]:
-        group, place = divmod(counter, self.reuse)
+        group, place = divmod(counter, self.windows.reuse)
         # The group's first draw places the window; the others are drawn from what lies inside it.
         lead = self.draw(np.random.default_rng([self.seed, 4, group]))
         random = np.random.default_rng([self.seed, 5, counter])
         begin = self._begin(lead.film, int(lead.frames[0]))
-        draw = lead if place == 0 else self.draw.within(lead.film, begin, begin + self.window, random) or lead
+        draw = lead if place == 0 else self.draw.within(lead.film, begin, begin + self.windows.length, random) or lead
         return lead.film, draw, random
 
     def _begin(self, film: int, first: int) -> int:
         """Where the window for a triplet from ``first`` on begins: there, or earlier near the end of a stretch."""
-        low, high = self._stretch(film, first)
-        return max(low, min(first, high - self.window))
+        low, high = self._unbroken(film, first)
+        return max(low, min(first, high - self.windows.length))
 
-    def _stretch(self, film: int, frame: int) -> tuple[int, int]:
+    def _unbroken(self, film: int, frame: int) -> tuple[int, int]:
         """The frames without a hole in time around ``frame``: a window across a hole would decode all of the hole."""
         pts = self.films[film].pts
         gaps = np.diff(pts)
-        holes = np.flatnonzero(gaps > 8 * np.median(gaps)) + 1
+        holes = np.flatnonzero(gaps > SETTINGS.longest_gap * np.median(gaps)) + 1
         place = int(np.searchsorted(holes, frame, side="right"))
         return int(holes[place - 1]) if place else 0, int(holes[place]) if place < len(holes) else len(pts)
 
-    def _pictures(self, film: int, frames: np.ndarray) -> np.ndarray:
+    def read(self, film: int, frames: np.ndarray) -> np.ndarray:
         pts = self.films[film].pts
         window = self._window(film, int(frames[0]), int(frames[-1]))
         missing = [int(frame) for frame in frames if int(pts[frame]) not in window]
@@ -364,15 +392,15 @@ class FilmFolder(_Triplets):
 
     def _window(self, film: int, first: int, last: int) -> dict[int, np.ndarray]:
         """Decoded pictures by pts, at least those from ``first`` to ``last``."""
-        for key, held in self._windows.items():
-            if key[0] == film and key[1] <= first and last < key[1] + self.window:
-                self._windows.move_to_end(key)
+        for key, held in self._decoded.items():
+            if key[0] == film and key[1] <= first and last < key[1] + self.windows.length:
+                self._decoded.move_to_end(key)
                 return held
         pts, begin = self.films[film].pts, self._begin(film, first)
-        end = min(begin + self.window, self._stretch(film, first)[1])
+        end = min(begin + self.windows.length, self._unbroken(film, first)[1])
         stop = int(pts[end]) if end < len(pts) else int(pts[-1]) + 1  # the film may go on behind a part of it
-        decoded = dict(read_pictures(self.films[film].path, int(pts[begin]), stop, self.longest))
-        self._windows[film, begin] = decoded
-        while len(self._windows) > self.kept:
-            self._windows.popitem(last=False)
+        decoded = dict(read_pictures(self.films[film].path, int(pts[begin]), stop, self.decoding.longest))
+        self._decoded[film, begin] = decoded
+        while len(self._decoded) > self.windows.kept:
+            self._decoded.popitem(last=False)
         return decoded

@@ -1,6 +1,6 @@
 """``data.augment`` on a batch, wherever its tensors lie: crops by index arithmetic, and the changes of colour.
 
-What is random was drawn on the host (``Augmentation.drawn``): nothing here waits for a device.
+Random values come from the host (``Augmentation.drawn``): nothing here waits for a device.
 """
 
 from __future__ import annotations

@@ -27,13 +27,13 @@ from vfi_pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
 
-HALF_ABOVE = 1.35
+HALF_SIZE_RATIO = 1.35
 """Source pixels per crop pixel above which the frame at half size is read: bilinear reads of the full one alias."""
 
-ROOM = 0.5
-"""Share of the device's free memory that frames may take; training needs the rest."""
+MAX_MEMORY_SHARE = 0.5
+"""Of the device's free memory, for frames; training needs the rest."""
 
-STAGE_APART = 2**40
+COUNTERS_PER_STAGE = 2**40
 """Counters of a stage begin so far after those of the one before: no crop of an earlier stage is seen again."""
 
 
@@ -98,11 +98,11 @@ class DeviceFrames:
 
     def read(self, places: Sequence[tuple[int, np.ndarray, np.ndarray, float]], crop: int) -> Tensor:
         """Crops (B, N, 3, crop, crop) of (film, frame numbers, affine (2, 3), source pixels per crop pixel)."""
-        found = [self._place(*place) for place in places]
-        return _read(self.pixels, found, crop, self.device)
+        placed = [self._place(*place) for place in places]
+        return _read(self.pixels, placed, crop, self.device)
 
     def _place(self, film: int, frames: np.ndarray, affine: np.ndarray, ratio: float) -> Place:
-        half = ratio > HALF_ABOVE
+        half = ratio > HALF_SIZE_RATIO
         begin, height, width = self._films[film][half]
         return Place(begin + frames.astype(np.int64) * (height * width), (height, width), halved(affine, half))
 
@@ -124,14 +124,14 @@ class HostFrames:
         height, width = (max(part.shape[axis] for part, _ in parts) for axis in (1, 2))
         count = len(places[0][1])
         staged = torch.empty((len(parts), count, height, width, 3), dtype=torch.uint8, pin_memory=_pins(self.device))
-        array, found = staged.numpy(), []
+        array, placed = staged.numpy(), []
         for row, (part, affine) in enumerate(parts):
             array[row, :, : part.shape[1], : part.shape[2]] = part
             offsets = (row * count + np.arange(count, dtype=np.int64)) * (height * width)
             # A part may be smaller than the staging area; its own border is where reading stops.
-            found.append(Place(offsets, (part.shape[1], part.shape[2]), affine))
+            placed.append(Place(offsets, (part.shape[1], part.shape[2]), affine))
         pixels = staged.to(self.device, non_blocking=True).view(-1, 3)
-        return _read(pixels, found, crop, self.device, width)
+        return _read(pixels, placed, crop, self.device, width)
 
     def _part(
         self, film: int, frames: np.ndarray, affine: np.ndarray, ratio: float, crop: int
@@ -144,7 +144,7 @@ class HostFrames:
         height, width = source.shape[1:3]
         part = source[frames, low[1] : min(high[1], height), low[0] : min(high[0], width)]
         moved = affine - np.array([[0, 0, low[0]], [0, 0, low[1]]])
-        if ratio <= HALF_ABOVE:
+        if ratio <= HALF_SIZE_RATIO:
             return part, moved
         rows, columns = part.shape[1] // 2 * 2, part.shape[2] // 2 * 2
         even = part[:, :rows, :columns].astype(np.uint16)
@@ -153,10 +153,10 @@ class HostFrames:
 
 
 def frames_on(device: torch.device, films: Sequence[np.ndarray]) -> DeviceFrames | HostFrames:
-    """All frames on the device if they leave it ROOM for training, else on the host; says which."""
+    """All frames on the device if MAX_MEMORY_SHARE of its free memory holds them, else on the host; logs which."""
     size = DeviceFrames.bytes_of(films)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-    if free is None or size <= ROOM * free:
+    if free is None or size <= MAX_MEMORY_SHARE * free:
         log.info("%.1f GB of frames are kept on %s.", size / 2**30, device)
         return DeviceFrames(films, device)
     log.info(
@@ -199,11 +199,11 @@ class Scenes:
     def __init__(self, dataset: Dataset[Triplet], count: int, device: torch.device) -> None:
         with ThreadPoolExecutor() as executor:
             scenes = list(executor.map(dataset.__getitem__, range(count)))
-        frames = [torch.cat((scene.first[None], scene.middle, scene.last[None])) for scene in scenes]
+        frames = [torch.cat((scene.first[None], scene.targets, scene.last[None])) for scene in scenes]
         self.frames = torch.stack([(pictures * 255).round().byte() for pictures in frames]).to(device)
         self.t = torch.stack([scene.t for scene in scenes]).to(device)
-        known = [scene.velocity for scene in scenes if scene.velocity is not None]
-        self.velocity = torch.stack(known).to(device)
+        velocities = [scene.velocity for scene in scenes if scene.velocity is not None]
+        self.velocity = torch.stack(velocities).to(device)
 
     def batch(self, counters: Sequence[int], crop: int) -> tuple[Tensor, Tensor, Tensor]:
         """Frames (B, N, 3, crop, crop), times (B, T) and velocities of the scenes that these counters see."""
@@ -241,14 +241,14 @@ class DeviceTriplets:
         of_scenes = [self.scenes is not None and choice(self.seed, n, (1 - self.share, self.share)) for n in counters]
         filmed = [n for n, scene in zip(counters, of_scenes) if not scene]
         drawn = [n for n, scene in zip(counters, of_scenes) if scene]
-        parts = []
+        parts: list[tuple[Tensor, Tensor, Tensor | None]] = []
         if filmed:
             pictures, t = self._of_films(filmed, crop)
             parts.append((pictures, t, None))
         if drawn:
             assert self.scenes is not None
             parts.append(self.scenes.batch(drawn, crop))
-        pictures, t = (torch.cat([part[k] for part in parts]) for k in (0, 1))
+        pictures, t = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         velocity = self._velocities(parts) if self.scenes is not None else None
         if filmed and drawn:
             order = torch.from_numpy(np.argsort(np.argsort(of_scenes, kind="stable"))).to(t.device, non_blocking=True)
@@ -264,7 +264,8 @@ class DeviceTriplets:
             random = np.random.default_rng([self.clips.seed, counter])
             draw = self.clips.draw(random)
             film = self.clips.pictures[draw.film]
-            drawn: Drawn = augmentation.drawn(*film.shape[1:3], random)
+            height, width = film.shape[1:3]
+            drawn: Drawn = augmentation.drawn(height, width, random)
             numbers, moments = draw.frames, draw.times
             if drawn.reverse:
                 numbers, moments = numbers[::-1], 1 - moments[::-1]
@@ -335,7 +336,7 @@ class DeviceLoader:
             log.info("from step %d on: %d crops of %d px a step", number, stage.batch_size, stage.crop)
         self._shown = at
         local = stage.batch_size // self.world
-        begin = at * STAGE_APART + number * stage.batch_size + self.rank * local
+        begin = at * COUNTERS_PER_STAGE + number * stage.batch_size + self.rank * local
         return self.triplets.batch(range(begin, begin + local), stage.crop)
 
     def state_dict(self) -> dict[str, Any]:

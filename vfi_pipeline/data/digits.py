@@ -14,12 +14,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.batch import Triplet, Unpaired
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.errors import BAD_INPUT, UserError
 
-HELD = 0.25  # share of each digit's pictures in validation, and again in the test
+HELD_OUT_SHARE = 0.25  # share of each digit's pictures in validation, and again in the test
 PARTS = ("train", "val", "test")
 
 
@@ -31,7 +31,7 @@ class Labelled(NamedTuple):
 
 
 class DigitSplit(NamedTuple):
-    """What is trained on, what settings are chosen by, and what is only reported."""
+    """The digits to train on, to choose settings by, and to report."""
 
     train: Labelled
     val: Labelled
@@ -40,10 +40,10 @@ class DigitSplit(NamedTuple):
     def of(self, digit: int, part: str = "train") -> Tensor:
         """The pictures of one digit in one of ``PARTS``. UserError if there are none."""
         pictures, labels = getattr(self, part)
-        found = pictures[labels == digit]
-        if not len(found):
+        chosen = pictures[labels == digit]
+        if not len(chosen):
             raise UserError(f"No picture of a {digit} is left for {part}.", "Digits are 0 to 9; give more of each.")
-        return found
+        return chosen
 
 
 def load_digits(size: int = 16, mnist: Path | str | None = None, channels: int = 1) -> DigitSplit:
@@ -62,7 +62,7 @@ def load_digits(size: int = 16, mnist: Path | str | None = None, channels: int =
     Raises:
         UserError: if the files are missing or not MNIST.
     """
-    pictures, labels, tested = _scikit() if mnist is None else _mnist(Path(mnist).expanduser())
+    pictures, labels, in_test = _scikit() if mnist is None else _mnist(Path(mnist).expanduser())
     tensor = torch.from_numpy(pictures)[:, None]
     # Zeros around: the 8 x 8 digits touch their frame, and a stroke at the border cannot move outwards.
     if mnist is None:
@@ -72,19 +72,19 @@ def load_digits(size: int = 16, mnist: Path | str | None = None, channels: int =
     tensor = tensor.clamp(0, 1).repeat(1, channels, 1, 1)
     part = np.zeros(len(labels), int)  # a place in PARTS
     random = np.random.default_rng(0)
-    part[tested] = 2
+    part[in_test] = 2
     for digit in range(10):
-        of = random.permutation(np.flatnonzero((labels == digit) & ~tested))
-        kept = round(HELD * len(of))
+        of = random.permutation(np.flatnonzero((labels == digit) & ~in_test))
+        kept = round(HELD_OUT_SHARE * len(of))
         part[of[:kept]] = 1
-        if not tested.any():
+        if not in_test.any():
             part[of[kept : 2 * kept]] = 2
     numbers = torch.from_numpy(labels.astype(np.int64))
     masks = [torch.from_numpy(part == k) for k in range(len(PARTS))]
     return DigitSplit(*(Labelled(tensor[mask], numbers[mask]) for mask in masks))
 
 
-class UnpairedDigits(Dataset[Unpaired]):
+class UnpairedDigits(SizedDataset[Unpaired]):
     """Sample ``counter`` is a random ``source`` digit and an unrelated random ``target`` digit."""
 
     def __init__(
@@ -109,7 +109,7 @@ class UnpairedDigits(Dataset[Unpaired]):
         )
 
 
-class PairedDigits(Dataset[Triplet]):
+class PairedDigits(SizedDataset[Triplet]):
     """Each ``source`` digit with the ``target`` digit that is nearest to it (mean squared difference): pairs for L2.
 
     There is no truth between the two: T is 0.
@@ -147,11 +147,11 @@ def _mnist(path: Path) -> Read:
                 parts = [part for part in ("train", "test") if f"x_{part}" in held]
                 pictures = np.concatenate([held[f"x_{part}"] for part in parts])
                 labels = np.concatenate([held[f"y_{part}"] for part in parts])
-                tested = np.repeat([part == "test" for part in parts], [len(held[f"y_{part}"]) for part in parts])
+                in_test = np.repeat([part == "test" for part in parts], [len(held[f"y_{part}"]) for part in parts])
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path} is not an MNIST archive ({error}).", remedy, BAD_INPUT) from error
     elif path.is_dir():
-        (pictures, tested), (labels, _) = _idx(path, "images", remedy), _idx(path, "labels", remedy)
+        (pictures, in_test), (labels, _) = _idx(path, "images", remedy), _idx(path, "labels", remedy)
     else:
         raise UserError(f"{path} does not exist.", remedy, BAD_INPUT)
     if pictures.ndim != 3 or len(pictures) != len(labels):
@@ -160,22 +160,22 @@ def _mnist(path: Path) -> Read:
             remedy,
             BAD_INPUT,
         )
-    if tested.all():
-        tested = np.zeros_like(tested)  # nothing else is there: they are split as any other
-    return (pictures / np.float32(255)).astype(np.float32), labels, tested
+    if in_test.all():
+        in_test = np.zeros_like(in_test)  # nothing else is there: they are split as any other
+    return (pictures / np.float32(255)).astype(np.float32), labels, in_test
 
 
 def _idx(folder: Path, kind: str, remedy: str) -> tuple[np.ndarray, np.ndarray]:
     """The contents of all files of a kind, and whether each item is of MNIST's test (``t10k-...``)."""
     # torchvision keeps them in a folder below, plain and packed: of one file either will do.
     for place in (folder, folder / "raw", folder / "MNIST" / "raw"):
-        found = list({path.name.removesuffix(".gz"): path for path in sorted(place.glob(f"*{kind}*idx*"))}.values())
-        if found:
+        files = list({path.name.removesuffix(".gz"): path for path in sorted(place.glob(f"*{kind}*idx*"))}.values())
+        if files:
             break
-    if not found:
+    if not files:
         raise UserError(f"{folder} holds no MNIST {kind} (*{kind}*idx*).", remedy, BAD_INPUT)
-    parts, tested = [], []
-    for path in found:
+    parts, in_test = [], []
+    for path in files:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         if len(content) < 8 or content[:3] != b"\0\0\x08":
             raise UserError(f"{path} is not an idx file of bytes.", remedy, BAD_INPUT)
@@ -184,5 +184,5 @@ def _idx(folder: Path, kind: str, remedy: str) -> tuple[np.ndarray, np.ndarray]:
         if values.size != np.prod(sides):
             raise UserError(f"{path} is cut short: {values.size} of {np.prod(sides)} bytes.", remedy, BAD_INPUT)
         parts.append(values.reshape(sides))
-        tested.append(np.full(sides[0], path.name.startswith(("t10k", "test"))))
-    return np.concatenate(parts), np.concatenate(tested)
+        in_test.append(np.full(sides[0], path.name.startswith(("t10k", "test"))))
+    return np.concatenate(parts), np.concatenate(in_test)

@@ -19,8 +19,29 @@ CLASSES = ((0.0025, 0.04), (0.005, 0.08), (0.01, 0.15), (0.02, 0.22), (0.04, 0.2
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """Which triplets of a film are drawn.
+
+    Attributes:
+        spans: smallest and largest number of frames from first to last, 2 to 12: strides 1 to 6 for one target.
+        target_count: true frames between; drawn without repetition from those at hand.
+        centred: only the frame nearest to t = 0.5 (with ``target_count=1``).
+        least_motion: triplets that move less, in px, are never drawn.
+    """
+
+    spans: tuple[int, int] = (2, 12)
+    target_count: int = 1
+    centred: bool = False
+    least_motion: float = 0.3
+
+    def __post_init__(self) -> None:
+        low, high = self.spans
+        object.__setattr__(self, "spans", (low, high))  # Hydra gives a list
+
+
+@dataclass(frozen=True)
 class Draw:
-    """One triplet: film number, its frames' numbers (first, middles..., last) and their times in [0, 1]."""
+    """One triplet: film number, its frames' numbers (first, targets..., last) and their times in [0, 1]."""
 
     film: int
     frames: np.ndarray
@@ -36,37 +57,33 @@ class TripletDraw:
 
     Args:
         films: their indices.
-        spans: smallest and largest number of frames from first to last, 2 to 12: strides 1 to 6 for the middle one.
-        middles: true frames between; drawn without repetition from those at hand.
-        centred: only the frame nearest to t = 0.5 (with ``middles=1``).
-        least_motion: triplets that move less, in px, are never drawn.
+        sampling: which triplets may be drawn.
 
     Raises:
         UserError: if no triplet can be drawn at all; it names how many films were looked at.
     """
 
     films: Sequence[FilmIndex]
-    spans: tuple[int, int] = (2, 12)
-    middles: int = 1
-    centred: bool = False
-    least_motion: float = 0.3
+    sampling: Sampling = Sampling()
     classes: Sequence[tuple[float, float]] = CLASSES
     _table: list[dict[int, np.ndarray]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.spans[0] < max(2, self.middles + 1) and self.middles:
-            self.spans = (max(2, self.middles + 1), max(self.spans[1], self.middles + 1))
+        shortest, longest = self.sampling.spans
+        least_motion, needed = self.sampling.least_motion, self.sampling.target_count + 1
+        if self.sampling.target_count and shortest < max(2, needed):
+            shortest, longest = max(2, needed), max(longest, needed)
         ends = np.array([end for end, _ in self.classes])
         self._runs = [film.runs() for film in self.films]
         table: list[dict[int, list]] = [{} for _ in self.classes]
         for number, film in enumerate(self.films):
-            # Motion adds up along the way: an upper bound of the distance, exact where things keep their direction.
+            # The sum of the steps: an upper bound of the distance, exact for motion in one direction.
             travelled = np.concatenate(([0.0], np.cumsum(film.motion, dtype=np.float64)))
             for r, run in enumerate(self._runs[number]):
-                for span in range(self.spans[0], min(self.spans[1], len(run) - 1) + 1):
+                for span in range(shortest, min(longest, len(run) - 1) + 1):
                     moved = travelled[run[span:]] - travelled[run[:-span]]
                     kind = np.searchsorted(ends, moved / max(film.width, film.height))
-                    kind[moved < self.least_motion] = len(ends)
+                    kind[moved < least_motion] = len(ends)
                     for k in np.unique(kind[kind < len(ends)]):
                         starts = np.flatnonzero(kind == k)
                         ends_at = run[starts], run[starts + span]
@@ -76,8 +93,8 @@ class TripletDraw:
         weights = np.array([weight if of else 0.0 for of, (_, weight) in zip(self._table, self.classes)])
         if not weights.sum():
             raise UserError(
-                f"None of the {len(self.films)} films holds a triplet: {self.spans[0] + 1} different frames in a row, "
-                f"no cut between, motion of {self.least_motion} px to {100 * self.classes[-1][0]:.0f} % of the width.",
+                f"None of the {len(self.films)} films holds a triplet: {shortest + 1} different frames in a row, "
+                f"no cut between, motion of {least_motion} px to {100 * self.classes[-1][0]:.0f} % of the width.",
                 "Add films with longer shots, or lower data.spans or data.least_motion.",
                 BAD_INPUT,
             )
@@ -99,28 +116,28 @@ class TripletDraw:
 
     def within(self, film: int, begin: int, end: int, random: np.random.Generator) -> Draw | None:
         """One triplet of ``film`` whose frames all lie in ``begin ... end - 1``; None if there is none."""
-        found, weights = [], []
+        candidates, weights = [], []
         for of, weight in zip(self._table, self._weights):
             rows = of.get(film)
             if rows is None or not weight:
                 continue
             rows = rows[(rows[:, 3] >= begin) & (rows[:, 4] < end)]
             if len(rows):
-                found.append(rows)
+                candidates.append(rows)
                 weights.append(weight)
-        if not found:
+        if not candidates:
             return None
-        rows = found[random.choice(len(found), p=np.array(weights) / sum(weights))]
+        rows = candidates[random.choice(len(candidates), p=np.array(weights) / sum(weights))]
         return self._drawn(film, rows[random.integers(len(rows))], random)
 
     def _drawn(self, film: int, row: np.ndarray, random: np.random.Generator) -> Draw:
         r, start, span = row[:3]
-        if not self.middles:
+        if not self.sampling.target_count:
             inner = np.zeros(0, int)
-        elif self.centred:
+        elif self.sampling.centred:
             inner = np.array([round(span / 2)])
         else:
-            inner = np.sort(random.choice(np.arange(1, span), size=self.middles, replace=False))
+            inner = np.sort(random.choice(np.arange(1, span), size=self.sampling.target_count, replace=False))
         run = self._runs[film][r]
         frames = run[start + np.concatenate(([0], inner, [span])).astype(int)]
         pts = self.films[film].pts[frames].astype(np.float64)

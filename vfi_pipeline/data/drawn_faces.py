@@ -65,20 +65,20 @@ def drawn_face(person: int, smile: float, size: int = 128, detail: int = 0) -> n
             stroke([(side * 0.11, 0.10), (side * 0.145, 0.145), (side * 0.15, 0.19)], 0.008, skin * 0.80)
     nose = random.uniform(0.03, 0.045)
     stroke([(-0.012, -0.02), (-nose, 0.09), (0.0, 0.105), (nose, 0.09)], 0.010, skin * 0.78)
-    reach, middle = 0.085 + 0.035 * smile, 0.20
+    half_width, middle = 0.085 + 0.035 * smile, 0.20
     u = np.linspace(-1, 1, 25)
     curve = 0.045 * smile * u**2 - 0.012 * smile
     lips = np.array([176, 84, 82]) * (1 - 0.35 * tone)
     thick = random.uniform(0.016, 0.024)
-    upper = [(reach * a, middle - c - thick * (1 - a * a) * 0.8) for a, c in zip(u, curve)]
-    lower = [(reach * a, middle - c + (thick + 0.028 * smile) * (1 - a * a)) for a, c in zip(u, curve)]
+    upper = [(half_width * a, middle - c - thick * (1 - a * a) * 0.8) for a, c in zip(u, curve)]
+    lower = [(half_width * a, middle - c + (thick + 0.028 * smile) * (1 - a * a)) for a, c in zip(u, curve)]
     draw.polygon([at(*p) for p in (*upper, *lower[::-1])], tuple(int(v) for v in lips))
     if smile > 0.3:
-        inner = [(0.86 * reach * a, middle - c - 0.2 * thick * (1 - a * a)) for a, c in zip(u, curve)]
-        under = [(0.86 * reach * a, middle - c + 0.028 * smile * (1 - a * a)) for a, c in zip(u, curve)]
+        inner = [(0.86 * half_width * a, middle - c - 0.2 * thick * (1 - a * a)) for a, c in zip(u, curve)]
+        under = [(0.86 * half_width * a, middle - c + 0.028 * smile * (1 - a * a)) for a, c in zip(u, curve)]
         draw.polygon([at(*p) for p in (*inner, *under[::-1])], (240, 236, 228))
     else:
-        stroke([(reach * a, middle - c) for a, c in zip(u, curve)], 0.008, lips * 0.6)
+        stroke([(half_width * a, middle - c) for a, c in zip(u, curve)], 0.008, lips * 0.6)
     pixels = np.asarray(image, np.float32)
     y, x = np.mgrid[0:n, 0:n] / n - 0.5
     light = 1 + random.uniform(-0.5, 0.5) * x - 0.25 * (y + 0.1)

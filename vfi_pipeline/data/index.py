@@ -1,4 +1,4 @@
-"""What is in a film, found once and cached: the time of every picture, cuts, duplicates, and how fast things move.
+"""The index of a film, made once and cached: the time of every picture, cuts, duplicates, and motion.
 
 The index drives which triplets are drawn. A doubtful cut only costs the triplets across it, so cuts are called earlier
 than where frames are made, where a false cut shows.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,17 +24,13 @@ import numpy as np
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.pictures import VideoFacts, read_pictures, video_facts
 from vfi_pipeline.shots import cuts
-from vfi_pipeline.shots.cuts import CutDetector, signature
+from vfi_pipeline.shots.cuts import CutDetector, CutRule, signature
 from vfi_pipeline.shots.duplicates import RepeatDetector
 from vfi_pipeline.shots.thumbnails import rgb_frame
 
 log = logging.getLogger(__name__)
 
 VERSION = 2  # of the cached index; raise it when what it holds changes
-STRETCH_S = 10.0
-CUT_RULE = replace(cuts.RULE, bar_limit=0.0)  # a pair is judged by itself: restless surroundings excuse nothing
-SPAN = 256  # px, longer side of the pictures that are indexed: what ``shots.stillness`` compares
-MOTION_SPAN = 192  # px, longer side of the pictures that motion is judged on
 EXTENSIONS = {
     ".mp4",
     ".mkv",
@@ -52,6 +49,31 @@ EXTENSIONS = {
     ".3gp",
     ".gif",
 }
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """How a film is indexed. Changing a value needs another ``VERSION``.
+
+    Attributes:
+        stretch_s: seconds of each stretch of a film that is indexed in part.
+        span_px: longer side of the pictures that are indexed, as ``shots.stillness`` compares them.
+        motion_span_px: longer side of the pictures in which motion is estimated.
+        motion_quantile: of the lengths of a picture's flow vectors: its motion.
+        longest_gap: in medians of the film's own; a longer gap between two pictures is a hole.
+        cuts: ``shots.cuts``' rule without its adaptive bar: a pair is judged by itself, since a doubtful cut only costs
+            the triplets across it.
+    """
+
+    stretch_s: float = 10.0
+    span_px: int = 256
+    motion_span_px: int = 192
+    motion_quantile: float = 0.9
+    longest_gap: float = 8.0
+    cuts: CutRule = replace(cuts.RULE, bar_limit=0.0)
+
+
+SETTINGS = IndexSettings()
 
 
 @dataclass(frozen=True)
@@ -116,11 +138,12 @@ class FilmIndex:
 def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction) -> FilmIndex:
     """Indexes the ``(pts, uint8 RGB picture)`` of a film; sizes and motion are those of the pictures given.
 
-    Motion is DIS optical flow between neighbours at ``MOTION_SPAN``; cuts and repeats are found as ``synthesis`` finds
-    them (``vfi_pipeline.shots``), cuts by ``CUT_RULE`` and with both ends of a flash.
+    Motion is DIS optical flow between neighbours (``SETTINGS``); cuts and repeats are found as ``synthesis`` finds
+    them (``vfi_pipeline.shots``), with both ends of a flash.
     """
-    flow_of = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    cut_detector, repeat_detector = CutDetector(flashes=True, rule=CUT_RULE), RepeatDetector()
+    flow_of = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    start: Any = None  # OpenCV's stub knows no estimate that begins with none
+    cut_detector, repeat_detector = CutDetector(flashes=True, rule=SETTINGS.cuts), RepeatDetector()
     pts: list[int] = []
     motion: list[float] = []
     still: list[bool] = []
@@ -131,7 +154,7 @@ def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction
     for time, picture in pictures:
         if not pts:
             height, width = picture.shape[:2]
-        ratio = min(1.0, MOTION_SPAN / max(picture.shape[:2]))
+        ratio = min(1.0, SETTINGS.motion_span_px / max(picture.shape[:2]))
         size = (max(16, round(picture.shape[1] * ratio)), max(16, round(picture.shape[0] * ratio)))
         grey = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         same_size = before is not None and before.shape == grey.shape
@@ -139,12 +162,12 @@ def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction
         repeats = repeat_detector.repeats(frame, fresh=not same_size)
         if before is not None and not same_size:
             starts += cut_detector.flush()
-            cut_detector = CutDetector(flashes=True, rule=CUT_RULE)
+            cut_detector = CutDetector(flashes=True, rule=SETTINGS.cuts)
             resized.append(len(pts))
         starts += cut_detector.push(signature(frame))
-        if same_size:
-            flow = flow_of.calc(before, grey, None)
-            motion.append(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.9)) / ratio)
+        if before is not None and same_size:
+            flow = flow_of.calc(before, grey, start)
+            motion.append(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), SETTINGS.motion_quantile)) / ratio)
         elif before is not None:
             motion.append(0.0)
         if before is not None:
@@ -157,7 +180,7 @@ def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction
     cut[np.array(resized, int) - 1] = True
     if len(times) > 1:
         gaps = np.diff(times)
-        cut |= gaps > 8 * np.median(gaps)
+        cut |= gaps > SETTINGS.longest_gap * np.median(gaps)
         cut |= gaps <= 0
     return FilmIndex(path, width, height, times, base, np.array(motion, np.float32), cut, np.array(still, bool))
 
@@ -198,14 +221,14 @@ def film_index(
 
 def _stretches(path: Path, facts: VideoFacts, most_s: float | None, threads: int) -> Iterator[tuple[int, np.ndarray]]:
     if most_s is None or facts.duration_s <= most_s:
-        yield from read_pictures(path, longest=SPAN, threads=threads)
+        yield from read_pictures(path, longest=SETTINGS.span_px, threads=threads)
         return
-    count = max(1, int(most_s // STRETCH_S))
+    count = max(1, int(most_s // SETTINGS.stretch_s))
     latest = -1
     for k in range(count):
-        begin = facts.start + int((facts.duration_s - STRETCH_S) * k / max(1, count - 1) / facts.time_base)
-        end = begin + int(STRETCH_S / facts.time_base)
-        for pts, picture in read_pictures(path, begin, end, longest=SPAN, threads=threads):
+        begin = facts.start + int((facts.duration_s - SETTINGS.stretch_s) * k / max(1, count - 1) / facts.time_base)
+        end = begin + int(SETTINGS.stretch_s / facts.time_base)
+        for pts, picture in read_pictures(path, begin, end, longest=SETTINGS.span_px, threads=threads):
             if pts > latest:
                 latest = pts
                 yield pts, picture

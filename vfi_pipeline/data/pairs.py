@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import Triplet, Unpaired
 from vfi_pipeline.data.broken import LeftOut
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.split import group_of, joined, usual_rule
 from vfi_pipeline.data.textures import image_files
 from vfi_pipeline.errors import BAD_INPUT, UserError
@@ -28,11 +28,11 @@ from vfi_pipeline.media.stills import as_channels, read_rgb8, read_still, sample
 
 log = logging.getLogger(__name__)
 
-TRIES = 50
-"""So many broken files in a row are no accident."""
+MAX_BROKEN_IN_A_ROW = 50
+"""Broken files in a row after which a data set gives up: so many are no accident."""
 
 
-class ImageSequences(Dataset[Triplet]):
+class ImageSequences(SizedDataset[Triplet]):
     """Triplets from lists of image files, each list one short motion in order.
 
     A list with an unreadable or odd-sized image is skipped with a warning and its neighbour takes its place.
@@ -41,7 +41,7 @@ class ImageSequences(Dataset[Triplet]):
         sequences: lists of 3 or more files.
         augmentation: its crop is used for training; None keeps the frames whole.
         spans: smallest and largest number of frames from first to last. None: the whole sequence.
-        middles: true frames between; None takes all.
+        target_count: true frames between; None takes all.
     """
 
     def __init__(
@@ -49,9 +49,10 @@ class ImageSequences(Dataset[Triplet]):
         sequences: Sequence[Sequence[Path]],
         augmentation: Augmentation | None = None,
         spans: tuple[int, int] | None = None,
-        middles: int | None = 1,
+        target_count: int | None = 1,
     ) -> None:
-        self.sequences, self.augmentation, self.spans, self.middles = list(sequences), augmentation, spans, middles
+        self.sequences, self.augmentation = list(sequences), augmentation
+        self.spans, self.target_count = spans, target_count
         self.left_out = LeftOut(len(self.sequences))
 
     def __len__(self) -> int:
@@ -61,7 +62,7 @@ class ImageSequences(Dataset[Triplet]):
         """The whole sequence: its first and last image, and the middle one (or all between)."""
         frames = self._read(index)
         last = len(frames) - 1
-        inner = np.arange(1, last) if self.middles is None else np.array([round(last / 2)])[: self.middles]
+        inner = np.arange(1, last) if self.target_count is None else np.array([round(last / 2)])[: self.target_count]
         stack = torch.from_numpy(frames[[0, *inner, last]]).permute(0, 3, 1, 2).float() / 255
         return Triplet(stack[0], stack[1:-1], stack[-1], torch.from_numpy((inner / last).astype(np.float32)))
 
@@ -73,7 +74,7 @@ class ImageSequences(Dataset[Triplet]):
         span = int(random.integers(min(low, longest), min(high, longest) + 1))
         start = int(random.integers(longest - span + 1))
         between = np.arange(1, span)
-        count = len(between) if self.middles is None else min(self.middles, len(between))
+        count = len(between) if self.target_count is None else min(self.target_count, len(between))
         inner = np.sort(random.choice(between, size=count, replace=False)) if count else between[:0]
         numbers = np.concatenate(([0], inner, [span])).astype(int)
         times = (numbers / span).astype(np.float32)
@@ -92,7 +93,7 @@ class ImageSequences(Dataset[Triplet]):
         return len(self.left_out)
 
     def _read(self, index: int) -> np.ndarray:
-        for step in range(min(len(self), TRIES)):
+        for step in range(min(len(self), MAX_BROKEN_IN_A_ROW)):
             number = (index + step) % len(self)
             if number in self.left_out:
                 continue
@@ -133,12 +134,14 @@ def vimeo90k(root: Path, part: str = "train") -> list[list[Path]]:
         listing = root / f"{kind}_{part}list.txt"
         if listing.is_file():
             names = [line.strip() for line in read_lines(listing) if line.strip()]
-            found = [[root / "sequences" / name / f"im{k + 1}.png" for k in range(count)] for name in names]
-            present = [files for files in found if files[0].parent.is_dir()]
+            sequences = [[root / "sequences" / name / f"im{k + 1}.png" for k in range(count)] for name in names]
+            present = [files for files in sequences if files[0].parent.is_dir()]
             if not present:
-                raise UserError(f"None of the {len(found)} sequences of {listing} is there.", remedy, BAD_INPUT)
-            if len(present) < len(found):
-                log.warning("%d of the %d sequences in %s are missing.", len(found) - len(present), len(found), listing)
+                raise UserError(f"None of the {len(sequences)} sequences of {listing} is there.", remedy, BAD_INPUT)
+            if len(present) < len(sequences):
+                log.warning(
+                    "%d of the %d sequences in %s are missing.", len(sequences) - len(present), len(sequences), listing
+                )
             return present
     raise UserError(f"{root} holds neither tri_{part}list.txt nor sep_{part}list.txt.", remedy, BAD_INPUT)
 
@@ -153,8 +156,8 @@ class Pair:
     group: str | None = None
 
 
-class ImagePairs(Dataset[Triplet]):
-    """Pairs that belong together, with nothing known between (T = 0): the paper's paired L2.
+class ImagePairs(SizedDataset[Triplet]):
+    """Pairs that belong together, with no true frame between (T = 0): the paper's paired L2.
 
     A pair with an unreadable picture is left out with a warning, and its neighbour takes its place.
 
@@ -203,7 +206,7 @@ class ImagePairs(Dataset[Triplet]):
         return pair
 
     def _read(self, index: int) -> tuple[int, Tensor, Tensor]:
-        for step in range(min(len(self), TRIES)):
+        for step in range(min(len(self), MAX_BROKEN_IN_A_ROW)):
             number = (index + step) % len(self)
             if number in self.left_out:
                 continue
@@ -308,7 +311,7 @@ def groups_of(pairs: Sequence[Pair], rule: str | None) -> list[str]:
     return [names[leader] for leader in joined(keys)]
 
 
-class UnpairedFolders(Dataset[Unpaired]):
+class UnpairedFolders(SizedDataset[Unpaired]):
     """Sample ``counter`` is a random image of each of two sets, unrelated to one another.
 
     An unreadable image is left out with a warning, and another one is drawn.
@@ -349,7 +352,7 @@ class UnpairedFolders(Dataset[Unpaired]):
         return len(self.left_out)
 
     def _draw(self, files: list[Path], random: np.random.Generator, offset: int) -> Tensor:
-        for _ in range(TRIES):
+        for _ in range(MAX_BROKEN_IN_A_ROW):
             k = int(random.integers(len(files)))
             if offset + k in self.left_out:
                 continue
@@ -359,7 +362,7 @@ class UnpairedFolders(Dataset[Unpaired]):
                 return jittered(picture[None], self.jitter, random)[0] if self.jitter else picture
             except UserError as error:
                 self.left_out.note(offset + k, error)
-        raise none_left(self.left_out, f"of {TRIES} images near {files[0]}")
+        raise none_left(self.left_out, f"of {MAX_BROKEN_IN_A_ROW} images near {files[0]}")
 
 
 def jittered(pictures: Tensor, most: float, random: np.random.Generator) -> Tensor:

@@ -18,7 +18,7 @@ from vfi_pipeline.media.stills import read_rgb8
 
 log = logging.getLogger(__name__)
 
-LEAST_KEPT = 0.7
+MIN_KEPT_SHARE = 0.7
 """Share of a picture that must stay when it is cut to the other's shape."""
 
 
@@ -47,7 +47,7 @@ def set_files(folder: str | Path, option: str) -> list[Path]:
 
 
 def set_digest(files: Sequence[Path]) -> str:
-    """What tells whether the files are the same as before: their names, sizes and bytes."""
+    """A hash of the files' names, sizes and bytes: equal for equal sets."""
     digest = hashlib.sha256()
     for path in files:
         try:
@@ -61,35 +61,35 @@ def set_digest(files: Sequence[Path]) -> str:
 def read_set(
     files: Sequence[Path], size: tuple[int, int], option: str, progress: Callable[[float], None] = lambda share: None
 ) -> Tensor:
-    """The pictures as (N, 3, height, width) uint8: scaled until they cover ``size`` (height, width), and what hangs
-    over cut off evenly. Pictures that cannot be read are left out with a warning.
+    """The pictures as (N, 3, height, width) uint8: scaled until they cover ``size`` (height, width), and cut
+    evenly at the edges. Pictures that cannot be read are left out with a warning.
 
     Raises:
         UserError: if none can be read, or one is of such another shape that less than 70 % of it would stay.
     """
-    made, unread = [], []
+    pictures, unreadable = [], []
     for number, path in enumerate(files):
         try:
             pixels = read_rgb8(path)
         except UserError as error:
-            unread.append((path, error))
+            unreadable.append((path, error))
             continue
-        made.append(_placed(pixels, size, path, option))
+        pictures.append(_placed(pixels, size, path, option))
         progress((number + 1) / len(files))
-    for path, error in unread[:3]:
-        log.warning("%s= is used without %s: %s", option, path.name, error.args[0])
-    if len(unread) > 3:
-        log.warning("%s= is used without %d more pictures that cannot be read.", option, len(unread) - 3)
-    if not made:
+    for path, reason in unreadable[:3]:
+        log.warning("%s= is used without %s: %s", option, path.name, reason.args[0])
+    if len(unreadable) > 3:
+        log.warning("%s= is used without %d more pictures that cannot be read.", option, len(unreadable) - 3)
+    if not pictures:
         raise UserError(f"None of the {len(files)} pictures of {option}= can be read.", "save them as PNG.", BAD_INPUT)
-    return torch.stack(made)
+    return torch.stack(pictures)
 
 
 def _placed(pixels: np.ndarray, size: tuple[int, int], path: Path, option: str) -> Tensor:
     height, width = pixels.shape[:2]
     down, across = size[0] / height, size[1] / width
     kept = min(down, across) / max(down, across)
-    if kept < LEAST_KEPT:
+    if kept < MIN_KEPT_SHARE:
         raise UserError(
             f"{path.name} of {option}= is {width}x{height}: cut to the shape of the picture that is edited, only "
             f"{100 * kept:.0f} % of it would stay.",

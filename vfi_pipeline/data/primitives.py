@@ -1,4 +1,4 @@
-"""Primitives of a picture: what is easy to edit by hand and says what is where (Vinker et al. 2020, DeepSIM).
+"""Primitives of a picture: simple drawings that are easy to edit by hand (Vinker et al. 2020, DeepSIM).
 
 ``segments`` are areas of a few colours (k-means in Lab of the smoothed picture), ``edges`` dark lines on white (Canny),
 ``super`` lines over areas. A primitive is a picture of ``Palette.colours`` alone: other colours, as an editor's soft
@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+
+Colour = tuple[int, int, int]
+"""RGB bytes."""
 
 PRIMITIVES = ("super", "segments", "edges")
 LINE = (0, 0, 0)
@@ -30,12 +34,12 @@ class Palette:
     """
 
     kind: str
-    areas: tuple[tuple[int, int, int], ...]
+    areas: tuple[Colour, ...]
     smoothing: int = 7
     thresholds: tuple[int, int] = (60, 140)
 
     @property
-    def colours(self) -> tuple[tuple[int, int, int], ...]:
+    def colours(self) -> tuple[Colour, ...]:
         """All colours that a primitive may have."""
         if self.kind == "edges":
             return (PAPER, LINE)
@@ -57,28 +61,30 @@ def palette_of(pixels: np.ndarray, kind: str = "super", count: int = 10, seed: i
     cv2.setRNGSeed(seed + 1)
     count = min(count, len(np.unique(smooth.reshape(-1, 3), axis=0)))
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 50, 0.1)
-    _, labels, _ = cv2.kmeans(lab, count, None, stop, 3, cv2.KMEANS_PP_CENTERS)
-    flat, areas = smooth.reshape(-1, 3), []
+    start: Any = None  # OpenCV's stub knows no kmeans that finds its own start
+    _, labels, _ = cv2.kmeans(lab, count, start, stop, 3, cv2.KMEANS_PP_CENTERS)
+    flat = smooth.reshape(-1, 3)
+    areas: list[Colour] = []
     for label in range(count):
         colour = np.round(flat[labels[:, 0] == label].mean(axis=0)).astype(int)
         if kind == "super" and colour.max() < 36:
             colour = colour + 36 - colour.max()  # a line is black, and so no area
-        areas.append(tuple(int(v) for v in colour))
+        areas.append(colour_of(colour))
     return Palette(kind, tuple(sorted(set(areas), key=lambda c: (sum(c), c))), smoothing)
 
 
 def primitive_of(pixels: np.ndarray, palette: Palette) -> np.ndarray:
     """The primitive (H, W, 3) uint8 of a picture (H, W, 3) uint8."""
-    made = np.full_like(pixels, 255)
+    primitive = np.full_like(pixels, 255)
     if palette.kind != "edges":
         smooth = _smoothed(pixels, palette.smoothing)
         # By brightness and colour as the eye tells them apart, as the palette was found.
-        made = nearest_colours(smooth, palette.areas, perceptual=True)
-        made = cv2.medianBlur(_numbers(made, palette.areas), 3)
-        made = np.array(palette.areas, np.uint8)[made]
+        primitive = nearest_colours(smooth, palette.areas, perceptual=True)
+        primitive = cv2.medianBlur(_numbers(primitive, palette.areas), 3)
+        primitive = np.array(palette.areas, np.uint8)[primitive]
     if palette.kind != "segments":
-        made[_edges(pixels, palette.thresholds)] = LINE
-    return made
+        primitive[_edges(pixels, palette.thresholds)] = LINE
+    return primitive
 
 
 def _edges(pixels: np.ndarray, thresholds: tuple[int, int]) -> np.ndarray:
@@ -91,24 +97,28 @@ def _edges(pixels: np.ndarray, thresholds: tuple[int, int]) -> np.ndarray:
     return cv2.Canny(np.ascontiguousarray(dx), np.ascontiguousarray(dy), *thresholds, L2gradient=True) > 0
 
 
-def nearest_colours(
-    pixels: np.ndarray, colours: Sequence[tuple[int, int, int]], perceptual: bool = False
-) -> np.ndarray:
+def colour_of(values: np.ndarray) -> Colour:
+    """Three values as plain integers."""
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue
+
+
+def nearest_colours(pixels: np.ndarray, colours: Sequence[Colour], perceptual: bool = False) -> np.ndarray:
     """Every pixel as the nearest of ``colours``: (H, W, 3) uint8. ``perceptual``: in Lab, else in RGB."""
     table = np.array(colours, np.uint8)
-    one, other = pixels.reshape(-1, 3).astype(np.float32), table.astype(np.float32)
+    values, candidates = pixels.reshape(-1, 3).astype(np.float32), table.astype(np.float32)
     if perceptual:
-        one, other = (cv2.cvtColor(x[None] / 255, cv2.COLOR_RGB2LAB)[0] for x in (one, other))
-    away = ((one[:, None] - other[None]) ** 2).sum(axis=2)
+        values, candidates = (cv2.cvtColor(x[None] / 255, cv2.COLOR_RGB2LAB)[0] for x in (values, candidates))
+    away = ((values[:, None] - candidates[None]) ** 2).sum(axis=2)
     return table[away.argmin(axis=1)].reshape(pixels.shape)
 
 
-def _numbers(pixels: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> np.ndarray:
+def _numbers(pixels: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
     """Which of ``colours`` each pixel is, (H, W) uint8."""
     code = {colour: number for number, colour in enumerate(colours)}
     flat = pixels.reshape(-1, 3)
     unique, inverse = np.unique(flat, axis=0, return_inverse=True)
-    numbers = np.array([code[tuple(int(v) for v in colour)] for colour in unique], np.uint8)
+    numbers = np.array([code[colour_of(colour)] for colour in unique], np.uint8)
     return numbers[inverse.reshape(-1)].reshape(pixels.shape[:2])
 
 

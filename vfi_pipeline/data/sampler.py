@@ -8,11 +8,15 @@ batch is the one that a single process sees.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DistributedSampler
 
+from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.errors import UserError
+
+T = TypeVar("T")
 
 
 class StepSampler(DistributedSampler):
@@ -54,20 +58,20 @@ class StepSampler(DistributedSampler):
         """Ignored: the position says it all."""
 
 
-class Shuffled(Dataset):
+class Shuffled(SizedDataset[T]):
     """Any finite data set by counter: a new order in each round, the same for the same seed.
 
     A data set that augments draws its randomness from ``sample(index, random)`` if it has that method.
     """
 
-    def __init__(self, dataset: Dataset, seed: int = 0) -> None:
+    def __init__(self, dataset: SizedDataset[T], seed: int = 0) -> None:
         self.dataset, self.seed = dataset, seed
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, counter: int):
+    def __getitem__(self, counter: int) -> T:
         around, place = divmod(counter, len(self.dataset))
         if self._order is None or self._order[0] != around:
             self._order = around, np.random.default_rng([self.seed, around]).permutation(len(self.dataset))
@@ -77,20 +81,20 @@ class Shuffled(Dataset):
         return self.dataset[index]
 
 
-class Mixed(Dataset):
+class Mixed(SizedDataset[T]):
     """Draws each sample from one of several counter data sets, in the given shares."""
 
-    def __init__(self, datasets: Sequence[Dataset], shares: Sequence[float], seed: int = 0) -> None:
+    def __init__(self, datasets: Sequence[SizedDataset[T]], shares: Sequence[float], seed: int = 0) -> None:
         self.datasets, self.seed = list(datasets), seed
         self.shares = np.asarray(shares, float) / np.sum(shares)
 
     def __len__(self) -> int:
         return max(len(dataset) for dataset in self.datasets)
 
-    def __getitem__(self, counter: int):
+    def __getitem__(self, counter: int) -> T:
         return self.datasets[choice(self.seed, counter, self.shares)][counter]
 
 
-def choice(seed: int, counter: int, shares: Sequence[float]) -> int:
+def choice(seed: int, counter: int, shares: Sequence[float] | np.ndarray) -> int:
     """Which of several data sets gives sample ``counter``, each with its share (they add up to 1)."""
     return int(np.random.default_rng([seed, 2, counter]).choice(len(shares), p=shares))

@@ -60,8 +60,8 @@ def split_sides(
         # Where groups in both sets have filled the parts, those in one only follow the shares if they are many.
         few = by_common and stratum is not common and len(stratum) * val_share < 0.5
         shares = (0.0, 0.0) if few else (val_share, test_share)
-        found = split_groups(stratum, *shares) if stratum else {}
-        part_of |= {name: part for part, names in found.items() for name in names}
+        parts = split_groups(stratum, *shares) if stratum else {}
+        part_of |= {name: part for part, names in parts.items() for name in names}
     places = {}
     for part in PARTS:
         own = [[k for k, name in enumerate(side) if part_of[name] == part] for side in (first, last)]
@@ -81,8 +81,8 @@ def check_shares(val_share: float, test_share: float) -> None:
 def usual_rule(items: Sequence[Sequence[PurePath]]) -> str:
     """``folder`` if the files of each item lie in one sub-folder and there are several such, else ``name``."""
     folders = [{group_of(path, "folder") for path in item} for item in items]
-    told_apart = all(len(own) == 1 and "" not in own for own in folders) and len(set().union(*folders)) > 1
-    return "folder" if told_apart else "name"
+    by_folder = all(len(own) == 1 and "" not in own for own in folders) and len(set().union(*folders)) > 1
+    return "folder" if by_folder else "name"
 
 
 def group_of(path: PurePath, rule: str) -> str:
@@ -101,17 +101,17 @@ def group_of(path: PurePath, rule: str) -> str:
     if rule == "name":
         return path.with_suffix("").as_posix()
     try:
-        found = re.search(rule, path.as_posix())
+        match = re.search(rule, path.as_posix())
     except re.error as error:
         raise UserError(
             f"data.group={rule} is no regular expression ({error}).", r"data.group='^(\d+)_', data.group=folder."
         ) from error
-    if found is None:
+    if match is None:
         raise UserError(
             f"data.group={rule} does not match {path.as_posix()}.",
             "an expression that matches every file, data.group=folder, or data.group=name.",
         )
-    return found[1] if found.re.groups and found[1] is not None else found[0]
+    return match[1] if match.re.groups and match[1] is not None else match[0]
 
 
 def joined(keys: Sequence[Iterable[Hashable]]) -> list[int]:
@@ -127,8 +127,8 @@ def joined(keys: Sequence[Iterable[Hashable]]) -> list[int]:
     owner: dict[Hashable, int] = {}
     for k, own in enumerate(keys):
         for key in own:
-            other = owner.setdefault(key, k)
-            a, b = root(other), root(k)
+            first_with_key = owner.setdefault(key, k)
+            a, b = root(first_with_key), root(k)
             parent[max(a, b)] = min(a, b)
     return [root(k) for k in range(len(keys))]
 

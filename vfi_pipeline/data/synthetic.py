@@ -1,7 +1,7 @@
-"""Motion whose truth is known: layers of photographs that move over one another, each by an ODE of its own.
+"""Motion with known truth: layers of photographs that move over one another, each by an ODE of its own.
 
-A layer is a texture, a mask and a stationary velocity ``v(x) = A (x - c) + b + waves(x)``. Frame t shows at x what the
-layer holds at ``phi_(1/2 - t)(x)``, the point that x flows to at t = 1/2: every frame is rendered from the layers
+A layer is a texture, a mask and a stationary velocity ``v(x) = A (x - c) + b + waves(x)``. Frame t shows at x the
+layer's value at ``phi_(1/2 - t)(x)``, the point that x flows to at t = 1/2: every frame is rendered from the layers
 themselves, none from another frame, so occlusion is right and the middle frames are as sharp as the ends.
 """
 
@@ -16,17 +16,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import Triplet
+from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
 from vfi_pipeline.data.textures import bundled_textures
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import pixel_grid, sample
 from vfi_pipeline.ode import Solver, flow_map
 
-COARSE = 6  # px between the nodes where wavy motion is solved
-EXACT = Solver("rk4", steps=6)
+SPACING = 6  # px between the nodes where wavy motion is solved
+PATH_SOLVER = Solver("rk4", steps=6)
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ class Motion:
             return torch.einsum("ij,bjhw->bihw", matrix[:, :2], grid) + matrix[:, 2].view(1, 2, 1, 1)
         # Two nodes more on each side: bicubic interpolation is only exact where it has neighbours. antialias chooses
         # Keys' a = -1/2, which reproduces parabolas; torch's own a = -3/4 does not even reproduce a ramp.
-        rows, columns = (-(-n // COARSE) + 4 for n in (height, width))
-        nodes = (pixel_grid(rows, columns, like=torch.zeros(())) - 2) * COARSE + (COARSE - 1) / 2
-        moved = flow_map(lambda t, x: self.velocity(x), nodes, 0.0, duration, EXACT)
-        fine = F.interpolate(moved, (rows * COARSE, columns * COARSE), mode="bicubic", antialias=True)
-        fine = fine[..., 2 * COARSE : 2 * COARSE + height, 2 * COARSE : 2 * COARSE + width]
+        rows, columns = (-(-n // SPACING) + 4 for n in (height, width))
+        nodes = (pixel_grid(rows, columns, like=torch.zeros(())) - 2) * SPACING + (SPACING - 1) / 2
+        moved = flow_map(lambda t, x: self.velocity(x), nodes, 0.0, duration, PATH_SOLVER)
+        fine = F.interpolate(moved, (rows * SPACING, columns * SPACING), mode="bicubic", antialias=True)
+        fine = fine[..., 2 * SPACING : 2 * SPACING + height, 2 * SPACING : 2 * SPACING + width]
         return pixel_grid(height, width, like=fine) + fine
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Something that moves.
+    """A picture with a mask and a motion.
 
     Attributes:
         texture: (1, 3, h, w) in [0, 1], mirrored beyond its edges.
@@ -78,7 +78,7 @@ class Layer:
         motion: how it moves.
         mask: (1, 1, H, W) coverage at t = 1/2 on a canvas ``margin`` px wider than the frame on each side; None covers
             all.
-        shadow: (dx, dy, darkness): the shadow it throws on what lies below; darkness 0 throws none.
+        shadow: (dx, dy, darkness) of its shadow on the layers below; darkness 0: none.
     """
 
     texture: Tensor
@@ -131,21 +131,21 @@ class Scene:
         return (picture[0] * gain).clamp(0, 1)
 
     def velocity(self, height: int, width: int, t: float = 0.5) -> Tensor:
-        """(2, height, width): the velocity of what is on top at each pixel at ``t``, pixels per unit t."""
+        """(2, height, width): the velocity of the topmost layer at each pixel at ``t``, pixels per unit t."""
         grid = pixel_grid(height, width, like=torch.zeros(()))
-        seen = torch.zeros_like(grid)
+        visible_velocity = torch.zeros_like(grid)
         for layer in self.layers:
             cover = layer.cover(layer.motion.follow(0.5 - t, height, width))
-            seen = torch.where(cover > 0.5, layer.motion.velocity(grid), seen)
-        return seen[0]
+            visible_velocity = torch.where(cover > 0.5, layer.motion.velocity(grid), visible_velocity)
+        return visible_velocity[0]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What scenes are like. Distances are shares of the frame's side.
+    """The distribution of scenes. Distances are shares of the frame's side.
 
     Attributes:
-        layers: fewest and most things in front of the background.
+        layers: fewest and most objects in front of the background.
         fastest: largest shift per unit t (the background: half of it).
         slowest: smallest, as a share of the largest; speeds between are drawn log-uniformly.
         spin, zoom: largest rotation (degrees) and log scale per unit t.
@@ -169,14 +169,14 @@ class Recipe:
         return cls((0, 0), 0.2, 0.3, 10.0, 0.1, wavy=1.0, shadow=0, blur=0, light=0)
 
 
-class SyntheticMotion(Dataset[Triplet]):
-    """Sample ``counter`` is a scene drawn from (seed, counter) alone, with its true middle frames and true velocity.
+class SyntheticMotion(SizedDataset[Triplet]):
+    """Sample ``counter`` is a scene drawn from (seed, counter) alone, with its true target frames and true velocity.
 
     Args:
         size: (height, width) of the frames, or one side for both.
         textures: (h, w, 3) uint8 pictures; None takes the photographs bundled with scikit-image and scikit-learn.
-        recipe: what scenes are like.
-        times: fixed times of the middle frames; None draws ``middles`` of them.
+        recipe: the distribution of scenes.
+        times: fixed times of the targets; None draws ``target_count`` of them.
         augmentation: its colour, exposure, blur, noise and compression are applied; its geometry is not.
 
     Raises:
@@ -188,17 +188,17 @@ class SyntheticMotion(Dataset[Triplet]):
         size: int | tuple[int, int] = 192,
         textures: Sequence[np.ndarray] | None = None,
         recipe: Recipe = Recipe(),
-        middles: int = 1,
+        target_count: int = 1,
         times: Sequence[float] | None = None,
         augmentation: Augmentation | None = None,
         seed: int = 0,
-        length: int = 100_000,
+        length: int = NOMINAL_EPOCH,
     ) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         self.textures = [t for t in (bundled_textures() if textures is None else textures) if min(t.shape[:2]) >= 64]
         if not self.textures:
             raise UserError("No texture is at least 64 px wide and high.", "Give larger pictures in data.textures.")
-        self.recipe, self.middles, self.times = recipe, middles, times
+        self.recipe, self.target_count, self.times = recipe, target_count, times
         self.augmentation, self.seed, self.length = augmentation, seed, length
 
     def __len__(self) -> int:
@@ -207,7 +207,7 @@ class SyntheticMotion(Dataset[Triplet]):
     def __getitem__(self, counter: int) -> Triplet:
         random = np.random.default_rng([self.seed, 3, counter])
         scene = draw_scene(random, self.recipe, self.textures, self.height, self.width)
-        inner = np.sort(random.uniform(0.05, 0.95, self.middles)) if self.times is None else np.array(self.times)
+        inner = np.sort(random.uniform(0.05, 0.95, self.target_count)) if self.times is None else np.array(self.times)
         times = np.concatenate(([0.0], inner, [1.0]))
         frames = torch.stack([scene.frame(float(t), self.height, self.width) for t in times])
         if self.augmentation is not None:
@@ -216,11 +216,11 @@ class SyntheticMotion(Dataset[Triplet]):
         return Triplet(frames[0], frames[1:-1], frames[-1], torch.from_numpy(inner.astype(np.float32)), velocity)
 
 
-class Kept(Dataset[Triplet]):
+class Cached(SizedDataset[Triplet]):
     """The first ``count`` samples of another set, each made when first asked for and kept: drawing scenes can cost
     more than training on them. Train on it through ``data.sampler.Shuffled``."""
 
-    def __init__(self, dataset: Dataset[Triplet], count: int) -> None:
+    def __init__(self, dataset: SizedDataset[Triplet], count: int) -> None:
         self.dataset, self.count = dataset, count
         self._held: dict[int, Triplet] = {}
 
@@ -236,13 +236,13 @@ class Kept(Dataset[Triplet]):
 def draw_scene(
     random: np.random.Generator, recipe: Recipe, textures: Sequence[np.ndarray], height: int, width: int
 ) -> Scene:
-    """A scene by ``recipe``: a background that fills the frame and things before it."""
+    """A scene by ``recipe``: a background that fills the frame, and objects in front of it."""
     side = max(height, width)
     camera = _motion(random, recipe, height, width, calm=True)
     layers = [Layer(*_texture(random, textures, height, width), camera)]
     for _ in range(int(random.integers(recipe.layers[0], recipe.layers[1] + 1))):
         motion = _motion(random, recipe, height, width)
-        if random.random() < 0.5:  # half of the things move with the camera, too
+        if random.random() < 0.5:  # half of the objects move with the camera, too
             motion = Motion(motion.affine + camera.affine, motion.waves)
         margin = side // 2
         shadow = (0.0, 0.0, 0.0)
@@ -281,12 +281,12 @@ def _motion(random: np.random.Generator, recipe: Recipe, height: int, width: int
         for _ in range(3):
             length, direction = side * random.uniform(0.5, 1.5), random.uniform(0, 2 * math.pi)
             # The slope of the wave stays below 0.6 per unit t in all: the motion bends but never folds.
-            reach = random.uniform(0.2, 1) * 0.2 * length / (2 * math.pi)
+            amplitude = random.uniform(0.2, 1) * 0.2 * length / (2 * math.pi)
             along = random.uniform(0, 2 * math.pi)
             number = 2 * math.pi / length
             waves.append(
                 [number * math.cos(direction), number * math.sin(direction), random.uniform(0, 2 * math.pi),
-                 reach * math.cos(along), reach * math.sin(along)]
+                 amplitude * math.cos(along), amplitude * math.sin(along)]
             )  # fmt: skip
     return Motion(affine, torch.tensor(waves, dtype=torch.float32).view(-1, 5))
 
@@ -295,7 +295,7 @@ def _texture(
     random: np.random.Generator, textures: Sequence[np.ndarray], height: int, width: int
 ) -> tuple[Tensor, tuple[float, float]]:
     """A window of a random picture, turned and scaled at random, and where the frame starts on it."""
-    picture = textures[random.integers(len(textures))]
+    picture = textures[int(random.integers(len(textures)))]
     room = 1.6
     scale = math.exp(random.uniform(math.log(0.4), math.log(1.3)))
     rows, columns = (min(math.ceil(room * n / scale), m) for n, m in zip((height, width), picture.shape[:2]))
@@ -314,11 +314,11 @@ def _texture(
 
 
 def _mask(random: np.random.Generator, height: int, width: int, side: int) -> Tensor:
-    """(1, 1, height, width) coverage of a thing in the canvas's middle: blob, polygon, ring or thin lines."""
+    """(1, 1, height, width) coverage of an object in the canvas's middle: blob, polygon, ring or thin lines."""
     fine = 4  # supersampling in the drawing's fixed-point coordinates and by the blur below
     canvas = np.zeros((height, width), np.uint8)
     centre = np.array([width, height]) / 2 + random.uniform(-0.45, 0.45, 2) * side
-    reach = side * math.exp(random.uniform(math.log(0.06), math.log(0.45)))
+    radius_px = side * math.exp(random.uniform(math.log(0.06), math.log(0.45)))
     kind = random.choice(["blob", "polygon", "ring", "lines"], p=[0.4, 0.25, 0.1, 0.25])
 
     def fixed(points: np.ndarray) -> np.ndarray:
@@ -327,26 +327,26 @@ def _mask(random: np.random.Generator, height: int, width: int, side: int) -> Te
     if kind == "lines":
         for _ in range(int(random.integers(1, 6))):
             angle = random.uniform(0, math.pi)
-            way = np.array([math.cos(angle), math.sin(angle)]) * reach * random.uniform(1, 2.5)
-            at = centre + random.uniform(-0.5, 0.5, 2) * reach
+            direction = np.array([math.cos(angle), math.sin(angle)]) * radius_px * random.uniform(1, 2.5)
+            at = centre + random.uniform(-0.5, 0.5, 2) * radius_px
             thickness = int(random.integers(1, max(2, side // 24)))
-            start, end = (tuple(int(c) for c in fixed(p).ravel()) for p in (at - way, at + way))
+            start, end = (tuple(int(c) for c in fixed(p).ravel()) for p in (at - direction, at + direction))
             cv2.line(canvas, start, end, 255, thickness, cv2.LINE_AA, fine)
     else:
         corners = int(random.integers(3, 7)) if kind == "polygon" else 48
         angles = np.linspace(0, 2 * math.pi, corners + 1)[:-1]
         if kind == "polygon":
             angles = np.sort(random.uniform(0, 2 * math.pi, corners))
-        radius = np.full(len(angles), reach)
+        radius = np.full(len(angles), radius_px)
         if kind == "blob":
             for k in range(1, 6):
-                radius += reach * random.normal(0, 0.35 / k) * np.cos(k * angles + random.uniform(0, 6.3))
-        radius = np.clip(radius, 0.15 * reach, 2.0 * reach)[:, None]
+                radius += radius_px * random.normal(0, 0.35 / k) * np.cos(k * angles + random.uniform(0, 6.3))
+        radius = np.clip(radius, 0.15 * radius_px, 2.0 * radius_px)[:, None]
         outline = centre + radius * np.stack([np.cos(angles), random.uniform(0.5, 1) * np.sin(angles)], axis=1)
         cv2.fillPoly(canvas, [fixed(outline)], 255, cv2.LINE_AA, fine)
         if kind == "ring":
             inside = centre + 0.65 * (outline - centre)
             cv2.fillPoly(canvas, [fixed(inside)], 0, cv2.LINE_AA, fine)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), random.uniform(0.4, 1.0))
-    canvas[0], canvas[-1], canvas[:, 0], canvas[:, -1] = 0, 0, 0, 0  # beyond the canvas there is nothing
-    return torch.from_numpy(canvas)[None, None].float() / 255
+    cover = np.asarray(cv2.GaussianBlur(canvas, (0, 0), random.uniform(0.4, 1.0)))
+    cover[0], cover[-1], cover[:, 0], cover[:, -1] = 0, 0, 0, 0  # beyond the canvas there is nothing
+    return torch.from_numpy(cover)[None, None].float() / 255

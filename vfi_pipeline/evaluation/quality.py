@@ -25,7 +25,7 @@ from vfi_pipeline.evaluation.rgb import CHROMA, rgb_frame, to_rgb, unrounded_rgb
 from vfi_pipeline.evaluation.samples import Sample
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.metrics import psnr, ssim, warp_error
-from vfi_pipeline.nets.perceptual import LEAST, Perceptual
+from vfi_pipeline.nets.perceptual import MIN_SIDE_PX, Perceptual
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ def _score(
     for picture, index in zip(made.rgb, missing):
         a, b = _tensor(picture), _tensor(truth[index])
         values.append((min(psnr(a, b).item(), CEILING), ssim(a, b).item()))
-        if perceptual is not None and min(picture.shape[:2]) >= LEAST:
+        if perceptual is not None and min(picture.shape[:2]) >= MIN_SIDE_PX:
             with torch.inference_mode():
                 distances.append(perceptual.each(a / 255, b / 255).item())
     film = truth.copy()

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfi_pipeline.data.modules import Member, Pairs, Strangers
+from vfi_pipeline.data.modules import Member, Pairs, UnpairedImages
 from vfi_pipeline.data.pairs import picture_of
 from vfi_pipeline.data.split import group_of
 from vfi_pipeline.data.textures import image_files
@@ -129,7 +129,7 @@ class Score:
 
 @torch.no_grad()
 def score(
-    name: str, model: nn.Module, data: Pairs | Strangers, real: tuple[Path, Path] | None = None
+    name: str, model: nn.Module, data: Pairs | UnpairedImages, real: tuple[Path, Path] | None = None
 ) -> tuple[Score, Tensor, Tensor]:
     """Scores ``model`` on the test people of ``data`` (the validation's, where there is no test).
 
@@ -177,7 +177,7 @@ def score(
 
 @torch.no_grad()
 def pair_quality(
-    model: nn.Module, data: Pairs | Strangers, part: str, without: Sequence[str] = ()
+    model: nn.Module, data: Pairs | UnpairedImages, part: str, without: Sequence[str] = ()
 ) -> tuple[float | None, float | None]:
     """PSNR at t = 1, and of holding the first picture, over the pairs of a part; None where there are none.
 
@@ -215,13 +215,13 @@ def members_of(real: tuple[Path, Path], rule: str | None) -> list[Member]:
     return found
 
 
-def _pictures(members: Sequence[Member], data: Pairs | Strangers) -> Tensor:
+def _pictures(members: Sequence[Member], data: Pairs | UnpairedImages) -> Tensor:
     return torch.stack([picture_of(member.file, data.size, data.channels) for member in members])
 
 
 def referee(model: nn.Module, data: Any) -> dict[str, float]:
     """``train.py``'s referee: the main figures of ``score``, by name. Nothing for other data than two sets of faces."""
-    if not isinstance(data, (Pairs, Strangers)):
+    if not isinstance(data, (Pairs, UnpairedImages)):
         return {}
     found, _, _ = score("", model, data)
     figures = {"gain": found.gain, "monotone": float(found.monotone), "accuracy": found.referee_accuracy}

@@ -11,28 +11,28 @@ Critic = Callable[[Tensor], Tensor]
 """Images (B, C, H, W) to scores, the first axis B; further axes (a patch map) are averaged."""
 
 
-def generator_loss(critic: Critic, made: Tensor) -> Tensor:
-    """``-mean D(made)``."""
-    return -critic(made).mean()
+def generator_loss(critic: Critic, fake: Tensor) -> Tensor:
+    """``-mean D(fake)``."""
+    return -critic(fake).mean()
 
 
 def critic_loss(
-    critic: Critic, real: Tensor, made: Tensor, mix: Tensor | None = None, penalty: float = 10.0
+    critic: Critic, real: Tensor, fake: Tensor, mix: Tensor | None = None, penalty: float = 10.0
 ) -> dict[str, Tensor]:
-    """``mean D(made) - mean D(real) + penalty * E[(|grad D(u)| - 1)^2]``, ``u = mix * real + (1 - mix) * made``.
+    """``mean D(fake) - mean D(real) + penalty * E[(|grad D(u)| - 1)^2]``, ``u = mix * real + (1 - mix) * fake``.
 
     Args:
-        real, made: (B, C, H, W), the same size; ``made`` is detached here.
+        real, fake: (B, C, H, W), the same size; ``fake`` is detached here.
         mix: (B,) in [0, 1]; None draws it uniformly.
         penalty: the weight lambda of the gradient penalty.
 
     Returns:
-        ``wasserstein`` (the critic's estimate of the distance, ``mean D(real) - mean D(made)``), ``gradient_penalty``,
+        ``wasserstein`` (the critic's estimate of the distance, ``mean D(real) - mean D(fake)``), ``gradient_penalty``,
         ``gradient_norm`` (mean over the batch, near 1 when the critic is about 1-Lipschitz), ``total`` to minimise.
     """
-    made = made.detach()
-    distance = critic(real).mean() - critic(made).mean()
-    norm = gradient_norm(critic, real, made, mix)
+    fake = fake.detach()
+    distance = critic(real).mean() - critic(fake).mean()
+    norm = gradient_norm(critic, real, fake, mix)
     excess = ((norm - 1) ** 2).mean()
     return {
         "wasserstein": distance,
@@ -42,26 +42,26 @@ def critic_loss(
     }
 
 
-def gradient_penalty(critic: Critic, real: Tensor, made: Tensor, mix: Tensor | None = None) -> Tensor:
+def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor | None = None) -> Tensor:
     """``E[(|grad D(u)|_2 - 1)^2]`` at random points between real and made samples: a scalar, in the graph."""
-    return ((gradient_norm(critic, real, made, mix) - 1) ** 2).mean()
+    return ((gradient_norm(critic, real, fake, mix) - 1) ** 2).mean()
 
 
-def gradient_norm(critic: Critic, real: Tensor, made: Tensor, mix: Tensor | None = None) -> Tensor:
+def gradient_norm(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor | None = None) -> Tensor:
     """(B,) Euclidean norm over all pixels and channels of the critic's gradient, kept in the graph.
 
     Raises:
         ValueError: if the two batches differ in shape: the points between them would not exist.
     """
-    if real.shape != made.shape:
+    if real.shape != fake.shape:
         raise ValueError(
             f"The gradient penalty mixes real and made samples one by one, got {tuple(real.shape)} "
-            f"and {tuple(made.shape)}."
+            f"and {tuple(fake.shape)}."
         )
     if mix is None:
         mix = torch.rand(real.shape[0], device=real.device, dtype=real.dtype)
     mix = mix.to(real).view(-1, *[1] * (real.dim() - 1))
-    point = (mix * real + (1 - mix) * made).detach().requires_grad_(True)
+    point = (mix * real + (1 - mix) * fake).detach().requires_grad_(True)
     with torch.enable_grad():
         # The mean over a sample's own score map first, so that each sample's gradient is that of its own score.
         score = critic(point).reshape(point.shape[0], -1).mean(dim=1).sum()

@@ -1,4 +1,4 @@
-"""Objectives: named losses, weighted. What a training step minimises, and what the log shows."""
+"""Objectives: named losses, weighted. A training step minimises their sum; the log shows each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vfi_pipeline.losses.photometric import census, charbonnier, laplacian_pyram
 
 
 class MotionLike(Protocol):
-    """What the objective reads of a model's answer; ``models.prediction.Motion`` has all of it."""
+    """The attributes of a model's output that the objective reads; ``models.prediction.Motion`` has them."""
 
     frame: Tensor
     path: Tensor
@@ -47,30 +47,30 @@ def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a term may look at.
+    """The input of a loss term.
 
     Attributes:
-        motion: the model's answer for times t.
-        true: (B, T, C, H, W), the true frames at those times; T may be 0.
+        motion: the model's output for times t.
+        target: (B, T, C, H, W), the true frames at those times; T may be 0.
         first: (B, C, H, W), the first frame.
         velocity: (B, 2, H, W) true velocity of the *content*, px per unit t (minus that of the pull-back path).
-        known: (B, 1, H, W), 1 where ``velocity`` is known.
+        velocity_mask: (B, 1, H, W), 1 where ``velocity`` is given.
     """
 
     motion: MotionLike
-    true: Tensor
+    target: Tensor
     first: Tensor
     velocity: Tensor | None = None
-    known: Tensor | None = None
+    velocity_mask: Tensor | None = None
 
 
 Loss = Callable[[Comparison], Tensor | None]
-"""A scalar, or None where what it needs is not there."""
+"""A scalar, or None where the motion or the data lack what it compares."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """A named loss and what it counts in the sum."""
+    """A named loss and its weight in the sum."""
 
     name: str
     weight: float
@@ -98,28 +98,28 @@ class TripletObjective(nn.Module):
     def forward(
         self,
         motion: MotionLike,
-        true: Tensor,
+        target: Tensor,
         first: Tensor,
         velocity: Tensor | None = None,
-        known: Tensor | None = None,
+        velocity_mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The unweighted terms by name, and ``total``; arguments as in ``Comparison``."""
-        compared = Comparison(motion, true, first, velocity, known)
+        compared = Comparison(motion, target, first, velocity, velocity_mask)
         values = {term.name: term.loss(compared) for term in self.terms}
-        there = {name: value for name, value in values.items() if value is not None}
-        there |= self._auxiliary_terms(motion, true) if true.shape[1] else {}
+        given = {name: value for name, value in values.items() if value is not None}
+        given |= self._auxiliary_terms(motion, target) if target.shape[1] else {}
         weights = {term.name: term.weight for term in self.terms}
-        return weighted(there, weights | {name: self._auxiliary_weight(name) for name in motion.auxiliary})
+        return weighted(given, weights | {name: self._auxiliary_weight(name) for name in motion.auxiliary})
 
     def _auxiliary_weight(self, name: str) -> float:
         return self.auxiliary.get(name, self.auxiliary.get(name.split("/")[0], 0.0))
 
-    def _auxiliary_terms(self, motion: MotionLike, true: Tensor) -> dict[str, Tensor]:
+    def _auxiliary_terms(self, motion: MotionLike, target: Tensor) -> dict[str, Tensor]:
         terms = {}
         for name, frames in motion.auxiliary.items():
             if self._auxiliary_weight(name):
-                target = _resized(true.flatten(0, 1), *frames.shape[-2:])
-                terms[name] = charbonnier(frames.flatten(0, 1), target)
+                resized = _resized(target.flatten(0, 1), *frames.shape[-2:])
+                terms[name] = charbonnier(frames.flatten(0, 1), resized)
         return terms
 
 
@@ -138,13 +138,13 @@ def triplet_objective(
         sharpness: of ``edge_smooth``.
         census_shrink: census compares pictures at this fraction of the size; at 1 it costs more than all else together.
         auxiliary: as in ``TripletObjective``.
-        network: (made, true) -> scalar, the perceptual distance (``losses.perceptual.FeatureDistance``, or LPIPS by
-            ``nets.perceptual``); needed if ``perceptual`` > 0.
-        weights: by name. Between made and true frames: ``l2``, ``charbonnier``, ``laplacian``, ``census``,
+        network: (prediction, target) -> scalar, the perceptual distance (``losses.perceptual.FeatureDistance``, or
+            LPIPS by ``nets.perceptual``); needed if ``perceptual`` > 0.
+        weights: by name. Between predicted and true frames: ``l2``, ``charbonnier``, ``laplacian``, ``census``,
             ``negative_psnr`` (the mean over frames of -PSNR: a frame that is nearly right counts as much as a bad one),
-            ``perceptual``. Of the motion: ``velocity`` (distance, px, from a known one), ``folding`` (JD),
+            ``perceptual``. Of the motion: ``velocity`` (distance, px, from the true one), ``folding`` (JD),
             ``out_of_grid`` (OG), ``smooth``, ``edge_smooth`` (of the velocity), ``round_trip`` (of the picture that is
-            warped there and back), ``inverse`` (of the maps' own round trip, px^2).
+            warped forward and back), ``inverse`` (of the maps' own round trip, px^2).
 
     Raises:
         ValueError: if there is no loss of a name, or ``perceptual`` has no network.
@@ -174,17 +174,17 @@ def triplet_objective(
 
 def _between_frames(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     def compare(compared: Comparison) -> Tensor | None:
-        if not compared.true.shape[1]:
+        if not compared.target.shape[1]:
             return None
-        return loss(compared.motion.frame.flatten(0, 1), compared.true.flatten(0, 1))
+        return loss(compared.motion.frame.flatten(0, 1), compared.target.flatten(0, 1))
 
     return compare
 
 
-def _shrunk_census(made: Tensor, true: Tensor, shrink: int) -> Tensor:
+def _shrunk_census(prediction: Tensor, target: Tensor, shrink: int) -> Tensor:
     if shrink > 1:
-        made, true = (F.avg_pool2d(image, shrink) for image in (made, true))
-    return census(made, true)
+        prediction, target = (F.avg_pool2d(image, shrink) for image in (prediction, target))
+    return census(prediction, target)
 
 
 def _edge_smoothness(compared: Comparison, sharpness: float) -> Tensor | None:
@@ -208,7 +208,7 @@ def _velocity_distance(compared: Comparison) -> Tensor | None:
     velocity, estimated = compared.velocity, compared.motion.velocity
     if velocity is None or estimated is None:
         return None
-    return charbonnier(resize_flow(estimated, *velocity.shape[-2:]), -velocity, weight=compared.known)
+    return charbonnier(resize_flow(estimated, *velocity.shape[-2:]), -velocity, weight=compared.velocity_mask)
 
 
 def _resized(image: Tensor, height: int, width: int) -> Tensor:

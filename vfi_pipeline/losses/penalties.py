@@ -1,4 +1,4 @@
-"""What a good motion avoids: folding (JD), leaving the frame (OG), roughness, and not finding its way back.
+"""What a good motion avoids: folding (JD), leaving the frame (OG), roughness, and a round trip that does not close.
 
 Displacements are accumulated maps ``u`` of ``x -> x + u(x)``, pixels, (..., 2, H, W) with any leading axes: give all
 times of a solve, (T, B, 2, H, W), and the penalty is the mean over time, batch and pixels. It then depends neither on
@@ -62,24 +62,26 @@ def edge_aware_smoothness(field: Tensor, image: Tensor, sharpness: float = 10.0,
     return total
 
 
-def round_trip_penalty(there: Tensor, back: Tensor) -> Tensor:
-    """Mean squared distance, px^2, between each pixel and where ``there`` after ``back`` brings it: 0 for inverse maps.
+def round_trip_penalty(forward: Tensor, backward: Tensor) -> Tensor:
+    """Mean squared distance, px^2, between each pixel and its place after ``backward``, then ``forward``.
 
-    Pixels that ``back`` sends outside the frame do not count: no ``there`` is known out there.
+    0 for maps that are inverse to one another.
+
+    Pixels that ``backward`` sends outside the frame do not count: ``forward`` is not defined there.
     Both (..., 2, H, W) with the same leading axes. See ``geometry.compose`` for the order.
     """
-    there, back = _flat(there), _flat(back)
-    inside = (outside(back) == 0).all(dim=1, keepdim=True).to(back.dtype)
-    squared = (compose(there, back) ** 2).sum(dim=1, keepdim=True)
+    forward, backward = _flat(forward), _flat(backward)
+    inside = (outside(backward) == 0).all(dim=1, keepdim=True).to(backward.dtype)
+    squared = (compose(forward, backward) ** 2).sum(dim=1, keepdim=True)
     return (squared * inside).sum() / inside.sum().clamp(min=1)
 
 
-def picture_round_trip(image: Tensor, there: Tensor, back: Tensor) -> Tensor:
-    """Mean squared difference between a picture and itself warped there and back (the paper's code sums it).
+def picture_round_trip(image: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
+    """Mean squared difference between a picture and itself warped by both (the paper's code sums it).
 
     ``image`` (B, C, H, W); both displacements (B, 2, H, W).
     """
-    return ((warp(warp(image, there), back) - image) ** 2).mean()
+    return ((warp(warp(image, forward), backward) - image) ** 2).mean()
 
 
 def _flat(displacement: Tensor) -> Tensor:

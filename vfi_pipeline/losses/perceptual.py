@@ -32,18 +32,20 @@ def gram(features: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / flat.shape[-1]
 
 
-def content_distance(made: Mapping[str, Tensor], true: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
-    """Mean over layers and samples of ``|F(made) - F(true)|^2 / |F(true)|^2``. A scalar."""
-    return torch.stack([_relative(made[layer], true[layer]) for layer in layers]).mean()
+def content_distance(prediction: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
+    """Mean over layers and samples of ``|F(prediction) - F(target)|^2 / |F(target)|^2``. A scalar."""
+    return torch.stack([_relative(prediction[layer], target[layer]) for layer in layers]).mean()
 
 
-def style_distance(made: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> Tensor:
-    """Mean over layers and samples of ``|G(made) - G|^2 / |G|^2``. A scalar; 0 where ``grams`` are the picture's own.
+def style_distance(prediction: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> Tensor:
+    """Mean over layers and samples of ``|G(prediction) - G|^2 / |G|^2``. A scalar.
+
+    0 if ``grams`` are the picture's own.
 
     Args:
         grams: layer -> (1 or B, C, C), see ``gram``; the layers named here count.
     """
-    return torch.stack([_relative(gram(made[layer]), target) for layer, target in grams.items()]).mean()
+    return torch.stack([_relative(gram(prediction[layer]), target) for layer, target in grams.items()]).mean()
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -55,14 +57,14 @@ def total_variation(image: Tensor) -> Tensor:
     return sum((step.mean() for step in along if step.numel()), image.new_zeros(()))
 
 
-def temporal_distance(made: Tensor, expected: Tensor, confidence: Tensor) -> Tensor:
+def temporal_distance(prediction: Tensor, expected: Tensor, confidence: Tensor) -> Tensor:
     """``1/D sum c (x - w)^2`` (Ruder et al. 2016): D counts all values, also where ``c`` is 0. A scalar.
 
     Args:
-        made, expected: (B, C, H, W); the latter is an earlier frame, warped.
+        prediction, expected: (B, C, H, W); the latter is an earlier frame, warped.
         confidence: (B, 1, H, W) in [0, 1].
     """
-    return (confidence * (made - expected).square()).mean()
+    return (confidence * (prediction - expected).square()).mean()
 
 
 def upto(network: object, layers: Sequence[str]) -> str | None:
@@ -72,7 +74,7 @@ def upto(network: object, layers: Sequence[str]) -> str | None:
 
 
 class FeatureDistance(nn.Module):
-    """``objective.perceptual`` by features: the content distance of made and true frames.
+    """``objective.perceptual`` by features: the content distance between predicted and true frames.
 
     Unlike LPIPS it needs no weights of its own; the two are not comparable.
 
@@ -85,16 +87,16 @@ class FeatureDistance(nn.Module):
         super().__init__()
         self.network, self.layers = network, tuple(layers)
 
-    def forward(self, made: Tensor, true: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """A scalar. Frames (N, C, H, W) in [0, 1], C as the network takes them."""
         last = upto(self.network, self.layers)
         with torch.no_grad():
-            wanted = self.network(true, upto=last)
-        return content_distance(self.network(made, upto=last), wanted, self.layers)
+            target_features = self.network(target, upto=last)
+        return content_distance(self.network(prediction, upto=last), target_features, self.layers)
 
 
-def _relative(made: Tensor, true: Tensor) -> Tensor:
-    miss, size = (x.flatten(1).square().sum(dim=1) for x in (made - true, true))
+def _relative(prediction: Tensor, target: Tensor) -> Tensor:
+    miss, size = (x.flatten(1).square().sum(dim=1) for x in (prediction - target, target))
     return (miss / size.clamp(min=1e-12)).mean()
 
 
@@ -107,8 +109,8 @@ class StyleTarget(NamedTuple):
     @torch.no_grad()
     def of(cls, network: FeatureNetwork, picture: Tensor, layers: Sequence[str] = STYLE_LAYERS) -> StyleTarget:
         """Of a picture (1, 3, H, W) in [0, 1]."""
-        found = network(picture, upto=upto(network, layers))
-        return cls({layer: gram(found[layer]) for layer in layers})
+        features = network(picture, upto=upto(network, layers))
+        return cls({layer: gram(features[layer]) for layer in layers})
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class StyleObjective:
     def __call__(
         self,
         network: FeatureNetwork,
-        made: Tensor,
+        prediction: Tensor,
         content: Mapping[str, Tensor],
         target: StyleTarget,
         expected: Tensor | None = None,
@@ -139,20 +141,20 @@ class StyleObjective:
 
         Args:
             network: the feature network.
-            made: (B, 3, H, W) the stylised picture.
+            prediction: (B, 3, H, W) the stylised picture.
             content: the picture's own features, at least ``content_layers``.
             target: the style.
             expected, confidence: see ``temporal_distance``; None leaves that term out.
         """
-        found = network(made, upto=upto(network, (*target.grams, *self.content_layers)))
+        features = network(prediction, upto=upto(network, (*target.grams, *self.content_layers)))
         terms = {
-            "content": content_distance(found, content, self.content_layers),
-            "style": style_distance(found, target.grams),
-            "tv": total_variation(made),
+            "content": content_distance(features, content, self.content_layers),
+            "style": style_distance(features, target.grams),
+            "tv": total_variation(prediction),
         }
         total = self.content * terms["content"] + self.style * terms["style"] + self.total_variation * terms["tv"]
         if expected is not None and confidence is not None:
-            terms["temporal"] = temporal_distance(made, expected, confidence)
+            terms["temporal"] = temporal_distance(prediction, expected, confidence)
             total = total + self.temporal * terms["temporal"]
         return {**terms, "total": total}
 

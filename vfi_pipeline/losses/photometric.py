@@ -1,4 +1,4 @@
-"""How far made frames are from true ones. Every loss is a mean, so its weight does not depend on size or batch."""
+"""How far predicted frames are from true ones. Every loss is a mean, so its weight does not depend on size or batch."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ from torch import Tensor
 from vfi_pipeline.geometry import constant
 
 
-def mean_squared(made: Tensor, true: Tensor, weight: Tensor | None = None) -> Tensor:
-    """``mean((made - true)**2)``, or the mean weighted by ``weight``. A scalar.
+def mean_squared(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """``mean((prediction - target)**2)``, or the mean weighted by ``weight``. A scalar.
 
     Args:
-        made, true: (..., C, H, W), same shape.
+        prediction, target: (..., C, H, W), same shape.
         weight: (..., 1, H, W) >= 0, e.g. 1 where a pixel is visible; None counts all pixels alike.
     """
-    return _mean((made - true) ** 2, weight)
+    return _mean((prediction - target) ** 2, weight)
 
 
-def negative_psnr(made: Tensor, true: Tensor, floor: float = 1e-5) -> Tensor:
-    """Mean over frames of ``10 log10(mean((made - true)**2) + floor)``, dB: lower is better. Both (..., C, H, W).
+def negative_psnr(prediction: Tensor, target: Tensor, floor: float = 1e-5) -> Tensor:
+    """Mean over frames of ``10 log10(mean((prediction - target)**2) + floor)``, dB: lower is better.
 
-    What is reported is a mean of decibels, in which a frame that is nearly right weighs as much as one that is far off;
-    a mean of errors forgets it (Chen et al. 2021). ``floor`` ends that at 50 dB.
+    Both (..., C, H, W).
+
+    Reports average decibels, in which a nearly correct frame weighs as much as a poor one; a mean of errors neglects
+    it (Chen et al. 2021). ``floor`` ends that at 50 dB.
     """
-    return 10 * ((made - true).square().mean(dim=(-3, -2, -1)) + floor).log10().mean()
+    return 10 * ((prediction - target).square().mean(dim=(-3, -2, -1)) + floor).log10().mean()
 
 
-def charbonnier(made: Tensor, true: Tensor, weight: Tensor | None = None, epsilon: float = 1e-3) -> Tensor:
-    """``mean(sqrt((made - true)**2 + epsilon**2) - epsilon)``: L1 with a smooth foot (Charbonnier et al. 1994).
+def charbonnier(prediction: Tensor, target: Tensor, weight: Tensor | None = None, epsilon: float = 1e-3) -> Tensor:
+    """``mean(sqrt((prediction - target)**2 + epsilon**2) - epsilon)``: L1 with a smooth foot (Charbonnier et al. 1994).
 
     Exactly 0 for equal images. Shapes as in ``mean_squared``.
     """
-    return _mean(((made - true) ** 2 + epsilon**2).sqrt() - epsilon, weight)
+    return _mean(((prediction - target) ** 2 + epsilon**2).sqrt() - epsilon, weight)
 
 
-def laplacian_pyramid(made: Tensor, true: Tensor, levels: int = 5) -> Tensor:
+def laplacian_pyramid(prediction: Tensor, target: Tensor, levels: int = 5) -> Tensor:
     """Mean absolute difference of Laplacian pyramids, level k counted 2**k times (Bojanowski et al. 2018).
 
     A level is a mean over its own pixels. Levels stop early where a side would fall under 2 px; the last, low-pass,
     level counts as well, so that a constant offset is seen.
 
     Args:
-        made, true: (..., C, H, W), same shape.
+        prediction, target: (..., C, H, W), same shape.
     """
-    if made.shape != true.shape:
-        raise ValueError(f"Cannot compare frames of shapes {tuple(made.shape)} and {tuple(true.shape)}.")
+    if prediction.shape != target.shape:
+        raise ValueError(f"Cannot compare frames of shapes {tuple(prediction.shape)} and {tuple(target.shape)}.")
     # The pyramid is linear: that of the difference is the difference of the pyramids.
-    rest = (made - true).flatten(end_dim=-4) if made.dim() > 3 else (made - true)[None]
+    rest = (prediction - target).flatten(end_dim=-4) if prediction.dim() > 3 else (prediction - target)[None]
     total = rest.new_zeros(())
     for level in range(levels - 1):
         if min(rest.shape[-2:]) < 4:
@@ -62,22 +64,22 @@ def laplacian_pyramid(made: Tensor, true: Tensor, levels: int = 5) -> Tensor:
     return total + 2**level * rest.abs().mean()
 
 
-def census(made: Tensor, true: Tensor, weight: Tensor | None = None, radius: int = 3) -> Tensor:
+def census(prediction: Tensor, target: Tensor, weight: Tensor | None = None, radius: int = 3) -> Tensor:
     """Soft Hamming distance of census transforms: blind to brightness (Zabih 1994; Meister et al. 2018).
 
     Each pixel is described by the signs, softened, of its differences to its (2 radius + 1)^2 - 1 neighbours in luma.
     Pixels whose window leaves the frame do not count.
 
     Args:
-        made, true: (..., C, H, W) with C of 1 or more (3: RGB), values in [0, 1].
+        prediction, target: (..., C, H, W) with C of 1 or more (3: RGB), values in [0, 1].
         weight: (..., 1, H, W) or None.
     """
     size = 2 * radius + 1
-    if min(made.shape[-2:]) < size:
+    if min(prediction.shape[-2:]) < size:
         raise ValueError(
-            f"A census of radius {radius} needs frames of {size} px or more, got {tuple(made.shape[-2:])}."
+            f"A census of radius {radius} needs frames of {size} px or more, got {tuple(prediction.shape[-2:])}."
         )
-    a, b = _ternary(made, radius), _ternary(true, radius)
+    a, b = _ternary(prediction, radius), _ternary(target, radius)
     squared = (a - b) ** 2
     distance = (squared / (0.1 + squared)).mean(dim=-3, keepdim=True)
     inside = slice(radius, -radius)

@@ -1,6 +1,6 @@
-"""How good a made frame is. Pure functions of pictures and flows; every one returns a value **per frame**, ``(B,)``.
+"""How good a predicted frame is. Pure functions of pictures and flows; each returns a value **per frame**, ``(B,)``.
 
-Averaging, everywhere in this project: a clip's figure is the mean of its made frames' values, a folder's figure is the
+Averaging, everywhere in this project: a clip's figure is the mean over its predicted frames, a folder's figure is the
 mean of its clips' figures. PSNR is averaged in dB, never computed from a pooled error.
 """
 

@@ -20,11 +20,11 @@ def to_codes(image: Tensor, rounded: bool) -> Tensor:
     return (image.double() * 255).clamp(0, 255)
 
 
-def psnr(made: Tensor, truth: Tensor, rounded: bool = True, offset: float = 0.0) -> Tensor:
+def psnr(prediction: Tensor, target: Tensor, rounded: bool = True, offset: float = 0.0) -> Tensor:
     """``10 log10(1 / (mse + offset))`` of each frame, the mean squared error of all its channels and pixels in [0, 1].
 
     Args:
-        made, truth: (B, C, H, W), uint8 or float in [0, 1].
+        prediction, target: (B, C, H, W), uint8 or float in [0, 1].
         rounded: float pictures are rounded to bytes first, as a file would hold them; False: compared as they are.
         offset: what some add so that equal pictures have a finite value (CAIN: 1e-8).
 
@@ -34,11 +34,11 @@ def psnr(made: Tensor, truth: Tensor, rounded: bool = True, offset: float = 0.0)
     Raises:
         ValueError: if the shapes differ.
     """
-    error = _difference("psnr", made, truth, rounded).square().flatten(1).mean(dim=1)
+    error = _difference("psnr", prediction, target, rounded).square().flatten(1).mean(dim=1)
     return -10 * torch.log10(error / 255.0**2 + offset)
 
 
-def interpolation_error(made: Tensor, truth: Tensor, rounded: bool = True) -> Tensor:
+def interpolation_error(prediction: Tensor, target: Tensor, rounded: bool = True) -> Tensor:
     """IE as papers give it for Middlebury's OTHER set: the mean absolute difference in code values, (B,), float64.
 
     Baker et al. 2011 define IE as the root of the mean *square*, and their site uses that; the figures that papers
@@ -46,10 +46,12 @@ def interpolation_error(made: Tensor, truth: Tensor, rounded: bool = True) -> Te
 
     Args, Raises: as ``psnr``.
     """
-    return _difference("interpolation_error", made, truth, rounded).abs().flatten(1).mean(dim=1)
+    return _difference("interpolation_error", prediction, target, rounded).abs().flatten(1).mean(dim=1)
 
 
-def _difference(name: str, made: Tensor, truth: Tensor, rounded: bool) -> Tensor:
-    if made.shape != truth.shape:
-        raise ValueError(f"{name} compares pictures of one shape, got {tuple(made.shape)} and {tuple(truth.shape)}.")
-    return to_codes(made, rounded) - to_codes(truth, rounded)
+def _difference(name: str, prediction: Tensor, target: Tensor, rounded: bool) -> Tensor:
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"{name} compares pictures of one shape, got {tuple(prediction.shape)} and {tuple(target.shape)}."
+        )
+    return to_codes(prediction, rounded) - to_codes(target, rounded)

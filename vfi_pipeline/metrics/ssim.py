@@ -17,7 +17,7 @@ GAUSSIAN = tuple(float(x) for x in torch.softmax(-0.5 * (torch.arange(-5.0, 6.0)
 UNIFORM = (1 / 7,) * 7
 """scikit-image's default: a window of 7 x 7, every pixel alike."""
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-BAND = 128
+ROWS_AT_ONCE = 128
 """Rows of windows computed at a time: ten pictures of float64 are held for each."""
 
 
@@ -29,14 +29,14 @@ def luma(image: Tensor) -> Tensor:
     return (codes * codes.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True).round()
 
 
-def ssim(made: Tensor, truth: Tensor) -> Tensor:
+def ssim(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean structural similarity of each frame's luma.
 
     Same figures as ``skimage.metrics.structural_similarity(gaussian_weights=True, sigma=1.5,
     use_sample_covariance=False, data_range=255)``: the mean runs over the pixels whose window lies inside the picture.
 
     Args:
-        made, truth: (B, 3 or 1, H, W), uint8 or float in [0, 1] (rounded first); at least 11 x 11.
+        prediction, target: (B, 3 or 1, H, W), uint8 or float in [0, 1] (rounded first); at least 11 x 11.
 
     Returns:
         (B,) in [-1, 1], float64; 1 for equal pictures.
@@ -44,11 +44,11 @@ def ssim(made: Tensor, truth: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes differ or a side is shorter than 11.
     """
-    _check("ssim", made, truth, GAUSSIAN)
-    return _similarity(luma(made), luma(truth), GAUSSIAN)
+    _check("ssim", prediction, target, GAUSSIAN)
+    return _similarity(luma(prediction), luma(target), GAUSSIAN)
 
 
-def ssim_matlab(made: Tensor, truth: Tensor, rounded: bool = True) -> Tensor:
+def ssim_matlab(prediction: Tensor, target: Tensor, rounded: bool = True) -> Tensor:
     """The similarity that papers on frame interpolation print: RGB as one volume, a Gaussian window of 11 x 11 x 11.
 
     Their code calls it ``ssim_matlab`` (CAIN, RIFE, EMA-VFI, UPR-Net, M2M: ``pytorch_msssim``). The window also runs
@@ -56,13 +56,13 @@ def ssim_matlab(made: Tensor, truth: Tensor, rounded: bool = True) -> Tensor:
     ``ssim`` treats a colour picture so.) They compute in float32, this in float64: the same to about 1e-5.
 
     Args:
-        made, truth: (B, 3, H, W), uint8 or float in [0, 1]; at least 11 x 11.
+        prediction, target: (B, 3, H, W), uint8 or float in [0, 1]; at least 11 x 11.
         rounded: float pictures are rounded to bytes first; False: compared as they are.
 
     Returns, Raises: as ``ssim``.
     """
-    _check("ssim_matlab", made, truth, GAUSSIAN)
-    x, y = (F.pad(to_codes(image, rounded), (5, 5, 5, 5), mode="replicate") for image in (made, truth))
+    _check("ssim_matlab", prediction, target, GAUSSIAN)
+    x, y = (F.pad(to_codes(image, rounded), (5, 5, 5, 5), mode="replicate") for image in (prediction, target))
     channels = x.shape[1]
     # With the border replicated, the pass over the channels is a small matrix: row c has the weight of each channel.
     across = x.new_zeros(channels, channels)
@@ -72,27 +72,27 @@ def ssim_matlab(made: Tensor, truth: Tensor, rounded: bool = True) -> Tensor:
     return _similarity(x, y, GAUSSIAN, across)
 
 
-def ssim_uniform(made: Tensor, truth: Tensor, rounded: bool = True) -> Tensor:
+def ssim_uniform(prediction: Tensor, target: Tensor, rounded: bool = True) -> Tensor:
     """scikit-image's default on colour pictures, as the Xiph benchmark of SoftSplat (Niklaus and Liu 2020) has it.
 
     Same figures as ``skimage.metrics.structural_similarity(channel_axis=..., data_range=255)``: a uniform window of
     7 x 7 inside the picture, sample covariance (divided by 48, not 49), the mean of the channels.
 
     Args:
-        made, truth: (B, C, H, W), uint8 or float in [0, 1]; at least 7 x 7.
+        prediction, target: (B, C, H, W), uint8 or float in [0, 1]; at least 7 x 7.
         rounded: float pictures are rounded to bytes first; False: compared as they are.
 
     Returns, Raises: as ``ssim``, with 7 for 11.
     """
-    _check("ssim_uniform", made, truth, UNIFORM)
-    return _similarity(to_codes(made, rounded), to_codes(truth, rounded), UNIFORM, covariance_scale=49 / 48)
+    _check("ssim_uniform", prediction, target, UNIFORM)
+    return _similarity(to_codes(prediction, rounded), to_codes(target, rounded), UNIFORM, covariance_scale=49 / 48)
 
 
-def _check(name: str, made: Tensor, truth: Tensor, taps: tuple[float, ...]) -> None:
-    if made.shape != truth.shape or min(made.shape[-2:]) < len(taps):
+def _check(name: str, prediction: Tensor, target: Tensor, taps: tuple[float, ...]) -> None:
+    if prediction.shape != target.shape or min(prediction.shape[-2:]) < len(taps):
         raise ValueError(
             f"{name} compares pictures of one shape, at least {len(taps)} px on each side, "
-            f"got {tuple(made.shape)} and {tuple(truth.shape)}."
+            f"got {tuple(prediction.shape)} and {tuple(target.shape)}."
         )
 
 
@@ -103,8 +103,8 @@ def _similarity(
     batch, around = x.shape[0], len(taps) - 1
     rows = x.shape[-2] - around
     total = x.new_zeros(batch)
-    for top in range(0, rows, BAND):
-        a, b = (image[..., top : min(top + BAND, rows) + around, :] for image in (x, y))
+    for top in range(0, rows, ROWS_AT_ONCE):
+        a, b = (image[..., top : min(top + ROWS_AT_ONCE, rows) + around, :] for image in (x, y))
         moments = torch.cat((a, b, a * a, b * b, a * b))
         if across is not None:
             moments = torch.einsum("ck,bkhw->bchw", across, moments)

@@ -1,4 +1,4 @@
-"""Temporal consistency: does the made film move as the true one does, or does it flicker?"""
+"""Temporal consistency: does the predicted film move as the true one does, or does it flicker?"""
 
 from __future__ import annotations
 

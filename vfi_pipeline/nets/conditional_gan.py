@@ -58,15 +58,15 @@ class Discriminator(nn.Module):
 
     def forward(self, primitive: Tensor, picture: Tensor) -> list[list[Tensor]]:
         """For each size its layers' outputs, the scores (B, 1, h, w) last."""
-        seen, found = 2 * torch.cat((primitive, picture), dim=1) - 1, []
+        scaled, outputs = 2 * torch.cat((primitive, picture), dim=1) - 1, []
         for judge in self.judges:
-            found.append(judge(seen))
-            seen = F.avg_pool2d(seen, 2, ceil_mode=True)
-        return found
+            outputs.append(judge(scaled))
+            scaled = F.avg_pool2d(scaled, 2, ceil_mode=True)
+        return outputs
 
 
 class _Judge(nn.Module):
-    """The first layer looks at full size, where blur is told from detail. Without normalisation, and with variances
+    """The first layer looks at full size, where blur differs from detail. Without normalisation, and with variances
     that do not shrink from layer to layer (He et al. 2015): there are few steps, and one picture."""
 
     def __init__(self, width: int, depth: int) -> None:
@@ -82,13 +82,13 @@ class _Judge(nn.Module):
         self.score = nn.Conv2d(channels, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        found = []
+        outputs = []
         for number, layer in enumerate(self.layers):
             # Of a picture whose sides are used up, the last pixels stay.
             x = F.pad(x, (0, 1, 0, 1), mode="replicate") if number and min(x.shape[-2:]) < 2 else x
             x = F.leaky_relu(layer(x), 0.2)
-            found.append(x)
-        return [*found, self.score(x)]
+            outputs.append(x)
+        return [*outputs, self.score(x)]
 
 
 class _Residual(nn.Module):

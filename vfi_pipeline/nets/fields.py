@@ -1,7 +1,7 @@
 """Velocity fields given by a network: ``svf``, ``state`` and ``time``, behind one protocol.
 
-A field looks at the first frame, or at both, and answers with a conditioned velocity ``v(t, x)`` in pixels per unit t
-along the pull-back path: ``x_t = x_0 o phi_t`` with ``dphi/dt = v(t, phi)``. Content moves by minus that.
+From the first frame, or both, a field gives a conditioned velocity ``v(t, x)`` in pixels per unit t along the pull-back
+path: ``x_t = x_0 o phi_t`` with ``dphi/dt = v(t, phi)``. Content moves by minus that.
 
 | field | equation | network calls | is a flow |
 |---|---|---|---|
@@ -27,9 +27,9 @@ SMALL = UNetShape()
 
 
 class Conditioned(Protocol):
-    """A velocity that knows its frames; also a ``Velocity`` of ``ode``.
+    """A velocity conditioned on its frames; also a ``Velocity`` of ``ode``.
 
-    ``tensors`` is what the adjoint method must give gradients to.
+    The adjoint method must give gradients to ``tensors``.
     """
 
     tensors: tuple[Tensor, ...]
@@ -75,8 +75,8 @@ class Field(nn.Module):
     def _frames(self) -> int:
         return self.channels * (2 if self.conditioning == "both" else 1)
 
-    def _seen(self, first: Tensor, last: Tensor | None) -> Tensor:
-        """What the network sees of the frames, about zero mean and unit variance."""
+    def _network_input(self, first: Tensor, last: Tensor | None) -> Tensor:
+        """The frames as the network takes them, about zero mean and unit variance."""
         if first.shape[1] != self.channels:
             raise ValueError(f"This field was made for frames of {self.channels} channels, got {first.shape[1]}.")
         if self.conditioning == "first":
@@ -87,7 +87,7 @@ class Field(nn.Module):
 
 
 class StationaryField(Field):
-    """``svf``: the network is asked once; its field is read off bilinearly along the path. A true flow."""
+    """``svf``: one network call; its field is sampled bilinearly along the path. A true flow."""
 
     kind = "svf"
 
@@ -96,7 +96,7 @@ class StationaryField(Field):
         self.net = UNet(self._frames, 2, unet)
 
     def forward(self, first: Tensor, last: Tensor | None = None) -> Conditioned:
-        return _Polynomial(self.net(self._seen(first, last)).to(first.dtype)[:, None])
+        return PolynomialVelocity(self.net(self._network_input(first, last)).to(first.dtype)[:, None])
 
 
 class TimeField(Field):
@@ -118,8 +118,8 @@ class TimeField(Field):
         return {**super().config(), "degree": self.degree}
 
     def forward(self, first: Tensor, last: Tensor | None = None) -> Conditioned:
-        fields = self.net(self._seen(first, last)).to(first.dtype)
-        return _Polynomial(fields.unflatten(1, (self.degree + 1, 2)))
+        fields = self.net(self._network_input(first, last)).to(first.dtype)
+        return PolynomialVelocity(fields.unflatten(1, (self.degree + 1, 2)))
 
 
 class StateField(Field):
@@ -149,10 +149,10 @@ class StateField(Field):
         return {**super().config(), "reads": self.reads}
 
     def forward(self, first: Tensor, last: Tensor | None = None) -> Conditioned:
-        return _Stateful(self.net, self._seen(first, last), first, self.reads, sign=1)
+        return StateVelocity(self.net, self._network_input(first, last), first, self.reads, sign=1)
 
 
-class _Polynomial:
+class PolynomialVelocity:
     """``sum_k b_k(t) c_k(x)`` with Bernstein's ``b_k``; (B, K + 1, 2, H, W) coefficients, read off bilinearly."""
 
     def __init__(self, coefficients: Tensor) -> None:
@@ -171,18 +171,18 @@ class _Polynomial:
             total = total + comb(degree, k) * t**k * (1 - t) ** (degree - k) * self.coefficients[:, k]
         return total
 
-    def reversed(self) -> _Polynomial:
+    def reversed(self) -> PolynomialVelocity:
         # b_k(1 - t) = b_(K - k)(t), so time turns round when the coefficients do.
-        return _Polynomial(-self.coefficients.flip(1))
+        return PolynomialVelocity(-self.coefficients.flip(1))
 
 
-class _Stateful:
+class StateVelocity:
     """``sign * F(frames, u)`` with ``u = x - grid``. Time does not enter."""
 
-    def __init__(self, net: nn.Module, seen: Tensor, first: Tensor, reads: str, sign: int) -> None:
-        self.net, self.seen, self.first, self.reads, self.sign = net, seen, first, reads, sign
+    def __init__(self, net: nn.Module, network_input: Tensor, first: Tensor, reads: str, sign: int) -> None:
+        self.net, self.network_input, self.first, self.reads, self.sign = net, network_input, first, reads, sign
         # The frames receive gradients as well where someone asks for them, say in an adversarial chain.
-        frames = (seen,) if seen.requires_grad else ()
+        frames = (network_input,) if network_input.requires_grad else ()
         self.tensors = (*(p for p in net.parameters() if p.requires_grad), *frames)
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:
@@ -192,17 +192,17 @@ class _Stateful:
             state = displacement * 0.1
         else:
             state = (warp(self.first, displacement.expand(self.first.shape[0], -1, -1, -1)) - 0.5) * 4
-        state = state.expand(self.seen.shape[0], -1, -1, -1).to(self.seen.dtype)
-        return self.sign * self.net(torch.cat((self.seen, state), dim=1)).to(x.dtype)
+        state = state.expand(self.network_input.shape[0], -1, -1, -1).to(self.network_input.dtype)
+        return self.sign * self.net(torch.cat((self.network_input, state), dim=1)).to(x.dtype)
 
     def picture(self, t: Tensor | float = 0.0) -> Tensor:
         """At the identity map, where every path begins; of the other times only a solve knows."""
         return self(torch.as_tensor(t), pixel_grid(*self.first.shape[-2:], like=self.first))
 
-    def reversed(self) -> _Stateful:
+    def reversed(self) -> StateVelocity:
         # The paper's backward warp: minus the velocity, again from the identity, still looking at the first frame.
         # It inverts the forward warp to first order only; the round trip penalty asks for the rest.
-        return _Stateful(self.net, self.seen, self.first, self.reads, -self.sign)
+        return StateVelocity(self.net, self.network_input, self.first, self.reads, -self.sign)
 
 
 FIELDS: dict[str, type[Field]] = {field.kind: field for field in (StationaryField, TimeField, StateField)}

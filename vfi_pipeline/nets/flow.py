@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +55,7 @@ class Velocities:
 
     @classmethod
     def of_state(cls, state: Tensor) -> Velocities:
-        """What a state (2 * B, STATE, h, w) means: the first half's velocity is forward in time, the other's back."""
+        """From a state (2 * B, STATE, h, w): the first half's velocity points forward in time, the other's backward."""
         a, b = state.chunk(2)
         return cls(a[:, :2], -b[:, :2], a[:, 2:3] - b[:, 2:3], a[:, 3:4] + b[:, 3:4], (a[:, 4:] + b[:, 4:]) / 2)
 
@@ -75,21 +75,24 @@ class SwapConv(nn.Module):
         # Two independent sums feed one output, so each carries half the variance.
         self.same.weight.data.mul_(0.5**0.5)
         self.other.weight.data.mul_(0.5**0.5)
+        assert self.same.bias is not None
         nn.init.zeros_(self.same.bias)
         self.padding = kernel // 2
-        self._known: tuple[tuple[object, ...], tuple[Tensor, Tensor]] | None = None
+        self._kernel_cache: tuple[tuple[object, ...], tuple[Tensor, Tensor]] | None = None
 
     def _kernels(self) -> tuple[Tensor, Tensor]:
-        """Of the sum and of the difference of the halves. Kept as long as the weights stay and nobody learns. (What is
-        written through a weight's ``.data`` is not seen; nobody here does that.)"""
+        """Kernels for the sum and the difference of the halves, cached without gradients until a weight changes.
+
+        The cache does not see a write through a weight's ``.data``; no code here does that.
+        """
         same, other = self.same.weight, self.other.weight
         if torch.is_grad_enabled():
             return (same + other) / 2, (same - other) / 2
         state = (same.data_ptr(), same._version, other.data_ptr(), other._version, same.dtype)
-        if self._known is None or self._known[0] != state:
+        if self._kernel_cache is None or self._kernel_cache[0] != state:
             with torch.inference_mode(False), torch.no_grad():
-                self._known = state, ((same + other) / 2, (same - other) / 2)
-        return self._known[1]
+                self._kernel_cache = state, ((same + other) / 2, (same - other) / 2)
+        return self._kernel_cache[1]
 
     def forward(self, x: Tensor) -> Tensor:
         a, b = x.chunk(2)
@@ -142,11 +145,11 @@ def correlation(first: Tensor, last: Tensor, radius: int) -> Tensor:
     # A row of one frame times a row of the other is a matrix of which a band is wanted: beyond a few d, computing all
     # of it takes less time than a product for each d.
     rows = first.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
-    others = padded.permute(0, 2, 1, 3)  # (B, H + 2 r, C, W + 2 r)
+    last_rows = padded.permute(0, 2, 1, 3)  # (B, H + 2 r, C, W + 2 r)
     padded_width = width + 2 * radius
     bands = []
     for dy in range(span):
-        products = rows @ others[:, dy : dy + height].reshape(batch * height, channels, padded_width)
+        products = rows @ last_rows[:, dy : dy + height].reshape(batch * height, channels, padded_width)
         bands.append(products.as_strided((batch * height, width, span), (width * padded_width, padded_width + 1, 1)))
     return torch.stack(bands, dim=2).view(batch, height, width, span * span).permute(0, 3, 1, 2)
 
@@ -157,9 +160,9 @@ def reverse_correlation(costs: Tensor, radius: int) -> Tensor:
     span = 2 * radius + 1
     padded = F.pad(costs.flip(1), (radius,) * 4).contiguous()
     # The d-th of the flipped products, read at a place moved by d: one step more in y or x for each step of d.
-    every, plane, row, one = padded.stride()
-    steps = (every, span * plane + row, plane + one, row, one)
-    return padded.as_strided((batch, span, span, height, width), steps).reshape(batch, channels, height, width)
+    of_pair, of_plane, of_row, of_column = padded.stride()
+    strides = (of_pair, span * of_plane + of_row, of_plane + of_column, of_row, of_column)
+    return padded.as_strided((batch, span, span, height, width), strides).reshape(batch, channels, height, width)
 
 
 def normalized(features: Tensor) -> Tensor:
@@ -192,8 +195,8 @@ class Level(nn.Module):
         pulled = warp_by_velocity(torch.cat((first, last)), state[:, :2], 0.5, torch.cat((offset, offset)))
         parts = [pulled]
         if self.radius:
-            one, two = normalized(pulled).chunk(2)
-            costs = correlation(one, two, self.radius)
+            first_features, last_features = normalized(pulled).chunk(2)
+            costs = correlation(first_features, last_features, self.radius)
             parts.append(torch.cat((costs, reverse_correlation(costs, self.radius))))
         parts.append(state)
         if self.squeeze is not None:
@@ -254,8 +257,12 @@ class FlowNet(nn.Module):
         return 2 ** (len(self.levels) + 1)
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """What frames are matched by, finest first. (B, 3, H, W) -> list of (B, C, H/4, W/4), (B, C', H/8, W/8), ..."""
-        return [level.match(features) for level, features in zip(self.levels, self.encoder(image))]
+        """Features by which frames are matched, finest first.
+
+        (B, 3, H, W) -> list of (B, C, H/4, W/4), (B, C', H/8, W/8), ...
+        """
+        levels = (cast(Level, level) for level in self.levels)
+        return [level.match(features) for level, features in zip(levels, self.encoder(image))]
 
     def forward(self, first: Sequence[Tensor], last: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Features of both frames -> states (2 * B, STATE, h, w) of every level, finest first, and the hidden features
@@ -263,10 +270,10 @@ class FlowNet(nn.Module):
         states: list[Tensor] = []
         hidden = None
         state = first[-1].new_zeros(2 * len(first[-1]), STATE, *first[-1].shape[-2:])
-        for one, two, level in zip(reversed(first), reversed(last), reversed(self.levels)):
+        for first_features, last_features, level in zip(reversed(first), reversed(last), reversed(self.levels)):
             if hidden is not None:
-                state = resize_state(state, *one.shape[-2:])
-            change, hidden = level(one, two, state, hidden)
+                state = resize_state(state, *first_features.shape[-2:])
+            change, hidden = level(first_features, last_features, state, hidden)
             state = state + change
             states.append(state)
         assert hidden is not None

@@ -1,11 +1,11 @@
-"""Small things that move by more than their size over still ground: what the motion leaves unexplained is matched.
+"""Matches small objects that move by more than their size over static ground and that the motion leaves unexplained.
 
 A ball that leaves one place and arrives at another is invisible to a coarse-to-fine estimate: at the level where its
-displacement is small, the ball is smaller than a cell. Here each frame's features are weighed by how badly the motion
-so far explains them, and compared symmetrically about the middle (a bilateral cost volume, Park et al. 2020):
-``C(x, k) = <a(x - k), b(x + k)>``. A good match replaces the velocity by ``2 k`` all along its way, so that the flow of
-the stationary field carries the thing from end to end. Matches are accepted where the ground around stands still: under
-a moving camera, what is unexplained is mostly hidden in the other frame and has no match.
+displacement is small, the ball is smaller than a cell. Here each frame's features are weighted by the error that the
+motion so far leaves, and compared symmetrically about the middle (a bilateral cost volume, Park et al. 2020):
+``C(x, k) = <a(x - k), b(x + k)>``. A good match sets the velocity to ``2 k`` all along its path, so that the flow of
+the stationary field carries the object from end to end. Matches are accepted where the ground around is static: under a
+moving camera, an unexplained pixel is mostly occluded in the other frame and has no match.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ Ramp = tuple[float, float]
 
 @dataclass(frozen=True)
 class Matching:
-    """How far is searched and what is accepted. docs/results.md names the clips that the values were chosen on.
+    """The range of the search and the criteria for a match. docs/results.md names the clips that set the values.
 
     Attributes:
         radius: of the search on each side of the middle, in steps.
         step: cells between two candidates; a second search one cell around the best one refines it.
         tolerance: cosine distance of features that counts as explained.
-        surroundings: cells to each side whose mean feature a thing is told from.
+        surroundings: cells to each side; an object's features must differ from their mean.
         sharpness: inverse temperature of the softmax over candidates.
-        score: of the match: product of both frames' unexplained part and of the cosine of their features.
+        score: of a match: product of both frames' unexplained part and of the cosine of their features.
         colour: mean absolute difference of the matched colours, of 1.
         unexplained: mean absolute difference of colour, of 1, that the motion so far leaves at both ends of the match.
-        news: mean absolute difference of colour, of 1, between what is matched and what was pulled here before.
+        news: mean absolute difference of colour, of 1, between the match and what the motion so far pulls here.
         still: share of the ground around (``ground`` cells to each side) that does not change.
         unchanged: mean absolute difference of colour, of 1, and velocity, cells, below which ground does not change.
         length: of the match, cells: shorter ones are for the network.
@@ -65,8 +65,8 @@ class Matched(NamedTuple):
 
     Attributes:
         state: (2 * B, STATE, h, w), see ``nets.flow``.
-        departed: (2 * B, 1, h, w), how well what is pulled here from a frame matches something elsewhere in the other
-            frame: such a pixel has moved on and does not show what is here at t = 1/2. 0 in pairs without a match.
+        departed: (2 * B, 1, h, w), how well the pixel that is pulled here from a frame matches another place in the
+            other frame: such a pixel has moved on and is not here at t = 1/2. 0 in pairs without a match.
     """
 
     state: Tensor
@@ -76,10 +76,10 @@ class Matched(NamedTuple):
 def match_unexplained(
     features: tuple[Tensor, Tensor], colours: tuple[Tensor, Tensor], state: Tensor, settings: Matching = Matching()
 ) -> Matched:
-    """Replaces velocities where a good match of unexplained features says so.
+    """Replaces velocities where unexplained features have a good match.
 
     Args:
-        features: by which both frames are matched, (B, C, h, w) each, on the state's grid.
+        features: of both frames, for matching, (B, C, h, w) each, on the state's grid.
         colours: both frames at that size, (B, 3, h, w) each, in [0, 1].
         state: (2 * B, STATE, h, w); its first two channels are velocities away from the half's own frame.
     """
@@ -88,25 +88,25 @@ def match_unexplained(
     velocity = state[:, :2]
     ground = _ramp(_still_ground(colour, velocity, settings), settings.still)
     nothing = Matched(state, torch.zeros_like(state[:, :1]))
-    asks = state.device.type == "cpu"  # a device would wait for the answer longer than the work takes
-    if asks and not bool(ground.any()):
+    on_cpu = state.device.type == "cpu"  # on a GPU, waiting for the answer takes longer than the work
+    if on_cpu and not bool(ground.any()):
         return nothing
     both = normalized(torch.cat(features).float()) * channels**-0.5  # of unit length
     grid = pixel_grid(h, w, like=both)
-    whole, half = stationary_flow(velocity, 1.0, _COARSE), stationary_flow(velocity, -0.5, _COARSE)
+    whole, half = stationary_flow(velocity, 1.0, PATH_SOLVER), stationary_flow(velocity, -0.5, PATH_SOLVER)
     opposite = sample(torch.cat((both, colour), dim=1).roll(batch, dims=0), grid + whole)
     distance = 1 - (both * opposite[:, :channels]).sum(dim=1, keepdim=True)
     missed = (colour - opposite[:, channels:]).abs().mean(dim=1, keepdim=True)
-    # A thing differs from the ground around it in its own frame; the ground that it hides does not.
+    # An object differs from the ground around it in its own frame; the ground that it hides does not.
     distinct = both - _box(both, settings.surroundings)
-    one, two = ((distance - settings.tolerance).clamp(min=0) * distinct).chunk(2)
+    first_unexplained, last_unexplained = ((distance - settings.tolerance).clamp(min=0) * distinct).chunk(2)
 
-    costs = bilateral_costs(one, two, settings.radius, settings.step)
+    costs = bilateral_costs(first_unexplained, last_unexplained, settings.radius, settings.step)
     offset = _expected(costs, settings.radius, settings.step, settings.sharpness)
     score = costs.amax(dim=1, keepdim=True)
-    if asks and not bool((score * ground > settings.score[0]).any()):
+    if on_cpu and not bool((score * ground > settings.score[0]).any()):
         return nothing
-    near = _costs_near(one, two, offset)
+    near = _costs_near(first_unexplained, last_unexplained, offset)
     offset = offset + _expected(near, 1, 1, settings.sharpness)
     score = torch.maximum(score, near.amax(dim=1, keepdim=True))
 
@@ -121,7 +121,7 @@ def match_unexplained(
         * ground
         * _ramp(2 * offset.square().sum(dim=1, keepdim=True).sqrt(), settings.length)
     )
-    offset, accepted = _along_the_way(*_spread(offset, accepted))
+    offset, accepted = _along_path(*_spread(offset, accepted))
     proposed = torch.cat((2 * offset, -2 * offset))
     moved = velocity + torch.cat((accepted, accepted)) * (proposed - velocity)
     departed = sample(_matched_elsewhere(costs, settings.radius, settings.step), grid + half)
@@ -129,7 +129,7 @@ def match_unexplained(
     return Matched(torch.cat((moved, state[:, 2:]), dim=1), departed * any_match.repeat(2, 1, 1, 1))
 
 
-_COARSE = Solver("midpoint", steps=2)
+PATH_SOLVER = Solver("midpoint", steps=2)
 
 
 def bilateral_costs(first: Tensor, last: Tensor, radius: int, step: int) -> Tensor:
@@ -188,20 +188,20 @@ def _box(image: Tensor, radius: int) -> Tensor:
 
 
 def _spread(offset: Tensor, accepted: Tensor) -> tuple[Tensor, Tensor]:
-    """A match reaches one cell further: at the rim of a small thing features are mixed with the ground's."""
+    """A match extends by one cell: at the rim of a small object features mix with the ground's."""
     around = F.avg_pool2d(F.pad(torch.cat((accepted * offset, accepted), dim=1), (1,) * 4), 3, 1)
     mean = around[:, :2] / (around[:, 2:] + 1e-6)
     return torch.where(accepted > 0.5, offset, mean), F.max_pool2d(accepted, 3, 1, 1)
 
 
-def _along_the_way(offset: Tensor, accepted: Tensor) -> tuple[Tensor, Tensor]:
-    """Matches on every cell from ``x - offset`` to ``x + offset``; where two ways cross, their mean by acceptance."""
+def _along_path(offset: Tensor, accepted: Tensor) -> tuple[Tensor, Tensor]:
+    """Matches on every cell from ``x - offset`` to ``x + offset``; where two paths cross, their weighted mean."""
     batch, _, h, w = offset.shape
     grid = pixel_grid(h, w, like=offset)
     carried = torch.cat((accepted * offset, accepted), dim=1).flatten(2)
     sums = torch.zeros_like(carried)
     most = torch.zeros_like(accepted).flatten(2)
-    for part in WAY:
+    for part in PATH_FRACTIONS:
         at = (grid + part * offset).round()
         x, y = at[:, :1].clamp(0, w - 1), at[:, 1:].clamp(0, h - 1)
         place = (y * w + x).long().flatten(2)
@@ -211,8 +211,8 @@ def _along_the_way(offset: Tensor, accepted: Tensor) -> tuple[Tensor, Tensor]:
     return mean.view(batch, 2, h, w), most.view(batch, 1, h, w)
 
 
-WAY = tuple(k / 8 for k in range(-8, 9))
-"""Parts of the offset at which a way is marked: every cell of ways of up to 8 cells to each side."""
+PATH_FRACTIONS = tuple(k / 8 for k in range(-8, 9))
+"""Fractions of the offset at which a path is marked: every cell of paths of up to 8 cells to each side."""
 
 
 def _ramp(value: Tensor, bounds: Ramp) -> Tensor:

@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al. 2018) where its backbone is to be had. The one door to the package ``lpips``."""
+"""LPIPS (Zhang et al. 2018) where its backbone is installed. The one door to the package ``lpips``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vfi_pipeline.errors import ENVIRONMENT, UserError
 
 log = logging.getLogger(__name__)
 
-LEAST = 32  # px: of a smaller picture the deepest layer of a backbone has nothing left
+MIN_SIDE_PX = 32  # of a smaller picture the deepest layer of a backbone has no pixel left
 
 # The wheel of lpips holds its linear heads only; the backbones are torchvision's, under these names in torch's hub.
 BACKBONES = {
@@ -61,15 +61,15 @@ class Perceptual(nn.Module):
             ) from error
         self.net = net
 
-    def forward(self, made: Tensor, true: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean distance, a scalar. Frames (N, 3, H, W) in [0, 1]; grey ones (N, 1, H, W) are repeated."""
-        return self.each(made, true).mean()
+        return self.each(prediction, target).mean()
 
-    def each(self, made: Tensor, true: Tensor) -> Tensor:
+    def each(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Distance per frame, (N,)."""
-        if made.shape[1] == 1:
-            made, true = made.expand(-1, 3, -1, -1), true.expand(-1, 3, -1, -1)
-        return self.network(made[:, :3].float(), true[:, :3].float(), normalize=True).flatten()
+        if prediction.shape[1] == 1:
+            prediction, target = prediction.expand(-1, 3, -1, -1), target.expand(-1, 3, -1, -1)
+        return self.network(prediction[:, :3].float(), target[:, :3].float(), normalize=True).flatten()
 
     def train(self, mode: bool = True) -> Perceptual:
         return super().train(False)  # a yardstick never trains: dropout stays off

@@ -1,8 +1,8 @@
-"""The last level, at 1/2 of the working picture: edges, visibility, and how far the motion is to be believed.
+"""The last level, at 1/2 of the working picture: edges, visibility, and the confidence in the motion.
 
-It sees both frames pulled to t = 1/2 by the velocities of the level before, and both frames as they are. For each pixel
-of its grid it says which of the nine coarse velocities around belong to it (convex upsampling, Teed and Deng 2020), so
-that a velocity can change within a pixel; what the visibility is; and the confidence in the motion.
+Its inputs are both frames pulled to t = 1/2 by the velocities of the level before, and both frames as they are. For
+each pixel of its grid it estimates weights of the nine coarse velocities around (convex upsampling, Teed and Deng
+2020), so that a velocity can change within a pixel, the visibility, and the confidence in the motion.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NEIGHBOURS = 9
 
 @dataclass(frozen=True)
 class Refined:
-    """What ``Refinement`` gives, on a grid of twice the coarse one.
+    """The output of ``Refinement``, on a grid of twice the coarse one.
 
     Attributes:
         first, last: (B, 2, H, W) velocities of both frames' pixels at t = 1/2, cells of this grid per unit t, both
@@ -41,8 +41,8 @@ class Refined:
 class Refinement(nn.Module):
     """Velocities at 1/4 of the working picture to velocities at 1/2; equivariant under swapping the frames.
 
-    What the coarse level knows is convolved on its own grid and spread; only colours and differences are looked at on
-    the fine one, which has four times the pixels.
+    The coarse level's features are convolved on their own grid and upsampled; only colours and differences are
+    convolved on the fine one, which has four times the pixels.
 
     Args:
         coarse_hidden: channels per half of the coarse level's hidden features.
@@ -50,6 +50,8 @@ class Refinement(nn.Module):
         hidden: channels per half.
         depth: residual convolutions.
     """
+
+    prior: Tensor
 
     def __init__(self, coarse_hidden: int, context_channels: int = 10, hidden: int = 12, depth: int = 1) -> None:
         super().__init__()
@@ -76,10 +78,10 @@ class Refinement(nn.Module):
             pulled = sample(frames, pixel_grid(height, width, like=flow) + flow)
             differences = _differences(pulled, frames)
         context = F.leaky_relu_(self.squeeze(hidden), 0.1)
-        known = self.coarse(_channels_last(velocity / 4, state[:, 2:4], 4 * departed, context))
-        spread = F.interpolate(known, (height, width), mode="bilinear", align_corners=False)
-        seen = _channels_last(3 * (torch.cat((pulled, frames), dim=1) - 0.45), differences)
-        x = F.leaky_relu_(self.enter(seen).add_(spread), 0.1)
+        coarse_features = self.coarse(_channels_last(velocity / 4, state[:, 2:4], 4 * departed, context))
+        upsampled = F.interpolate(coarse_features, (height, width), mode="bilinear", align_corners=False)
+        fine_input = _channels_last(3 * (torch.cat((pulled, frames), dim=1) - 0.45), differences)
+        x = F.leaky_relu_(self.enter(fine_input).add_(upsampled), 0.1)
         for conv in self.body:
             x = F.leaky_relu_(conv(x).add_(x), 0.1)
         out = self.head(x).float()

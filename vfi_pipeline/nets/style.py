@@ -14,8 +14,8 @@ class StyleNet(nn.Module):
     """Picture -> stylised picture, of any size; with the frame before it, stylised and moved, consistent over time.
 
     Every convolution is followed by an instance normalisation, and borders are replicated: the output is the same for
-    ``a x + b`` and ``x``, a > 0, but for the normalisation's epsilon. The earlier frame is looked at by a convolution
-    of its own that is added behind the first normalisation: where none is known it adds nothing.
+    ``a x + b`` and ``x``, a > 0, but for the normalisation's epsilon. The earlier frame has a convolution of its own,
+    which is added after the first normalisation: without an earlier frame it adds nothing.
 
     Args:
         widths: channels at full, half and quarter size.
@@ -27,7 +27,7 @@ class StyleNet(nn.Module):
         self.settings: dict[str, Any] = {"widths": list(widths), "blocks": blocks}
         full, half, quarter = widths
         self.look = _Convolution(3, full, 9)
-        # (earlier frame minus 1/2, mask): without a bias, nothing comes of nothing.
+        # Of (earlier frame minus 1/2, mask); without a bias, zeros give zeros.
         self.earlier = nn.Conv2d(4, full, 5, bias=False)
         self.down = nn.ModuleList([_Convolution(full, half, 3, 2), _Convolution(half, quarter, 3, 2)])
         self.blocks = nn.ModuleList([_Residual(quarter) for _ in range(blocks)])
@@ -46,8 +46,8 @@ class StyleNet(nn.Module):
         image = _to_multiple(image, 4)
         x = F.relu(self.look(image))
         if earlier is not None and mask is not None:
-            seen = torch.cat(((earlier - 0.5) * mask, mask), dim=1)
-            x = x + self.earlier(_padded(_to_multiple(seen, 4), 2))
+            trusted = torch.cat(((earlier - 0.5) * mask, mask), dim=1)
+            x = x + self.earlier(_padded(_to_multiple(trusted, 4), 2))
         for down in self.down:
             x = F.relu(down(x))
         for block in self.blocks:

@@ -37,18 +37,18 @@ def flow_maps_at(
         return _shared(velocity, grid, times[0].tolist(), start, solver, parameters)
     order = (times - start).abs().argsort(dim=1)
     ascending = times.gather(1, order)
-    position, now, found = grid, torch.full_like(times[:, 0], start), []
+    position, now, displacements = grid, torch.full_like(times[:, 0], start), []
     for index in range(times.shape[1]):
         stretch = ascending[:, index] - now
         longest = float(stretch.abs().max())
         if longest > 0:
             paced = _Paced(velocity, now, stretch / longest)
             position = position + flow_map(paced, position, 0.0, longest, solver, parameters)
-        found.append(position - grid)
+        displacements.append(position - grid)
         now = ascending[:, index]
-    stacked = torch.stack(found, dim=1)  # (B, T, 2, H, W), each sample in its own order
-    back = order.argsort(dim=1)[:, :, None, None, None].expand_as(stacked)
-    return stacked.gather(1, back).transpose(0, 1)
+    stacked = torch.stack(displacements, dim=1)  # (B, T, 2, H, W), each sample in its own order
+    restored = order.argsort(dim=1)[:, :, None, None, None].expand_as(stacked)
+    return stacked.gather(1, restored).transpose(0, 1)
 
 
 def _shared(

@@ -1,4 +1,4 @@
-"""Learns a motion from unpaired pictures by WGAN-GP: warped sources shall look like targets."""
+"""Learns a motion from unpaired pictures by WGAN-GP: warped sources should look like targets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vfi_pipeline.data.batch import Triplet, Unpaired
 from vfi_pipeline.losses import TripletObjective, critic_loss, generator_loss, gradient_norm
 from vfi_pipeline.models.prediction import Motion, TrainableModel
 from vfi_pipeline.training.callbacks import TurnLog
-from vfi_pipeline.training.look import Look
+from vfi_pipeline.training.panel_sample import PanelSample
 from vfi_pipeline.training.triplet_module import (
     OptimizerFactory,
     SchedulerFactory,
-    facts_of,
-    numbers,
+    motion_figures,
+    named_tensors,
     refuse_divergence,
 )
 
@@ -39,7 +39,7 @@ class AdversarialModule(pl.LightningModule):
         scheduler: optimiser -> schedule counting that optimiser's steps, or None. Used for both.
         n_critic: critic steps for one of the model.
         gradient_penalty: its weight.
-        adversarial: weight of the critic's opinion in the model's loss.
+        adversarial: weight of the critic's score in the model's loss.
         clip: largest gradient norm of the model; None does not clip.
         accumulate: batches whose mean gradient makes one optimiser step. (The trainer's own clipping and accumulation
             need automatic optimisation.)
@@ -64,8 +64,8 @@ class AdversarialModule(pl.LightningModule):
             if value < 1:
                 raise ValueError(f"training.{name} is {value}, give 1 or more.")
         assert isinstance(model, nn.Module)
-        seen = getattr(getattr(model, "field", None), "conditioning", "first")
-        if getattr(model, "sides", "first") != "first" or seen != "first":
+        conditioning = getattr(getattr(model, "field", None), "conditioning", "first")
+        if getattr(model, "sides", "first") != "first" or conditioning != "first":
             raise ValueError(
                 "WGAN-GP shows the model the first picture alone: give net.sides=first field.conditioning=first"
             )
@@ -88,21 +88,21 @@ class AdversarialModule(pl.LightningModule):
         model_optimizer, critic_optimizer = optimizers
         if self.turn_of_critic:
             with torch.no_grad():
-                made = self.warped(source).frame[:, 0]
-            self._step(critic_optimizer, self._critic_terms(target, made, self.draw_mix(source)), "critic", 1)
+                fake = self.warped(source).frame[:, 0]
+            self._step(critic_optimizer, self._critic_terms(target, fake, self.draw_mix(source)), "critic", 1)
         else:
             motion = self.warped(source)
             terms = self.penalties(motion, source.new_zeros((source.shape[0], 0)), source)
             terms["adversarial"] = generator_loss(self.critic, motion.frame[:, 0])
             terms["total"] = terms["total"] + self.adversarial * terms["adversarial"]
-            self._step(model_optimizer, terms, "model", 0, facts_of(motion))
+            self._step(model_optimizer, terms, "model", 0, motion_figures(motion))
 
     def warped(self, source: Tensor) -> Motion:
         """The model's motion of the sources, asked at t = 1."""
         return self.model(source, None, source.new_ones((source.shape[0], 1)))
 
     def draw_mix(self, source: Tensor) -> Tensor:
-        """(B,) where between real and made the gradient penalty looks."""
+        """(B,) weights of the real pictures in the mixtures at which the gradient penalty is taken."""
         return torch.rand(source.shape[0], device=source.device)
 
     def validation_step(self, batch: Unpaired | Triplet, batch_idx: int) -> None:
@@ -118,16 +118,16 @@ class AdversarialModule(pl.LightningModule):
         return optimizers, [{"scheduler": self.scheduler(optimizer), "interval": "step"} for optimizer in optimizers]
 
     @torch.no_grad()
-    def look(self, batch: Unpaired | Triplet) -> Look:
-        """What the panels show of a batch: source, warped source, and an unrelated target."""
+    def panel_sample(self, batch: Unpaired | Triplet) -> PanelSample:
+        """The panels' view of a batch: source, warped source, and an unrelated target."""
         source, target = pictures(batch)
         motion = self.warped(source)
-        return Look(source, motion.frame[:, 0], None, target, torch.ones_like(source[:, 0, 0, 0]), motion)
+        return PanelSample(source, motion.frame[:, 0], None, target, torch.ones_like(source[:, 0, 0, 0]), motion)
 
-    def _critic_terms(self, real: Tensor, made: Tensor, mix: Tensor) -> dict[str, Tensor]:
+    def _critic_terms(self, real: Tensor, fake: Tensor, mix: Tensor) -> dict[str, Tensor]:
         # The penalty differentiates twice; half precision has no room for that.
         with torch.autocast(real.device.type, enabled=False):
-            return critic_loss(self.critic, real.float(), made.float(), mix, self.gradient_penalty)
+            return critic_loss(self.critic, real.float(), fake.float(), mix, self.gradient_penalty)
 
     def _step(
         self,
@@ -163,15 +163,15 @@ class AdversarialModule(pl.LightningModule):
     def _measure(self, batch: Unpaired | Triplet, part: str) -> None:
         source, target = pictures(batch)
         motion = self.warped(source)
-        made = motion.frame[:, 0]
+        fake = motion.frame[:, 0]
         terms = self.penalties(motion, source.new_zeros((source.shape[0], 0)), source)
-        found: dict[str, Any] = {**terms, **facts_of(motion)}
-        found.pop("total")
-        found["wasserstein"] = self.critic(target).mean() - self.critic(made).mean()
-        slope = gradient_norm(self.critic, target, made, torch.full_like(source[:, 0, 0, 0], 0.5))
-        found["gradient_norm"] = slope.detach().mean()
+        figures: dict[str, Any] = {**terms, **motion_figures(motion)}
+        figures.pop("total")
+        figures["wasserstein"] = self.critic(target).mean() - self.critic(fake).mean()
+        slope = gradient_norm(self.critic, target, fake, torch.full_like(source[:, 0, 0, 0], 0.5))
+        figures["gradient_norm"] = slope.detach().mean()
         self.log_dict(
-            numbers(found, part, self.device),
+            named_tensors(figures, part, self.device),
             on_epoch=True,
             on_step=False,
             sync_dist=True,

@@ -1,4 +1,4 @@
-"""What happens around the steps: averaged weights, meters, panels, progress lines."""
+"""Callbacks around the training steps: averaged weights, meters, panels, progress lines."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from vfi_pipeline.training.loggers import log_animation, log_picture
 from vfi_pipeline.training.panel import panel
 from vfi_pipeline.training.run_clock import RunClock
+from vfi_pipeline.training.trainer import model_of, parts_of
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +80,9 @@ class EMA(Callback):
         self.average, self.updates = dict(state_dict["average"]), state_dict["updates"]
 
 
-def _weights(module: Any) -> dict[str, Tensor]:
+def _weights(module: pl.LightningModule) -> dict[str, Tensor]:
     """The weights of the model that is exported, not those of a critic or a perceptual network."""
-    return module.model.state_dict()
+    return model_of(module).state_dict()
 
 
 @torch.no_grad()
@@ -92,7 +93,7 @@ def load_weights(module: pl.LightningModule, weights: dict[str, Tensor]) -> None
 
 
 class TurnLog:
-    """Logs what takes turns, each at steps of its own.
+    """Logs figures of networks that are trained in turns, each at its own steps.
 
     Lightning repeats the last value of everything at every step that it logs: the model's loss at a step of the critic
     would be that of some steps ago, and where the turns and ``log_every_n_steps`` have a common factor, one of the two
@@ -102,11 +103,11 @@ class TurnLog:
     def __init__(self) -> None:
         self._logged: dict[str, int] = {}
 
-    def log(self, module: Any, who: str, values: Mapping[str, Any]) -> None:
+    def log(self, module: pl.LightningModule, who: str, values: Mapping[str, Any]) -> None:
         """Writes ``values`` of the step that is being made, if the last ones of ``who`` are long enough ago."""
         module.log_dict(dict(values), logger=False)  # for the progress lines
         step, trainer = module.global_step, module.trainer
-        if who in self._logged and step - self._logged[who] < max(1, trainer.log_every_n_steps):
+        if who in self._logged and step - self._logged[who] < max(1, parts_of(trainer).log_every_n_steps):
             return
         self._logged[who] = step
         for logger in trainer.loggers:
@@ -122,8 +123,8 @@ class Meters(Callback):
         self._since: tuple[float, int] | None = None
         self._samples = 0
 
-    def on_fit_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:
-        self.every = max(1, trainer.log_every_n_steps)
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.every = max(1, parts_of(trainer).log_every_n_steps)
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
         several = len(trainer.optimizers) > 1
@@ -163,37 +164,37 @@ class Meters(Callback):
 
 
 class Panels(Callback):
-    """Logs a panel (see ``pictures.HEADINGS``) and an animation over t of each validation's first batch."""
+    """Logs a panel (see ``panel.COLUMNS``) and an animation over t of each validation's first batch."""
 
     def __init__(self, run_dir: str, rows: int = 4, frames: int = 9, every: int = 1) -> None:
         """``every``: validations from one panel to the next."""
         self.run_dir, self.rows, self.frames, self.every = Path(run_dir), rows, frames, every
-        self._seen = 0
+        self._validations = 0
 
     @staticmethod
     @lru_cache
-    def _drawn() -> bool:
-        """Whether pictures can be written; says so, once, where they cannot."""
-        there = find_spec("PIL") is not None
-        if not there:
+    def _pillow_installed() -> bool:
+        """Whether pictures can be written; logs it once if not."""
+        installed = find_spec("PIL") is not None
+        if not installed:
             log.info("Pillow is not installed: there are no panels.")
-        return there
+        return installed
 
     @torch.no_grad()
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx or not trainer.is_global_zero or trainer.sanity_checking or not self._drawn():
+        if batch_idx or not trainer.is_global_zero or trainer.sanity_checking or not self._pillow_installed():
             return
-        self._seen += 1
-        if (self._seen - 1) % self.every:
+        self._validations += 1
+        if (self._validations - 1) % self.every:
             return
         few = type(batch)(*(None if part is None else part[: self.rows] for part in batch))
-        look = pl_module.look(few)
+        sample = pl_module.panel_sample(few)
         step = trainer.global_step
-        log_picture(trainer.loggers, self.run_dir, "val/panel", panel(look, self.rows), step)
-        times = torch.linspace(0, 1, self.frames, device=look.first.device)[None]
-        shown = pl_module.model(look.first[:1], look.last[:1], times)
+        log_picture(trainer.loggers, self.run_dir, "val/panel", panel(sample, self.rows), step)
+        times = torch.linspace(0, 1, self.frames, device=sample.first.device)[None]
+        shown = pl_module.model(sample.first[:1], sample.last[:1], times)
         log_animation(trainer.loggers, self.run_dir, "val/animation", shown.frame[0], step)
 
 
@@ -203,18 +204,22 @@ class ProgressLines(Callback):
     def __init__(self, seconds: float = 20.0) -> None:
         self.seconds = seconds
         self._start: tuple[float, int] = (0.0, 0)
-        self._said = 0.0
+        self._logged_s = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = (time.monotonic(), trainer.global_step)
-        self._said = time.monotonic()
+        self._logged_s = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         now, step = time.monotonic(), trainer.global_step
         done = step - self._start[1]
-        if not trainer.is_global_zero or done < 1 or (now - self._said < self.seconds and step != trainer.max_steps):
+        if (
+            not trainer.is_global_zero
+            or done < 1
+            or (now - self._logged_s < self.seconds and step != trainer.max_steps)
+        ):
             return
-        self._said = now
+        self._logged_s = now
         pace = done / (now - self._start[0])
         losses = {
             n.removeprefix("train/"): v for n, v in trainer.callback_metrics.items() if n.endswith(("loss", "total"))
@@ -222,15 +227,17 @@ class ProgressLines(Callback):
         shown = "  ".join(f"{name} {float(value):.4g}" for name, value in losses.items() if "val/" not in name)
         left, of = (trainer.max_steps - step) / pace, f"/{trainer.max_steps}"
         if trainer.max_steps < 0:
-            clocks = [callback for callback in trainer.callbacks if isinstance(callback, RunClock)]
+            clocks = [callback for callback in parts_of(trainer).callbacks if isinstance(callback, RunClock)]
             left, of = next((clock.left_s() for clock in clocks if clock.minutes), float("nan")), ""
         log.info("step %d%s  %s  %.2f steps/s  %s left", step, of, shown, pace, _clock(max(left, 0.0)))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        found = {n: float(v) for n, v in trainer.callback_metrics.items() if n.startswith("val/")}
-        log.info("step %d  %s", trainer.global_step, "  ".join(f"{name} {value:.4g}" for name, value in found.items()))
+        metrics = {n: float(v) for n, v in trainer.callback_metrics.items() if n.startswith("val/")}
+        log.info(
+            "step %d  %s", trainer.global_step, "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        )
 
 
 def _clock(seconds: float) -> str:

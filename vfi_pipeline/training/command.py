@@ -45,7 +45,7 @@ def words_for_hydra(typed: Sequence[str], conf: Path) -> list[str]:
     for word in typed:
         name = word.partition("=")[0]
         if name.startswith("--") and name not in SWITCHES:
-            near = hint(name[2:], known_keys(conf)) or name[2:].replace("-", "_")
+            near = hint(name[2:], configuration_keys(conf)) or name[2:].replace("-", "_")
             raise UserError(f"{name} is no option: values are given as key=value.", f"did you mean {near}=?", USAGE)
     words = as_typed(typed, PATHS, sweep=is_sweep(typed))
     named = [word.partition("=")[2] for word in typed if key_of(word) == "ckpt_path"]
@@ -111,32 +111,32 @@ def begin(run_dir: Path, ckpt_path: str | None, words: Sequence[str], chosen: bo
 def remedy(problem: str, conf: Path) -> str:
     """What to type instead of what Hydra refuses with ``problem``."""
     listed = "python train.py --cfg job shows every value that can be set, --help the groups."
-    if found := re.search(r"Could not (?:override|append to config|delete from config) '([^']+)'", problem):
-        near = hint(found[1], known_keys(conf))
+    if match := re.search(r"Could not (?:override|append to config|delete from config) '([^']+)'", problem):
+        near = hint(match[1], configuration_keys(conf))
         return f"did you mean {near}=? {listed}" if near else listed
-    if found := re.search(r"Could not find '([^'/]+)/([^']+)'", problem):
-        options = sorted(path.stem for path in (conf / found[1]).glob("*.yaml"))
-        near = hint(found[2], options, {})
-        return (f"did you mean {found[1]}={near}? " if near else "") + f"{found[1]}= one of {', '.join(options)}."
+    if match := re.search(r"Could not find '([^'/]+)/([^']+)'", problem):
+        options = sorted(path.stem for path in (conf / match[1]).glob("*.yaml"))
+        near = hint(match[2], options, {})
+        return (f"did you mean {match[1]}={near}? " if near else "") + f"{match[1]}= one of {', '.join(options)}."
     if any(sign in problem for sign in ("mismatched input", "no viable alternative", "token recognition")):
         return "a value with signs such as = , [ ] { } goes in quotes inside those of the shell: 'name=\"a=b\"'."
     return listed
 
 
-def known_keys(conf: Path) -> list[str]:
+def configuration_keys(conf: Path) -> list[str]:
     """Every key that some choice of ``train.py``'s configuration has, dotted."""
-    found: dict[str, None] = {}
+    keys: dict[str, None] = {}
     top = yaml.safe_load((conf / "train.yaml").read_text(encoding="utf-8"))
     for path in sorted(conf.glob("*/*.yaml")):
         group = path.parent.name
         if group == "model":  # of interpolate.py
             continue
         text = path.read_text(encoding="utf-8")
-        found.setdefault(group)
+        keys.setdefault(group)
         prefix = "" if "@package _global_" in text else f"{group}."
-        found |= dict.fromkeys(_flat(yaml.safe_load(text) or {}, prefix))
+        keys |= dict.fromkeys(_flat(yaml.safe_load(text) or {}, prefix))
     own = {key: value for key, value in top.items() if key not in ("defaults", "hydra")}
-    return [*dict.fromkeys([*own, *found])]
+    return [*dict.fromkeys([*own, *keys])]
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> list[str]:

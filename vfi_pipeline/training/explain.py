@@ -29,9 +29,9 @@ def explain(error: Exception, running: bool = False) -> Exception:
     """
     cause: BaseException | None = error
     while cause is not None:
-        found = _explained(cause, running)
-        if found is not None:
-            return found
+        explained = _explained(cause, running)
+        if explained is not None:
+            return explained
         # Instantiators wrap what a class raised; its own words are further down the chain of causes.
         cause = cause.__cause__ or cause.__context__
     return error
@@ -63,8 +63,8 @@ def _explained(cause: BaseException, running: bool) -> UserError | None:
     missing = re.search(r"monitor='([^']*)'.*could not find|conditioned on metric `([^`]*)` which is not", text)
     if missing:
         name = missing[1] or missing[2]
-        known = sorted(set(re.findall(r"val/[a-z0-9_/]+", text)) - {name})
-        return UserError(f"No metric is called {name}.", f"monitor= one of {', '.join(known)}.", USAGE)
+        metrics = sorted(set(re.findall(r"val/[a-z0-9_/]+", text)) - {name})
+        return UserError(f"No metric is called {name}.", f"monitor= one of {', '.join(metrics)}.", USAGE)
     if "not supported for manual optimization" in text:
         return UserError(f"{first_line(cause)}.", "training.clip= and training.accumulate= do that for WGAN-GP.", USAGE)
     if type(cause).__name__ == "MisconfigurationException":
@@ -94,11 +94,11 @@ def _raised_for_a_reader(cause: BaseException) -> bool:
 
 def _from_worker(text: str) -> UserError | None:
     """What a loader process raised: it arrives as a traceback in the text of another error."""
-    found = re.search(r"^(?:vfi_pipeline\.errors\.)?(UserError|ValueError): (.*)", text, re.MULTILINE | re.DOTALL)
-    if found is None or (found[1] == "ValueError" and "vfi_pipeline" not in text):
+    match = re.search(r"^(?:vfi_pipeline\.errors\.)?(UserError|ValueError): (.*)", text, re.MULTILINE | re.DOTALL)
+    if match is None or (match[1] == "ValueError" and "vfi_pipeline" not in text):
         return None
-    problem, _, remedy = found[2].strip().partition("\n  Try: ")
-    return UserError(problem.splitlines()[0], remedy or GUIDE, BAD_INPUT if found[1] == "UserError" else USAGE)
+    problem, _, remedy = match[2].strip().partition("\n  Try: ")
+    return UserError(problem.splitlines()[0], remedy or GUIDE, BAD_INPUT if match[1] == "UserError" else USAGE)
 
 
 def first_line(error: BaseException) -> str:
@@ -107,7 +107,7 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0].rstrip(".") if text else type(error).__name__
 
 
-def quiet() -> None:
+def silence_lightning() -> None:
     """Silences what Lightning says of itself; its warnings about real trouble stay."""
     for name in (
         "pytorch_lightning.utilities.rank_zero",

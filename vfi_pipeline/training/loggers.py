@@ -56,6 +56,11 @@ def tensorboard_logger(run_dir: str, run_id: str | None = None, logged: int = 0)
         ) from error
 
 
+def _rank() -> int:
+    """This process's place among those of its run. Lightning keeps it as an attribute of a function."""
+    return int(getattr(rank_zero_only, "rank", 0))
+
+
 class _Wandb(WandbLogger):
     """Counts W&B's own steps on where the run's earlier part ended; offline no server does that."""
 
@@ -64,7 +69,7 @@ class _Wandb(WandbLogger):
         self._logged, self.offline_part = logged, offline_part
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if self._logged and rank_zero_only.rank == 0:
+        if self._logged and _rank() == 0:
             self.experiment.log({}, step=self._logged)
             self._logged = 0
         super().log_metrics(metrics, step)
@@ -82,8 +87,7 @@ def wandb_logger(
 ) -> Logger | None:
     """To Weights & Biases; None if ``WANDB_MODE=disabled``.
 
-    A server that does not answer within seconds, or refuses the key, is no reason to stop: the run is logged offline
-    then, and says so.
+    If the server does not answer within seconds, or refuses the key, the run is logged offline, with a message.
 
     Args:
         run_id: of a run to be continued; None starts one.
@@ -98,7 +102,7 @@ def wandb_logger(
         "name": name, "save_dir": str(run_dir), "id": run_id, "project": project, "entity": entity,
         "tags": list(tags),
     }  # fmt: skip
-    if rank_zero_only.rank != 0:
+    if _rank() != 0:
         return _Wandb(**options)  # only the first process logs
     why = _why_offline(mode, offline)
     if why is None:
@@ -121,9 +125,9 @@ def _why_offline(mode: str, offline: bool | None) -> str | None:
         return f"WANDB_MODE={mode}"
     if offline:
         return "logger.offline=true"
-    if mode != "online" and offline is None and not _key():
+    if mode != "online" and offline is None and not wandb_key():
         return "there is no key (wandb login)"
-    return _refusal(_server(), _key())
+    return _refusal(_server(), wandb_key())
 
 
 def _settings(silent: bool = False) -> Any:
@@ -150,10 +154,10 @@ def _refusal(server: str, key: str | None, seconds: float = 6.0) -> str | None:
 
     def ask() -> None:
         try:
-            asked = urllib.request.Request(f"{server}/graphql", query, headers)
-            with urllib.request.urlopen(asked, timeout=seconds) as reply:
-                known = (json.loads(reply.read(1 << 16)).get("data") or {}).get("viewer")
-            answer.append(None if known else f"{server} does not know the key")
+            request = urllib.request.Request(f"{server}/graphql", query, headers)
+            with urllib.request.urlopen(request, timeout=seconds) as reply:
+                viewer = (json.loads(reply.read(1 << 16)).get("data") or {}).get("viewer")
+            answer.append(None if viewer else f"{server} does not know the key")
         except urllib.error.HTTPError as error:
             answer.append(f"{server} does not accept the key" if error.code in (401, 403) else None)
         except (OSError, ValueError, AttributeError):
@@ -259,7 +263,7 @@ def log_animation(loggers: Sequence[Logger], run_dir: Path, name: str, frames: T
 
 
 def finish(loggers: Sequence[Logger]) -> None:
-    """Closes what is open, so that the next run starts its own; says how a run that was logged offline is uploaded."""
+    """Closes the loggers' runs; logs the command that uploads an offline run."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             import wandb
@@ -270,11 +274,13 @@ def finish(loggers: Sequence[Logger]) -> None:
                 log.info("W&B: all parts of the run upload as one with: WANDB_RESUME=allow wandb sync %s", folder)
 
 
-def _key() -> str | None:
+def wandb_key() -> str | None:
+    """The key of the environment or of the user's netrc file; None without one."""
     if os.environ.get("WANDB_API_KEY"):
         return os.environ["WANDB_API_KEY"]
     try:
-        found = netrc.netrc(os.environ.get("NETRC")).authenticators(urllib.parse.urlsplit(_server()).hostname or "")
+        host = urllib.parse.urlsplit(_server()).hostname or ""
+        credentials = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
     except (OSError, netrc.NetrcParseError):
         return None
-    return found[2] if found else None
+    return credentials[2] if credentials else None

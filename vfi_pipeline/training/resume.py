@@ -60,7 +60,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
             whole = "; the one before is whole" if kept else ""
             raise UserError(
                 f"{path} could not be written ({error.strerror or error}){whole}.",
-                f"Free some space, then {go_on_line(path.parent.parent) if kept else 'the same command again'}.",
+                f"Free some space, then {resume_command(path.parent.parent) if kept else 'the same command again'}.",
                 ENVIRONMENT,
             ) from error
         finally:
@@ -109,12 +109,12 @@ class Resume:
 
 def checkpoint_in(folder: Path) -> Path | None:
     """The checkpoint of a run's folder from which it goes on: the last one written. None if there is none."""
-    found = [folder / "checkpoints" / "last.ckpt", folder / "last.ckpt", *folder.glob("hpc_ckpt_*.ckpt")]
-    found = [path for path in found if path.is_file()]
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    checkpoints = [folder / "checkpoints" / "last.ckpt", folder / "last.ckpt", *folder.glob("hpc_ckpt_*.ckpt")]
+    checkpoints = [path for path in checkpoints if path.is_file()]
+    return max(checkpoints, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
-def go_on_line(run_dir: Path | str) -> str:
+def resume_command(run_dir: Path | str) -> str:
     """The command that goes on with a run, as it can be pasted into a shell."""
     return f"python train.py {shlex.quote(f'ckpt_path={run_dir}')}"
 
@@ -147,11 +147,15 @@ def find_resume(where: str | Path) -> Resume:
 
 
 MOVED = {
+    "vfi_pipeline.data.modules.Clips": "vfi_pipeline.data.modules.clips",
+    "vfi_pipeline.data.modules.Films": "vfi_pipeline.data.modules.folder_of_videos",
+    "vfi_pipeline.data.modules.Strangers": "vfi_pipeline.data.modules.UnpairedImages",
+    "vfi_pipeline.data.single_image.SingleImage": "vfi_pipeline.data.modules.single_image.SingleImage",
     "vfi_pipeline.bench.digits.referee": "vfi_pipeline.evaluation.digits.referee",
     "vfi_pipeline.bench.smile.referee": "vfi_pipeline.evaluation.smile.referee",
     "vfi_pipeline.losses.TripletObjective": "vfi_pipeline.losses.triplet_objective",
 }
-"""Where the objects lie now that the configuration of runs up to 0.7 names."""
+"""Where the objects lie now that the configuration of runs up to 0.8 names."""
 
 
 def with_new_names(config: Any) -> Any:
@@ -167,10 +171,10 @@ def with_new_names(config: Any) -> Any:
 def _written_words(run_dir: Path) -> list[str]:
     """The words as Hydra kept them beside the run (versions up to 0.6.0)."""
     try:
-        found = yaml.safe_load((run_dir / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        overrides = yaml.safe_load((run_dir / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return []
-    return [str(word) for word in found or [] if not str(word).lstrip("+").startswith("ckpt_path=")]
+    return [str(word) for word in overrides or [] if not str(word).lstrip("+").startswith("ckpt_path=")]
 
 
 def restored_settings(settings: Mapping[str, Any], resume: Resume, changed: Collection[str]) -> dict[str, Any]:
@@ -196,7 +200,8 @@ def check_same(resume: Resume, config: Mapping[str, Any], data: str) -> None:
     if changed:
         raise UserError(
             f"{resume.path} belongs to a run with other settings: " + "; ".join(changed[:8]) + ".",
-            f"{go_on_line(resume.run_dir)} with nothing else goes on as it began; without ckpt_path a new run starts.",
+            f"{resume_command(resume.run_dir)} with nothing else goes on as it began; "
+            "without ckpt_path a new run starts.",
             BAD_INPUT,
         )
 
@@ -214,10 +219,10 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
     if name in FREE or name in PLACES:
         return []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
+        differences = []
         for key in sorted({*old, *new}, key=str):
-            found += _differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
-        return found
+            differences += _differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+        return differences
     return [] if old == new else [f"{name}: was {old}, now {new}"]
 
 

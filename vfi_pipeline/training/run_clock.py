@@ -12,6 +12,7 @@ from pytorch_lightning import Callback
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.training.schedules import RunSchedule
+from vfi_pipeline.training.trainer import parts_of
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class RunClock(Callback):
         passed = self.passed_s()
         return min(1.0, passed / max(passed + self.left_s(), 1e-9))
 
-    def on_train_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.minutes is None:
             return
         for config in trainer.lr_scheduler_configs:
@@ -67,11 +68,12 @@ class RunClock(Callback):
                 )
             config.scheduler.run_share = self.share
 
-    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
-        if self.minutes is not None and hasattr(trainer.datamodule, "run_share"):
-            trainer.datamodule.run_share = self.share
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        data = parts_of(trainer).datamodule
+        if self.minutes is not None and data is not None and hasattr(data, "run_share"):
+            data.run_share = self.share
 
-    def on_train_batch_end(self, trainer: Any, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if self.minutes is None:
             return
         over = self.left_s() <= 0
@@ -87,10 +89,10 @@ class RunClock(Callback):
             trainer.save_checkpoint(self.path)
             self._saved = time.monotonic()
 
-    def on_validation_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._validation_begun = time.monotonic()
 
-    def on_validation_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking:
             self._validation_s = max(self._validation_s, time.monotonic() - self._validation_begun)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from vfi_pipeline.errors import ENVIRONMENT, UserError
-from vfi_pipeline.training.resume import checkpoint_in, go_on_line, read_checkpoint
+from vfi_pipeline.training.resume import checkpoint_in, read_checkpoint, resume_command
 
 try:
     import fcntl
 except ImportError:  # not a Unix: no lock that the system drops for a killed process
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -177,12 +177,12 @@ def claim(
     _make(folder)
     lock = _locked(folder)
     try:
-        found = checkpoint or _answer(folder, go_on, environment)
+        resumed_from = checkpoint or _answer(folder, go_on, environment)
         _sign(lock, environment)
     except BaseException:
         lock.close()
         raise
-    return RunFolder(folder, found, lock)
+    return RunFolder(folder, resumed_from, lock)
 
 
 def holds_run(folder: Path) -> bool:
@@ -200,7 +200,7 @@ def _answer(folder: Path, go_on: bool, environment: Mapping[str, str]) -> Path |
         return checkpoint
     raise UserError(
         f"{folder} holds a run already{_progress(checkpoint)}; it would be replaced.",
-        f"{go_on_line(folder)} to go on with it, or hydra.run.dir=<another folder> to start anew.",
+        f"{resume_command(folder)} to go on with it, or hydra.run.dir=<another folder> to start anew.",
         ENVIRONMENT,
     )
 
@@ -287,10 +287,10 @@ def _sign(file: Any, environment: Mapping[str, str]) -> None:
 def _signature(folder: Path) -> dict[str, Any]:
     """What the last process that worked in ``folder`` wrote of itself."""
     try:
-        found = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        signature = json.loads((folder / LOCK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return signature if isinstance(signature, dict) else {}
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:

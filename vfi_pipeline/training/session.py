@@ -7,32 +7,41 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from torch import nn
 
 from vfi_pipeline.errors import INTERRUPTED, UserError
 from vfi_pipeline.models.checkpoint import Card, save_model
 from vfi_pipeline.training.callbacks import EMA, load_weights
 from vfi_pipeline.training.facts import run_facts
 from vfi_pipeline.training.loggers import finish, log_export, log_facts, write_facts
-from vfi_pipeline.training.resume import Resume, RunState, check_same, checkpoint_in, go_on_line, read_checkpoint
+from vfi_pipeline.training.resume import Resume, RunState, check_same, checkpoint_in, read_checkpoint, resume_command
 from vfi_pipeline.training.stopping import OrderlyStop, Stopped, StopRequest, queue_again
+from vfi_pipeline.training.trainer import model_of, parts_of
 
 log = logging.getLogger(__name__)
 
-ANY_SPAN = 640
-"""Longest side, px, at which films are looked at if the data do not say how large training shows them."""
+DEFAULT_SPAN_PX = 640
+"""Longest side, px, at which motion is estimated if the data do not give the size of their pictures."""
+
+
+class Guided(Protocol):
+    """A model that estimates motion at a size of its own: longest side, px; None leaves it to the data."""
+
+    guide_span: int | None
+
 
 Referee = Callable[[Any, Any], Mapping[str, float]]
-"""(model, data module) -> figures by name: an independent opinion of what the model makes of the test set."""
+"""(model, data module) -> figures by name, from a judge independent of the loss."""
 
 
 def train(
-    trainer: Any,
-    module: Any,
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
     data: pl.LightningDataModule,
     config: Mapping[str, Any],
     run_dir: Path,
@@ -53,13 +62,13 @@ def train(
         settings: the configuration as written, references kept: what a resumed run is compared with, so that a
             value counts once, in the group that owns it. None takes ``config``.
         words: of the command line that made the configuration; ``ckpt_path=`` alone goes on with them.
-        stop: looked at after every step; None leaves signals to Lightning.
-        referee: asked about the exported model: what it says joins the metrics.
+        stop: checked after every step; None leaves signals to Lightning.
+        referee: gives figures of the exported model, which join the metrics.
 
     Raises:
         UserError: if ``resume`` was made with other settings or data, or the user stopped the run.
     """
-    fit_guide_span(module.model, data)
+    fit_guide_span(model_of(module), data)
     fingerprint = data.fingerprint() if hasattr(data, "fingerprint") else ""
     settings = dict(config if settings is None else settings)
     if resume is not None:
@@ -67,16 +76,16 @@ def train(
     facts: dict[str, Any] = {
         "run": run_facts(),
         "data": {**(data.facts() if hasattr(data, "facts") else {}), "fingerprint": fingerprint},
-        "weights": sum(p.numel() for p in module.model.parameters()),
+        "weights": sum(p.numel() for p in model_of(module).parameters()),
         "config": dict(config),
     }
     if trainer.is_global_zero:
         log_facts(trainer.loggers, facts, run_dir)
         log.info("%d weights; run folder %s", facts["weights"], run_dir)
     last = run_dir / "checkpoints" / "last.ckpt"
-    trainer.callbacks.insert(0, RunState(settings, fingerprint, words))
+    parts_of(trainer).callbacks.insert(0, RunState(settings, fingerprint, words))
     if stop is not None:
-        trainer.callbacks.append(OrderlyStop(stop, last))
+        parts_of(trainer).callbacks.append(OrderlyStop(stop, last))
     began, first = time.monotonic(), 0 if resume is None else resume.step
     try:
         trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume.path))
@@ -89,9 +98,9 @@ def train(
             if facts["data"]["left_out"]:
                 log.warning("%d broken files were left out of the data.", facts["data"]["left_out"])
         best = load_best(trainer, module)
-        metrics = measured(trainer, module, data) if test else {}
+        metrics = final_metrics(trainer, module, data) if test else {}
         if referee is not None and trainer.is_global_zero:
-            metrics |= asked(referee, module.model, data)
+            metrics |= referee_metrics(referee, model_of(module), data)
         if trainer.is_global_zero:
             facts["run"] |= {
                 "steps": trainer.global_step,
@@ -108,26 +117,27 @@ def train(
     except (Stopped, SystemExit) as end:  # SystemExit is Lightning's answer to Ctrl-C
         if isinstance(end, SystemExit) and not trainer.interrupted:
             raise
-        if stop is not None and stop.asked == "SIGUSR1" and trainer.is_global_zero:
+        if stop is not None and stop.signal_name == "SIGUSR1" and trainer.is_global_zero:
             queue_again()
         raise stopped(trainer.global_step, run_dir) from end
     return metrics
 
 
-def fit_guide_span(model: Any, data: Any) -> None:
-    """Has the weights look at films and pictures later as large as training shows them, unless the user said otherwise.
+def fit_guide_span(model: nn.Module, data: pl.LightningDataModule) -> None:
+    """Sets the size at which the model estimates motion to that of its training data, unless the user chose one.
 
-    What was learned of pictures of 64 px moves other things, and by other shares of the picture, at another size.
+    A model that was trained on pictures of 64 px does not generalise to the motion of larger ones.
     """
     if getattr(model, "guide_span", 0) is not None:
         return
     span = data.span() if hasattr(data, "span") else None
-    model.guide_span = span or ANY_SPAN
-    log.info("Films and pictures will be looked at at %d px%s.", model.guide_span, ", as in training" if span else "")
+    guided = cast(Guided, model)
+    guided.guide_span = span or DEFAULT_SPAN_PX
+    log.info("Films and pictures will be looked at at %d px%s.", guided.guide_span, ", as in training" if span else "")
 
 
-def asked(referee: Referee, model: Any, data: Any) -> dict[str, float]:
-    """What the referee says; a set too small for one is no reason to lose the run."""
+def referee_metrics(referee: Referee, model: nn.Module, data: pl.LightningDataModule) -> dict[str, float]:
+    """The referee's figures; none if the set is too small for one."""
     try:
         return {key: float(value) for key, value in referee(copy.deepcopy(model).cpu().eval(), data).items()}
     except UserError as error:
@@ -135,18 +145,18 @@ def asked(referee: Referee, model: Any, data: Any) -> dict[str, float]:
         return {}
 
 
-def measured(trainer: Any, module: Any, data: Any) -> dict[str, float]:
-    """What the final test says; of the validation set where the data hold no third part (and that is its name, too)."""
+def final_metrics(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> dict[str, float]:
+    """Figures of the test set; of the validation set, and under its names, where the data hold no test set."""
     if getattr(data, "has_test", lambda: True)():
-        found = trainer.test(module, datamodule=data, verbose=False)[0]
+        metrics = trainer.test(module, datamodule=data, verbose=False)[0]
     else:
         log.info("There is no test set: the figures are of the validation set, by which the weights were chosen.")
-        found = trainer.validate(module, datamodule=data, verbose=False)[0]
-    return {key: float(value) for key, value in found.items()}
+        metrics = trainer.validate(module, datamodule=data, verbose=False)[0]
+    return {key: float(value) for key, value in metrics.items()}
 
 
 def stopped(step: int, run_dir: Path) -> UserError:
-    """The end that was asked for, in words, with the line that goes on."""
+    """The error that ends a stopped run: its step, and the command that resumes it."""
     checkpoint = checkpoint_in(run_dir)
     if checkpoint is None:
         problem = f"Stopped at step {step}; nothing is saved yet."
@@ -155,33 +165,35 @@ def stopped(step: int, run_dir: Path) -> UserError:
         saved = f"step {int(read_checkpoint(checkpoint)['global_step'])}"
     except (UserError, KeyError):
         saved = "the last checkpoint"
-    return UserError(f"Stopped at step {step}; it goes on from {saved}.", go_on_line(run_dir), INTERRUPTED)
+    return UserError(f"Stopped at step {step}; it goes on from {saved}.", resume_command(run_dir), INTERRUPTED)
 
 
-def say_why_early(trainer: Any) -> None:
+def say_why_early(trainer: pl.Trainer) -> None:
     """One line if training ended before its last step."""
     if trainer.max_steps <= 0 or trainer.global_step >= trainer.max_steps:
         return
     where = f"Stopped early at step {trainer.global_step} of {trainer.max_steps}"
-    for callback in trainer.callbacks:
+    for callback in parts_of(trainer).callbacks:
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
             value = trainer.callback_metrics.get(callback.monitor)
-            seen = "" if value is None else f"it is {float(value):.5g}, "
+            current = "" if value is None else f"it is {float(value):.5g}, "
             reason = (
                 f"{callback.monitor} has not gained for {callback.wait_count} validations: "
                 if callback.wait_count >= callback.patience
                 else f"{callback.monitor} has met a limit of callbacks.stop: "
             )
-            log.info("%s: %s%sthe best was %.5g.", where, reason, seen, float(callback.best_score))
+            log.info("%s: %s%sthe best was %.5g.", where, reason, current, float(callback.best_score))
             return
     log.info("%s: a limit of trainer (max_time, max_epochs) is reached.", where)
 
 
-def load_best(trainer: Any, module: Any) -> int:
+def load_best(trainer: pl.Trainer, module: pl.LightningModule) -> int:
     """Puts the best checkpoint's weights (averaged, if there is an average) into the module; returns its step."""
-    kept = [c for c in trainer.callbacks if isinstance(c, ModelCheckpoint) and c.monitor and c.best_model_path]
+    kept = [
+        c for c in parts_of(trainer).callbacks if isinstance(c, ModelCheckpoint) and c.monitor and c.best_model_path
+    ]
     if not kept:
-        average = next((c.average for c in trainer.callbacks if isinstance(c, EMA)), None)
+        average = next((c.average for c in parts_of(trainer).callbacks if isinstance(c, EMA)), None)
         if average:
             load_weights(module, average)
         return trainer.global_step
@@ -195,12 +207,14 @@ def load_best(trainer: Any, module: Any) -> int:
     return int(checkpoint["global_step"])
 
 
-def export(module: Any, facts: Mapping[str, Any], metrics: Mapping[str, float], run_dir: Path, name: str) -> Path:
+def export(
+    module: pl.LightningModule, facts: Mapping[str, Any], metrics: Mapping[str, float], run_dir: Path, name: str
+) -> Path:
     """The model as safetensors with its card, for ``interpolate.py weights=``; returns the file."""
     path = run_dir / "export" / f"{name}.safetensors"
     card = Card(name, dict(facts["run"]), dict(facts["data"]), dict(metrics))
     with torch.no_grad():
-        save_model(path, module.model, card)
+        save_model(path, model_of(module), card)
     log.info("exported: %s", path)
     for key, value in sorted(metrics.items()):
         log.info("%s %.5g", key, value)

@@ -19,7 +19,7 @@ from vfi_pipeline.nets.conditional_gan import Discriminator
 from vfi_pipeline.nets.features import available, features
 from vfi_pipeline.training.callbacks import TurnLog
 from vfi_pipeline.training.loggers import log_picture
-from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, numbers, refuse_divergence
+from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, named_tensors, refuse_divergence
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ class SingleImageModule(pl.LightningModule):
         model: the generator; the colours of its primitives come from the data.
         discriminator: judges (primitive, picture).
         optimizer: of both.
-        turn: every so manieth step is the discriminator's.
+        turn: one step in this many is the discriminator's.
         reconstruction, perceptual, matching, adversarial, layers: see ``ConditionalObjective``; the features are VGG's,
-            left out where its weights are missing, which is told.
+            left out, with a warning, where its weights are missing.
         run_dir: where the primitive and pictures of the validation go; None keeps none.
     """
 
@@ -58,11 +58,11 @@ class SingleImageModule(pl.LightningModule):
         self.optimizer, self.scheduler, self.turn = optimizer, scheduler, turn
         self.run_dir = None if run_dir is None else Path(run_dir)
         self.objective = ConditionalObjective(reconstruction, perceptual, matching, adversarial, tuple(layers))
-        seen = bool(perceptual) and available("vgg")
-        if perceptual and not seen:
+        has_features = bool(perceptual) and available("vgg")
+        if perceptual and not has_features:
             log.warning("training.perceptual is left out: vgg's weights are not on this machine.\n  Try: make features")
-        # In a tuple, for what is fixed is no part of the module: it would fill the checkpoints.
-        self._fixed: tuple[nn.Module, ...] = (features("vgg"),) if seen else ()
+        # In a tuple: as a part of the module, the fixed network would be saved in every checkpoint.
+        self._fixed: tuple[nn.Module, ...] = (features("vgg"),) if has_features else ()
         self.turns = TurnLog()
         self.automatic_optimization = False
 
@@ -84,8 +84,8 @@ class SingleImageModule(pl.LightningModule):
         optimizers: Any = self.optimizers()
         if self.turn_of_discriminator:
             with torch.no_grad():
-                made = self.model(primitive)
-            total = discriminator_hinge(self.discriminator(primitive, picture), self.discriminator(primitive, made))
+                fake = self.model(primitive)
+            total = discriminator_hinge(self.discriminator(primitive, picture), self.discriminator(primitive, fake))
             self._step(optimizers[1], {"total": total}, "discriminator", 1)
         else:
             self._step(optimizers[0], self.terms(primitive, picture), "generator", 0)
@@ -124,18 +124,18 @@ class SingleImageModule(pl.LightningModule):
 
     @torch.no_grad()
     def _measure(self, batch: Triplet, part: str, index: int) -> None:
-        made = self.model(batch.first)
-        found = {
-            "reconstruction": (made - batch.last).abs().mean(),
-            "psnr": psnr(made.clamp(0, 1), batch.last).mean(),
+        prediction = self.model(batch.first)
+        figures = {
+            "reconstruction": (prediction - batch.last).abs().mean(),
+            "psnr": psnr(prediction.clamp(0, 1), batch.last).mean(),
         }
         if index == 0:  # the picture itself; the others are warped
-            found["psnr_picture"] = psnr(made[:1].clamp(0, 1), batch.last[:1]).mean()
+            figures["psnr_picture"] = psnr(prediction[:1].clamp(0, 1), batch.last[:1]).mean()
         self.log_dict(
-            numbers(found, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
+            named_tensors(figures, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
             batch_size=batch.first.shape[0],
         )  # fmt: skip
         if index == 0 and self.run_dir is not None and self.trainer.is_global_zero:
-            rows = torch.cat((batch.first, made, batch.last), dim=-1)[:4]
+            rows = torch.cat((batch.first, prediction, batch.last), dim=-1)[:4]
             picture = torch.cat(list(rows), dim=-2)
             log_picture(self.trainer.loggers, self.run_dir, f"{part}/drawn", picture, self.global_step)

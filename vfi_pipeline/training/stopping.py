@@ -21,6 +21,7 @@ from pytorch_lightning import Callback
 
 from vfi_pipeline.errors import INTERRUPTED, UserError
 from vfi_pipeline.training.callbacks import EMA
+from vfi_pipeline.training.trainer import parts_of
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +36,14 @@ class Stopped(BaseException):
 
 
 class StopRequest:
-    """Whether an end was asked for. ``orderly`` says that someone looks at ``asked`` after every step.
+    """Whether an end was requested, and by which signal. ``orderly``: a callback checks it after every step.
 
-    A signal that comes while no one looks (before the first step, while weights are exported) raises ``Stopped`` at
-    once, and so does a second one, a second or more after the first.
+    A signal at another time (before the first step, while weights are exported) raises ``Stopped`` at once, and so
+    does a second one, a second or more after the first.
     """
 
     def __init__(self) -> None:
-        self.asked: str | None = None
+        self.signal_name: str | None = None
         self.orderly = False
         self._when = 0.0
         self._pid = os.getpid()
@@ -52,10 +53,10 @@ class StopRequest:
         if os.getpid() != self._pid:
             return  # a loader process, forked with this handler
         name, now = signal.Signals(number).name, time.monotonic()
-        first = self.asked is None
+        first = self.signal_name is None
         if not first and now - self._when < 1:
-            return  # the same wish told twice: a terminal and a launcher both signal the whole group
-        self.asked, self._when = self.asked or name, now
+            return  # one request sent twice: a terminal and a launcher both signal the whole group
+        self.signal_name, self._when = self.signal_name or name, now
         if not (first and self.orderly):
             raise Stopped(name)
         log.warning("%s: a checkpoint is saved after this step. Once more stops at once.", name)
@@ -116,14 +117,16 @@ class OrderlyStop(Callback):
         install(self.request)
         self.request.orderly, self._step = True, trainer.global_step
 
-    def on_train_batch_end(self, trainer: Any, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         self._whole, self._step = trainer.global_step != self._step, trainer.global_step
         if self._whole and self._everywhere(trainer):
             self._stop(trainer, pl_module)
 
-    def on_validation_batch_end(self, trainer: Any, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if self._whole and self.request.orderly and trainer.state.fn == "fit" and self._everywhere(trainer):
-            for callback in trainer.callbacks:  # the averaged weights are in place now; the raw ones are saved
+            for callback in parts_of(
+                trainer
+            ).callbacks:  # the averaged weights are in place now; the raw ones are saved
                 if isinstance(callback, EMA):
                     callback.on_validation_end(trainer, pl_module)
             # As if the validation had not begun: half of one would count as a whole after resuming.
@@ -136,18 +139,18 @@ class OrderlyStop(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.request.orderly = False
 
-    def _everywhere(self, trainer: Any) -> bool:
-        asked = self.request.asked is not None
+    def _everywhere(self, trainer: pl.Trainer) -> bool:
+        asked = self.request.signal_name is not None
         if trainer.world_size == 1:
             return asked
         flag = torch.tensor(float(asked), device=trainer.strategy.root_device)
         torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
         return bool(flag)
 
-    def _stop(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+    def _stop(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.request.orderly = False
         trainer.save_checkpoint(self.path)
-        raise Stopped(self.request.asked or "another process was asked")
+        raise Stopped(self.request.signal_name or "another process was asked")
 
 
 def queue_again() -> bool:

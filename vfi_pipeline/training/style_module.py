@@ -22,7 +22,7 @@ from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.models.style import StyleTransfer, carried
 from vfi_pipeline.nets.features import Features, features
 from vfi_pipeline.training.loggers import log_picture
-from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, numbers, refuse_divergence
+from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, named_tensors, refuse_divergence
 
 SEQUENCES = ((), (), (1,), (1,), (0, 1), (0, 1, 0, 1))
 """Which of the frames first (0) and middle (1) are stylised, each from the one before it, ahead of the last frame: a
@@ -32,13 +32,13 @@ third of the steps has none, as a film's first frame; some have as many as a few
 class StyleModule(pl.LightningModule):
     """Fits ``models.style.StyleTransfer`` to triplets of neighbouring frames.
 
-    The last frame is judged. Before it, the others are stylised one from another, forth and back, without a gradient:
-    the network sees its own outputs as it will in a film, at the price of its forward pass.
+    The loss compares the last frame. Before it, the others are stylised one from another, in either direction, without
+    a gradient: as in a film, the network's input is its own output, at the price of its forward pass.
 
     Args:
         model: the network.
         image: the style: a picture's file, or the name of a drawn one (``data.style_pictures``).
-        size: longest side, px, at which the style picture is looked at: its texture's scale in the result.
+        size: longest side, px, of the style picture: the scale of its texture in the result.
         objective: weights of the terms.
         optimizer, scheduler: as in ``TripletModule``.
         motion: weights of the flow between the frames.
@@ -70,13 +70,13 @@ class StyleModule(pl.LightningModule):
             raise UserError(f"training.motion={motion} is no flow model.", "training.motion=flow.", USAGE)
         network = features("vgg", pooling)
         picture = style_picture(image, size)
-        # In a tuple, for what is fixed is no part of the module: it would fill the checkpoints.
+        # In a tuple: as parts of the module, the fixed networks would be saved in every checkpoint.
         self._fixed: tuple[Features, FlowInterpolator] = (network, flow)
         self._target = StyleTarget.of(network, picture, STYLE_LAYERS)
 
     def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
         random = np.random.default_rng([self.seed, self.global_step])
-        terms = self._terms(batch, SEQUENCES[random.integers(len(SEQUENCES))])
+        terms = self.terms(batch, SEQUENCES[random.integers(len(SEQUENCES))])
         refuse_divergence(terms["total"], self.global_step)
         self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()})
         return terms["total"]
@@ -93,55 +93,57 @@ class StyleModule(pl.LightningModule):
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
 
-    def _terms(self, batch: Triplet, sequence: Sequence[int]) -> dict[str, Tensor]:
+    def terms(self, batch: Triplet, sequence: Sequence[int]) -> dict[str, Tensor]:
+        """The objective's terms for the last frame, after the frames of ``sequence``: by name, and ``total``."""
         network, target = self._network(), self._style_target()
         frames = _frames(batch)
-        expected, confidence = self._before(frames, sequence)
-        made = self.model(frames[2], expected, confidence)
+        expected, confidence = self.previous_frame(frames, sequence)
+        stylised = self.model(frames[2], expected, confidence)
         content = self.objective.content_of(network, frames[2])
-        return self.objective(network, made, content, target, expected, confidence)
+        return self.objective(network, stylised, content, target, expected, confidence)
 
     @torch.no_grad()
-    def _before(self, frames: Sequence[Tensor], sequence: Sequence[int]) -> tuple[Tensor | None, Tensor | None]:
+    def previous_frame(self, frames: Sequence[Tensor], sequence: Sequence[int]) -> tuple[Tensor | None, Tensor | None]:
         """The frame before the last one, stylised at the end of ``sequence`` and carried; with its confidence."""
         expected = confidence = None
         flows = self._flows(frames, sequence)
         for place, number in enumerate(sequence):
-            made = self.model(frames[number], expected, confidence)
+            stylised = self.model(frames[number], expected, confidence)
             following = sequence[place + 1] if place + 1 < len(sequence) else 2
             forward, backward = flows[number, following]
-            expected, confidence = carried(made, backward, forward)
+            expected, confidence = carried(stylised, backward, forward)
         return expected, confidence
 
     def _flows(self, frames: Sequence[Tensor], sequence: Sequence[int]) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
         """(from, to) -> (forward, backward) for the steps of the sequence, estimated in one batch."""
-        motion = self._fixed[1].to(self.device)
         pairs = sorted({tuple(sorted(pair)) for pair in zip(sequence, (*sequence[1:], 2))})
         if not pairs:
             return {}
-        ones, others = (torch.cat([frames[pair[side]] for pair in pairs]) for side in (0, 1))
-        forward, backward = motion.flows(ones, others)
-        found = {}
-        for (one, other), there, back in zip(pairs, forward.chunk(len(pairs)), backward.chunk(len(pairs))):
-            found[one, other], found[other, one] = (there, back), (back, there)
-        return found
+        starts, ends = (torch.cat([frames[pair[side]] for pair in pairs]) for side in (0, 1))
+        forward, backward = self.flow.flows(starts, ends)
+        flows = {}
+        for (start, end), pair_forward, pair_backward in zip(
+            pairs, forward.chunk(len(pairs)), backward.chunk(len(pairs))
+        ):
+            flows[start, end], flows[end, start] = (pair_forward, pair_backward), (pair_backward, pair_forward)
+        return flows
 
     @torch.no_grad()
     def _measure(self, batch: Triplet, part: str, index: int) -> None:
         network, target = self._network(), self._style_target()
-        terms = self._terms(batch, (0, 1))
-        found = {"loss": terms["total"], **{name: value for name, value in terms.items() if name != "total"}}
+        terms = self.terms(batch, (0, 1))
+        figures = {"loss": terms["total"], **{name: value for name, value in terms.items() if name != "total"}}
         # The same without the frame before, and as the unstylised picture would do.
         frames = _frames(batch)
         alone = [self.model(frame) for frame in frames[1:]]
         forward, backward = self._flows(frames, (1,))[1, 2]
         expected, confidence = carried(alone[0], backward, forward)
-        found["temporal_alone"] = temporal_distance(alone[1], expected, confidence)
+        figures["temporal_alone"] = temporal_distance(alone[1], expected, confidence)
         content = self.objective.content_of(network, frames[2])
-        found["style_alone"] = self.objective(network, alone[1], content, target)["style"]
-        found["style_source"] = self.objective(network, frames[2], content, target)["style"]
+        figures["style_alone"] = self.objective(network, alone[1], content, target)["style"]
+        figures["style_source"] = self.objective(network, frames[2], content, target)["style"]
         self.log_dict(
-            numbers(found, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
+            named_tensors(figures, part, self.device), on_epoch=True, on_step=False, sync_dist=True,
             batch_size=batch.first.shape[0],
         )  # fmt: skip
         if index == 0 and self.run_dir is not None and self.trainer.is_global_zero:
@@ -149,6 +151,11 @@ class StyleModule(pl.LightningModule):
             log_picture(
                 self.trainer.loggers, self.run_dir, f"{part}/style", torch.cat(list(rows), dim=-2), self.global_step
             )
+
+    @property
+    def flow(self) -> FlowInterpolator:
+        """The fixed model of the motion between the frames."""
+        return self._fixed[1].to(self.device)
 
     def _network(self) -> Features:
         return self._fixed[0].to(self.device)
@@ -159,7 +166,7 @@ class StyleModule(pl.LightningModule):
 
 def _frames(batch: Triplet) -> tuple[Tensor, Tensor, Tensor]:
     """First, middle and last; of pairs the first stands in for the middle."""
-    return batch.first, batch.middle[:, 0] if batch.middle.shape[1] else batch.first, batch.last
+    return batch.first, batch.targets[:, 0] if batch.targets.shape[1] else batch.first, batch.last
 
 
 def style_picture(image: str, size: int) -> Tensor:

@@ -18,16 +18,17 @@ from vfi_pipeline.geometry import folding
 from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
 from vfi_pipeline.metrics import psnr, ssim
 from vfi_pipeline.models.prediction import Motion, TrainableModel
-from vfi_pipeline.nets.perceptual import LEAST, perceptual_or_none
-from vfi_pipeline.training.captured_step import CapturedStep, LateFigures, can_capture, set_capturable
-from vfi_pipeline.training.look import Look
+from vfi_pipeline.nets.perceptual import MIN_SIDE_PX, perceptual_or_none
+from vfi_pipeline.training.captured_step import CapturedStep, CudaGraphs, LateFigures, can_capture, set_capturable
+from vfi_pipeline.training.panel_sample import PanelSample
+from vfi_pipeline.training.trainer import parts_of
 
 log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[..., Optimizer]
 SchedulerFactory = Callable[..., Any]
 
-# A made frame equal to the true one has no finite PSNR; the mean over frames must stay a number.
+# A frame equal to its target has no finite PSNR; the mean over frames must stay a number.
 BEST_PSNR = 100.0
 
 
@@ -39,9 +40,9 @@ class TripletModule(pl.LightningModule):
         objective: see ``losses.TripletObjective``.
         optimizer: parameters -> optimiser.
         scheduler: optimiser -> schedule that counts steps, or None.
-        ends: times at which a source is the truth and is asked for as well: 1.0 (``last``), 0.0 (``first``). With
-            [1.0] and no true frames between, this is the paper's paired L2. Models that show both frames hold them
-            exactly there: what is learned and judged at an end is what the other frame alone makes of it.
+        ends: times at which a source frame is a target as well: 1.0 (``last``), 0.0 (``first``). With [1.0] and no
+            target between, this is the paper's paired L2. A model that blends both frames reproduces each at its own
+            end; the loss there takes the frame warped from the other source alone.
         lpips: measure LPIPS in validation where its backbone is at hand.
         capture: make the whole step one CUDA graph: True, False, or ``auto``: on one GPU, where nothing is in the way.
             True on a CPU takes the same road without a graph.
@@ -74,25 +75,25 @@ class TripletModule(pl.LightningModule):
         self._step: CapturedStep | None = None
         self._late = LateFigures()
 
-    def asked(self, batch: Triplet) -> tuple[Tensor, Tensor]:
+    def times_and_targets(self, batch: Triplet) -> tuple[Tensor, Tensor]:
         """Times (B, T + ends) and the true frames there."""
         size = batch.first.shape[0]
         sources = {0.0: batch.first, 1.0: batch.last}
         times = [batch.t, *(batch.t.new_full((size, 1), end) for end in self.ends)]
-        frames = [batch.middle, *(sources[end][:, None] for end in self.ends)]
+        frames = [batch.targets, *(sources[end][:, None] for end in self.ends)]
         return torch.cat(times, dim=1), torch.cat(frames, dim=1)
 
     def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
         if self._step is not None:
             return self._captured(batch, self._step)
-        figures = self._figures(batch)
+        figures = self._checked_figures(batch)
         self.log_dict({f"train/{name}": x.detach() if isinstance(x, Tensor) else x for name, x in figures.items()})
         return figures["total"]
 
     def _captured(self, batch: Triplet, step: CapturedStep) -> Tensor:
-        """A whole step. What it says is logged when it arrives, some steps later: the device is never waited for."""
+        """A whole step. Its figures are logged when they arrive, some steps later: the host never waits."""
         figures = step(batch)
-        if not (self.global_step + 1) % max(1, self.trainer.log_every_n_steps):
+        if not (self.global_step + 1) % max(1, parts_of(self.trainer).log_every_n_steps):
             self._late.ask(self.global_step, figures)
         self._log_arrived()
         return figures["total"]
@@ -106,12 +107,16 @@ class TripletModule(pl.LightningModule):
             if not wait:
                 self.log_dict(values, logger=False)  # for the progress lines
 
-    def _figures(self, batch: Triplet) -> dict[str, Any]:
-        """The losses by name, ``total``, and the facts of the motion."""
-        motion, terms = self._terms(batch)
-        if self._step is None or not self._step.graph:
-            refuse_divergence(terms["total"], self.global_step)
-        return {**facts_of(motion), **terms}
+    def figures(self, batch: Triplet) -> dict[str, Any]:
+        """The losses by name, ``total``, and the facts of the motion. The host waits for none of them."""
+        motion, terms = self.terms(batch)
+        return {**motion_figures(motion), **terms}
+
+    def _checked_figures(self, batch: Triplet) -> dict[str, Any]:
+        figures = self.figures(batch)
+        if self._step is None or not self._step.records:
+            refuse_divergence(figures["total"], self.global_step)
+        return figures
 
     # A captured step has done all of these when it returns.
 
@@ -124,8 +129,8 @@ class TripletModule(pl.LightningModule):
             log.info("Steps are launched kernel by kernel: %s.", reason)
         optimizer = self.trainer.optimizers[0]
         if wanted and not reason:
-            clip, graph = self.trainer.gradient_clip_val, self.device.type == "cuda"
-            self._step = CapturedStep(self._figures, optimizer, clip or None, graph)
+            clip, recorder = self.trainer.gradient_clip_val, CudaGraphs() if self.device.type == "cuda" else None
+            self._step = CapturedStep(self._checked_figures, optimizer, clip or None, recorder)
         else:
             set_capturable(optimizer, False)  # of a run that was captured before it was resumed
 
@@ -178,30 +183,30 @@ class TripletModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
 
     @torch.no_grad()
-    def look(self, batch: Triplet) -> Look:
-        """What the panels show of a batch: its first true middle frame, or the last frame where there is none."""
-        times, true = self.asked(batch)
-        motion = self._moved_alone(self._predict(batch, times[:, :1]), batch, 1)
-        return Look(batch.first, motion.frame[:, 0], true[:, 0], batch.last, times[:, 0], motion)
+    def panel_sample(self, batch: Triplet) -> PanelSample:
+        """The panels' view of a batch: its first target, or the last frame where there is none."""
+        times, target = self.times_and_targets(batch)
+        motion = self._with_one_sided_ends(self._predict(batch, times[:, :1]), batch, 1)
+        return PanelSample(batch.first, motion.frame[:, 0], target[:, 0], batch.last, times[:, 0], motion)
 
-    def _terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
-        times, true = self.asked(batch)
+    def terms(self, batch: Triplet) -> tuple[Motion, dict[str, Tensor]]:
+        """The motion at the targets' times, and the objective's terms: unweighted by name, and ``total``."""
+        times, target = self.times_and_targets(batch)
         motion = self._predict(batch, times)
-        alone = self._moved_alone(motion, batch)
-        velocity, known = batch.known_velocity() if batch.velocity is not None else (None, None)
+        alone = self._with_one_sided_ends(motion, batch)
+        velocity, velocity_mask = batch.masked_velocity() if batch.velocity is not None else (None, None)
         # Where the objective weighs the one-sided frames by themselves, the ends are not asked for twice.
         weighed = any(weight for name, weight in self.objective.auxiliary.items() if name.startswith("one_sided"))
-        return alone, self.objective(motion if weighed else alone, true, batch.first, velocity, known)
+        return alone, self.objective(motion if weighed else alone, target, batch.first, velocity, velocity_mask)
 
-    def _moved_alone(self, motion: Motion, batch: Triplet, count: int | None = None) -> Motion:
-        """``motion`` with what can be judged at the ends, where no true frame between is known.
+    def _with_one_sided_ends(self, motion: Motion, batch: Triplet, count: int | None = None) -> Motion:
+        """``motion`` with frames at the ends that a loss can compare, for batches without a target between.
 
-        A model that shows both frames makes the last one at t = 1 by showing it: there the frame that the first one's
-        pixels make is judged, and at t = 0 that of the last one's.
+        A model that blends both frames reproduces the last one at t = 1. There the frame warped from the first one
+        alone takes its place, and at t = 0 the frame warped from the last one.
 
         Raises:
-            UserError: if the model holds an end exactly and does not say what either frame alone makes of it, or no end
-                is asked for.
+            UserError: if the model reproduces an end exactly and gives no one-sided frames, or ``ends`` is empty.
         """
         if batch.t.shape[1]:
             return motion
@@ -229,37 +234,37 @@ class TripletModule(pl.LightningModule):
         return self.model(batch.first, batch.last, times)
 
     def _measure(self, batch: Triplet, part: str) -> None:
-        motion, terms = self._terms(batch)
-        _, true = self.asked(batch)
+        motion, terms = self.terms(batch)
+        _, target = self.times_and_targets(batch)
         size, between = batch.first.shape[0], batch.t.shape[1]
-        # Frames between the sources are what is judged; where none is known, those that ``_moved_alone`` gives.
+        # Figures are of the frames between the sources; without a target there, of the ends.
         shown = slice(0, between) if between else slice(0, len(self.ends))
-        made, true = motion.frame[:, shown].flatten(0, 1).float(), true[:, shown].flatten(0, 1)
-        found = {"loss": terms["total"], **terms, **facts_of(motion)}
-        found.pop("total")
-        if made.shape[0]:
-            found |= self._quality(made.clamp(0, 1), true)
+        prediction, target = motion.frame[:, shown].flatten(0, 1).float(), target[:, shown].flatten(0, 1)
+        figures = {"loss": terms["total"], **terms, **motion_figures(motion)}
+        figures.pop("total")
+        if prediction.shape[0]:
+            figures |= self._quality(prediction.clamp(0, 1), target)
         self.log_dict(
-            numbers(found, part, self.device),
+            named_tensors(figures, part, self.device),
             on_epoch=True,
             on_step=False,
             sync_dist=True,
             batch_size=size,
         )
 
-    def _quality(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
-        found = {"psnr": psnr(made, true).clamp(max=BEST_PSNR).mean()}
-        if min(made.shape[-2:]) >= 11:  # the window of SSIM
-            found["ssim"] = ssim(made[:, :3], true[:, :3]).mean()
-        network = perceptual_or_none() if self.lpips and min(made.shape[-2:]) >= LEAST else None
+    def _quality(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        figures = {"psnr": psnr(prediction, target).clamp(max=BEST_PSNR).mean()}
+        if min(prediction.shape[-2:]) >= 11:  # the window of SSIM
+            figures["ssim"] = ssim(prediction[:, :3], target[:, :3]).mean()
+        network = perceptual_or_none() if self.lpips and min(prediction.shape[-2:]) >= MIN_SIDE_PX else None
         if network is not None:
-            found["lpips"] = network.to(made.device)(made, true)
-        return found
+            figures["lpips"] = network.to(prediction.device)(prediction, target)
+        return figures
 
 
-def _same(made: Tensor, true: Tensor) -> bool:
-    """Whether one is the other but for rounding: a frame that was shown, not made."""
-    return bool((made.detach() - true).abs().max() < 1e-5)
+def _same(prediction: Tensor, target: Tensor) -> bool:
+    """Whether the prediction is a copy of the target, but for rounding."""
+    return bool((prediction.detach() - target).abs().max() < 1e-5)
 
 
 def refuse_divergence(loss: Tensor, step: int) -> None:
@@ -274,20 +279,20 @@ def refuse_divergence(loss: Tensor, step: int) -> None:
         )
 
 
-def facts_of(motion: Motion) -> dict[str, float | Tensor]:
-    """What is logged of every motion: NFE, folded share, distance outside the frame and longest displacement, px."""
+def motion_figures(motion: Motion) -> dict[str, float | Tensor]:
+    """Figures of a motion for the log: NFE, folded share, distance outside the frame and largest displacement, px."""
     path = motion.path.detach().float().flatten(0, 1)
     _, folded = folding(path)
     return {
         "nfe": float(motion.nfe),
         "folded": folded.mean(),
         "outside": out_of_grid_penalty(path),
-        "reach": path.norm(dim=1).amax(),
+        "max_displacement": path.norm(dim=1).amax(),
     }
 
 
-def numbers(found: Mapping[str, Any], part: str, device: torch.device) -> dict[str, Tensor]:
+def named_tensors(figures: Mapping[str, Any], part: str, device: torch.device) -> dict[str, Tensor]:
     """Metrics under the names of their part (``val/psnr``), as tensors that DDP can average."""
     return {
-        f"{part}/{name}": torch.as_tensor(value, dtype=torch.float32, device=device) for name, value in found.items()
+        f"{part}/{name}": torch.as_tensor(value, dtype=torch.float32, device=device) for name, value in figures.items()
     }
