@@ -38,6 +38,7 @@ from torch import Tensor
 
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.models.motion import IntermediateMotion
+from vfi_pipeline.synthesis.counters import changing_digits
 
 
 @dataclass(frozen=True)
@@ -141,12 +142,19 @@ class Overlays:
             found = [self._found(shot, place + k, pair) for k in (0, 1)]
             first, last = (self._luma(shot[place + k]) for k in (0, 1))
             masks = [None if one is None else _without_ground(one, first, last, self.rule) for one in found]
-            sure = [mask for mask in masks if mask is not None]
-            if sure and 0 < place < len(shot) - 2:
+            near, changed = either(*masks), (None, None)
+            if near is not None and 0 < place < len(shot) - 2:
                 before, after = self._luma(shot[place - 1]), self._luma(shot[place + 2])
-                near = sure[0] if len(sure) == 1 else cv2.bitwise_or(*sure)
-                return (masks[0], masks[1]), switched((before, first, last, after), near, self.rule)
-        return (masks[0], masks[1]), (None, None)
+                changed = switched((before, first, last, after), near, self.rule)
+            near = either(near, self._near(shot))
+            if near is None:
+                return (masks[0], masks[1]), (None, None)
+            lumas, beside = [self._luma(item) for item in shot], _beside(near, self.rule)
+            digits = changing_digits(lumas, place, beside)
+            changed = either(changed[0], digits[0]), either(changed[1], digits[1])
+            boxes = [_with_box(lumas, mask, beside, self.rule) for mask in masks]
+            around = [_with_box(lumas, mask, beside, self.rule) for mask in changed]
+            return (boxes[0], boxes[1]), (around[0], around[1])
 
     def forget_before(self, index: int) -> None:
         """Frees what belongs to frames before ``index``."""
@@ -176,6 +184,15 @@ class Overlays:
                 parts = carried, np.zeros_like(carried)
             mask, sure = either(mask, parts[0]), either(sure, parts[1])
         return None if mask is None or sure is None else (mask, sure)
+
+    def _near(self, shot: Around) -> np.ndarray | None:
+        """What lasts through any run of ``shot``, also beside the pair: digits that change may have stayed there."""
+        near: np.ndarray | None = None
+        for start in range(len(shot) - self.rule.frames + 1):
+            run = self._run(shot[start : start + self.rule.frames])
+            if run is not None and run.share <= self.rule.still:
+                near = either(near, run.sure)
+        return near
 
     def _luma(self, item: tuple[int, Frame]) -> np.ndarray:
         index, frame = item
@@ -242,9 +259,7 @@ def switched(lumas: Sequence[np.ndarray], near: np.ndarray, rule: Rule = RULE) -
         lumas: (h, w) uint8, of four frames in order.
         near: the overlay that was found, (h, w) uint8, 0 or 255.
     """
-    height, width = near.shape
-    wide = max(rule.around * rule.cell, round(max(height, width) * rule.line))
-    beside = cv2.dilate(near, np.ones((2 * rule.cell + 1, 2 * wide + 1), np.uint8))
+    beside = _beside(near, rule)
     x, y, w, h = cv2.boundingRect(beside)
     if not w:
         return None, None
@@ -270,6 +285,39 @@ def switched(lumas: Sequence[np.ndarray], near: np.ndarray, rule: Rule = RULE) -
         mask[part] = cv2.bitwise_and(cv2.bitwise_and(strokes, one), place)
         found.append(mask if cv2.countNonZero(mask) else None)
     return found[0], found[1]
+
+
+def _beside(near: np.ndarray, rule: Rule) -> np.ndarray:
+    """An overlay and what lies beside it, in its own line: (h, w) uint8, 0 or 255."""
+    wide = max(rule.around * rule.cell, round(max(near.shape) * rule.line))
+    return cv2.dilate(near, np.ones((2 * rule.cell + 1, 2 * wide + 1), np.uint8))
+
+
+def _with_box(
+    lumas: Sequence[np.ndarray], mask: np.ndarray | None, beside: np.ndarray, rule: Rule
+) -> np.ndarray | None:
+    """``mask`` with the box that holds it: ground that is equal in all of ``lumas``, touches it and ends beside it."""
+    if mask is None or len(lumas) < 2 * rule.frames - 1:
+        return mask
+    x, y, w, h = cv2.boundingRect(beside)
+    part = np.s_[y : y + h, x : x + w]
+    high, low = lumas[0][part], lumas[0][part]
+    for picture in lumas[1:]:
+        high, low = cv2.max(high, picture[part]), cv2.min(low, picture[part])
+    even = _at_most(cv2.subtract(high, low), rule.equal)
+    number, labels = cv2.connectedComponents(even)
+    belongs = np.zeros(number, bool)
+    belongs[labels[_dilated(mask[part], 1) > 0]] = True
+    belongs[labels[beside[part] == 0]] = False  # it goes on: a sky, a bar across the picture
+    edges = ((y > 0, labels[0]), (x > 0, labels[:, 0]),
+             (y + h < mask.shape[0], labels[-1]), (x + w < mask.shape[1], labels[:, -1]))  # fmt: skip
+    for within, edge in edges:
+        if within:
+            belongs[edge] = False
+    belongs[0] = False
+    whole = mask.copy()
+    whole[part][belongs[labels]] = 255
+    return whole
 
 
 def luma(frame: Frame) -> np.ndarray:
