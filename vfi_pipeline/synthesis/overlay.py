@@ -99,6 +99,9 @@ class Rule:
 
 RULE = Rule()
 
+GAPPED = ((0, 1, 2, 7), (0, 1, 5, 6), (0, 1, 6, 7), (0, 5, 6, 7), (1, 5, 6, 7))
+"""Frames of runs with a gap, counted from a shot's end."""
+
 
 class Run(NamedTuple):
     """What lasts through a run.
@@ -128,6 +131,7 @@ class Overlays:
         self.rule = rule
         self._lumas: dict[int, np.ndarray] = {}
         self._runs: dict[int, Run | None] = {}
+        self._gapped: dict[tuple[int, ...], Run | None] = {}
         self._lock = threading.Lock()
 
     def masks(self, shot: Around, pair: tuple[int, int]) -> tuple[Masks, Masks]:
@@ -161,12 +165,12 @@ class Overlays:
         with self._lock:
             self._lumas = {key: kept for key, kept in self._lumas.items() if key >= index}
             self._runs = {key: kept for key, kept in self._runs.items() if key >= index}
+            self._gapped = {key: kept for key, kept in self._gapped.items() if key[0] >= index}
 
     def _found(self, shot: Around, place: int, pair: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
         """(mask, its sure part) of frame ``place`` of ``shot``, from the runs that hold it and those beside it."""
         length, carry = self.rule.frames, self.rule.carry
-        mask: np.ndarray | None = None
-        sure: np.ndarray | None = None
+        mask, sure = self._at_an_end(shot, place, pair)
         for start in range(max(0, place - length + 1 - carry), min(place + carry, len(shot) - length) + 1):
             run = self._run(shot[start : start + length])
             if run is None:
@@ -184,6 +188,39 @@ class Overlays:
                 parts = carried, np.zeros_like(carried)
             mask, sure = either(mask, parts[0]), either(sure, parts[1])
         return None if mask is None or sure is None else (mask, sure)
+
+    def _at_an_end(
+        self, shot: Around, place: int, pair: tuple[int, int]
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(mask, its sure part) of a frame near its shot's end, where runs lie on one side of it only.
+
+        As many frames are looked at with a gap between them, in which ground of a letter's own colour may pass.
+        """
+        mask: np.ndarray | None = None
+        sure: np.ndarray | None = None
+        first = [index for index, _ in shot].index(pair[0])
+        begins = first < self.rule.reach and place < self.rule.carry
+        ends = len(shot) - 2 - first < self.rule.reach and len(shot) - 1 - place < self.rule.carry
+        if len(shot) < self.rule.reach + 2 or not (begins or ends):
+            return None, None
+        for gapped in GAPPED:
+            places = [k if begins else len(shot) - 1 - k for k in gapped]
+            key = tuple(shot[k][0] for k in sorted(places))
+            if key not in self._gapped:
+                self._gapped[key] = lasting([self._luma(shot[k]) for k in sorted(places)], self.rule)
+            run = self._gapped[key]
+            if run is None or run.share > self.rule.still:
+                continue
+            parts = run.mask, run.sure
+            if place not in places:
+                nearest = min(places, key=lambda k: abs(k - place))
+                between = range(min(place, nearest), max(place, nearest) + 1)
+                carried = _carried(run.sure, [self._luma(shot[k]) for k in between], self.rule)
+                if carried is None:
+                    continue
+                parts = carried, np.zeros_like(carried)
+            mask, sure = either(mask, parts[0]), either(sure, parts[1])
+        return mask, sure
 
     def _near(self, shot: Around) -> np.ndarray | None:
         """What lasts through any run of ``shot``, also beside the pair: digits that change may have stayed there."""
