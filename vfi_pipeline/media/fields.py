@@ -51,14 +51,14 @@ MATCHED = 0.6
 """Film if fieldmatch leaves no more combed pixels than this share: 0.33 at most in 24 clips of film, 0.88 at least in
 15 of true fields."""
 
-FIELDS_COMBED, FILM_COMBED = 0.18, 0.05
+FIELDS_SURE, FIELDS_COMBED, FILM_COMBED = 0.22, 0.18, 0.05
 """Of the pixels that move, the share that is combed at least. True fields have 0.30 to 0.52, telecined film 0.08 to
 0.30, whole pictures up to 0.09 (fine texture), and 0.001 where idet is misled by pictures that scroll upwards."""
 
 MIDWAY = 0.85
-"""How far a frame's later field is from its earlier one, of how far from the next frame's: true fields lie midway
-(0.99 at least in 6 films, 1.1 to 1.8 drawn); the fields of whole pictures are one moment (0.23 to 0.59 in films,
-0.31 to 0.74 in ffmpeg's testsrc2, whose upward motion idet takes for fields)."""
+"""Below ``FIELDS_SURE``: how far a frame's later field is from its earlier one, of how far from the next frame's. True
+fields lie midway (0.99 at least in 6 films, 1.1 to 1.8 drawn); those of whole pictures are one moment (0.23 to 0.59
+in films, 0.31 to 0.74 in ffmpeg's testsrc2, whose upward motion idet takes for fields)."""
 
 LEAST_COMBED, LEAST_CLAIMED = 4, 3
 """Combed frames that it takes where nothing claims fields, and where something does: noise may pass for fields."""
@@ -206,7 +206,8 @@ def _judged(frames: Callable[[], Iterator[av.VideoFrame]], claimed: bool) -> Loo
         return Look("whole", frames=count)
     matched = _Combs(_through(frames(), View("film", parity).matching))
     if matched.combs > MATCHED * woven.combs:
-        fields = woven.combs >= FIELDS_COMBED * woven.moving and _midway(frames(), parity) >= MIDWAY
+        share = woven.combs / max(1, woven.moving)
+        fields = share >= FIELDS_SURE or (share >= FIELDS_COMBED and _midway(frames(), parity) >= MIDWAY)
         return Look("fields", parity, 0, count, combed) if fields else Look("whole", frames=count)
     return Look("film", parity, matched.cycle, count, combed)
 
