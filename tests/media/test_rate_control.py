@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from clips import make_clip
+from outputs import make_output
 from photo_shots import photo
 
 from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
@@ -14,6 +17,7 @@ from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.encoders import choose_encoding
 from vfi_pipeline.media.encoding import VideoSpec
 from vfi_pipeline.media.rate_control import quality_scale
+from vfi_pipeline.media.verify import verify
 from vfi_pipeline.media.writer import conversion
 
 WIDTH, HEIGHT, FRAMES = 176, 144, 6  # the one size that H.261 and H.263 take as well
@@ -87,6 +91,25 @@ def test_a_better_quality_asked_for_is_a_better_picture(tmp_path, pictures, enco
         assert fine > coarse + 5, (fine, coarse)
         usual, _ = encoded(tmp_path, pictures, encoder, None)
         assert usual > 39, usual  # far from what 200 kbit/s give
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "codec"),
+    [
+        ("libtheora", ".mkv", "theora"),
+        ("libxvid", ".mkv", "mpeg4"),
+        ("librav1e", ".mp4", "av1"),
+        ("libopenh264", ".mp4", "h264"),
+        ("libvpx", ".webm", "vp8"),
+        ("dnxhd", ".mov", "dnxhd"),
+    ],
+)
+def test_films_of_encoders_by_their_names_are_checked_as_what_they_hold(tmp_path, encoder, suffix, codec):
+    if encoder not in ffmpeg.encoders():
+        pytest.skip(f"this ffmpeg has no {encoder}")
+    source = make_clip(tmp_path / "a.mkv", frames=3, size=(320, 192))
+    made = make_output(source, tmp_path / f"o{suffix}", (2, 4), Fraction(25), codec=encoder)
+    assert made.encoding.codec == codec and verify(made.path, made.expectation).frames == 6
 
 
 @pytest.mark.parametrize(

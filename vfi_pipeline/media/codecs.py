@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vfi_pipeline.media import encoder_limits, rate_control
+from vfi_pipeline.media import encoder_limits, ffmpeg, rate_control
 from vfi_pipeline.media.encoding import VideoSpec
 from vfi_pipeline.media.pixel_formats import shape
 from vfi_pipeline.media.rate_control import Options
@@ -58,11 +58,11 @@ HOLDS = {
 
 def stem_of(codec: str) -> str:
     """The codec (h264) of an encoder or family (h264_nvenc, libx264rgb)."""
-    known = {"libx264rgb": "h264", "libsvtav1": "av1", "libaom-av1": "av1", "librav1e": "av1", "libvpx": "vp8",
-             "prores_aw": "prores", "prores": "prores", "libopenh264": "h264",
-             "libkvazaar": "hevc"}  # fmt: skip
     codec = ALIASES.get(codec, codec)
-    return known.get(codec, re.sub(r"_(nvenc|qsv|amf|vaapi|vulkan|videotoolbox|mf|v4l2m2m)$", "", codec))
+    if codec in CODECS and "nvenc" not in codec:
+        return codec
+    stem = ffmpeg.codec_of(codec)  # of a device that this ffmpeg does not know, by its name
+    return re.sub(r"_(nvenc|qsv|amf|vaapi|vulkan|videotoolbox|mf|v4l2m2m)$", "", stem)
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
@@ -159,6 +159,12 @@ def _prores(asked: Request) -> Options:
     return {"profile:v": profile, **({"alpha_bits": "16"} if stored.alpha else {})}
 
 
+def _dnxhd(asked: Request) -> Options:
+    # DNxHR: every size and rate, where DNxHD itself knows a few of broadcasting.
+    stored = shape(asked.pixel_format)
+    return {"profile:v": "dnxhr_444" if stored.sub == (1, 1) else "dnxhr_hqx" if stored.depth > 8 else "dnxhr_hq"}
+
+
 def _nvenc(asked: Request) -> Options:
     return {"preset": asked.speed("p5"), "g": asked.gop}
 
@@ -180,6 +186,7 @@ ENCODERS: dict[str, Callable[[Request], Options]] = {
     "libvpx-vp9": _vp9,
     "libvpx": _vp8,
     "prores_ks": _prores,
+    "dnxhd": _dnxhd,
     "ffv1": _ffv1,
 }
 """ffmpeg's encoders whose options are known here; NVENC's are alike, others get their quality and what was typed."""

@@ -56,8 +56,9 @@ def film_encoding(
     if encoder == "prores_ks" and preset is not None and dict(options)["profile:v"] != preset:
         notes.append(f"{chosen} asks for ProRes {dict(options)['profile:v']}: preset={preset} was not taken.")
     lossless = settings.lossless and holds_exactly(shape(chosen), spec)
-    # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha, for which Matroska is used.
-    alpha_vp9 = encoder == "libvpx-vp9" and shape(chosen).alpha
+    # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha and does not know VVC, for which
+    # Matroska is used.
+    in_matroska = (encoder == "libvpx-vp9" and shape(chosen).alpha) or stem_of(family) == "vvc"
     turned = is_turned(spec) and suffix not in (*ROTATES, ".nut")
     if turned:
         notes.append(f"The pictures are turned upright for good: {suffix} cannot say that a player must turn them.")
@@ -68,7 +69,8 @@ def film_encoding(
             "them; the imageio-ffmpeg package's can (unset VFI_FFMPEG)."
         )
     return Encoding(
-        stem_of(family), encoder, chosen, options, ".mkv" if alpha_vp9 else ".nut", "matroska" if alpha_vp9 else "nut",
+        stem_of(family), encoder, chosen, options,
+        ".mkv" if in_matroska else ".nut", "matroska" if in_matroska else "nut",
         lossless=lossless, notes=tuple(notes), colour=output_tags(spec, shape(chosen), chosen), turned=turned,
     )  # fmt: skip
 

@@ -146,7 +146,8 @@ class Overlays:
             found = [self._found(shot, place + k, pair) for k in (0, 1)]
             first, last = (self._luma(shot[place + k]) for k in (0, 1))
             masks = [None if one is None else _without_ground(one, first, last, self.rule) for one in found]
-            near, changed = either(*masks), (None, None)
+            near = either(*masks)
+            changed: Masks = None, None
             if near is not None and 0 < place < len(shot) - 2:
                 before, after = self._luma(shot[place - 1]), self._luma(shot[place + 2])
                 changed = switched((before, first, last, after), near, self.rule)
