@@ -115,7 +115,7 @@ def expect(output: OutputPlan) -> Expectation:
         sync = max(SYNC_TOLERANCE, Fraction(PRIMING, source.sample_rate)) if primed and source else SYNC_TOLERANCE
         slack = max(slack, sync)
         if after is not None and track is not None and track.first - after > sync:
-            # What a demuxer has not met when it has read enough (a programme that begins later) it gives the file's start.
+            # A stream that a demuxer has not met yet (a programme that begins later) is given the start of the file.
             after = track.first
         expected.append(ExpectedStream(fate.kind, fate.codec, language, after, track, slack, sync))
     return Expectation(
