@@ -19,6 +19,7 @@ from vfi_pipeline.media.encoders import choose_encoding
 from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.verify import verify
+from vfi_pipeline.media.webp import chunks
 
 SPEED = {"h264": "ultrafast", "hevc": "ultrafast", "av1": "12", "vp9": "8"}
 slow = pytest.mark.slow
@@ -456,6 +457,21 @@ def test_animations(tmp_path: Path, name: str, alpha: bool) -> None:
         assert ("A" in image.mode or "transparency" in image.info) == alpha or name == "o.webp"
     assert found.frames == 10
     assert not made.path.with_name("palette.png").exists()
+
+
+@pytest.mark.parametrize("crf", [None, 100])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "gbrap"])
+def test_a_webp_in_which_nothing_moves_lasts_as_planned(tmp_path: Path, crf: int | None, pix_fmt: str) -> None:
+    """libwebp merges equal frames, and writes a picture without a duration where one is left."""
+    from PIL import Image
+
+    source = make_clip(tmp_path / "a.mkv", pix_fmt=pix_fmt, frames=2, content="grey")
+    made = make_output(source, tmp_path / "o.webp", (2, 3), Fraction(10), content="grey", crf=crf)
+    assert verify(made.path, made.expectation).frames == 5
+    with Image.open(made.path) as image:
+        assert image.is_animated is False and image.size == (64, 48) and image.info["loop"] == 0
+        image.load()
+    assert sum(int.from_bytes(b[12:15], "little") for n, b in chunks(made.path.read_bytes()) if n == b"ANMF") == 500
 
 
 @slow

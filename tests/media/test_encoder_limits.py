@@ -12,6 +12,7 @@ from vfi_pipeline.media import encoder_limits, ffmpeg
 from vfi_pipeline.media.codecs import CODECS
 from vfi_pipeline.media.encoders import choose_encoding
 from vfi_pipeline.media.encoding import VideoSpec
+from vfi_pipeline.media.rate_control import quality_scale
 
 SPEC = VideoSpec("yuv420p", 64, 48, 25)
 HOLDERS = {"prores": "a.mov"}
@@ -43,7 +44,7 @@ def encoder_of(monkeypatch):
 def test_no_codec_takes_a_crf_beyond_its_scale(encoder_of, codec, crf):
     encoder = encoder_of(codec)
     problem, remedy = refused(HOLDERS.get(codec, "a.mkv"), codec, crf=crf)
-    if encoder_limits.quality_option(encoder) is None:
+    if quality_scale(encoder) is None:
         assert "has no crf" in problem and "leave crf= out" in remedy
         return
     low, high = re.search(r": (\d+) to (\d+)", problem).groups()

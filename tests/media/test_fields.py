@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from weaving import SIZE, fields_of, film, telecined, woven, write
 
-from vfi_pipeline.media import fields
+from vfi_pipeline.media import ffmpeg, fields
 from vfi_pipeline.media.index import index
 from vfi_pipeline.media.probe import probe
 from vfi_pipeline.media.reader import picture_times, read_numbered
@@ -34,6 +34,14 @@ def test_true_fields_are_seen_with_their_order_whatever_is_claimed(tmp_path, fla
 @pytest.mark.parametrize("flagged", [None, "tff"])
 def test_whole_pictures_are_whole_whatever_is_claimed(tmp_path, flagged):
     assert seen(write(tmp_path / "a.mkv", film(30), "25", flagged)).kind == "whole"
+
+
+@pytest.mark.parametrize("size", ["96x64", "128x96", "256x144"])
+def test_a_drawn_test_picture_that_idet_takes_for_fields_is_whole(tmp_path, size):
+    path = tmp_path / "a.mp4"
+    source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=30:d=1"]
+    ffmpeg.run(["-v", "error", *source, "-c:v", "libx264", "-pix_fmt", "yuv420p", str(path)], "drawing a test picture")
+    assert seen(path).kind == "whole"  # 128x96 was: fields
 
 
 @pytest.mark.parametrize("flagged", [None, "tff", "bff"])

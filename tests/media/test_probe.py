@@ -36,6 +36,19 @@ def test_streams_chapters_and_tags_are_listed(tmp_path):
     assert {key.lower(): value for key, value in info.tags.items()}["title"] == "A film"
 
 
+def test_the_pictures_of_an_avif_sequence_are_its_film(tmp_path):
+    """It holds one of them once more, as a still, which comes first and is no smaller."""
+    from PIL import Image, features
+
+    if not features.check("avif"):
+        pytest.skip("this Pillow writes no AVIF")
+    pictures = [Image.new("RGB", (64, 48), (40 * k, 60, 90)) for k in range(6)]
+    path = tmp_path / "a.avif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=120)
+    video = probe(path).video
+    assert (video.frames, video.duration) == (6, Fraction(72, 100))
+
+
 @pytest.mark.parametrize("rate", ["24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60", "12", "25/2"])
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".avi", ".ts"])
 def test_the_nominal_rate_is_exact_in_every_container(tmp_path, rate, suffix):

@@ -47,6 +47,22 @@ def test_a_track_that_is_announced_and_empty_is_lost_and_told(good, tmp_path, ca
     assert [stream.language for stream in sound] == ["eng"]
 
 
+def test_sound_of_a_programme_that_begins_later_is_kept_at_its_time(good, tmp_path):
+    """Its streams are met when the demuxer has read enough: until then it gives them the file's own start."""
+    made = []
+    for number, (service, first, begin) in enumerate(((1, 256, "0"), (7, 300, "1"))):
+        path = tmp_path / f"{number}.ts"
+        inputs = ["-f", "lavfi", "-i", "testsrc2=s=128x96:r=25:d=1", "-f", "lavfi", "-i", "sine=d=1"]
+        words = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "mp2", "-streamid", f"0:{first}"]
+        words += ["-streamid", f"1:{first + 1}", "-mpegts_service_id", str(service), "-output_ts_offset", begin]
+        ffmpeg.run([*clips.ALWAYS, *inputs, *words, ffmpeg.file_url(path)], "making a programme")
+        made.append(path.read_bytes())
+    (tmp_path / "a.ts").write_bytes(b"".join(made))
+    good("input=a.ts", "multi=2", "output=out.mkv", "model=hold")
+    starts = [float(one.start) for one in probe(tmp_path / "out.mkv").others if one.kind == "audio"]
+    assert starts == pytest.approx([0, 0.92], abs=0.05)
+
+
 def test_what_lies_outside_of_a_cut_is_told(good, tmp_path, caplog):
     sounding(tmp_path / "late.mkv", "stereo", "flac", seconds=0.3, delay=0.6)
     good("input=late.mkv", "multi=2", "end=0.4", "output=out.mp4")

@@ -96,7 +96,10 @@ def as_film_options(
 
 def _of_a_film(film: str, asking: Sequence[str], stated: Mapping[str, str]) -> UserError:
     """The error for options for pictures, ``asking``, or a model for them, where the input is a film."""
-    instead = {"t": "at=12.48 for one frame", "duration": "multi=2 end=10 for its first seconds"}
+    instead = {
+        "t": "at=0 (seconds) for one frame",
+        "duration": "multi=2 end=10 for its first seconds",
+    }
     timed = any(name in stated for name in ("fps", "multi", "slowmo", "at"))
     remedies = [] if timed else [instead.get(asking[0], "fps=60 or slowmo=4") if asking else "fps=60 or slowmo=4"]
     remedies = ["model=flow", *remedies] if stated.get("model") in PAIR_MODELS else remedies

@@ -31,6 +31,7 @@ from vfi_pipeline.media.mark import film_tags, mark
 from vfi_pipeline.media.opening import open_media
 from vfi_pipeline.media.output_plan import OutputPlan, Timing
 from vfi_pipeline.media.pixel_formats import shape
+from vfi_pipeline.media.webp import as_animation
 from vfi_pipeline.media.writer import colour_options, conversion, turning
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,9 @@ def assemble(
             _mux(script, output, target, trial)
         else:
             _animate(script, output.spec, encoding, target, output.streams.loop or 0)
+            if encoding.finish == "webp" and frames > 1:
+                lasts = round(frames / output.spec.rate * 1000)
+                as_animation(target, *encoding.stored_size(output.spec), lasts, output.streams.loop or 0)
             mark(target)
     except UserError:
         target.unlink(missing_ok=True)

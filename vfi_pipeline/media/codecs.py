@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vfi_pipeline.media import encoder_limits
+from vfi_pipeline.media import encoder_limits, ffmpeg, rate_control
 from vfi_pipeline.media.encoding import VideoSpec
 from vfi_pipeline.media.pixel_formats import shape
+from vfi_pipeline.media.rate_control import Options
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ HOLDS = {
 
 def stem_of(codec: str) -> str:
     """The codec (h264) of an encoder or family (h264_nvenc, libx264rgb)."""
-    codecs = {"libx264rgb": "h264", "libsvtav1": "av1", "libaom-av1": "av1", "librav1e": "av1", "libvpx": "vp8",
-             "prores_aw": "prores", "prores": "prores", "libopenh264": "h264"}  # fmt: skip
     codec = ALIASES.get(codec, codec)
-    return codecs.get(codec, re.sub(r"_(nvenc|qsv|amf|vaapi|vulkan|videotoolbox|mf|v4l2m2m)$", "", codec))
+    if codec in CODECS and "nvenc" not in codec:
+        return codec
+    stem = ffmpeg.codec_of(codec)  # of a device that this ffmpeg does not know, by its name
+    return re.sub(r"_(nvenc|qsv|amf|vaapi|vulkan|videotoolbox|mf|v4l2m2m)$", "", stem)
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
@@ -100,45 +102,54 @@ class Request:
         return self.preset or self.codec_settings.preset or usual
 
 
-Options = dict[str, str]
-
-
 def encoder_options(encoder: str, request: Request) -> tuple[tuple[str, str], ...]:
     """The encoder's options; ``encoder_limits`` has checked what was typed. A key frame opens every segment."""
+    options = _quality(encoder, request)
     if encoder.endswith("_nvenc"):
-        options = _nvenc(request)
+        options |= _nvenc(request)
     elif encoder in ENCODERS:
-        options = ENCODERS[encoder](request)
+        options |= ENCODERS[encoder](request)
     else:
-        options = _other(encoder, request)
+        options |= _other(encoder, request)
     return tuple({**dict(request.codec_settings.extra), **options}.items())
+
+
+def _quality(encoder: str, asked: Request) -> Options:
+    scale = rate_control.quality_scale(encoder)
+    if scale is None:
+        return {}
+    value = asked.quality("" if scale.usual is None else number(scale.usual))
+    return scale.options(value) if value else {}
 
 
 def _x264(asked: Request) -> Options:
     packing = {"x264-params": f"frame-packing={asked.spec.stereo[1]}"} if asked.spec.stereo else {}
-    return {"crf": asked.quality("16"), "preset": asked.speed("medium"), "g": asked.gop, **packing}
+    return {"preset": asked.speed("medium"), "g": asked.gop, **packing}
 
 
 def _x265(asked: Request) -> Options:
     params = ":".join(["log-level=error", "open-gop=0", *_x265_hdr(asked.spec.hdr)])
-    return {"crf": asked.quality("17"), "preset": asked.speed("fast"), "g": asked.gop, "x265-params": params}
+    return {"preset": asked.speed("fast"), "g": asked.gop, "x265-params": params}
 
 
 def _svt_av1(asked: Request) -> Options:
     hdr = _svt_hdr(asked.spec.hdr)
     params = {"svtav1-params": ":".join(hdr)} if hdr else {}
-    return {"crf": asked.quality("20"), "preset": asked.speed("7"), "g": asked.gop, **params}
+    return {"preset": asked.speed("7"), "g": asked.gop, **params}
 
 
 def _aom_av1(asked: Request) -> Options:
-    return {"crf": asked.quality("20"), "b:v": "0", "cpu-used": asked.speed("6"), "row-mt": "1", "g": asked.gop}
+    return {"cpu-used": asked.speed("6"), "row-mt": "1", "g": asked.gop}
 
 
 def _vp9(asked: Request) -> Options:
     # No hidden alt-ref frames with alpha: libvpx cannot pair them with the second stream.
     alpha = {"auto-alt-ref": "0"} if shape(asked.pixel_format).alpha else {}
-    speed = {"deadline": "good", "cpu-used": asked.speed("4"), "row-mt": "1"}
-    return {"crf": asked.quality("18"), "b:v": "0", **speed, "g": asked.gop, **alpha}
+    return {"deadline": "good", "cpu-used": asked.speed("4"), "row-mt": "1", "g": asked.gop, **alpha}
+
+
+def _vp8(asked: Request) -> Options:
+    return {"deadline": "good", "cpu-used": asked.speed("4"), "g": asked.gop}
 
 
 def _prores(asked: Request) -> Options:
@@ -148,8 +159,14 @@ def _prores(asked: Request) -> Options:
     return {"profile:v": profile, **({"alpha_bits": "16"} if stored.alpha else {})}
 
 
+def _dnxhd(asked: Request) -> Options:
+    # DNxHR: every size and rate, where DNxHD itself knows a few of broadcasting.
+    stored = shape(asked.pixel_format)
+    return {"profile:v": "dnxhr_444" if stored.sub == (1, 1) else "dnxhr_hqx" if stored.depth > 8 else "dnxhr_hq"}
+
+
 def _nvenc(asked: Request) -> Options:
-    return {"rc": "vbr", "cq": asked.quality("18"), "b:v": "0", "preset": asked.speed("p5"), "g": asked.gop}
+    return {"preset": asked.speed("p5"), "g": asked.gop}
 
 
 def _ffv1(asked: Request) -> Options:
@@ -157,9 +174,7 @@ def _ffv1(asked: Request) -> Options:
 
 
 def _other(encoder: str, asked: Request) -> Options:
-    quality = asked.quality("")
-    options = {encoder_limits.quality_option(encoder) or "crf": quality} if quality else {}
-    return options | ({encoder_limits.preset_option(encoder) or "preset": asked.preset} if asked.preset else {})
+    return {encoder_limits.preset_option(encoder) or "preset": asked.preset} if asked.preset else {}
 
 
 ENCODERS: dict[str, Callable[[Request], Options]] = {
@@ -169,10 +184,12 @@ ENCODERS: dict[str, Callable[[Request], Options]] = {
     "libsvtav1": _svt_av1,
     "libaom-av1": _aom_av1,
     "libvpx-vp9": _vp9,
+    "libvpx": _vp8,
     "prores_ks": _prores,
+    "dnxhd": _dnxhd,
     "ffv1": _ffv1,
 }
-"""ffmpeg's encoders whose options are known here; NVENC's are alike, others get what was typed."""
+"""ffmpeg's encoders whose options are known here; NVENC's are alike, others get their quality and what was typed."""
 
 
 def number(value: float) -> str:

@@ -11,20 +11,11 @@ import difflib
 from collections.abc import Sequence
 
 from vfi_pipeline.errors import USAGE, UserError
-from vfi_pipeline.media import ffmpeg
+from vfi_pipeline.media import ffmpeg, rate_control
 
-# x264's and x265's constant rate factor is a quantiser: 0 to 51 of 8 bit (x264 takes more in silence, as 51). To
-# SVT-AV1 through ffmpeg, and to NVENC, 0 means that nothing was said: they encode at a default of theirs.
-_QUALITY = dict.fromkeys(("libx264", "libx264rgb", "libx265"), (0.0, 51.0)) | {"libsvtav1": (1.0, 63.0)}
 _SPEEDS = "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split()
 _PRESETS = {name: (*_SPEEDS, *map(str, range(10))) for name in ("libx264", "libx264rgb", "libx265")}
-_QUALITY_OPTIONS = ("crf", "cq")
 _PRESET_OPTIONS = ("preset", "cpu-used", "speed")
-
-
-def quality_option(encoder: str) -> str | None:
-    """The encoder's option that holds a constant quality, lower is better: ``crf`` or ``cq``; None if it has none."""
-    return next((name for name in _QUALITY_OPTIONS if name in ffmpeg.encoder_options(encoder)), None)
 
 
 def preset_option(encoder: str) -> str | None:
@@ -43,24 +34,24 @@ def check_quality(encoder: str, called: str, crf: float, example: float | None, 
         example: a value that is known to look well.
         others: codecs that have a crf and fit the output, to be proposed to one that has none.
     """
-    name = quality_option(encoder)
-    if name is None:
+    scale = rate_control.quality_scale(encoder)
+    if scale is None:
         remedy = "leave crf= out"
         if preset := presets(encoder):
             remedy += f", and say preset={preset[len(preset) // 2]} (one of {', '.join(preset)})"
         elif others:
             remedy += f", or codec={others[0]}"
         raise UserError(f"codec={called} has no crf.", f"{remedy}.", USAGE)
-    option = ffmpeg.encoder_options(encoder)[name]
-    low, high = _QUALITY.get(encoder, (max(1.0 if name == "cq" else 0.0, option.low), option.high))
-    value = f"crf={min(max(18, low), high) if example is None else example:g}"
+    low, high = scale.low, scale.high
+    usual = example if example is not None else 18 if scale.usual is None else scale.usual
+    value = f"crf={min(max(usual, low), high):g}"
     if not low <= crf <= high:
         raise UserError(
             f"crf={crf:g} is beyond what codec={called} takes: {low:g} to {high:g}, lower is better and larger.",
             f"{value}.",
             USAGE,
         )
-    if option.kind == "int" and crf != int(crf):
+    if scale.whole and crf != int(crf):
         raise UserError(
             f"codec={called} takes whole numbers for crf ({low:g} to {high:g}), not {crf:g}.",
             f"crf={int(crf)} or crf={int(crf) + 1}." if crf < high else f"{value}.",

@@ -161,6 +161,18 @@ def encoders() -> frozenset[str]:
 
 
 @lru_cache
+def _codecs() -> dict[str, str]:
+    """Encoder -> its codec, where the two have different names."""
+    rows = re.finditer(r"^ +[A-Z.]{6} +(\S+) .*\(codec (\S+)\)$", _listing("encoders"), re.MULTILINE)
+    return {row[1]: row[2] for row in rows}
+
+
+def codec_of(encoder: str) -> str:
+    """The codec that ``encoder`` writes, by ffmpeg's listing: libtheora's is theora."""
+    return _codecs().get(encoder, encoder)
+
+
+@lru_cache
 def filters() -> frozenset[str]:
     """Names of the filters that this ffmpeg was built with."""
     return _names(_listing("filters"))

@@ -12,6 +12,9 @@ from vfi_pipeline.media.pixel_formats import Shape, known_formats, nearest_forma
 
 PQ_OR_HLG = ("smpte2084", "arib-std-b67")
 
+ON_DEVICES = ("_nvenc", "_qsv", "_amf", "_vaapi", "_vulkan", "_videotoolbox", "_mf", "_v4l2m2m")
+"""How encoders end that need a device; each is tried before it is planned with."""
+
 
 def film_encoding(
     spec: VideoSpec, suffix: str, codec: str, crf: float | None, preset: str | None, pix_fmt: str | None
@@ -24,6 +27,8 @@ def film_encoding(
         notes += [why] if why else []
     elif family not in CODECS and not (family in ffmpeg.encoders() and ffmpeg.encoder_pixel_formats(family)):
         raise _missing(codec)
+    elif family in ffmpeg.encoders() and not known_formats(ffmpeg.encoder_pixel_formats(family)):
+        raise _missing(codec)  # VAAPI's and Vulkan's take only pictures that lie in a GPU's memory
     elif suffix in HOLDS and stem_of(family) not in HOLDS[suffix]:
         raise UserError(
             f"{suffix} cannot hold {family}.",
@@ -32,10 +37,13 @@ def film_encoding(
         )
     encoder, settings = _encoder(family, spec, pix_fmt)
     supported = ffmpeg.encoder_pixel_formats(encoder) or (spec.pixel_format,)
+    if encoder in ("mjpeg", "amv") and spec.colour.range != "pc":  # JPEG's range is the full one, of its own formats
+        supported = tuple(name for name in supported if name.startswith("yuvj")) or supported
+        notes.append("JPEG is full range and BT.601: the pictures are converted.")
     pix_fmt = None if pix_fmt is None else encoder_limits.written(pix_fmt, supported)
     chosen, losses = _pixel_format(spec, family, encoder, supported, pix_fmt, suffix)
     notes += losses
-    if encoder.endswith("_nvenc") and not ffmpeg.encoder_works(encoder):
+    if encoder.endswith(ON_DEVICES) and not ffmpeg.encoder_works(encoder):
         raise _missing(codec)
     # ffmpeg 9 decodes no film that says twice how its views are packed: Matroska says it itself.
     described = replace(spec, stereo=None) if suffix in (".mkv", ".webm") else spec
@@ -48,8 +56,9 @@ def film_encoding(
     if encoder == "prores_ks" and preset is not None and dict(options)["profile:v"] != preset:
         notes.append(f"{chosen} asks for ProRes {dict(options)['profile:v']}: preset={preset} was not taken.")
     lossless = settings.lossless and holds_exactly(shape(chosen), spec)
-    # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha, for which Matroska is used.
-    alpha_vp9 = encoder == "libvpx-vp9" and shape(chosen).alpha
+    # NUT keeps rational time to the tick and joins cleanly; it loses VP9's alpha and does not know VVC, for which
+    # Matroska is used.
+    in_matroska = (encoder == "libvpx-vp9" and shape(chosen).alpha) or stem_of(family) == "vvc"
     turned = is_turned(spec) and suffix not in (*ROTATES, ".nut")
     if turned:
         notes.append(f"The pictures are turned upright for good: {suffix} cannot say that a player must turn them.")
@@ -60,8 +69,9 @@ def film_encoding(
             "them; the imageio-ffmpeg package's can (unset VFI_FFMPEG)."
         )
     return Encoding(
-        stem_of(family), encoder, chosen, options, ".mkv" if alpha_vp9 else ".nut", "matroska" if alpha_vp9 else "nut",
-        lossless=lossless, notes=tuple(notes), colour=output_tags(spec, shape(chosen)), turned=turned,
+        stem_of(family), encoder, chosen, options,
+        ".mkv" if in_matroska else ".nut", "matroska" if in_matroska else "nut",
+        lossless=lossless, notes=tuple(notes), colour=output_tags(spec, shape(chosen), chosen), turned=turned,
     )  # fmt: skip
 
 
@@ -114,8 +124,10 @@ def _missing(codec: str) -> UserError:
         name for name, family in CODECS.items() if any(e in present for e in family.encoders) and "nvenc" not in name
     ]
     what = f"codec={codec} is not known, or ffmpeg {ffmpeg.version()} has no encoder for it"
-    if codec.endswith("nvenc") and codec in present:
+    if codec.endswith(ON_DEVICES) and codec in present:
         what = f"codec={codec} needs a GPU and driver that can encode it"
+        if not known_formats(ffmpeg.encoder_pixel_formats(codec)):
+            what = f"codec={codec} takes pictures from a GPU's memory, where none are put here"
     remedy = f"codec= one of {', '.join(have)}, or name another ffmpeg with VFI_FFMPEG=."
     return UserError(f"{what}.", remedy, ENVIRONMENT if "GPU" in what else USAGE)
 

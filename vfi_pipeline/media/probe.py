@@ -53,7 +53,7 @@ def probe(
 
     Args:
         stream: the video stream to work on, by ffmpeg's index (``0:index``); by default the one marked as default,
-            else the largest; cover pictures do not count.
+            else the largest; cover pictures do not count, nor does a single picture beside a sequence.
         max_pixels: larger pictures are refused.
         image_rate: pictures per second of an image sequence.
 
@@ -186,6 +186,8 @@ def _choose(path: Path, streams: Sequence[Any], wanted: int | None) -> Any:
         problem = f"{path}: stream {wanted} is {f'{kind}, no video' if kind else 'not there'}."
         raise UserError(problem, f"{listed}." if films else "another file: this one has no video stream.", USAGE)
     films = [s for s in films if s.codec_context.width and s.codec_context.height]
+    if any(s.frames > 1 for s in films):
+        films = [s for s in films if s.frames != 1]  # an AVIF sequence begins with one of its pictures, as a still
     if films:
         marked = [s for s in films if s.disposition & av.stream.Disposition.default]
         pool = marked if len(marked) == 1 else films

@@ -38,6 +38,7 @@ from torch import Tensor
 
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.models.motion import IntermediateMotion
+from vfi_pipeline.synthesis.counters import changing_digits
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,9 @@ class Rule:
 
 RULE = Rule()
 
+GAPPED = ((0, 1, 2, 7), (0, 1, 5, 6), (0, 1, 6, 7), (0, 5, 6, 7), (1, 5, 6, 7))
+"""Frames of runs with a gap, counted from a shot's end."""
+
 
 class Run(NamedTuple):
     """What lasts through a run.
@@ -127,6 +131,7 @@ class Overlays:
         self.rule = rule
         self._lumas: dict[int, np.ndarray] = {}
         self._runs: dict[int, Run | None] = {}
+        self._gapped: dict[tuple[int, ...], Run | None] = {}
         self._lock = threading.Lock()
 
     def masks(self, shot: Around, pair: tuple[int, int]) -> tuple[Masks, Masks]:
@@ -141,24 +146,32 @@ class Overlays:
             found = [self._found(shot, place + k, pair) for k in (0, 1)]
             first, last = (self._luma(shot[place + k]) for k in (0, 1))
             masks = [None if one is None else _without_ground(one, first, last, self.rule) for one in found]
-            sure = [mask for mask in masks if mask is not None]
-            if sure and 0 < place < len(shot) - 2:
+            near = either(*masks)
+            changed: Masks = None, None
+            if near is not None and 0 < place < len(shot) - 2:
                 before, after = self._luma(shot[place - 1]), self._luma(shot[place + 2])
-                near = sure[0] if len(sure) == 1 else cv2.bitwise_or(*sure)
-                return (masks[0], masks[1]), switched((before, first, last, after), near, self.rule)
-        return (masks[0], masks[1]), (None, None)
+                changed = switched((before, first, last, after), near, self.rule)
+            near = either(near, self._near(shot))
+            if near is None:
+                return (masks[0], masks[1]), (None, None)
+            lumas, beside = [self._luma(item) for item in shot], _beside(near, self.rule)
+            digits = changing_digits(lumas, place, beside)
+            changed = either(changed[0], digits[0]), either(changed[1], digits[1])
+            boxes = [_with_box(lumas, mask, beside, self.rule) for mask in masks]
+            around = [_with_box(lumas, mask, beside, self.rule) for mask in changed]
+            return (boxes[0], boxes[1]), (around[0], around[1])
 
     def forget_before(self, index: int) -> None:
         """Frees what belongs to frames before ``index``."""
         with self._lock:
             self._lumas = {key: kept for key, kept in self._lumas.items() if key >= index}
             self._runs = {key: kept for key, kept in self._runs.items() if key >= index}
+            self._gapped = {key: kept for key, kept in self._gapped.items() if key[0] >= index}
 
     def _found(self, shot: Around, place: int, pair: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
         """(mask, its sure part) of frame ``place`` of ``shot``, from the runs that hold it and those beside it."""
         length, carry = self.rule.frames, self.rule.carry
-        mask: np.ndarray | None = None
-        sure: np.ndarray | None = None
+        mask, sure = self._at_an_end(shot, place, pair)
         for start in range(max(0, place - length + 1 - carry), min(place + carry, len(shot) - length) + 1):
             run = self._run(shot[start : start + length])
             if run is None:
@@ -176,6 +189,48 @@ class Overlays:
                 parts = carried, np.zeros_like(carried)
             mask, sure = either(mask, parts[0]), either(sure, parts[1])
         return None if mask is None or sure is None else (mask, sure)
+
+    def _at_an_end(
+        self, shot: Around, place: int, pair: tuple[int, int]
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(mask, its sure part) of a frame near its shot's end, where runs lie on one side of it only.
+
+        As many frames are looked at with a gap between them, in which ground of a letter's own colour may pass.
+        """
+        mask: np.ndarray | None = None
+        sure: np.ndarray | None = None
+        first = [index for index, _ in shot].index(pair[0])
+        begins = first < self.rule.reach and place < self.rule.carry
+        ends = len(shot) - 2 - first < self.rule.reach and len(shot) - 1 - place < self.rule.carry
+        if len(shot) < self.rule.reach + 2 or not (begins or ends):
+            return None, None
+        for gapped in GAPPED:
+            places = [k if begins else len(shot) - 1 - k for k in gapped]
+            key = tuple(shot[k][0] for k in sorted(places))
+            if key not in self._gapped:
+                self._gapped[key] = lasting([self._luma(shot[k]) for k in sorted(places)], self.rule)
+            run = self._gapped[key]
+            if run is None or run.share > self.rule.still:
+                continue
+            parts = run.mask, run.sure
+            if place not in places:
+                nearest = min(places, key=lambda k: abs(k - place))
+                between = range(min(place, nearest), max(place, nearest) + 1)
+                carried = _carried(run.sure, [self._luma(shot[k]) for k in between], self.rule)
+                if carried is None:
+                    continue
+                parts = carried, np.zeros_like(carried)
+            mask, sure = either(mask, parts[0]), either(sure, parts[1])
+        return mask, sure
+
+    def _near(self, shot: Around) -> np.ndarray | None:
+        """What lasts through any run of ``shot``, also beside the pair: digits that change may have stayed there."""
+        near: np.ndarray | None = None
+        for start in range(len(shot) - self.rule.frames + 1):
+            run = self._run(shot[start : start + self.rule.frames])
+            if run is not None and run.share <= self.rule.still:
+                near = either(near, run.sure)
+        return near
 
     def _luma(self, item: tuple[int, Frame]) -> np.ndarray:
         index, frame = item
@@ -242,9 +297,7 @@ def switched(lumas: Sequence[np.ndarray], near: np.ndarray, rule: Rule = RULE) -
         lumas: (h, w) uint8, of four frames in order.
         near: the overlay that was found, (h, w) uint8, 0 or 255.
     """
-    height, width = near.shape
-    wide = max(rule.around * rule.cell, round(max(height, width) * rule.line))
-    beside = cv2.dilate(near, np.ones((2 * rule.cell + 1, 2 * wide + 1), np.uint8))
+    beside = _beside(near, rule)
     x, y, w, h = cv2.boundingRect(beside)
     if not w:
         return None, None
@@ -270,6 +323,39 @@ def switched(lumas: Sequence[np.ndarray], near: np.ndarray, rule: Rule = RULE) -
         mask[part] = cv2.bitwise_and(cv2.bitwise_and(strokes, one), place)
         found.append(mask if cv2.countNonZero(mask) else None)
     return found[0], found[1]
+
+
+def _beside(near: np.ndarray, rule: Rule) -> np.ndarray:
+    """An overlay and what lies beside it, in its own line: (h, w) uint8, 0 or 255."""
+    wide = max(rule.around * rule.cell, round(max(near.shape) * rule.line))
+    return cv2.dilate(near, np.ones((2 * rule.cell + 1, 2 * wide + 1), np.uint8))
+
+
+def _with_box(
+    lumas: Sequence[np.ndarray], mask: np.ndarray | None, beside: np.ndarray, rule: Rule
+) -> np.ndarray | None:
+    """``mask`` with the box that holds it: ground that is equal in all of ``lumas``, touches it and ends beside it."""
+    if mask is None or len(lumas) < 2 * rule.frames - 1:
+        return mask
+    x, y, w, h = cv2.boundingRect(beside)
+    part = np.s_[y : y + h, x : x + w]
+    high, low = lumas[0][part], lumas[0][part]
+    for picture in lumas[1:]:
+        high, low = cv2.max(high, picture[part]), cv2.min(low, picture[part])
+    even = _at_most(cv2.subtract(high, low), rule.equal)
+    number, labels = cv2.connectedComponents(even)
+    belongs = np.zeros(number, bool)
+    belongs[labels[_dilated(mask[part], 1) > 0]] = True
+    belongs[labels[beside[part] == 0]] = False  # it goes on: a sky, a bar across the picture
+    edges = ((y > 0, labels[0]), (x > 0, labels[:, 0]),
+             (y + h < mask.shape[0], labels[-1]), (x + w < mask.shape[1], labels[:, -1]))  # fmt: skip
+    for within, edge in edges:
+        if within:
+            belongs[edge] = False
+    belongs[0] = False
+    whole = mask.copy()
+    whole[part][belongs[labels]] = 255
+    return whole
 
 
 def luma(frame: Frame) -> np.ndarray:
