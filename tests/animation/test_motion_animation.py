@@ -19,7 +19,8 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import pixel_grid
 from vfi_pipeline.models.blend import Blend
-from vfi_pipeline.models.flow import FlowInterpolator, FlowModel
+from vfi_pipeline.models.flow import FlowModel
+from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.hold import Hold
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
 from vfi_pipeline.models.warping_ode import WarpingODE

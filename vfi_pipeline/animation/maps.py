@@ -17,7 +17,7 @@ from vfi_pipeline.animation.original_morph import OriginalMorph, Strengths
 from vfi_pipeline.animation.picture_fit import FieldAnimation
 from vfi_pipeline.animation.protocol import PairAnimation
 from vfi_pipeline.animation.saved_motion import SampledMotion, StationaryMotion
-from vfi_pipeline.models.flow import FlowMotion, MotionFields
+from vfi_pipeline.models.flow_fields import FlowMotion, MotionFields
 from vfi_pipeline.models.motion import PairMotion
 from vfi_pipeline.models.warping_ode import NodeMotion
 from vfi_pipeline.ode import ADAPTIVE, FIXED, Solver

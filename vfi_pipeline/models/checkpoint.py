@@ -29,7 +29,7 @@ FORMAT = "vfi-pipeline/1"
 # Which class builds which kind: a file can name only these.
 BUILDERS = {
     "warping_ode": "vfi_pipeline.models.warping_ode:WarpingODE",
-    "flow": "vfi_pipeline.models.flow:FlowInterpolator",
+    "flow": "vfi_pipeline.models.flow_interpolator:FlowInterpolator",
     "style": "vfi_pipeline.models.style:StyleTransfer",
     "single_image": "vfi_pipeline.models.single_image:SingleImageGenerator",
 }

@@ -17,7 +17,7 @@ from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.losses.perceptual import STYLE_LAYERS, StyleObjective, StyleTarget, temporal_distance
 from vfi_pipeline.media.stills import read_rgb8
 from vfi_pipeline.models.checkpoint import load_model
-from vfi_pipeline.models.flow import FlowInterpolator
+from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.models.style import StyleTransfer, carried
 from vfi_pipeline.nets.features import Features, features
