@@ -26,7 +26,7 @@ from vfi_pipeline.models.flow import load_flow
 from vfi_pipeline.models.motion import IntermediateMotion, MotionModel
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import guide
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 
 PAN, WIDTH, HEIGHT = 48, 480, 270
 
@@ -55,9 +55,9 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
         "earlier frame": (to_rgb([first])[0], SOURCE),
         "later frame": (to_rgb([last])[0], SOURCE),
         "truth between": (true, NEUTRAL),
-        "ours": (to_rgb([ours])[0], MADE),
-        "border replicated": (to_rgb([kept])[0], MADE),
-        "ffmpeg minterpolate": (minterpolated, MADE),
+        "ours": (to_rgb([ours])[0], GENERATED),
+        "border replicated": (to_rgb([kept])[0], GENERATED),
+        "ffmpeg minterpolate": (minterpolated, GENERATED),
     }
     enters = np.s_[:, WIDTH - PAN // 2 :]
     errors = {
@@ -65,7 +65,7 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
     }
     cells = []
     for name, (picture, colour) in shown.items():
-        note = "" if colour != MADE else f"{errors[name]:.1f} codes off"
+        note = "" if colour != GENERATED else f"{errors[name]:.1f} codes off"
         cells.append(Cell(picture[40:220, WIDTH - 160 :], colour, name, note))
     return filmstrip([cells[:3], cells[3:]]), errors
 

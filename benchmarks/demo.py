@@ -25,7 +25,7 @@ from vfi_pipeline.evaluation.samples import read_film
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.metrics import psnr, ssim
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, beside, crop, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, beside, crop, filmstrip
 
 OURS = "ours"
 
@@ -292,7 +292,9 @@ def strip(
     for index in range(first, last + 1):
         is_source = index in (first, last)
         t = Fraction(index - first, last - first)
-        top.append(Cell(frames[index], SOURCE if is_source else MADE, "source" if is_source else "made", f"t = {t}"))
+        top.append(
+            Cell(frames[index], SOURCE if is_source else GENERATED, "source" if is_source else "made", f"t = {t}")
+        )
     middle = (first + last) // 2
     # Where a cross-fade errs most, there is the motion: look there.
     ghost = np.abs(made["blend"][middle].astype(float) - true[middle]).sum(axis=2)
@@ -301,10 +303,10 @@ def strip(
     closer = round(true.shape[2] * 0.4), round(true.shape[1] * 0.4)
     cells = [Cell(crop(true[middle], centre, *closer), NEUTRAL, "truth", "t = 1/2")]
     for name, pictures in made.items():
-        colour = MADE if name == OURS else NEUTRAL
+        colour = GENERATED if name == OURS else NEUTRAL
         label, note = RIVALS.get(name, name), f"{worth[name][middle]:.1f} dB"
         cells.append(Cell(crop(pictures[middle], centre, *closer), colour, label, note))
-    legend = [(SOURCE, "frame of the 15 fps film"), (MADE, "made by interpolate.py fps=60")]
+    legend = [(SOURCE, "frame of the 15 fps film"), (GENERATED, "made by interpolate.py fps=60")]
     return filmstrip([top, cells], legend=legend)
 
 

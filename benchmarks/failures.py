@@ -22,7 +22,7 @@ from vfi_pipeline.geometry import synthesise
 from vfi_pipeline.metrics import psnr
 from vfi_pipeline.models.flow import load_flow
 from vfi_pipeline.models.motion import MotionModel
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 
 HEIGHT, WIDTH = 256, 352
 FINE = 4  # drawn at so many times the size
@@ -57,7 +57,7 @@ def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
         rows.append([
             Cell(first, SOURCE, name),
             Cell(truth, NEUTRAL, "truth"),
-            Cell(_bytes(ours), MADE, "ours", f"{known['ours']:.1f} dB"),
+            Cell(_bytes(ours), GENERATED, "ours", f"{known['ours']:.1f} dB"),
             Cell(_bytes(faded), NEUTRAL, "cross-fade", f"{known['cross-fade']:.1f} dB"),
             Cell(_bytes(wrong), NEUTRAL, "ours, difference x 2"),
             Cell(last, SOURCE, "last"),

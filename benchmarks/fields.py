@@ -16,7 +16,7 @@ from benchmarks.scene import demo_scene
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import synthesise
 from vfi_pipeline.models.flow import FlowModel, load_flow
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 from vfi_pipeline.viz.pictures import colour_wheel
 
 WIDTH, HEIGHT = 512, 288
@@ -47,7 +47,7 @@ def figure(model: FlowModel) -> Image.Image:
     return filmstrip([
         [
             Cell(frames[1], SOURCE, "first frame"),
-            Cell(_bytes(made), MADE, "made, t = 1/2"),
+            Cell(_bytes(made), GENERATED, "made, t = 1/2"),
             Cell(frames[2], SOURCE, "last frame"),
         ],
         [

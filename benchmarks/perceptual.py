@@ -26,7 +26,7 @@ from vfi_pipeline.metrics import psnr
 from vfi_pipeline.models.flow import FlowModel, load_flow
 from vfi_pipeline.models.motion import IntermediateMotion
 from vfi_pipeline.nets.features import Features, features
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, Cell, filmstrip
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 each = [measured(frame, film[k], referee) for k, frame in made_frames(model, film, factor)]
                 found[factor].append((fmean(p for p, _ in each), fmean(r for _, r in each)))
             middle = dict(made_frames(model, film[:9], 8))[4]
-            cells.append(Cell(_bytes(middle), MADE, Path(name).stem, f"{float(psnr(middle, film[4])):.1f} dB"))
+            cells.append(Cell(_bytes(middle), GENERATED, Path(name).stem, f"{float(psnr(middle, film[4])):.1f} dB"))
         values = [fmean(pair[k] for pair in found[factor]) for factor in found for k in (0, 1)]
         lines.append(f"| {Path(name).stem} | {values[0]:.2f} | {values[1]:.4f} | {values[2]:.2f} | {values[3]:.4f} |")
         log.info(lines[-1])

@@ -22,7 +22,7 @@ from vfi_pipeline.evaluation.published import LEGEND, scenes, section, set_means
 from vfi_pipeline.evaluation.quality import Picture, Results, label
 from vfi_pipeline.evaluation.tables import facts, quality, table
 from vfi_pipeline.evaluation.tables import means as means  # beside ``markdown`` and ``save``, for callers
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, Cell, crop, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, Cell, crop, filmstrip
 
 
 def markdown(results: Results, command: str) -> str:
@@ -154,7 +154,7 @@ def _strip(picture: Picture, width: int = 320, height: int = 180) -> Image.Image
     centre = float(x + width / 2), float(y + height / 2)
     cells = [Cell(crop(picture.truth, centre, width, height), NEUTRAL, "truth", f"{picture.rate}x")]
     for name, frame in made.items():
-        cells.append(Cell(crop(frame, centre, width, height), MADE, name, f"{picture.psnr[name]:.2f} dB"))
+        cells.append(Cell(crop(frame, centre, width, height), GENERATED, name, f"{picture.psnr[name]:.2f} dB"))
     return filmstrip([cells])
 
 

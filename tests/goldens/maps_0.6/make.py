@@ -14,8 +14,7 @@ from vfi_pipeline.geometry import pixel_grid
 from vfi_pipeline.models.animation import MotionAnimator, home_of, restored
 from vfi_pipeline.models.far import Effort, PictureFit
 from vfi_pipeline.models.fit import FitModel
-from vfi_pipeline.models.flow import FlowModel
-from vfi_pipeline.models.flow_interpolator import FlowInterpolator
+from vfi_pipeline.models.flow import FlowInterpolator, FlowModel
 from vfi_pipeline.models.morph import MorphModel
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import FIELDS
