@@ -100,7 +100,7 @@ def judged(
     referee = features("lite0") if available("lite0") else None
     drawn, errors, far = [], [], []
     for frame in frames:
-        made = model.drawn(_tensor(primitive_of(frame, palette)))
+        made = model.draw(_tensor(primitive_of(frame, palette)))
         drawn.append(made)
         errors.append(float((made - _tensor(frame)).abs().mean()) * 255)
         if referee is not None:
@@ -153,7 +153,7 @@ def edits_figure(run: Path, move: list[int], remove: list[int], out: Path) -> No
     model = load_single_image(next(exported.glob("*.safetensors")))
     primitive, picture = (read_rgb8(exported / name) for name in ("primitive.png", "picture.png"))
     changed = [primitive, moved(primitive, move), removed(primitive, remove)]
-    drawn = [_bytes(model.drawn(_tensor(each))) for each in changed]
+    drawn = [_bytes(model.draw(_tensor(each))) for each in changed]
     # PNGs beside it, as an editor would save them: the commands of docs/single-picture.md take these.
     for name, each in zip(("moved.png", "removed.png"), changed[1:]):
         Image.fromarray(each).save(out / name)

@@ -37,10 +37,10 @@ from vfi_pipeline.losses.perceptual import (
 from vfi_pipeline.media import probe, reader
 from vfi_pipeline.media.ffmpeg import ffmpeg_path
 from vfi_pipeline.media.stills import read_rgb8
-from vfi_pipeline.models.style import carried
+from vfi_pipeline.models.style import advected
 from vfi_pipeline.nets.features import Features, features
 from vfi_pipeline.synthesis.rgb import to_rgb
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ def warp_error(frames: Sequence[Tensor], own: Sequence[Tensor]) -> float:
     errors, counts = 0.0, 0.0
     for k in range(1, len(frames)):
         backward, forward = dis_flow(own[k], own[k - 1]), dis_flow(own[k - 1], own[k])
-        expected, confidence = carried(frames[k - 1], backward, forward)
+        expected, confidence = advected(frames[k - 1], backward, forward)
         errors += float((confidence * (frames[k] - expected).square()).sum())
         counts += 3 * float(confidence.sum())
     return 255 * float(np.sqrt(errors / max(counts, 1.0)))
@@ -231,7 +231,10 @@ def gallery(clips: Sequence[Path], folder: Path, width: int = 480, count: int = 
             first = 2 * count - 4
             labels = (name, "made", "")
             rows.append(
-                [Cell(_bytes(frames[first + k]), MADE if k == 1 else SOURCE, label) for k, label in enumerate(labels)]
+                [
+                    Cell(_bytes(frames[first + k]), GENERATED if k == 1 else SOURCE, label)
+                    for k, label in enumerate(labels)
+                ]
             )
     return filmstrip(rows, 320)
 
@@ -252,9 +255,9 @@ def strip(films: Mapping[str, Mapping[str, Sequence[Tensor]]]) -> Image.Image:
             frames = methods_[name]
             last = len(frames) - 1
             backward, forward = dis_flow(own[last], own[last - 1]), dis_flow(own[last - 1], own[last])
-            expected, confidence = carried(frames[last - 1], backward, forward)
+            expected, confidence = advected(frames[last - 1], backward, forward)
             change = (3 * confidence * (frames[last] - expected).abs()).clamp(0, 1)
-            colour = SOURCE if name == "unstylised" else MADE
+            colour = SOURCE if name == "unstylised" else GENERATED
             labels = (name, clip if name == "unstylised" else "", "")
             cells = [Cell(_bytes(frames[k]), colour, label) for k, label in zip(range(last - 2, last + 1), labels)]
             rows.append([*cells, Cell(_bytes(change), NEUTRAL, "change x 3")])

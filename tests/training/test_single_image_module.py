@@ -61,7 +61,7 @@ def test_an_unchanged_primitive_gives_the_picture_back(no_vgg, picture):
         optimizer.zero_grad()
         module.terms(data.primitive, data.picture)["total"].backward()
         optimizer.step()
-    assert float(psnr(module.model.drawn(data.primitive), data.picture).mean()) > 26
+    assert float(psnr(module.model.draw(data.primitive), data.picture).mean()) > 26
 
 
 @pytest.mark.slow

@@ -49,11 +49,11 @@ class DrawnAnimation:
         self.generator, self.primitives = generator, primitives
 
     def frame(self, t: float) -> Tensor:
-        return self.generator.drawn(self.primitives.frame(t))
+        return self.generator.draw(self.primitives.frame(t))
 
     def sides(self, t: float) -> tuple[Tensor, Tensor]:
         first, last = self.primitives.sides(t)
-        return self.generator.drawn(first), self.generator.drawn(last)
+        return self.generator.draw(first), self.generator.draw(last)
 
     def maps(self, t: float) -> IntermediateMotion:
         return self.primitives.maps(t)

@@ -62,12 +62,12 @@ class SampledMotion:
         motions that a few solver steps follow."""
         count = (span[1] - span[0]) * per_unit
         maps = [motion.at([span[0] + k / per_unit])[0] for k in range(count + 1)]
-        known = [m.confidence for m in maps if m.confidence is not None]
+        confidences = [m.confidence for m in maps if m.confidence is not None]
         return cls(
             torch.cat([m.flow_to_first for m in maps]),
             torch.cat([m.flow_to_last for m in maps]),
             torch.cat([m.blend_weight for m in maps]),
-            torch.cat(known) if len(known) == len(maps) else None,
+            torch.cat(confidences) if len(confidences) == len(maps) else None,
             span,
         )
 

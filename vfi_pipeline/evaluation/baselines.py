@@ -27,7 +27,7 @@ from vfi_pipeline.geometry import warp
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.models.motion import MotionModel, MotionReport, settled
-from vfi_pipeline.models.shipped import animates_one
+from vfi_pipeline.models.shipped import animates_single_picture
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import looked_at
 
@@ -80,7 +80,7 @@ def by_model(model: MotionModel) -> Method:
         UserError: if the model looks at the first frame only.
     """
     config = getattr(model, "config", None)
-    if config is not None and animates_one(config()):
+    if config is not None and animates_single_picture(config()):
         raise UserError(
             f"model={model.name} with these weights looks at the first picture only: there is no film to rebuild.",
             "weights trained with field.conditioning=both.",

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
-from vfi_pipeline.estimation.visibility import seen
+from vfi_pipeline.estimation.visibility import visible
 from vfi_pipeline.evaluation.baselines import Gaps, Made, Method
 from vfi_pipeline.evaluation.conventions import CEILING, Column, Convention
 from vfi_pipeline.evaluation.dis import dis_flow
@@ -309,7 +309,7 @@ def _true_motion(rgb: np.ndarray) -> list[tuple[Tensor, Tensor]]:
     pictures = [_tensor(picture).float() / 255 for picture in rgb]
     for before, after in zip(pictures, pictures[1:]):
         to_before, to_after = dis_flow(after, before, "fast"), dis_flow(before, after, "fast")
-        found.append((to_before.half(), seen(to_before, to_after).half()))
+        found.append((to_before.half(), visible(to_before, to_after).half()))
     return found
 
 
