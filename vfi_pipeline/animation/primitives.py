@@ -1,4 +1,4 @@
-"""Primitives that move, and a generator that draws every frame: ``model=deepsim``."""
+"""``model=deepsim``: primitives that move, and a generator that draws each frame from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vfi_pipeline.models.unmoved import Unmoved
 
 
 class PrimitiveAnimator:
-    """A ``PairModel``: the motion of two primitives by another one, pictures by a generator.
+    """A ``PairModel``: another ``PairModel`` moves two primitives, and a generator draws the pictures.
 
     Unlike other models it also draws the ends, ``t = 0`` and ``t = 1``.
     """
@@ -30,11 +30,11 @@ class PrimitiveAnimator:
     ) -> DrawnAnimation:
         """See ``PairModel``."""
 
-        def tell(share: float, animation: PairAnimation) -> None:
+        def report(share: float, animation: PairAnimation) -> None:
             assert progress is not None
             progress(share, DrawnAnimation(self.generator, animation))
 
-        inner = self.motion.solve(first, last, points=points, progress=None if progress is None else tell)
+        inner = self.motion.solve(first, last, points=points, progress=None if progress is None else report)
         return DrawnAnimation(self.generator, inner)
 
     def still(self, primitive: Tensor) -> DrawnAnimation:

@@ -1,4 +1,4 @@
-"""Motions that are read from a file: two stationary fields, or maps at even times."""
+"""Motions from files: two stationary fields, or maps at even times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StationaryMotion:
     """The motion of stationary fields; see ``PairMotion``. Any t.
 
     ``flow_to_first = exp(t v) - id`` and ``flow_to_last = exp((1 - t) w) - id``: a Warping ODE's fields move the place
-    that a frame is pulled from. Without ``w`` only the first picture is shown.
+    that a frame is pulled from. Without ``w`` only the first picture has weight.
     """
 
     def __init__(self, v: Tensor, w: Tensor | None, solver: Solver) -> None:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """When graphs are recorded and how many are kept. Values by judgement, not measured.
+    """When graphs are recorded and how many are kept. No measurement of the values is recorded.
 
     Attributes:
         calls_before_recording: calls with the same shapes before one is recorded: libraries choose their kernels in the
