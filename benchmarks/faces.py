@@ -232,14 +232,14 @@ def measure_exemplars(faces: Faces, held: Sequence[str], out: Path, settings: Ex
                 for find in (belief_propagation, iterated_conditional_modes, best_single)
             ]
         )
-        hard = stylised(face, shown, replace(settings, radius=0.0)).made
-        soft = choice.made
+        hard = stylised(face, shown, replace(settings, radius=0.0)).result
+        soft = choice.result
         labels = field.weights(choice.labels)[0].argmax(dim=0)
         seams.append((seam_energy(hard, face, labels), seam_energy(soft, face, labels)))
         kept.append(_edge_ratio(soft, hard, face))
         errors.append(_gain_error(face, made[3][1], settings))
-        single = stylised(face, shown[:1], settings).made
-        rows.append(torch.cat([face, single, hard, choice.made], dim=-1).clamp(0, 1))
+        single = stylised(face, shown[:1], settings).result
+        rows.append(torch.cat([face, single, hard, choice.result], dim=-1).clamp(0, 1))
     write(out / "exemplars.jpg", torch.cat([torch.cat(list(shown[:4].split(1)), dim=-1), *rows], dim=-2))
     mean = [sum(column) / len(column) for column in zip(*energies)]
     true_seams = [(hard, soft) for hard, soft in seams if hard > 0]
@@ -270,7 +270,7 @@ def _edge_ratio(made: Tensor, beside: Tensor, face: Tensor) -> float:
 def _gain_error(face: Tensor, gain: Tensor, settings: ExemplarSettings) -> float:
     """The face's own styled version as its exemplar: the detail should come back ``gain`` times as strong."""
     styled = in_style(face, gain, torch.ones_like(gain))
-    made = stylised(face, styled, settings).made
+    made = stylised(face, styled, settings).result
     base = 0.06 * face.shape[-1]
     detail, wanted, own = ((p - gaussian(p, base)).square().mean().sqrt() for p in (made, styled, face))
     return abs(float((detail / own).log2() - (wanted / own).log2()))
