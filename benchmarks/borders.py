@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks.scene import photograph
 from vfi_pipeline.estimation.window import Window
-from vfi_pipeline.evaluation.baselines import Gaps, rival, to_rgb
+from vfi_pipeline.evaluation.baselines import Gaps, baseline, to_rgb
 from vfi_pipeline.evaluation.page import circumstances, write_section
 from vfi_pipeline.geometry import resize_flow, warp
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
@@ -49,7 +49,7 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
     between = model.motion(Window.of(one, two)).at([0.5])[0]
     ours = compose.intermediate_frame(first, last, between, truth.time)
     kept = _without_hand_over(first, last, between, truth.time)
-    minterpolated = rival("minterpolate")(Gaps(shots, to_rgb(shots), (0.5,))).rgb[1]
+    minterpolated = baseline("minterpolate")(Gaps(shots, to_rgb(shots), (0.5,))).rgb[1]
     true = to_rgb([truth])[0]
     shown = {
         "earlier frame": (to_rgb([first])[0], SOURCE),

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.scene import Scene, demo_scene
 from vfi_pipeline.errors import ENVIRONMENT, UserError
-from vfi_pipeline.evaluation.baselines import Gaps, rival, to_rgb
+from vfi_pipeline.evaluation.baselines import Gaps, baseline, to_rgb
 from vfi_pipeline.evaluation.samples import read_film
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
@@ -124,10 +124,10 @@ def run(
     frames, given = read(source)
     if len(ours) != timing.frames:
         raise UserError(f"{film.name} holds {len(ours)} frames, not {timing.frames}.", "report this as a bug.")
-    say(f"Measuring, and the same frames by {', '.join(RIVALS.values())}.")
+    say(f"Measuring, and the same frames by {', '.join(BASELINES.values())}.")
     made, seconds = {OURS: ours}, {OURS: facts.seconds}
     gaps = Gaps(frames, given, tuple(k / timing.step for k in range(1, timing.step)))
-    for name in RIVALS:
+    for name in BASELINES:
         made[name], seconds[name] = rebuild(name, gaps, timing)
     rows, worth = score(made, seconds, true, timing)
     table = "\n".join(table_lines(rows, facts, timing))
@@ -209,17 +209,17 @@ def read_facts(report: Path, seconds: float) -> Facts:
     return Facts(seconds, film["nfe_per_pair"], film["min_det"], None if folded is None else 100 * folded)
 
 
-# ---------------------------------------------------------------------------------------------------- the rivals
+# ---------------------------------------------------------------------------------------------------- the baselines
 
-RIVALS = {"minterpolate": "ffmpeg minterpolate", "blend": "linear blend", "hold": "frame hold (nearer)"}
+BASELINES = {"minterpolate": "ffmpeg minterpolate", "blend": "linear blend", "hold": "frame hold (nearer)"}
 
 
 def rebuild(name: str, gaps: Gaps, timing: Timing) -> tuple[np.ndarray, float]:
-    """The whole film by a rival, and its seconds: the source's frames and what it made between them.
+    """The whole film by a baseline, and its seconds: the source's frames and what it made between them.
 
     It does not know of the cut and of the repeated frames.
     """
-    made = rival(name)(gaps)
+    made = baseline(name)(gaps)
     out = gaps.rgb[np.arange(timing.frames) // timing.step].copy()  # the last frame stays for its own duration
     between = [i for i in range(timing.step * (timing.sources - 1)) if i % timing.step]
     out[between] = made.rgb
@@ -243,7 +243,7 @@ def score(
         worth[name] = decibel
         rows.append(
             Row(
-                RIVALS.get(name, name),
+                BASELINES.get(name, name),
                 {group: float(np.mean([decibel[i] for i in chosen])) for group, chosen in groups.items()},
                 {group: float(np.mean([similarity[i] for i in chosen])) for group, chosen in groups.items()},
                 len(groups["all"]) / seconds[name],
@@ -304,7 +304,7 @@ def strip(
     cells = [Cell(crop(true[middle], centre, *closer), NEUTRAL, "truth", "t = 1/2")]
     for name, pictures in made.items():
         colour = GENERATED if name == OURS else NEUTRAL
-        label, note = RIVALS.get(name, name), f"{worth[name][middle]:.1f} dB"
+        label, note = BASELINES.get(name, name), f"{worth[name][middle]:.1f} dB"
         cells.append(Cell(crop(pictures[middle], centre, *closer), colour, label, note))
     legend = [(SOURCE, "frame of the 15 fps film"), (GENERATED, "made by interpolate.py fps=60")]
     return filmstrip([top, cells], legend=legend)

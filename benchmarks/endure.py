@@ -54,7 +54,7 @@ def kills(folder: Path, count: int, seconds: int = KILLED_S, seed: int = 0) -> d
     film = large.marked_film(folder / "a.mp4", seconds, "160x120", 25)
     job = [f"input={film.name}", "multi=2", "model=blend", f"segment={SEGMENT_S:g}", "codec=ffv1"]
     _run(folder, [*job, "output=whole.mkv"])
-    whole = _content(folder / "whole.mkv")
+    whole = content_of(folder / "whole.mkv")
     target, work = folder / "b.mkv", folder / "b.mkv.vfi-work"
     dice = random.Random(seed)
     signals: Counter[str] = Counter()
@@ -75,7 +75,7 @@ def kills(folder: Path, count: int, seconds: int = KILLED_S, seed: int = 0) -> d
         _, said = child.communicate(timeout=120)
         if child.returncode == 0:  # it was faster
             finished += 1
-            _compare(target, whole)
+            compare(target, whole)
             target.unlink()
             continue
         signals[number.name] += 1
@@ -89,7 +89,7 @@ def kills(folder: Path, count: int, seconds: int = KILLED_S, seed: int = 0) -> d
             raise UserError(f"A killed job ended in a traceback: {said[-300:]}", "report this: it is a bug.")
         lost += max(0, done - _segments(work))
     said = _run(folder, [*job, "output=b.mkv"])
-    _compare(target, whole)
+    compare(target, whole)
     found = re.search(r"(\d+) of (\d+) segments are done already", said)
     return {
         "kills": dict(sorted(signals.items())), "while_starting": starting, "segments": len(whole[0]) // 50 * 4,
@@ -144,7 +144,7 @@ def _relatives(folder: Path) -> list[str]:
     return found
 
 
-def _content(path: Path) -> tuple[list[str], str]:
+def content_of(path: Path) -> tuple[list[str], str]:
     """Time stamp and checksum of each frame, decoded; and of the packets of sound."""
     url = ffmpeg.file_url(path)
     quiet = ["-nostdin", "-v", "error", "-i", url]
@@ -153,8 +153,8 @@ def _content(path: Path) -> tuple[list[str], str]:
     return [line for line in frames.splitlines() if not line.startswith("#")], sound
 
 
-def _compare(target: Path, whole: tuple[list[str], str]) -> None:
-    if _content(target) != whole:
+def compare(target: Path, whole: tuple[list[str], str]) -> None:
+    if content_of(target) != whole:
         raise UserError("A resumed result is not that of a job in one go.", "report this: it is a bug.", ENVIRONMENT)
 
 

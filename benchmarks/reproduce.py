@@ -229,7 +229,7 @@ def judge_pairs(run: Path) -> Figures:
     first, last = torch.stack([pair.first for pair in pairs]), torch.stack([pair.last for pair in pairs])
     motion = model(first, last, torch.tensor(digits.TIMES).expand(len(first), -1))
     low, share = zip(*(folding(motion.flow[:, k]) for k in range(len(digits.TIMES))))
-    back = digits.way_back(model, first, last)
+    back = digits.backward_flow(model, first, last)
     left = back + warp(motion.flow[:, -1], back)
     return {
         "psnr": float(psnr(motion.frame[:, -1], last).mean()),

@@ -26,7 +26,7 @@ from benchmarks.scene import demo_scene
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.evaluation import page as pages
-from vfi_pipeline.evaluation.baselines import Gaps, minterpolate_filter, rival, to_rgb
+from vfi_pipeline.evaluation.baselines import Gaps, baseline, minterpolate_filter, to_rgb
 from vfi_pipeline.evaluation.samples import read_film
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
@@ -37,7 +37,7 @@ from vfi_pipeline.synthesis import stream
 RATE = 30
 ENCODING = ("codec=x264", "preset=veryfast", "crf=18")
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p")
-RIVALS = {"dis-fast": "DIS flow, blended", "blend": "cross-fade"}
+BASELINES = {"dis-fast": "DIS flow, blended", "blend": "cross-fade"}
 
 
 @dataclass(frozen=True)
@@ -239,8 +239,10 @@ def made_by(
 
 
 def per_frame(path: Path, models: dict[str, MotionModel], figures: Figures, rounds: int = 3) -> Iterator[None]:
-    """Fills ``costs`` and ``stages``: ours and the rivals in turn, ``rounds`` times, medians. Yields after each factor,
-    as the other steps do after each of their rows. Ours begins anew each time: 30 pairs, or 7 at 8x, with the start.
+    """Fills ``costs`` and ``stages``: ours and the baselines in turn, ``rounds`` times, medians.
+
+    Yields after each factor, as the other steps do after each of their rows. Ours starts anew each time: 30 pairs, or 7
+    at 8x, the start included.
     """
     frames = read_film(path, 61)
     for rate, kept in ((2, frames[::2]), (8, frames[::8])):
@@ -253,10 +255,10 @@ def per_frame(path: Path, models: dict[str, MotionModel], figures: Figures, roun
                 assert count == made, (name, count, made)
                 if turn:  # the first turn warms up
                     found.setdefault((name, True), []).append((spent, stages))
-            for name in RIVALS:
+            for name in BASELINES:
                 spent = Spent()
                 with spent():
-                    rival(name)(gaps)
+                    baseline(name)(gaps)
                 if turn:
                     found.setdefault((name, False), []).append((spent, None))
             if turn in (1, rounds):
@@ -340,7 +342,7 @@ def end_to_end(path: Path, models: Sequence[str], work: Path, figures: Figures, 
 
     def filtered(name: str, video_filter: str, frames: int) -> None:
         command = ["-nostdin", "-loglevel", "error", "-y", "-i", url, "-frames:v", str(frames)]
-        command += ["-vf", video_filter, *X264, ffmpeg.file_url(work / "rival.mp4")]
+        command += ["-vf", video_filter, *X264, ffmpeg.file_url(work / "minterpolate.mp4")]
         wall, cpu = _fastest(lambda: ffmpeg.run(command, f"measuring {name}"))
         figures.ends.append({"name": name, "frames": frames, "wall": wall, "cpu": cpu, "start": None})
 
@@ -391,7 +393,7 @@ def _dis_end_to_end(path: Path, work: Path, figures: Figures, frames: int = 16) 
     def whole() -> None:
         kept = read_film(path, frames)
         rgb = to_rgb(kept)
-        made = rival("dis-fast")(Gaps(kept, rgb, (0.5,))).rgb
+        made = baseline("dis-fast")(Gaps(kept, rgb, (0.5,))).rgb
         both = np.stack((rgb[:-1], made), axis=1).tobytes()
         size = kept[0].width, kept[0].height
         spec = ffmpeg.raw_input("rgb24", *size, 2 * RATE).video.output(
@@ -449,7 +451,7 @@ def _busy(figures: Figures) -> str:
 
 
 def _label(name: str, ours: bool) -> str:
-    return f"**ours**, `model={name}`" if ours else {"minterpolate": "ffmpeg minterpolate", **RIVALS}[name]
+    return f"**ours**, `model={name}`" if ours else {"minterpolate": "ffmpeg minterpolate", **BASELINES}[name]
 
 
 def _cost_table(figures: Figures, film: Film) -> str:

@@ -31,9 +31,9 @@ class Column:
     measure: Callable[[Tensor, Tensor], Tensor]
     rounded: bool = True
 
-    def of(self, made: Tensor, truth: Tensor) -> float:
+    def of(self, picture: Tensor, truth: Tensor) -> float:
         """The figure of one picture, PSNR at most ``CEILING``."""
-        value = self.measure(made, truth).item()
+        value = self.measure(picture, truth).item()
         return min(value, CEILING) if self.title.startswith("PSNR") else value
 
     def text(self, value: float) -> str:

@@ -27,8 +27,8 @@ def write_section(page: Path, name: str, title: str, body: str, head: str = HEAD
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     section = f"{begin}\n## {title}\n\n{body.strip()}\n{end}\n"
     text = page.read_text(encoding="utf-8") if page.is_file() else head
-    before, found, rest = text.partition(begin)
-    if found and end in rest:
+    before, mark, rest = text.partition(begin)
+    if mark and end in rest:
         text = before + section + rest.partition(end)[2].removeprefix("\n")
     else:
         text = text.rstrip("\n") + "\n\n" + section

@@ -55,7 +55,7 @@ def _note(results: Results) -> str:
     """What the figures are: averaging, rounding, colours."""
     notes = []
     if any(row.group not in results.conventions for row in results.rows):
-        how = {
+        description = {
             "film": "Frames are made in the film's own planes; then made and true ones become RGB",
             "rgb": "Films become RGB pictures of 8 bits first, which the methods are given, as in papers",
         }[results.planes]
@@ -65,7 +65,7 @@ def _note(results: Results) -> str:
         }[results.chroma]
         notes.append(
             "Means of per-frame values over a clip's made frames, then over clips. PSNR over RGB rounded to bytes, "
-            f"SSIM Gaussian (sigma 1.5) on BT.601 luma. {how}: {chroma}."
+            f"SSIM Gaussian (sigma 1.5) on BT.601 luma. {description}: {chroma}."
         )
     if results.conventions:
         notes.append(LEGEND)
@@ -143,8 +143,8 @@ def machine() -> str:
 
 def _strip(picture: Picture, width: int = 320, height: int = 180) -> Image.Image:
     """The truth and every method, cut out where they differ most."""
-    made = picture.made
-    stack = np.stack([frame.astype(np.float32).mean(axis=2) for frame in made.values()])
+    frames_by_method = picture.frames
+    stack = np.stack([frame.astype(np.float32).mean(axis=2) for frame in frames_by_method.values()])
     error = np.abs(stack - picture.truth.astype(np.float32).mean(axis=2)).max(axis=0)
     height, width = min(height, error.shape[0]), min(width, error.shape[1])
     # The cut-out with the largest error: box sums from an integral image.
@@ -153,7 +153,7 @@ def _strip(picture: Picture, width: int = 320, height: int = 180) -> Image.Image
     y, x = np.unravel_index(sums.argmax(), sums.shape)
     centre = float(x + width / 2), float(y + height / 2)
     cells = [Cell(crop(picture.truth, centre, width, height), NEUTRAL, "truth", f"{picture.rate}x")]
-    for name, frame in made.items():
+    for name, frame in frames_by_method.items():
         cells.append(Cell(crop(frame, centre, width, height), GENERATED, name, f"{picture.psnr[name]:.2f} dB"))
     return filmstrip([cells])
 

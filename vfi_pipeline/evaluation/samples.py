@@ -70,10 +70,10 @@ def samples(path: Path, layout: str = "films", frames: int | None = 33) -> list[
         raise UserError(f"No layout is called {layout!r}.", f"layout= one of {', '.join(LAYOUTS)}.", USAGE)
     if not path.exists():
         raise UserError(f"{path} does not exist.", "check the name after input=.", BAD_INPUT)
-    found = list(films(path, frames) if layout == "films" else LAYOUTS[layout](path))
-    if not found:
+    loaded = list(films(path, frames) if layout == "films" else LAYOUTS[layout](path))
+    if not loaded:
         raise UserError(f"{path} holds nothing in the layout {layout!r}.", EXPECTED[layout], BAD_INPUT)
-    return found
+    return loaded
 
 
 def named(text: str) -> list[Path]:
@@ -81,31 +81,31 @@ def named(text: str) -> list[Path]:
 
     A comma within a name parts it only where the longer name does not exist.
     """
-    whole = Path(text).expanduser()
-    if whole.exists():
-        return [whole]
+    path = Path(text).expanduser()
+    if path.exists():
+        return [path]
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         return named(text[1:-1])  # quoted for Hydra, as was needed once
     if not (text.startswith("[") and text.endswith("]")):
-        return [whole]
-    parts, found = text[1:-1].split(","), []
+        return [path]
+    parts, paths = text[1:-1].split(","), []
     while parts:
         for count in range(len(parts), 0, -1):
-            path = Path(",".join(parts[:count]).strip().strip("'\"")).expanduser()
-            if path.exists() or count == 1:
-                found.append(path)
+            member = Path(",".join(parts[:count]).strip().strip("'\"")).expanduser()
+            if member.exists() or count == 1:
+                paths.append(member)
                 del parts[:count]
                 break
-    return found
+    return paths
 
 
-def distinct(found: Iterable[Sample]) -> list[Sample]:
+def distinct(samples: Iterable[Sample]) -> list[Sample]:
     """The samples with a name each: of two films ``a`` the second is called ``a (2)``."""
-    seen: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     renamed = []
-    for sample in found:
-        seen[sample.group, sample.name] += 1
-        count = seen[sample.group, sample.name]
+    for sample in samples:
+        counts[sample.group, sample.name] += 1
+        count = counts[sample.group, sample.name]
         renamed.append(sample if count == 1 else replace(sample, name=f"{sample.name} ({count})"))
     return renamed
 
@@ -198,10 +198,10 @@ def xiph(root: Path) -> Iterator[Sample]:
     base = root / "netflix" if (root / "netflix").is_dir() else root
     for size, prepare in (("2K", _halved), ("4K", _middle)):
         for sequence in XIPH_SEQUENCES:
-            there = {path.name for path in base.glob(f"{sequence}-*.png")}
+            existing = {path.name for path in base.glob(f"{sequence}-*.png")}
             for k in range(2, 99, 2):
                 names = [f"{sequence}-{n:03d}.png" for n in (k - 1, k, k + 1)]
-                if there.intersection(names):
+                if existing.intersection(names):
                     paths = [base / name for name in names]
                     yield _sample(f"{sequence}-{k:03d}", f"xiph {size}", paths, XIPH, 2, prepare, sequence)
 
