@@ -45,8 +45,8 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
     """The strip of the right border, and the mean error (codes) in the columns that enter."""
     shots = [window(Fraction(k)) for k in (-1, 0, 1, 2)]
     first, truth, last = shots[1], window(Fraction(1, 2)), shots[2]
-    one, two = (guide(frame, model.guide_span or WIDTH) for frame in (first, last))
-    between = model.motion(Window.of(one, two)).at([0.5])[0]
+    guide_first, guide_last = (guide(frame, model.guide_span or WIDTH) for frame in (first, last))
+    between = model.motion(Window.of(guide_first, guide_last)).at([0.5])[0]
     ours = compose.intermediate_frame(first, last, between, truth.time)
     kept = _without_hand_over(first, last, between, truth.time)
     minterpolated = baseline("minterpolate")(Gaps(shots, to_rgb(shots), (0.5,))).rgb[1]
@@ -86,15 +86,16 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, optimize=True)
     command = f"python -m benchmarks.borders {path}"
-    made = ("ours", "border replicated", "ffmpeg minterpolate")
-    said = ", ".join(f"{name} {errors[name]:.1f}" for name in made)
+    methods = ("ours", "border replicated", "ffmpeg minterpolate")
+    errors_text = ", ".join(f"{name} {errors[name]:.1f}" for name in methods)
     body = (
         f"{circumstances(command)}\n\nA pan of {PAN} px a frame, `model=flow`; the right third. Mean absolute error, "
-        f"in codes of 255, in the {PAN // 2} columns that only the later frame sees: {said}. *Border replicated* "
-        f"is the same motion and each side's last column drawn out.\n\n![What enters the picture]({path.as_posix()})\n"
+        f"in codes of 255, in the {PAN // 2} columns that only the later frame sees: {errors_text}. "
+        f"*Border replicated* is the same motion and each side's last column drawn out.\n\n"
+        f"![What enters the picture]({path.as_posix()})\n"
     )
     write_section(Path("BENCHMARKS.md"), "borders", "What enters the picture", body)
-    sys.stdout.write(said + "\n")
+    sys.stdout.write(errors_text + "\n")
 
 
 if __name__ == "__main__":

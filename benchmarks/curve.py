@@ -89,9 +89,9 @@ def main(words: Sequence[str]) -> None:
     page, *clips = words
     methods: dict[str, Method] = {str(setting): by_model(model_of(setting)) for setting in SETTINGS}
     methods[BASELINE] = baseline(BASELINE)
-    found = [sample for clip in clips for source in named(clip) for sample in samples(source, "films", FRAMES)]
-    results = evaluate(found, methods, RATES, temporal=False, keep_pictures=0, say=lambda line: None)
-    names = ", ".join(sample.name for sample in found)
+    loaded = [sample for clip in clips for source in named(clip) for sample in samples(source, "films", FRAMES)]
+    results = evaluate(loaded, methods, RATES, temporal=False, keep_pictures=0, say=lambda line: None)
+    names = ", ".join(sample.name for sample in loaded)
     body = (
         f"{circumstances(shlex.join(['python', '-m', 'benchmarks.curve', *words]))}\n\n"
         f"Frames 0 to {FRAMES - 1} of: {names}. The default was chosen on these clips; nothing was learned from them.\n"

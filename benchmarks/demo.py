@@ -125,16 +125,16 @@ def run(
     if len(ours) != timing.frames:
         raise UserError(f"{film.name} holds {len(ours)} frames, not {timing.frames}.", "report this as a bug.")
     say(f"Measuring, and the same frames by {', '.join(BASELINES.values())}.")
-    made, seconds = {OURS: ours}, {OURS: facts.seconds}
+    rebuilt, seconds = {OURS: ours}, {OURS: facts.seconds}
     gaps = Gaps(frames, given, tuple(k / timing.step for k in range(1, timing.step)))
     for name in BASELINES:
-        made[name], seconds[name] = rebuild(name, gaps, timing)
-    rows, worth = score(made, seconds, true, timing)
+        rebuilt[name], seconds[name] = rebuild(name, gaps, timing)
+    rows, worth = score(rebuilt, seconds, true, timing)
     table = "\n".join(table_lines(rows, facts, timing))
     (folder / "table.md").write_text(table + "\n", encoding="utf-8")
     record = {"rows": [asdict(row) for row in rows], "interpolate": asdict(facts), "options": list(words)}
     (folder / "table.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    strip(made, true, worth, timing).save(folder / "filmstrip.png", optimize=True)
+    strip(rebuilt, true, worth, timing).save(folder / "filmstrip.png", optimize=True)
     write_beside(given, ours, film, folder / "side_by_side.mp4", timing)
     say("\n" + table + "\n")
     for path in (film, folder / "side_by_side.mp4", folder / "filmstrip.png", folder / "table.md", truth):
@@ -143,7 +143,7 @@ def run(
 
 def draw(scene: Scene, timing: Timing, source: Path, truth: Path) -> None:
     """Writes the true film (FFV1, lossless) and the film that shows ``timing``'s share of it (H.264), with beeps."""
-    wanted = {timing.shown(number) for number in range(timing.sources)}
+    indices = {timing.shown(number) for number in range(timing.sources)}
     kept: dict[int, np.ndarray] = {}
     sound = truth.with_suffix(".wav")
     beeps(sound, timing)
@@ -151,7 +151,7 @@ def draw(scene: Scene, timing: Timing, source: Path, truth: Path) -> None:
     def pictures() -> Iterator[np.ndarray]:
         for index in range(timing.frames):
             picture = scene.draw(index / timing.rate)
-            if index in wanted:
+            if index in indices:
                 kept[index] = picture
             yield picture
 
@@ -219,23 +219,23 @@ def rebuild(name: str, gaps: Gaps, timing: Timing) -> tuple[np.ndarray, float]:
 
     It does not know of the cut and of the repeated frames.
     """
-    made = baseline(name)(gaps)
+    result = baseline(name)(gaps)
     out = gaps.rgb[np.arange(timing.frames) // timing.step].copy()  # the last frame stays for its own duration
     between = [i for i in range(timing.step * (timing.sources - 1)) if i % timing.step]
-    out[between] = made.rgb
-    return out, made.seconds
+    out[between] = result.rgb
+    return out, result.seconds
 
 
 # ------------------------------------------------------------------------------------------------------ the table
 
 
 def score(
-    made: dict[str, np.ndarray], seconds: dict[str, float], true: np.ndarray, timing: Timing
+    rebuilt: dict[str, np.ndarray], seconds: dict[str, float], true: np.ndarray, timing: Timing
 ) -> tuple[list[Row], dict[str, dict[int, float]]]:
     """The rows of the table, and the PSNR of every made picture by method."""
     groups = timing.groups()
     rows, worth = [], {}
-    for name, frames in made.items():
+    for name, frames in rebuilt.items():
         decibel, similarity = {}, {}
         for index in groups["all"]:
             ours, theirs = _image(frames[index]), _image(true[index])
@@ -282,12 +282,12 @@ def table_lines(rows: Sequence[Row], facts: Facts, timing: Timing) -> list[str]:
 
 
 def strip(
-    made: dict[str, np.ndarray], true: np.ndarray, worth: dict[str, dict[int, float]], timing: Timing
+    rebuilt: dict[str, np.ndarray], true: np.ndarray, worth: dict[str, dict[int, float]], timing: Timing
 ) -> Image.Image:
     """Two source frames, what was made between them, and a closer look at the middle by each method."""
     source = timing.cut // timing.step // 2 - 1  # in the first shot, as the cup passes the middle
     first, last = timing.shown(source), timing.shown(source + 1)
-    frames = made[OURS]
+    frames = rebuilt[OURS]
     top = []
     for index in range(first, last + 1):
         is_source = index in (first, last)
@@ -297,12 +297,12 @@ def strip(
         )
     middle = (first + last) // 2
     # Where a cross-fade errs most, there is the motion: look there.
-    ghost = np.abs(made["blend"][middle].astype(float) - true[middle]).sum(axis=2)
+    ghost = np.abs(rebuilt["blend"][middle].astype(float) - true[middle]).sum(axis=2)
     rows, columns = np.indices(ghost.shape)
     centre = float((columns * ghost).sum() / ghost.sum()), float((rows * ghost).sum() / ghost.sum())
     closer = round(true.shape[2] * 0.4), round(true.shape[1] * 0.4)
     cells = [Cell(crop(true[middle], centre, *closer), NEUTRAL, "truth", "t = 1/2")]
-    for name, pictures in made.items():
+    for name, pictures in rebuilt.items():
         colour = GENERATED if name == OURS else NEUTRAL
         label, note = BASELINES.get(name, name), f"{worth[name][middle]:.1f} dB"
         cells.append(Cell(crop(pictures[middle], centre, *closer), colour, label, note))

@@ -111,8 +111,8 @@ def table(facts: Mapping[str, Any]) -> str:
     }
     lines = ["| | " + " | ".join(f"`{m['name']}`" for m in models) + " |", "|--|" + "--|" * len(models)]
     lines += [f"| {title} | " + " | ".join(cell(m) for m in models) + " |" for title, cell in rows.items()]
-    known = ", ".join(f"{who} {100 * share:.1f} %" for who, share in facts["referee_accuracy"].items())
-    judged = f"{models[0]['digits']} 3s of the part `{facts['part']}`. Referees right about real digits: {known}."
+    accuracies = ", ".join(f"{who} {100 * share:.1f} %" for who, share in facts["referee_accuracy"].items())
+    judged = f"{models[0]['digits']} 3s of the part `{facts['part']}`. Referees right about real digits: {accuracies}."
     return judged + "\n\n" + "\n".join(lines) + "\n"
 
 
@@ -134,13 +134,13 @@ def main() -> None:
     judge, sources = Referee(split, judged=options.part), split.of(3, options.part)
     named = []
     for name, model, slope in models:
-        found, frames = score(name, model, judge, sources)
-        named.append((name, model, frames, Score(**{**asdict(found), "critic_gradient_norm": slope})))
+        result, frames = score(name, model, judge, sources)
+        named.append((name, model, frames, Score(**{**asdict(result), "critic_gradient_norm": slope})))
     figure(options.out / "digits_gan.png", named, sources)
     facts = {
         "part": options.part,
         "referee_accuracy": judge.accuracy,
-        "models": [asdict(found) for *_, found in named],
+        "models": [asdict(result) for *_, result in named],
     }
     (options.out / "digits_gan.json").write_text(json.dumps(facts, indent=1) + "\n")
     (options.out / "digits_gan.md").write_text(table(facts))

@@ -34,14 +34,14 @@ def main() -> None:
     """The command; see the module's docstring."""
     path = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/failures.jpg")
     path.parent.mkdir(parents=True, exist_ok=True)
-    strip, told = figure(load_flow("flow"))
+    strip, lines = figure(load_flow("flow"))
     strip.convert("RGB").save(path, quality=84)
-    sys.stdout.write("\n".join(told) + "\n")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
     """A row for each scene (first, truth, ours, cross-fade, difference, last) and what was measured, line by line."""
-    rows, told = [], []
+    rows, lines = [], []
     for name, scene in SCENES.items():
         before, first, truth, last, after = (scene(t) for t in (-1.0, 0.0, 0.5, 1.0, 2.0))
         pictures = [_tensor(picture) for picture in (before, first, last, after)]
@@ -51,18 +51,18 @@ def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
             maps = motion.flow_to_first, motion.flow_to_last, motion.blend_weight
             ours = synthesise(pictures[1], pictures[2], *maps, motion.confidence).frame
         faded, true = (pictures[1] + pictures[2]) / 2, _tensor(truth)
-        known = {"ours": float(psnr(ours, true)), "cross-fade": float(psnr(faded, true))}
-        told.append(f"{name}: " + ", ".join(f"{who} {value:.1f} dB" for who, value in known.items()))
+        psnr_of = {"ours": float(psnr(ours, true)), "cross-fade": float(psnr(faded, true))}
+        lines.append(f"{name}: " + ", ".join(f"{who} {value:.1f} dB" for who, value in psnr_of.items()))
         wrong = (ours - true).abs().amax(dim=1, keepdim=True).expand(-1, 3, -1, -1) * 2
         rows.append([
             Cell(first, SOURCE, name),
             Cell(truth, NEUTRAL, "truth"),
-            Cell(_bytes(ours), GENERATED, "ours", f"{known['ours']:.1f} dB"),
-            Cell(_bytes(faded), NEUTRAL, "cross-fade", f"{known['cross-fade']:.1f} dB"),
+            Cell(_bytes(ours), GENERATED, "ours", f"{psnr_of['ours']:.1f} dB"),
+            Cell(_bytes(faded), NEUTRAL, "cross-fade", f"{psnr_of['cross-fade']:.1f} dB"),
             Cell(_bytes(wrong), NEUTRAL, "ours, difference x 2"),
             Cell(last, SOURCE, "last"),
         ])  # fmt: skip
-    return filmstrip(rows, width=220), told
+    return filmstrip(rows, width=220), lines
 
 
 def _wall(name: str) -> Image.Image:

@@ -303,8 +303,8 @@ def cut_table(columns: dict[str, dict[str, Score]]) -> Iterator[str]:
     yield "|--|--:|--:|" + "--:|" * len(columns)
     for kind in kinds:
         scores = [column[kind] for column in columns.values()]
-        told = [f"{s.found} + {s.false}" if s.cuts else str(s.false) for s in scores]
-        yield f"| {kind} | {scores[0].pairs:,} | {scores[0].cuts or ''} | " + " | ".join(told) + " |"
+        counts = [f"{s.found} + {s.false}" if s.cuts else str(s.false) for s in scores]
+        yield f"| {kind} | {scores[0].pairs:,} | {scores[0].cuts or ''} | " + " | ".join(counts) + " |"
     for name in ("precision", "recall"):
         values = [f"**{getattr(total(column), name):.3f}**" for column in columns.values()]
         yield f"| {name} | | | " + " | ".join(values) + " |"

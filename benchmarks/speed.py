@@ -247,32 +247,35 @@ def per_frame(path: Path, models: dict[str, MotionModel], figures: Figures, roun
     frames = read_film(path, 61)
     for rate, kept in ((2, frames[::2]), (8, frames[::8])):
         gaps = Gaps(kept, to_rgb(kept), tuple(k / rate for k in range(1, rate)))
-        made = (len(kept) - 1) * (rate - 1)
-        found: dict[tuple[str, bool], list[tuple[Spent, dict[str, float] | None]]] = {}
+        expected_count = (len(kept) - 1) * (rate - 1)
+        runs_of: dict[tuple[str, bool], list[tuple[Spent, dict[str, float] | None]]] = {}
         for turn in range(rounds + 1):
             for name, model in models.items():
                 stages, spent, count = made_by(model, kept, rate)
-                assert count == made, (name, count, made)
+                assert count == expected_count, (name, count, expected_count)
                 if turn:  # the first turn warms up
-                    found.setdefault((name, True), []).append((spent, stages))
+                    runs_of.setdefault((name, True), []).append((spent, stages))
             for name in BASELINES:
                 spent = Spent()
                 with spent():
                     baseline(name)(gaps)
                 if turn:
-                    found.setdefault((name, False), []).append((spent, None))
+                    runs_of.setdefault((name, False), []).append((spent, None))
             if turn in (1, rounds):
-                found.setdefault(("minterpolate", False), []).append((_filtered(kept, rate), None))
-        for (name, ours), runs in found.items():
-            wall, cpu = (statistics.median(getattr(run, key) for run, _ in runs) / made for key in ("wall", "cpu"))
+                runs_of.setdefault(("minterpolate", False), []).append((_filtered(kept, rate), None))
+        for (name, ours), runs in runs_of.items():
+            wall, cpu = (
+                statistics.median(getattr(run, key) for run, _ in runs) / expected_count for key in ("wall", "cpu")
+            )
             cost = Cost(name, rate, wall, cpu, ours)
             parts = [stages for _, stages in runs if stages is not None]
             if parts:
                 middle = {key: statistics.median(part[key] for part in parts) for key in parts[0]}
                 cost.pair = sum(middle[key] for key in ("guide", "network", "ode")) / (len(kept) - 1)
-                cost.frame = middle["compose"] / made
+                cost.frame = middle["compose"] / expected_count
                 figures.stages[f"{name} {rate}x"] = {
-                    key: value / (made if key == "compose" else len(kept) - 1) for key, value in middle.items()
+                    key: value / (expected_count if key == "compose" else len(kept) - 1)
+                    for key, value in middle.items()
                 }
             figures.costs.append(cost)
         yield
@@ -297,26 +300,26 @@ def profile(path: Path, model: MotionModel, work: Path, figures: Figures) -> Ite
     spent: dict[str, Spent] = {}
     with spent.setdefault("decode", Spent())():
         frames = read_film(path, 31)
-    made: list[Frame] = []
+    rebuilt: list[Frame] = []
     clocked, facts = Clocked(model), stream.Statistics()
     times = SourceTimes(range(len(frames)), Fraction(1, RATE), Fraction(1, RATE))
     slots = Timeline(times, Fraction(2 * RATE)).slots()
     whole = Spent()
     with whole():
         for output in stream.interpolate(enumerate(frames), slots, clocked, stream.Options(prefetch=0), times, facts):
-            made.append(output.frame)
+            rebuilt.append(output.frame)
     spent["cut detection"] = _share(whole, facts.seconds.get("detect", 0.0))
     spent["colour conversion (guide)"] = _share(whole, facts.seconds.get("guide", 0.0))
     spent["network"], spent["ODE"] = clocked.spent["network"], clocked.spent["ode"]
     spent["synthesis"] = _share(whole, facts.seconds.get("compose", 0.0))
-    first = made[0]
+    first = rebuilt[0]
     spec = ffmpeg.raw_input(first.format.name, first.width, first.height, 2 * RATE).video.output(
         ffmpeg.file_url(work / "encoded.mp4"), vcodec="libx264", preset="veryfast", crf=18
     )
-    data = b"".join(plane.tobytes() for frame in made for plane in frame.planes)
+    data = b"".join(plane.tobytes() for frame in rebuilt for plane in frame.planes)
     with spent.setdefault("encode", Spent())():
         ffmpeg.run(spec, "encoding", stdin=data)
-    figures.profile = {stage: {**asdict(part), "frames": len(made)} for stage, part in spent.items()}
+    figures.profile = {stage: {**asdict(part), "frames": len(rebuilt)} for stage, part in spent.items()}
     yield
 
 
@@ -393,8 +396,8 @@ def _dis_end_to_end(path: Path, work: Path, figures: Figures, frames: int = 16) 
     def whole() -> None:
         kept = read_film(path, frames)
         rgb = to_rgb(kept)
-        made = baseline("dis-fast")(Gaps(kept, rgb, (0.5,))).rgb
-        both = np.stack((rgb[:-1], made), axis=1).tobytes()
+        rebuilt = baseline("dis-fast")(Gaps(kept, rgb, (0.5,))).rgb
+        both = np.stack((rgb[:-1], rebuilt), axis=1).tobytes()
         size = kept[0].width, kept[0].height
         spec = ffmpeg.raw_input("rgb24", *size, 2 * RATE).video.output(
             ffmpeg.file_url(work / "dis.mp4"), vcodec="libx264", preset="veryfast", crf=18, pix_fmt="yuv420p"
@@ -468,13 +471,13 @@ def _cost_table(figures: Figures, film: Film) -> str:
         "|--|--:|--:|--:|--:|--:|",
     ]
     for name, ours in dict.fromkeys((cost.method, cost.ours) for cost in figures.costs):
-        two, eight = at.get((name, ours, 2)), at.get((name, ours, 8))
+        at_2x, at_8x = at.get((name, ours, 2)), at.get((name, ours, 8))
         cells = []
-        for cost in (two, eight):
+        for cost in (at_2x, at_8x):
             beside = at.get(("minterpolate", False, cost.rate)) if cost else None
             cells.append(f"{cost.wall:.4f} ({cost.cpu:.4f})" if cost else "-")
             cells.append(f"{cost.wall / beside.wall:.2f}" if cost and beside else "-")
-        cells.append(f"{eight.wall / two.wall:.2f}" if two and eight else "-")
+        cells.append(f"{at_8x.wall / at_2x.wall:.2f}" if at_2x and at_8x else "-")
         lines.append(f"| {_label(name, ours)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -107,8 +107,8 @@ def main(words: Sequence[str] | None = None) -> None:
     films: dict[str, dict[str, list[Tensor]]] = {}
     for clip in clips:
         films[clip.stem] = make_films(clip, options["style"], options["picture"], folder / clip.stem, settings)
-    for name, found in films.items():
-        for method, measured in measure(found, options["picture"], settings).items():
+    for name, results in films.items():
+        for method, measured in measure(results, options["picture"], settings).items():
             log.info("%s, %s: %s", name, method, measured)
             table.setdefault(method, []).append(measured)
     body = table_text(table)
@@ -118,19 +118,19 @@ def main(words: Sequence[str] | None = None) -> None:
     if "gallery" in options:
         gallery(clips, folder).convert("RGB").save(options["gallery"], quality=85)
     if "page" in options:
-        told = circumstances(["python", "-m", "benchmarks.style", *words])
-        write_section(Path(options["page"]), "style", "Measured", f"{body}\n\n{told}")
+        note = circumstances(["python", "-m", "benchmarks.style", *words])
+        write_section(Path(options["page"]), "style", "Measured", f"{body}\n\n{note}")
 
 
 def make_films(clip: Path, style: str, picture: str, folder: Path, settings: Settings) -> dict[str, list[Tensor]]:
     """Method -> its frames, (1, 3, H, W) in [0, 1]; made where they are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     source = shrunk_clip(clip, folder / "source.mkv", settings.width, settings.frames)
-    found = {}
+    films = {}
     for name, words in methods(style, picture, settings).items():
         target = folder / f"{name.replace(', ', '_').replace(' ', '-')}.mkv"
-        found[name] = made_by(source, target, *words)
-    return found
+        films[name] = made_by(source, target, *words)
+    return films
 
 
 def shrunk_clip(clip: Path, target: Path, width: int, frames: int) -> Path:
@@ -169,7 +169,7 @@ def measure(films: Mapping[str, Sequence[Tensor]], picture: str, settings: Setti
         fmean(float(style_distance(_layers(net, frame, layers), goal)) for frame in plain)
         for (net, layers), goal in zip(judges, grams)
     ]
-    found = {}
+    results = {}
     for name, frames in films.items():
         if name.startswith("unstylised, "):
             continue
@@ -187,8 +187,8 @@ def measure(films: Mapping[str, Sequence[Tensor]], picture: str, settings: Setti
             )
             for a, b in zip(frames, own)
         )
-        found[name] = Measured(warp_error(frames, own), distances[0], distances[1], content)
-    return found
+        results[name] = Measured(warp_error(frames, own), distances[0], distances[1], content)
+    return results
 
 
 def warp_error(frames: Sequence[Tensor], own: Sequence[Tensor]) -> float:
@@ -265,8 +265,8 @@ def strip(films: Mapping[str, Mapping[str, Sequence[Tensor]]]) -> Image.Image:
 
 
 def _layers(network: Features, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    found = network(image, upto=upto(network, layers))
-    return {layer: found[layer] for layer in layers}
+    features = network(image, upto=upto(network, layers))
+    return {layer: features[layer] for layer in layers}
 
 
 def _bytes(picture: Tensor) -> np.ndarray:

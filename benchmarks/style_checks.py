@@ -113,8 +113,8 @@ def main(words: Sequence[str] | None = None) -> None:
         log.info(lines[-1])
     lines.append(f"| | the film itself | {contrast_gap(own):.3g} |")
     if "page" in options:
-        told = circumstances(["python", "-m", "benchmarks.style_checks", *words])
-        write_section(Path(options["page"]), "style_checks", "What each part does", "\n".join(lines) + f"\n\n{told}")
+        note = circumstances(["python", "-m", "benchmarks.style_checks", *words])
+        write_section(Path(options["page"]), "style_checks", "What each part does", "\n".join(lines) + f"\n\n{note}")
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     say = sys.stdout.write
     say(f"{given.executor}: {given.segments} segments of 12 frames, asleep for {given.pair} s over each of 6 pairs\n")
     say("workers  start s  make s  join and check s  frames/s  times one\n")
-    one = 0.0
+    baseline = 0.0
     with tempfile.TemporaryDirectory() as name:
         for workers in map(int, given.workers.split(",")):
             runs = [
@@ -159,10 +159,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for _ in range(given.repeat)
             ]
             row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-            one = one or row["frames_per_s"]
+            baseline = baseline or row["frames_per_s"]
             say(
                 f"{workers:7d}  {row['start_s']:7.1f}  {row['make_s']:6.1f}  {row['finish_s']:16.1f}  "
-                f"{row['frames_per_s']:8.2f}  {row['frames_per_s'] / one:9.2f}\n"
+                f"{row['frames_per_s']:8.2f}  {row['frames_per_s'] / baseline:9.2f}\n"
             )
     return 0
 

@@ -14,7 +14,7 @@ import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -72,7 +72,7 @@ def save_model(path: Path | str, model: nn.Module, card: Card = Card(), half: bo
         UserError: if the file cannot be written.
     """
     path = Path(path)
-    config = model.config()
+    config = config_of(model)
     if config["kind"] not in BUILDERS:
         raise ValueError(f"models.checkpoint.BUILDERS has no {config['kind']!r}: load_model could not read the file.")
     tensors = {
@@ -139,6 +139,11 @@ def load_model(path: Path | str, expected: str | None = None) -> tuple[nn.Module
         first = str(error).strip().splitlines()[0]
         raise UserError(f"{path} does not fit this version of the program ({first}).", retrain, BAD_INPUT) from error
     return model.eval().requires_grad_(False), card
+
+
+def config_of(model: nn.Module) -> dict[str, Any]:
+    """The configuration of a model of a kind in ``BUILDERS``. (``nn.Module`` hides the type of its method.)"""
+    return cast(Any, model).config()
 
 
 def build_model(config: dict[str, Any]) -> nn.Module:

@@ -24,7 +24,7 @@ from vfi_pipeline.estimation.acceleration import estimate_acceleration
 from vfi_pipeline.estimation.flow import BidirectionalFlow
 from vfi_pipeline.estimation.window import Observation, Window
 from vfi_pipeline.geometry import resize_flow
-from vfi_pipeline.models.checkpoint import load_model
+from vfi_pipeline.models.checkpoint import config_of, load_model
 from vfi_pipeline.models.flow_fields import FlowMotion, MotionFields
 from vfi_pipeline.models.flow_interpolator import CELL, PADDING, FlowInterpolator, PairEstimate
 from vfi_pipeline.models.replay import Replayed
@@ -58,7 +58,7 @@ class FlowModel:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
-        self.model = model.eval().to(device=self.device, memory_format=torch.channels_last)
+        self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)
         self.guide_span: int | None = guide_span or model.guide_span
         self.network_span = network_span or model.network_span
         self.enlargement = enlargement or model.enlargement
@@ -100,8 +100,8 @@ class FlowModel:
                 guides = torch.cat([frame.guide(self.guide_span).to(self.device) for frame in group])
                 for frame, encoded in zip(group, self.encode(guides).frames()):
                     frame.recall((self._key, "features"), partial(_identity, encoded))
-            for same_size in _grouped_by_size(missing, lambda pair: self._encoded(pair[0]).working.shape):
-                firsts, lasts = (EncodedFrames.stacked([self._encoded(pair[k]) for pair in same_size]) for k in (0, 1))
+            for same_size in _grouped_by_size(missing, lambda pair: self.encoded(pair[0]).working.shape):
+                firsts, lasts = (EncodedFrames.stacked([self.encoded(pair[k]) for pair in same_size]) for k in (0, 1))
                 estimates = self._estimate(firsts, lasts)
                 for row, (first, last) in enumerate(same_size):
                     first.recall((self._key, "pair", last.index), partial(_identity, _estimate_row(estimates, row)))
@@ -115,7 +115,7 @@ class FlowModel:
     def estimate(self, first: Observation, last: Observation) -> PairEstimate:
         """The estimate of a pair without its neighbours. ``motion`` computes it once for each pair, by this call."""
         with torch.inference_mode(), self._autocast():
-            return self._estimate(self._encoded(first), self._encoded(last))
+            return self._estimate(self.encoded(first), self.encoded(last))
 
     def _estimate_of(self, first: Observation, last: Observation) -> PairEstimate:
         """``estimate``, kept by the first observation."""
@@ -130,7 +130,7 @@ class FlowModel:
         features = tensors[2 : 2 + levels], tensors[2 + levels :]
         return _flattened(self.model.estimate(features, (tensors[0], tensors[1]), size))
 
-    def _encoded(self, observation: Observation) -> EncodedFrames:
+    def encoded(self, observation: Observation) -> EncodedFrames:
         """``encode`` of the observation's guide, kept by the observation."""
         return observation.recall((self._key, "features"), lambda: self.encode(observation.guide(self.guide_span)))
 
@@ -254,7 +254,7 @@ def load_flow(
     path, digest = locate(weights)
     model, _ = load_model(path, digest)
     if not isinstance(model, FlowInterpolator):
-        kind = model.config()["kind"]
+        kind = config_of(model)["kind"]
         remedy = f"style={weights} for a film in this style." if kind == "style" else "model=node with these weights."
         raise UserError(f"{path} holds a {kind} model.", remedy, BAD_INPUT)
     half = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

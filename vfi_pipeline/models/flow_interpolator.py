@@ -258,7 +258,9 @@ def _frame(first: Tensor, last: Tensor, maps: Maps) -> Blended:
 def _repeated(fields: MotionFields, times: int) -> MotionFields:
     if times == 1:
         return fields
-    parts = {name: None if x is None else x.repeat_interleave(times, 0) for name, x in vars(fields).items()}
+    parts: dict[str, Any] = {
+        name: None if x is None else x.repeat_interleave(times, 0) for name, x in vars(fields).items()
+    }
     return MotionFields(**parts)
 
 

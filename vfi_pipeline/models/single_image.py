@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
-from vfi_pipeline.models.checkpoint import load_model
+from vfi_pipeline.models.checkpoint import config_of, load_model
 from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.conditional_gan import Generator
 
@@ -95,7 +95,7 @@ def load_single_image(weights: str | Path, device: str | torch.device = "cpu") -
     path, digest = locate(weights)
     model, _ = load_model(path, digest)
     if not isinstance(model, SingleImageGenerator):
-        kind = model.config()["kind"]
+        kind = config_of(model)["kind"]
         raise UserError(
             f"weights={weights} holds a {kind} model, no picture's generator.",
             "weights that train.py experiment=single_image exported.",

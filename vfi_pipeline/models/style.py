@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.estimation.visibility import motion_boundary, visible
 from vfi_pipeline.geometry import warp
-from vfi_pipeline.models.checkpoint import load_model
+from vfi_pipeline.models.checkpoint import config_of, load_model
 from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.style import StyleNet
 
@@ -91,6 +91,6 @@ def load_style(weights: str | Path, device: str | torch.device = "cpu") -> Style
     path, digest = locate(weights, "style")
     model, _ = load_model(path, digest)
     if not isinstance(model, StyleTransfer):
-        kind = model.config()["kind"]
+        kind = config_of(model)["kind"]
         raise UserError(f"style={weights} holds a {kind} model, not a style.", f"weights={weights}.", BAD_INPUT)
-    return model.to(device, memory_format=torch.channels_last)
+    return model.to(device).to(memory_format=torch.channels_last)
