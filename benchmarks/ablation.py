@@ -110,7 +110,9 @@ def baselines(batch: Triplet, true: Tensor) -> list[Row]:
     share = torch.tensor(TIMES).view(1, -1, 1, 1, 1)
     blend = (1 - share) * batch.first[:, None] + share * batch.last[:, None]
     hold = batch.first[:, None].expand_as(true)
-    return [Row(name, by_time(made, true), 1.0, 0.0, None, 0, 0.0) for name, made in (("blend", blend), ("hold", hold))]
+    return [
+        Row(name, by_time(frames, true), 1.0, 0.0, None, 0, 0.0) for name, frames in (("blend", blend), ("hold", hold))
+    ]
 
 
 def fitted(batch: Triplet, true: Tensor, steps: int = 80, smooth: float = 2.0) -> list[Row]:

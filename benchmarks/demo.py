@@ -65,12 +65,12 @@ class Timing:
 
     def groups(self) -> dict[str, list[int]]:
         """The made pictures, by what is hard about them."""
-        made = [index for index in range(self.frames) if self.pair(index)]
+        rebuilt = [index for index in range(self.frames) if self.pair(index)]
         twos = range(self.held[0] * self.step, self.held[1] * self.step)
         return {
-            "all": made,
-            "pan, zoom, occlusion": [index for index in made if index < self.cut],
-            "on twos": [index for index in made if index in twos],
+            "all": rebuilt,
+            "pan, zoom, occlusion": [index for index in rebuilt if index < self.cut],
+            "on twos": [index for index in rebuilt if index in twos],
         }
 
 

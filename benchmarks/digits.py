@@ -75,9 +75,9 @@ def figure(path: Path, named: Sequence[tuple[str, nn.Module, Tensor, Score]], so
             if block == 0 and k == 0:
                 axis.set_title("motion", fontsize=8)
     axis = chart.add_subplot(grid[rows + 1 :, :6])
-    for name, _, _, found in named:
-        called = ", ".join(f"{100 * share:.0f} % ({who})" for who, share in found.called_target.items())
-        axis.plot(TIMES, found.probability, marker="o", label=f"{name}: {called} called 4 at t = 1")
+    for name, _, _, facts in named:
+        called = ", ".join(f"{100 * share:.0f} % ({who})" for who, share in facts.called_target.items())
+        axis.plot(TIMES, facts.probability, marker="o", label=f"{name}: {called} called 4 at t = 1")
     axis.set_xlabel("t")
     axis.set_ylabel("mean P(4), unseen 3s")
     axis.set_ylim(0, 1)

@@ -122,7 +122,9 @@ def slots(rate: int) -> Iterator[Slot]:
 # ------------------------------------------------------------------------------------------------------- measurements
 
 
-def made_rate(model: FlowModel, frames: Sequence[Frame], rate: int, device: str, budget_s: float) -> dict[str, Any]:
+def generated_rate(
+    model: FlowModel, frames: Sequence[Frame], rate: int, device: str, budget_s: float
+) -> dict[str, Any]:
     """Made frames a second of the stream, after two pairs that do not count, for ``budget_s`` seconds."""
     begin = time.perf_counter()
     reset_peak(device)
@@ -163,7 +165,7 @@ def stage_times(model: FlowModel, frames: Sequence[Frame], device: str, budget_s
 
     begin, rounds = time.perf_counter(), 0
     while rounds < 2 or (rounds < 20 and time.perf_counter() - begin < budget_s):
-        _one_pair(model, [frames[(rounds + k) % len(frames)] for k in range(4)], device, timed)
+        _pair_stages(model, [frames[(rounds + k) % len(frames)] for k in range(4)], device, timed)
         rounds += 1
         if rounds == 1:
             taken.clear()  # what is made once for a size
@@ -174,7 +176,9 @@ def stage_times(model: FlowModel, frames: Sequence[Frame], device: str, budget_s
 
 
 @torch.inference_mode()
-def _one_pair(model: FlowModel, four: list[Frame], device: str, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
+def _pair_stages(
+    model: FlowModel, four: list[Frame], device: str, timed: Callable[[str, Callable[[], Any]], Any]
+) -> None:
     layout = compose.layout_of(four[0])
     looks = timed("guides (4 frames, host)", lambda: [guide(each, model.guide_span or 512) for each in four])
     before, first, last, after = timed("guides to the device (4)", lambda: [each.to(device) for each in looks])
@@ -387,7 +391,7 @@ def measure(
 
                 def rated(model: FlowModel = model, size: Any = size, rate: int = rate, where: str = where) -> None:
                     budget = share * seconds / each  # noqa: B023  called before the loop goes on
-                    figures.rates.append(made_rate(model, frames(size), rate, where, budget))
+                    figures.rates.append(generated_rate(model, frames(size), rate, where, budget))
                     say(rate_line(figures.rates[-1]))
 
                 part(label, rated)

@@ -31,7 +31,7 @@ from vfi_pipeline.ode import Solver, flow_map
 
 TIMES = (0.25, 0.5, 0.75)
 
-SAID = (
+LEGEND = (
     "Photographs of scikit-image. PSNR in dB over whole frames, mean of t = 1/4, 1/2, 3/4; end-point errors in px, the "
     "motorcycle at a quarter and at half of its size."
 )
@@ -196,7 +196,7 @@ def main(words: Sequence[str] | None = None) -> int:
         typed = sys.argv[1:] if words is None else words
         fenced = [f"```text\n{text}\n```" for text in measured]
         command = ["python", "-m", "benchmarks.pairs", *typed]
-        write_section(options.page, "pairs", "Two pictures", "\n\n".join([circumstances(command), SAID, *fenced]))
+        write_section(options.page, "pairs", "Two pictures", "\n\n".join([circumstances(command), LEGEND, *fenced]))
     return 0
 
 

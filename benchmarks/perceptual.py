@@ -48,9 +48,9 @@ def main(words: Sequence[str] | None = None) -> None:
         results: dict[int, list[tuple[float, float]]] = {2: [], 8: []}
         for film in films.values():
             for factor in results:
-                each = [measured(frame, film[k], referee) for k, frame in made_frames(model, film, factor)]
+                each = [measured(frame, film[k], referee) for k, frame in rebuilt_frames(model, film, factor)]
                 results[factor].append((fmean(p for p, _ in each), fmean(r for _, r in each)))
-            middle = dict(made_frames(model, film[:9], 8))[4]
+            middle = dict(rebuilt_frames(model, film[:9], 8))[4]
             cells.append(Cell(_bytes(middle), GENERATED, Path(name).stem, f"{float(psnr(middle, film[4])):.1f} dB"))
         values = [fmean(pair[k] for pair in results[factor]) for factor in results for k in (0, 1)]
         lines.append(f"| {Path(name).stem} | {values[0]:.2f} | {values[1]:.4f} | {values[2]:.2f} | {values[3]:.4f} |")
@@ -63,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 @torch.no_grad()
-def made_frames(model: FlowModel, film: Sequence[Tensor], factor: int) -> list[tuple[int, Tensor]]:
+def rebuilt_frames(model: FlowModel, film: Sequence[Tensor], factor: int) -> list[tuple[int, Tensor]]:
     """(number, frame) of those between every ``factor``-th."""
     frames = []
     for k in range(0, len(film) - factor, factor):

@@ -338,8 +338,11 @@ def table(experiment: Experiment, outcome: Outcome) -> str:
     present = {key for rows in outcome.figures.values() for row in rows for key in row}
     shown = {key: how for key, how in experiment.shown.items() if key in present}
     lines = ["| | " + " | ".join(heading for heading, _ in shown.values()) + " |", "|--|" + "--|" * len(shown)]
-    for row, found in outcome.figures.items():
-        cells = [spread([figures.get(key, math.nan) for figures in found], form) for key, (_, form) in shown.items()]
+    for row, figures_of_seeds in outcome.figures.items():
+        cells = [
+            spread([figures.get(key, math.nan) for figures in figures_of_seeds], form)
+            for key, (_, form) in shown.items()
+        ]
         lines.append(f"| `{row}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

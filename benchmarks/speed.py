@@ -213,7 +213,7 @@ class _ClockedMotion:
         return self.motion.report()
 
 
-def made_by(
+def run_stream(
     model: MotionModel, frames: Sequence[Frame], rate: int, prefetch: int = stream.Options.prefetch
 ) -> tuple[dict[str, float], Spent, int]:
     """Runs the product's own stream over frames in memory at ``rate`` times theirs.
@@ -251,7 +251,7 @@ def per_frame(path: Path, models: dict[str, MotionModel], figures: Figures, roun
         runs_of: dict[tuple[str, bool], list[tuple[Spent, dict[str, float] | None]]] = {}
         for turn in range(rounds + 1):
             for name, model in models.items():
-                stages, spent, count = made_by(model, kept, rate)
+                stages, spent, count = run_stream(model, kept, rate)
                 assert count == expected_count, (name, count, expected_count)
                 if turn:  # the first turn warms up
                     runs_of.setdefault((name, True), []).append((spent, stages))

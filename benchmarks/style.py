@@ -129,7 +129,7 @@ def make_films(clip: Path, style: str, picture: str, folder: Path, settings: Set
     films = {}
     for name, words in methods(style, picture, settings).items():
         target = folder / f"{name.replace(', ', '_').replace(' ', '-')}.mkv"
-        films[name] = made_by(source, target, *words)
+        films[name] = interpolated(source, target, *words)
     return films
 
 
@@ -143,7 +143,7 @@ def shrunk_clip(clip: Path, target: Path, width: int, frames: int) -> Path:
     return target
 
 
-def made_by(source: Path, target: Path, *words: str) -> list[Tensor]:
+def interpolated(source: Path, target: Path, *words: str) -> list[Tensor]:
     """The frames that ``interpolate.py`` makes of ``source`` with these words; not made again."""
     if not target.is_file():
         log.info("%s", target)
@@ -224,9 +224,11 @@ def gallery(clips: Sequence[Path], folder: Path, width: int = 480, count: int = 
     rows = []
     for clip in clips:
         source = shrunk_clip(clip, folder / clip.stem / f"source{width}.mkv", width, count)
-        films = {"the film": made_by(source, folder / clip.stem / "gallery.mkv", "multi=2")}
+        films = {"the film": interpolated(source, folder / clip.stem / "gallery.mkv", "multi=2")}
         for style in DRAWN:
-            films[style] = made_by(source, folder / clip.stem / f"gallery_{style}.mkv", "multi=2", f"style={style}")
+            films[style] = interpolated(
+                source, folder / clip.stem / f"gallery_{style}.mkv", "multi=2", f"style={style}"
+            )
         for name, frames in films.items():
             first = 2 * count - 4
             labels = (name, "made", "")
