@@ -1,4 +1,4 @@
-"""Scores models trained by ``experiment=synthetic_l2`` on scenes whose truth is known between the frames, too.
+"""Scores models trained by ``experiment=synthetic_l2`` on scenes with ground truth between the frames.
 
     python train.py experiment=synthetic_l2 field=svf hydra.run.dir=outputs/ablation/svf-0.1       (and others)
     python -m benchmarks.ablation outputs/ablation/* --out docs/figures

@@ -1,9 +1,9 @@
-"""What enters the picture: a camera pan whose truth is known, by ours and by a border that is replicated.
+"""Content that enters at the border: a camera pan with ground truth, by ours and with a replicated border.
 
     python -m benchmarks.borders docs/figures/border.png      also writes its section of BENCHMARKS.md
 
-The window moves over a photograph by ``PAN`` px from frame to frame, so at t = 1/2 the last ``PAN / 2`` columns are
-seen by the later frame alone, and the first ones by the earlier.
+The window moves over a photograph by ``PAN`` px from frame to frame, so at t = 1/2 only the later
+frame shows the last ``PAN / 2`` columns, and only the earlier frame the first ones.
 """
 
 from __future__ import annotations

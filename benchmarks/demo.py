@@ -64,7 +64,7 @@ class Timing:
         return before, after, Fraction(index - before, after - before)
 
     def groups(self) -> dict[str, list[int]]:
-        """The made pictures, by what is hard about them."""
+        """The indices of the interpolated pictures, grouped by difficulty."""
         rebuilt = [index for index in range(self.frames) if self.pair(index)]
         twos = range(self.held[0] * self.step, self.held[1] * self.step)
         return {
@@ -284,7 +284,7 @@ def table_lines(rows: Sequence[Row], facts: Facts, timing: Timing) -> list[str]:
 def strip(
     rebuilt: dict[str, np.ndarray], true: np.ndarray, worth: dict[str, dict[int, float]], timing: Timing
 ) -> Image.Image:
-    """Two source frames, what was made between them, and a closer look at the middle by each method."""
+    """Two source frames, the frames between them, and an enlarged middle frame by each method."""
     source = timing.cut // timing.step // 2 - 1  # in the first shot, as the cup passes the middle
     first, last = timing.shown(source), timing.shown(source + 1)
     frames = rebuilt[OURS]

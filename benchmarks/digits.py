@@ -1,4 +1,4 @@
-"""Scores the paper's 3 -> 4 experiment: does an independent classifier call the warped 3s "4", and are they true warps?
+"""Scores the paper's 3 -> 4 experiment: does an independent classifier read the warped 3s as 4, and are they warps?
 
     python train.py experiment=digits_gan hydra.run.dir=outputs/digits/svf
     python train.py experiment=digits_gan field=state hydra.run.dir=outputs/digits/state

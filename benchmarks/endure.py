@@ -1,4 +1,4 @@
-"""What a long working life brings: kills, broken files, odd files, a film of two hours. ``make endure``.
+"""Endurance: kills, broken files, odd files, a film of two hours. ``make endure``.
 
 Four parts, each by itself with ``--only kills,fuzz,odd,long``; each writes a section of its own into BENCHMARKS.md:
 
@@ -176,7 +176,7 @@ def kills_section(facts: Mapping[str, Any], command: str) -> str:
 
 
 def fuzz(folder: Path, cases: int, jobs: int = 1) -> dict[str, Any]:
-    """Runs ``tests/fuzz`` on so many broken files, as a program of its own; the facts that it writes.
+    """Runs ``tests/fuzz`` on ``cases`` broken files in a process of its own and returns its figures.
 
     Raises:
         UserError: if a case went wrong, or the tests are not here.

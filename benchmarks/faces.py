@@ -1,4 +1,4 @@
-"""Measures ``model=dfi`` and ``exemplars=`` on faces of people who take no part in the sets, and draws what they make.
+"""Measures ``model=dfi`` and ``exemplars=`` on faces of people who are not in the sets, and draws the results.
 
     python -m benchmarks.faces neutral/ smiling/ --out outputs/faces
     python -m benchmarks.faces --drawn --out docs/figures/faces        the figures of docs/faces.md

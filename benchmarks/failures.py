@@ -1,4 +1,4 @@
-"""What the default model gets wrong, drawn so that the truth is known: the pictures of its model card.
+"""Scenes on which the default model fails, drawn with ground truth: the pictures of its model card.
 
     python -m benchmarks.failures docs/figures/failures.jpg
 
@@ -25,7 +25,7 @@ from vfi_pipeline.models.motion import MotionModel
 from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 
 HEIGHT, WIDTH = 256, 352
-FINE = 4  # drawn at so many times the size
+FINE = 4  # factor of the size at which scenes are drawn
 
 Scene = Callable[[float], np.ndarray]
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
-    """A row for each scene (first, truth, ours, cross-fade, difference, last) and what was measured, line by line."""
+    """A row for each scene (first, truth, ours, cross-fade, difference, last) and a line of figures for each."""
     rows, lines = [], []
     for name, scene in SCENES.items():
         before, first, truth, last, after = (scene(t) for t in (-1.0, 0.0, 0.5, 1.0, 2.0))

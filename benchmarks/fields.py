@@ -1,4 +1,4 @@
-"""What ``model=flow`` estimates of one drawn pair, as a picture: the figure of docs/method.md.
+"""The figure of docs/method.md: the fields that ``model=flow`` estimates of a drawn pair.
 
 ``python -m benchmarks.fields docs/figures/fields.jpg``
 """

@@ -1,4 +1,4 @@
-"""Draws the README's picture of animations: ``python -m benchmarks.gallery docs/figures``.
+"""Draws the figure of docs/pictures.md: ``python -m benchmarks.gallery docs/figures``.
 
 The pictures come with scikit-image: a photograph and the same one turned, enlarged and moved; that one in another
 light; and a cat, led by four points. Below each, a cross-fade.

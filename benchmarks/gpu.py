@@ -1,4 +1,4 @@
-"""How fast films are made on a device, beside the same machine's CPU: ``make bench-gpu``, below two minutes on a GPU.
+"""Speed of interpolation on a device and on the same machine's CPU: ``make bench-gpu``, below two minutes on a GPU.
 
 It needs Python, torch, numpy, OpenCV and safetensors, and this checkout: the film is drawn in memory. What needs more
 (ffmpeg, PyAV) or does not fit the time is left out with a line that says so.
@@ -168,7 +168,7 @@ def stage_times(model: FlowModel, frames: Sequence[Frame], device: str, budget_s
         _pair_stages(model, [frames[(rounds + k) % len(frames)] for k in range(4)], device, timed)
         rounds += 1
         if rounds == 1:
-            taken.clear()  # what is made once for a size
+            taken.clear()  # results that are computed once for each size
     return {
         "width": frames[0].width, "height": frames[0].height, "device": device, "rounds": rounds - 1,
         "ms": {name: statistics.median(times) for name, times in taken.items()},
@@ -231,7 +231,7 @@ def launches(model: FlowModel, frames: Sequence[Frame], device: str) -> dict[str
         return operators
 
     with torch.inference_mode():
-        run(_Operators)  # what is made once for a size
+        run(_Operators)  # results that are computed once for each size
         facts: dict[str, Any] = {"operators": run(_Operators).count}
         if torch.device(device).type == "cuda":
             from torch.profiler import ProfilerActivity, profile
@@ -351,7 +351,7 @@ def measure(
     say: Callable[[str], None] = lambda text: None,
     keep: Callable[[Figures], None] = lambda figures: None,
 ) -> Figures:
-    """Everything, in about ``seconds``; ``keep`` is called after each part, so that what was found is not lost."""
+    """Everything, in about ``seconds``; calls ``keep`` after each part, so that an interruption loses no figures."""
     begin, figures = time.perf_counter(), Figures(machine(device))
 
     def load(precision: str, where: str) -> FlowModel:

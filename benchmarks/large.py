@@ -1,4 +1,4 @@
-"""Jobs that are large: frames in 8K (``make bench-large``), and a film of two hours (``make endure ONLY=long``).
+"""Large jobs: frames in 8K (``make bench-large``), and a film of two hours (``make endure ONLY=long``).
 
 The film is drawn for the purpose. Its picture turns white, and a tone is heard, for a quarter of a second at its
 beginning, its middle and its end: how far the two are apart is measured in the source and in the result, so that
@@ -207,7 +207,7 @@ def _tone(path: Path, mark: Fraction) -> float | None:
 
 
 def long_film(folder: Path, seconds: int, model: str) -> dict[str, object]:
-    """A film of so many seconds from 24 to 60 frames a second; the facts."""
+    """Figures of a job from 24 to 60 frames a second, on a film of ``seconds``."""
     film = marked_film(folder / "long.mp4", seconds)
     target = folder / "long_60fps.mp4"
     plan, plan_output = interpolate(f"input={film}", "fps=60", f"model={model}", f"output={target}", "dry_run=true")

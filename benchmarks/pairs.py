@@ -1,4 +1,4 @@
-"""How good the animations of two pictures are: known motions of photographs, true disparity, motion and light at once.
+"""Quality of animations between two pictures: given motions of photographs, true disparity, motion with light.
 
     python -m benchmarks.pairs [--only motion,stereo,light] [--strips folder] [--page BENCHMARKS.md]
 
@@ -107,7 +107,7 @@ def stereo(shrink: int = 4) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def median_error(flow: Tensor, true: Tensor) -> float:
-    """Median end-point error, px, where the truth is known."""
+    """Median end-point error, px, where the ground truth is finite."""
     off = (flow - true).square().sum(dim=1).sqrt()
     return float(off[off.isfinite()].median())
 

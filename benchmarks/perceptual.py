@@ -1,4 +1,4 @@
-"""What a perceptual loss changes in interpolation: figures at 2x and 8x, and made frames beside one another.
+"""The effect of a perceptual loss on interpolation: figures at 2x and 8x, and frames side by side.
 
     python -m benchmarks.perceptual clips/a.mp4 clips/b.mp4 weights=flow,fine.safetensors strip=compared.jpg
 

@@ -1,4 +1,4 @@
-"""A short film whose true motion is known: photographs from the scikit-image wheel under a moving camera.
+"""A short film with ground truth of its motion: photographs from the scikit-image wheel under a moving camera.
 
 Every layer is a photograph and a path, a pose for each moment, so any moment can be drawn exactly: the pictures between
 two frames of a film at a low rate are not estimated but drawn. Photographs are enlarged by ``ENLARGE`` (Lanczos) and

@@ -1,4 +1,4 @@
-"""What augmentation does for one picture's generator: trained on a frame of a film, judged on other frames' primitives.
+"""The effect of augmentation on a single picture's generator, trained on a frame and judged on other frames.
 
     python -m benchmarks.single_image film.mp4 --frame 0 --others 4,8,16 --out outputs/single_image
     python -m benchmarks.single_image --drawn --out docs/figures/single_picture
@@ -67,7 +67,7 @@ def frames_of(film: str | None, numbers: list[int], size: int) -> list[np.ndarra
 
 
 def fitted(data: SingleImage, steps: int, seed: int, turn: int = 3) -> tuple[SingleImageGenerator, float]:
-    """The generator after so many steps of training as ``experiment=single_image`` does it, and the seconds it took."""
+    """The generator after ``steps`` of training as in ``experiment=single_image``, and the seconds of the training."""
     torch.manual_seed(seed)
     model, judge = SingleImageGenerator(colours=data.palette.colours, guide_span=data.size), Discriminator()
     objective, network = ConditionalObjective(), features("vgg") if available("vgg") else None
@@ -148,7 +148,7 @@ def _around(primitive: np.ndarray, box: list[int]) -> np.ndarray:
 
 
 def edits_figure(run: Path, move: list[int], remove: list[int], out: Path) -> None:
-    """``edits.jpg``: primitives above, what is drawn of them below; then five frames of the way to the moved one."""
+    """``edits.jpg``: primitives above, the generated pictures below; then five frames of the motion between two."""
     exported = run / "export"
     model = load_single_image(next(exported.glob("*.safetensors")))
     primitive, picture = (read_rgb8(exported / name) for name in ("primitive.png", "picture.png"))

@@ -1,4 +1,4 @@
-"""Scores ``experiment=smile_l2`` and ``smile_gan`` on people that were not trained on, and draws the paper's figure.
+"""Scores ``experiment=smile_l2`` and ``smile_gan`` on people without training data, and draws the paper's figure.
 
     python train.py experiment=smile_l2 data.first=... data.last=... hydra.run.dir=outputs/smile/l2
     python train.py experiment=smile_gan data.source=... data.target=... hydra.run.dir=outputs/smile/gan

@@ -1,7 +1,7 @@
-"""How fast the product is, beside ffmpeg's minterpolate and DIS flow, and what it needs: ``evaluate.py speed=true``.
+"""Speed and memory of the product, of ffmpeg's minterpolate and of DIS flow: ``evaluate.py speed=true``.
 
-Everything is measured in one run on one machine, because only ratios carry over to another one. Each table is saved as
-soon as it is there, and what does not fit the time is named, not awaited.
+Everything is measured in one run on one machine, because only ratios carry over to another one. Each table is saved
+when it is complete. Steps that do not fit the time are left out and named.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ class Cost:
     wall: float
     cpu: float
     ours: bool = False
-    pair: float | None = None  # what is done once a pair: guide, network, ODE
-    frame: float | None = None  # what is done for every made frame: warps, blend, rounding
+    pair: float | None = None  # once for each pair: guide, network, ODE
+    frame: float | None = None  # for each rebuilt frame: warps, blend, rounding
 
 
 @dataclass
 class Figures:
-    """All that one run found, in the order in which it was found; ``missing`` says what was not measured and why."""
+    """All figures of a run, in the order of their measurement; ``missing`` names the others with the reason."""
 
     costs: list[Cost] = field(default_factory=list)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)  # model: stage: wall seconds per pair at 2x
@@ -120,7 +120,7 @@ def report(
         held: the films whose memory is measured: size, frames, and how long that is.
 
     Raises:
-        UserError: if ffmpeg is not there. A step that fails is named among what is missing.
+        UserError: if ffmpeg is not there. A step that fails is named in ``missing``.
     """
     begin = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def _drawn(path: Path, film: Film, **encoding: Any) -> Path:
 
 
 class Clocked:
-    """A motion model that says how long it took: ``network`` for what is done once a pair, ``ode`` for the maps."""
+    """A motion model that measures its time: ``network`` for the estimate of a pair, ``ode`` for the maps."""
 
     def __init__(self, model: MotionModel) -> None:
         self.model, self.name, self.guide_span = model, model.name, model.guide_span
@@ -324,7 +324,7 @@ def profile(path: Path, model: MotionModel, work: Path, figures: Figures) -> Ite
 
 
 def _share(whole: Spent, wall: float) -> Spent:
-    """A stage of which only the wall time is known gets its share of the processor's."""
+    """A stage with only its wall time measured gets the same share of the processor time."""
     return Spent(wall, whole.cpu * wall / whole.wall)
 
 
@@ -332,14 +332,14 @@ def _share(whole: Spent, wall: float) -> Spent:
 
 
 ENDS, LONG = 3, 20.0
-"""From file to file the fastest of so many runs counts: a busy moment at the start, which is told apart, is otherwise
-taken for speed afterwards. What takes longer than so many seconds is run once."""
+"""File to file: the fastest of the first number of runs counts, because load at the start, whose time is subtracted,
+would look like speed afterwards. Runs longer than the second number, in seconds, are not repeated."""
 
 
 def end_to_end(path: Path, models: Sequence[str], work: Path, figures: Figures, film: Film) -> Iterator[None]:
     """Fills ``ends``: files to files at twice the rate; the floor repeats frames.
 
-    ``interpolate.py`` also starts, plans, joins and verifies: that is told apart by a run on a quarter of the film.
+    ``interpolate.py`` also starts, plans, joins and verifies: a run on a quarter of the film separates these.
     """
     count, url = 2 * film.frames, ffmpeg.file_url(path)
 
@@ -438,7 +438,7 @@ def pattern_film(path: Path, size: str, frames: int) -> Path:
 
 
 def tables(figures: Figures, film: Film, first: str) -> str:
-    """What is known so far, as Markdown."""
+    """The figures so far, as Markdown."""
     parts = [_busy(figures), _cost_table(figures, film), _stage_table(figures), _end_table(figures, film)]
     parts += [_profile_table(figures, first), _memory_table(figures)]
     if figures.missing:

@@ -1,4 +1,4 @@
-"""How steady styles are over time, and how near to the picture: the table and the filmstrips of docs/style.md.
+"""Temporal consistency of styles, and their distance to the picture: the table and the filmstrips of docs/style.md.
 
     python -m benchmarks.style clips/a.mp4 clips/b.mp4 style=mosaic picture=docs/figures/style/mosaic.jpg \\
         page=docs/style.md strip=docs/figures/style/strip.jpg gallery=docs/figures/style/films.jpg

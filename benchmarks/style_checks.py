@@ -1,8 +1,8 @@
-"""Two films drawn by code on which the parts of Ruder's method must show: long-term consistency and several passes.
+"""Two drawn films that test parts of Ruder's method: long-term consistency and several passes.
 
     python -m benchmarks.style_checks picture=mosaic.jpg page=docs/style.md
 
-*Hidden*: a wall that a board hides for five frames; how far is what comes back from what was there before? *Pan*: the
+*Hidden*: a board hides a wall for five frames; how much does the wall differ before and after? *Pan*: the
 camera moves over a photograph; how much less contrast have borders than the centre?
 """
 

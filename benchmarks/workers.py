@@ -1,6 +1,6 @@
-"""How much faster several workers are than one: ``python -m benchmarks.workers --workers 1,2``.
+"""Speed of several workers beside that of a single one: ``python -m benchmarks.workers --workers 1,2``.
 
-The model is ``blend`` that also sleeps over each pair, so that what is measured is how work is shared, not how many
+The model is ``blend`` that also sleeps over each pair, so that the figures show how work is shared, not how many
 processors this machine has.
 """
 
@@ -92,7 +92,7 @@ class _Making:
 
 
 def measure(folder: Path, kind: str, workers: int, pair_s: float, segments: int, size: str) -> dict[str, float]:
-    """One film by so many workers: seconds to start, to make the frames, to join and check; frames a second."""
+    """A film by several workers: seconds to start, to interpolate, to join and verify; frames a second."""
     clip = folder / "clip.mkv"
     if not clip.exists():
         source = f"testsrc2=size={size}:rate=25:duration={segments * 0.24}"

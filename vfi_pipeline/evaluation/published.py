@@ -16,14 +16,14 @@ LEGEND = (
     "codes of 255. A method sees the two given pictures alone; nothing is averaged over flipped copies "
     "(docs/evaluation.md)."
 )
-"""What the columns mean, below the tables."""
+"""Explanation of the columns, below the tables."""
 
 
 def set_means(results: Results) -> list[dict]:
-    """Per part of a standard set, factor and method: the means over all made pictures, as papers print them.
+    """For each part of a standard set, factor and method: the means over all rebuilt pictures, as in papers.
 
     ``published`` maps the convention's titles to means; ``psnr`` and ``ssim`` are this project's own figures of the
-    same pictures (rounded, luma). ``of`` is how many pictures the whole set makes.
+    same pictures (rounded, luma). ``of`` is the number of pictures of the whole set.
     """
     rows_of_means = []
     for mean in means([row for row in results.rows if row.group in results.conventions]):
@@ -48,7 +48,7 @@ def set_of(group: str) -> str:
 
 
 def section(results: Results, name: str) -> list[str]:
-    """The section of one standard set: a row for each part and method, and what its figures are."""
+    """The section of a standard set: a row for each part and method, and notes on the figures."""
     groups = [group for group in results.conventions if set_of(group) == name]
     convention = results.conventions[groups[0]]
     heads = ["set", "method", "pictures", *(column.title for column in convention.columns), "SSIM luma"]
@@ -74,7 +74,7 @@ def section(results: Results, name: str) -> list[str]:
 
 
 def scenes(rows: Sequence[Row], convention: Convention, methods: Sequence[str]) -> list[str]:
-    """The convention's first two figures for each scene of a part of a set; no table of one, nor of too many."""
+    """The convention's first two figures for each scene of a part of a set; no table for a single scene or too many."""
     names = list(dict.fromkeys(row.scene for row in rows))
     if len(names) == 1:
         return []

@@ -26,7 +26,7 @@ from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, Cell, crop, filmstrip
 
 
 def markdown(results: Results, command: str) -> str:
-    """The tables: a standard set's published figures; PSNR / SSIM per clip of films; then the means of everything."""
+    """The tables: a standard set's published figures; PSNR / SSIM per clip of films; then all means."""
     lines = [f"`{command}`", ""]
     for name in dict.fromkeys(set_of(group) for group in results.conventions):
         lines += section(results, name)
@@ -52,7 +52,7 @@ def markdown(results: Results, command: str) -> str:
 
 
 def _note(results: Results) -> str:
-    """What the figures are: averaging, rounding, colours."""
+    """A note on averaging, rounding and colours."""
     notes = []
     if any(row.group not in results.conventions for row in results.rows):
         description = {
@@ -76,7 +76,7 @@ def _note(results: Results) -> str:
 
 
 def quality_section(results: Results, command: str) -> str:
-    """The tables for BENCHMARKS.md: headings one level lower, and what they were made on."""
+    """The tables for BENCHMARKS.md: headings one level lower, with the machine and the command."""
     words = markdown(results, command).split("\n", 2)[2]
     return f"{circumstances(command)}\n\n{words}".replace("\n## ", "\n### ")
 
@@ -122,7 +122,7 @@ def save(results: Results, folder: Path, command: str, settings: dict, unfinishe
 
 
 class Keeper:
-    """Keeps what a long run has measured so far, at most every ``every_s`` seconds: a call after each clip."""
+    """Saves the results of a long run so far, at most every ``every_s`` seconds; called after each clip."""
 
     def __init__(self, folder: Path, command: str, settings: dict, every_s: float = 30) -> None:
         self.folder, self.command, self.settings, self.every_s = folder, command, settings, every_s
@@ -135,14 +135,14 @@ class Keeper:
 
 
 def machine() -> str:
-    """What it ran on."""
+    """The machine, for the page."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     threads = f"{torch.get_num_threads()} threads{gpu}"
     return f"{platform.system()} {platform.machine()}, {threads}, torch {torch.__version__}"
 
 
 def _strip(picture: Picture, width: int = 320, height: int = 180) -> Image.Image:
-    """The truth and every method, cut out where they differ most."""
+    """The truth and every method, cropped where the methods differ most."""
     frames_by_method = picture.frames
     stack = np.stack([frame.astype(np.float32).mean(axis=2) for frame in frames_by_method.values()])
     error = np.abs(stack - picture.truth.astype(np.float32).mean(axis=2)).max(axis=0)

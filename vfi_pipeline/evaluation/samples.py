@@ -1,4 +1,4 @@
-"""What is evaluated: folders of films, and the layouts of the standard sets of pictures."""
+"""Films and pictures to evaluate on: folders of films, and the layouts of the standard sets."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Sample:
     """A film, or some pictures of a data set, with all its true frames.
 
     Attributes:
-        name, group: for the tables; means are taken per group.
-        load: reads the frames; UserError if it cannot.
-        rates: the only factors that it is for; None: any that its length allows.
-        convention: how papers measure on the set; None: it is no standard set.
-        scene: what several samples of a group have in common, for a table; "" where that is the name.
+        name, group: for the tables, whose means are over a group.
+        load: reads the frames; UserError if that fails.
+        rates: the factors of its set; None: any that its length allows.
+        convention: of its standard set; None for others.
+        scene: common name of several samples of a group, for a table; "": the sample's own name.
     """
 
     name: str
@@ -56,12 +56,12 @@ class Sample:
 
 
 def samples(path: Path, layout: str = "films", frames: int | None = 33) -> list[Sample]:
-    """What ``path`` holds, in the named layout.
+    """The samples at ``path``, in the named layout.
 
     Args:
         path: a film, a folder of films or of folders of pictures; or the root of a data set.
         layout: one of ``LAYOUTS``.
-        frames: how many frames of each film, from its beginning; None: all.
+        frames: number of frames of each film, from its start; None: all.
 
     Raises:
         UserError: if the path or the layout does not exist, or it holds nothing of that layout.
@@ -268,7 +268,7 @@ def _sample(
     prepare: Callable[[np.ndarray], np.ndarray] | None = None,
     scene: str = "",
 ) -> Sample:
-    """Pictures of which every ``rate``-th is given; ``prepare`` makes of (H, W, 3) what is compared."""
+    """Pictures of which every ``rate``-th is kept; ``prepare`` converts (H, W, 3) to the pictures to compare."""
 
     def load() -> list[Frame]:
         if len(paths) != rate + 1:
@@ -306,7 +306,7 @@ def _middle(picture: np.ndarray) -> np.ndarray:
 
 
 def _under(root: Path, text: str) -> Path:
-    """A listed path, wherever the list was written: its longest tail that exists under ``root``."""
+    """A path from a list made on another machine: its longest tail that exists under ``root``."""
     parts = Path(text).parts
     for start in range(len(parts)):
         if (root / Path(*parts[start:])).is_file():
