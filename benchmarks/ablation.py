@@ -1,4 +1,4 @@
-"""Scores models trained by ``experiment=synthetic_l2`` on scenes whose truth is known between the frames, too.
+"""Scores models trained by ``experiment=synthetic_l2`` on scenes with ground truth between the frames.
 
     python train.py experiment=synthetic_l2 field=svf hydra.run.dir=outputs/ablation/svf-0.1       (and others)
     python -m benchmarks.ablation outputs/ablation/* --out docs/figures
@@ -69,9 +69,9 @@ def inside(frames: Tensor) -> Tensor:
     return frames[..., rows:-rows, columns:-columns]
 
 
-def by_time(made: Tensor, true: Tensor) -> dict[str, float]:
+def by_time(frames: Tensor, true: Tensor) -> dict[str, float]:
     """Mean PSNR at each time of (B, T, C, H, W) frames; equal frames count as 100 dB."""
-    scores = [psnr(inside(made[:, k]), inside(true[:, k])).clamp(max=100).mean() for k in range(len(TIMES))]
+    scores = [psnr(inside(frames[:, k]), inside(true[:, k])).clamp(max=100).mean() for k in range(len(TIMES))]
     return {f"{t:g}": round(float(score), 2) for t, score in zip(TIMES, scores)}
 
 
@@ -84,24 +84,24 @@ def row(name: str, model: nn.Module, batch: Triplet, true: Tensor, exact: Tensor
     began = time.monotonic()
     motion = model(batch.first, batch.last, times)
     seconds = time.monotonic() - began
-    made = motion.frame
+    frames = motion.frame
     if "one_sided/first" in motion.auxiliary:
         # At t = 1 the last frame is the truth itself; only the first frame's pixels are scored there.
-        made = torch.cat((made[:, :-1], motion.auxiliary["one_sided/first"][:, -1:]), dim=1)
+        frames = torch.cat((frames[:, :-1], motion.auxiliary["one_sided/first"][:, -1:]), dim=1)
     model.there_and_back = True
-    back = model(batch.first, batch.last, torch.ones(len(batch.first), 1)).backward
+    backward = model(batch.first, batch.last, torch.ones(len(batch.first), 1)).backward
     model.path_times, model.there_and_back = kept
     dets = [folding(motion.flow[:, k]) for k in range(len(TIMES))]
-    there = motion.flow[:, -1]
+    forward = motion.flow[:, -1]
     return Row(
         name=name,
-        psnr=by_time(made, true),
+        psnr=by_time(frames, true),
         min_det=round(float(torch.stack([low for low, _ in dets]).min()), 3),
         folded=float(torch.stack([share for _, share in dets]).mean()),
-        inverse_px=round(float((back + warp(there, back)).norm(dim=1).mean()), 4),
+        inverse_px=round(float((backward + warp(forward, backward)).norm(dim=1).mean()), 4),
         nfe=motion.nfe,
         seconds=round(seconds, 3),
-        off_px=None if exact is None else round(float((there - exact).norm(dim=1).max()), 5),
+        off_px=None if exact is None else round(float((forward - exact).norm(dim=1).max()), 5),
     )
 
 
@@ -110,7 +110,9 @@ def baselines(batch: Triplet, true: Tensor) -> list[Row]:
     share = torch.tensor(TIMES).view(1, -1, 1, 1, 1)
     blend = (1 - share) * batch.first[:, None] + share * batch.last[:, None]
     hold = batch.first[:, None].expand_as(true)
-    return [Row(name, by_time(made, true), 1.0, 0.0, None, 0, 0.0) for name, made in (("blend", blend), ("hold", hold))]
+    return [
+        Row(name, by_time(frames, true), 1.0, 0.0, None, 0, 0.0) for name, frames in (("blend", blend), ("hold", hold))
+    ]
 
 
 def fitted(batch: Triplet, true: Tensor, steps: int = 80, smooth: float = 2.0) -> list[Row]:
@@ -127,25 +129,27 @@ def fitted(batch: Triplet, true: Tensor, steps: int = 80, smooth: float = 2.0) -
         optimizer = torch.optim.Adam([field], 0.1)
         for _ in range(steps):
             velocity = resize_flow(field, *size)
-            there = flow_map(SampledVelocity(velocity), grid, 0, 1, solver)
-            back = flow_map(SampledVelocity(-velocity), grid, 0, 1, solver)
-            misfit = (warp(batch.first, there) - batch.last).square() + (warp(batch.last, back) - batch.first).square()
+            forward = flow_map(SampledVelocity(velocity), grid, 0, 1, solver)
+            backward = flow_map(SampledVelocity(-velocity), grid, 0, 1, solver)
+            misfit = (warp(batch.first, forward) - batch.last).square() + (
+                warp(batch.last, backward) - batch.first
+            ).square()
             # Summed over the batch: each pair's field is its own, and Adam does not see the scale.
             loss = misfit.mean((1, 2, 3)).sum() + 1e-3 * smooth * len(field) * smoothness(velocity)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         field = field.detach()
-    there = flow_maps(SampledVelocity(field), grid, 0, TIMES, solver)
+    forward = flow_maps(SampledVelocity(field), grid, 0, TIMES, solver)
     rest = flow_maps(SampledVelocity(-field), grid, 0, [0.25, 0.5, 0.75, 1.0], solver)
-    back = torch.stack([rest[2], rest[1], rest[0], torch.zeros_like(rest[0])])  # 1 - t of each time
-    alone = torch.stack([warp(batch.first, u) for u in there], dim=1)
-    other = torch.stack([warp(batch.last, u) for u in back], dim=1)
+    backward = torch.stack([rest[2], rest[1], rest[0], torch.zeros_like(rest[0])])  # 1 - t of each time
+    alone = torch.stack([warp(batch.first, u) for u in forward], dim=1)
+    other = torch.stack([warp(batch.last, u) for u in backward], dim=1)
     # At t = 1 the other frame is the truth itself; only the first frame's pixels are scored there.
     share = torch.tensor([0.75, 0.5, 0.25, 1.0]).view(1, -1, 1, 1, 1)
-    dets = [folding(u) for u in there]
+    dets = [folding(u) for u in forward]
     low, folds = (torch.stack(parts) for parts in zip(*dets))
-    inverse = round(float((rest[-1] + warp(there[-1], rest[-1])).norm(dim=1).mean()), 4)
+    inverse = round(float((rest[-1] + warp(forward[-1], rest[-1])).norm(dim=1).mean()), 4)
     seconds = round(time.monotonic() - began, 1)
     facts = (round(float(low.min()), 3), float(folds.mean()), inverse, 8, seconds)
     both = share * alone + (1 - share) * other

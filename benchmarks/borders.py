@@ -1,9 +1,9 @@
-"""What enters the picture: a camera pan whose truth is known, by ours and by a border that is replicated.
+"""Content that enters at the border: a camera pan with ground truth, by ours and with a replicated border.
 
     python -m benchmarks.borders docs/figures/border.png      also writes its section of BENCHMARKS.md
 
-The window moves over a photograph by ``PAN`` px from frame to frame, so at t = 1/2 the last ``PAN / 2`` columns are
-seen by the later frame alone, and the first ones by the earlier.
+The window moves over a photograph by ``PAN`` px from frame to frame, so at t = 1/2 only the later
+frame shows the last ``PAN / 2`` columns, and only the earlier frame the first ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks.scene import photograph
 from vfi_pipeline.estimation.window import Window
-from vfi_pipeline.evaluation.baselines import Gaps, rival, to_rgb
+from vfi_pipeline.evaluation.baselines import Gaps, baseline, to_rgb
 from vfi_pipeline.evaluation.page import circumstances, write_section
 from vfi_pipeline.geometry import resize_flow, warp
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
@@ -26,7 +26,7 @@ from vfi_pipeline.models.flow import load_flow
 from vfi_pipeline.models.motion import IntermediateMotion, MotionModel
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import guide
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 
 PAN, WIDTH, HEIGHT = 48, 480, 270
 
@@ -45,19 +45,19 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
     """The strip of the right border, and the mean error (codes) in the columns that enter."""
     shots = [window(Fraction(k)) for k in (-1, 0, 1, 2)]
     first, truth, last = shots[1], window(Fraction(1, 2)), shots[2]
-    one, two = (guide(frame, model.guide_span or WIDTH) for frame in (first, last))
-    between = model.motion(Window.of(one, two)).at([0.5])[0]
+    guide_first, guide_last = (guide(frame, model.guide_span or WIDTH) for frame in (first, last))
+    between = model.motion(Window.of(guide_first, guide_last)).at([0.5])[0]
     ours = compose.intermediate_frame(first, last, between, truth.time)
     kept = _without_hand_over(first, last, between, truth.time)
-    minterpolated = rival("minterpolate")(Gaps(shots, to_rgb(shots), (0.5,))).rgb[1]
+    minterpolated = baseline("minterpolate")(Gaps(shots, to_rgb(shots), (0.5,))).rgb[1]
     true = to_rgb([truth])[0]
     shown = {
         "earlier frame": (to_rgb([first])[0], SOURCE),
         "later frame": (to_rgb([last])[0], SOURCE),
         "truth between": (true, NEUTRAL),
-        "ours": (to_rgb([ours])[0], MADE),
-        "border replicated": (to_rgb([kept])[0], MADE),
-        "ffmpeg minterpolate": (minterpolated, MADE),
+        "ours": (to_rgb([ours])[0], GENERATED),
+        "border replicated": (to_rgb([kept])[0], GENERATED),
+        "ffmpeg minterpolate": (minterpolated, GENERATED),
     }
     enters = np.s_[:, WIDTH - PAN // 2 :]
     errors = {
@@ -65,7 +65,7 @@ def figure(model: MotionModel) -> tuple[Image.Image, dict[str, float]]:
     }
     cells = []
     for name, (picture, colour) in shown.items():
-        note = "" if colour != MADE else f"{errors[name]:.1f} codes off"
+        note = "" if colour != GENERATED else f"{errors[name]:.1f} codes off"
         cells.append(Cell(picture[40:220, WIDTH - 160 :], colour, name, note))
     return filmstrip([cells[:3], cells[3:]]), errors
 
@@ -86,15 +86,16 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, optimize=True)
     command = f"python -m benchmarks.borders {path}"
-    made = ("ours", "border replicated", "ffmpeg minterpolate")
-    said = ", ".join(f"{name} {errors[name]:.1f}" for name in made)
+    methods = ("ours", "border replicated", "ffmpeg minterpolate")
+    errors_text = ", ".join(f"{name} {errors[name]:.1f}" for name in methods)
     body = (
         f"{circumstances(command)}\n\nA pan of {PAN} px a frame, `model=flow`; the right third. Mean absolute error, "
-        f"in codes of 255, in the {PAN // 2} columns that only the later frame sees: {said}. *Border replicated* "
-        f"is the same motion and each side's last column drawn out.\n\n![What enters the picture]({path.as_posix()})\n"
+        f"in codes of 255, in the {PAN // 2} columns that only the later frame sees: {errors_text}. "
+        f"*Border replicated* is the same motion and each side's last column drawn out.\n\n"
+        f"![What enters the picture]({path.as_posix()})\n"
     )
     write_section(Path("BENCHMARKS.md"), "borders", "What enters the picture", body)
-    sys.stdout.write(said + "\n")
+    sys.stdout.write(errors_text + "\n")
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vfi_pipeline.evaluation.baselines import Method, by_model, rival
+from vfi_pipeline.evaluation.baselines import Method, baseline, by_model
 from vfi_pipeline.evaluation.page import circumstances, write_section
 from vfi_pipeline.evaluation.quality import evaluate
 from vfi_pipeline.evaluation.samples import named, samples
 from vfi_pipeline.evaluation.tables import means, quality
 from vfi_pipeline.models.flow import FlowModel, load_flow
 
-RIVAL = "minterpolate"
+BASELINE = "minterpolate"
 RATES = (2, 8)
 FRAMES = 9
 
@@ -68,17 +68,17 @@ def curve_table(means_of: Sequence[Mapping], settings: Sequence[Setting]) -> str
     """Markdown: a row per setting; times as shares of minterpolate's in the same run.
 
     Args:
-        means_of: ``report.means`` of a run whose methods are the settings' names and ``RIVAL``.
+        means_of: ``report.means`` of a run whose methods are the settings' names and ``BASELINE``.
     """
     rates = list(dict.fromkeys(mean["rate"] for mean in means_of))
     at = {(mean["method"], mean["rate"]): mean for mean in means_of}
     head = " | ".join(f"{rate}x, dB / SSIM | time, of minterpolate's" for rate in rates)
     lines = [f"| working picture / network's | {head} |", "|--|" + "--:|" * (2 * len(rates))]
-    for index, name in enumerate([*map(str, settings), RIVAL]):
+    for index, name in enumerate([*map(str, settings), BASELINE]):
         cells = []
         for rate in rates:
             mean = at[name, rate]
-            cells += [quality(mean["psnr"], mean["ssim"]), f"{mean['seconds'] / at[RIVAL, rate]['seconds']:.2f}"]
+            cells += [quality(mean["psnr"], mean["ssim"]), f"{mean['seconds'] / at[BASELINE, rate]['seconds']:.2f}"]
         shown = f"**{name}** (ships)" if index == 0 else name
         lines.append(f"| {shown} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -88,10 +88,10 @@ def main(words: Sequence[str]) -> None:
     """The command; see the module's docstring."""
     page, *clips = words
     methods: dict[str, Method] = {str(setting): by_model(model_of(setting)) for setting in SETTINGS}
-    methods[RIVAL] = rival(RIVAL)
-    found = [sample for clip in clips for source in named(clip) for sample in samples(source, "films", FRAMES)]
-    results = evaluate(found, methods, RATES, temporal=False, keep_pictures=0, say=lambda line: None)
-    names = ", ".join(sample.name for sample in found)
+    methods[BASELINE] = baseline(BASELINE)
+    loaded = [sample for clip in clips for source in named(clip) for sample in samples(source, "films", FRAMES)]
+    results = evaluate(loaded, methods, RATES, temporal=False, keep_pictures=0, say=lambda line: None)
+    names = ", ".join(sample.name for sample in loaded)
     body = (
         f"{circumstances(shlex.join(['python', '-m', 'benchmarks.curve', *words]))}\n\n"
         f"Frames 0 to {FRAMES - 1} of: {names}. The default was chosen on these clips; nothing was learned from them.\n"

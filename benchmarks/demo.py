@@ -20,12 +20,12 @@ from torch import Tensor
 
 from benchmarks.scene import Scene, demo_scene
 from vfi_pipeline.errors import ENVIRONMENT, UserError
-from vfi_pipeline.evaluation.baselines import Gaps, rival, to_rgb
+from vfi_pipeline.evaluation.baselines import Gaps, baseline, to_rgb
 from vfi_pipeline.evaluation.samples import read_film
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.metrics import psnr, ssim
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, beside, crop, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, beside, crop, filmstrip
 
 OURS = "ours"
 
@@ -64,13 +64,13 @@ class Timing:
         return before, after, Fraction(index - before, after - before)
 
     def groups(self) -> dict[str, list[int]]:
-        """The made pictures, by what is hard about them."""
-        made = [index for index in range(self.frames) if self.pair(index)]
+        """The indices of the interpolated pictures, grouped by difficulty."""
+        rebuilt = [index for index in range(self.frames) if self.pair(index)]
         twos = range(self.held[0] * self.step, self.held[1] * self.step)
         return {
-            "all": made,
-            "pan, zoom, occlusion": [index for index in made if index < self.cut],
-            "on twos": [index for index in made if index in twos],
+            "all": rebuilt,
+            "pan, zoom, occlusion": [index for index in rebuilt if index < self.cut],
+            "on twos": [index for index in rebuilt if index in twos],
         }
 
 
@@ -124,17 +124,17 @@ def run(
     frames, given = read(source)
     if len(ours) != timing.frames:
         raise UserError(f"{film.name} holds {len(ours)} frames, not {timing.frames}.", "report this as a bug.")
-    say(f"Measuring, and the same frames by {', '.join(RIVALS.values())}.")
-    made, seconds = {OURS: ours}, {OURS: facts.seconds}
+    say(f"Measuring, and the same frames by {', '.join(BASELINES.values())}.")
+    rebuilt, seconds = {OURS: ours}, {OURS: facts.seconds}
     gaps = Gaps(frames, given, tuple(k / timing.step for k in range(1, timing.step)))
-    for name in RIVALS:
-        made[name], seconds[name] = rebuild(name, gaps, timing)
-    rows, worth = score(made, seconds, true, timing)
+    for name in BASELINES:
+        rebuilt[name], seconds[name] = rebuild(name, gaps, timing)
+    rows, worth = score(rebuilt, seconds, true, timing)
     table = "\n".join(table_lines(rows, facts, timing))
     (folder / "table.md").write_text(table + "\n", encoding="utf-8")
     record = {"rows": [asdict(row) for row in rows], "interpolate": asdict(facts), "options": list(words)}
     (folder / "table.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    strip(made, true, worth, timing).save(folder / "filmstrip.png", optimize=True)
+    strip(rebuilt, true, worth, timing).save(folder / "filmstrip.png", optimize=True)
     write_beside(given, ours, film, folder / "side_by_side.mp4", timing)
     say("\n" + table + "\n")
     for path in (film, folder / "side_by_side.mp4", folder / "filmstrip.png", folder / "table.md", truth):
@@ -143,7 +143,7 @@ def run(
 
 def draw(scene: Scene, timing: Timing, source: Path, truth: Path) -> None:
     """Writes the true film (FFV1, lossless) and the film that shows ``timing``'s share of it (H.264), with beeps."""
-    wanted = {timing.shown(number) for number in range(timing.sources)}
+    indices = {timing.shown(number) for number in range(timing.sources)}
     kept: dict[int, np.ndarray] = {}
     sound = truth.with_suffix(".wav")
     beeps(sound, timing)
@@ -151,7 +151,7 @@ def draw(scene: Scene, timing: Timing, source: Path, truth: Path) -> None:
     def pictures() -> Iterator[np.ndarray]:
         for index in range(timing.frames):
             picture = scene.draw(index / timing.rate)
-            if index in wanted:
+            if index in indices:
                 kept[index] = picture
             yield picture
 
@@ -209,33 +209,33 @@ def read_facts(report: Path, seconds: float) -> Facts:
     return Facts(seconds, film["nfe_per_pair"], film["min_det"], None if folded is None else 100 * folded)
 
 
-# ---------------------------------------------------------------------------------------------------- the rivals
+# ---------------------------------------------------------------------------------------------------- the baselines
 
-RIVALS = {"minterpolate": "ffmpeg minterpolate", "blend": "linear blend", "hold": "frame hold (nearer)"}
+BASELINES = {"minterpolate": "ffmpeg minterpolate", "blend": "linear blend", "hold": "frame hold (nearer)"}
 
 
 def rebuild(name: str, gaps: Gaps, timing: Timing) -> tuple[np.ndarray, float]:
-    """The whole film by a rival, and its seconds: the source's frames and what it made between them.
+    """The whole film by a baseline, and its seconds: the source's frames and what it made between them.
 
     It does not know of the cut and of the repeated frames.
     """
-    made = rival(name)(gaps)
+    result = baseline(name)(gaps)
     out = gaps.rgb[np.arange(timing.frames) // timing.step].copy()  # the last frame stays for its own duration
     between = [i for i in range(timing.step * (timing.sources - 1)) if i % timing.step]
-    out[between] = made.rgb
-    return out, made.seconds
+    out[between] = result.rgb
+    return out, result.seconds
 
 
 # ------------------------------------------------------------------------------------------------------ the table
 
 
 def score(
-    made: dict[str, np.ndarray], seconds: dict[str, float], true: np.ndarray, timing: Timing
+    rebuilt: dict[str, np.ndarray], seconds: dict[str, float], true: np.ndarray, timing: Timing
 ) -> tuple[list[Row], dict[str, dict[int, float]]]:
     """The rows of the table, and the PSNR of every made picture by method."""
     groups = timing.groups()
     rows, worth = [], {}
-    for name, frames in made.items():
+    for name, frames in rebuilt.items():
         decibel, similarity = {}, {}
         for index in groups["all"]:
             ours, theirs = _image(frames[index]), _image(true[index])
@@ -243,7 +243,7 @@ def score(
         worth[name] = decibel
         rows.append(
             Row(
-                RIVALS.get(name, name),
+                BASELINES.get(name, name),
                 {group: float(np.mean([decibel[i] for i in chosen])) for group, chosen in groups.items()},
                 {group: float(np.mean([similarity[i] for i in chosen])) for group, chosen in groups.items()},
                 len(groups["all"]) / seconds[name],
@@ -282,29 +282,31 @@ def table_lines(rows: Sequence[Row], facts: Facts, timing: Timing) -> list[str]:
 
 
 def strip(
-    made: dict[str, np.ndarray], true: np.ndarray, worth: dict[str, dict[int, float]], timing: Timing
+    rebuilt: dict[str, np.ndarray], true: np.ndarray, worth: dict[str, dict[int, float]], timing: Timing
 ) -> Image.Image:
-    """Two source frames, what was made between them, and a closer look at the middle by each method."""
+    """Two source frames, the frames between them, and an enlarged middle frame by each method."""
     source = timing.cut // timing.step // 2 - 1  # in the first shot, as the cup passes the middle
     first, last = timing.shown(source), timing.shown(source + 1)
-    frames = made[OURS]
+    frames = rebuilt[OURS]
     top = []
     for index in range(first, last + 1):
         is_source = index in (first, last)
         t = Fraction(index - first, last - first)
-        top.append(Cell(frames[index], SOURCE if is_source else MADE, "source" if is_source else "made", f"t = {t}"))
+        top.append(
+            Cell(frames[index], SOURCE if is_source else GENERATED, "source" if is_source else "made", f"t = {t}")
+        )
     middle = (first + last) // 2
     # Where a cross-fade errs most, there is the motion: look there.
-    ghost = np.abs(made["blend"][middle].astype(float) - true[middle]).sum(axis=2)
+    ghost = np.abs(rebuilt["blend"][middle].astype(float) - true[middle]).sum(axis=2)
     rows, columns = np.indices(ghost.shape)
     centre = float((columns * ghost).sum() / ghost.sum()), float((rows * ghost).sum() / ghost.sum())
     closer = round(true.shape[2] * 0.4), round(true.shape[1] * 0.4)
     cells = [Cell(crop(true[middle], centre, *closer), NEUTRAL, "truth", "t = 1/2")]
-    for name, pictures in made.items():
-        colour = MADE if name == OURS else NEUTRAL
-        label, note = RIVALS.get(name, name), f"{worth[name][middle]:.1f} dB"
+    for name, pictures in rebuilt.items():
+        colour = GENERATED if name == OURS else NEUTRAL
+        label, note = BASELINES.get(name, name), f"{worth[name][middle]:.1f} dB"
         cells.append(Cell(crop(pictures[middle], centre, *closer), colour, label, note))
-    legend = [(SOURCE, "frame of the 15 fps film"), (MADE, "made by interpolate.py fps=60")]
+    legend = [(SOURCE, "frame of the 15 fps film"), (GENERATED, "made by interpolate.py fps=60")]
     return filmstrip([top, cells], legend=legend)
 
 

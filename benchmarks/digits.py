@@ -1,4 +1,4 @@
-"""Scores the paper's 3 -> 4 experiment: does an independent classifier call the warped 3s "4", and are they true warps?
+"""Scores the paper's 3 -> 4 experiment: does an independent classifier read the warped 3s as 4, and are they warps?
 
     python train.py experiment=digits_gan hydra.run.dir=outputs/digits/svf
     python train.py experiment=digits_gan field=state hydra.run.dir=outputs/digits/state
@@ -75,9 +75,9 @@ def figure(path: Path, named: Sequence[tuple[str, nn.Module, Tensor, Score]], so
             if block == 0 and k == 0:
                 axis.set_title("motion", fontsize=8)
     axis = chart.add_subplot(grid[rows + 1 :, :6])
-    for name, _, _, found in named:
-        called = ", ".join(f"{100 * share:.0f} % ({who})" for who, share in found.called_target.items())
-        axis.plot(TIMES, found.probability, marker="o", label=f"{name}: {called} called 4 at t = 1")
+    for name, _, _, facts in named:
+        called = ", ".join(f"{100 * share:.0f} % ({who})" for who, share in facts.called_target.items())
+        axis.plot(TIMES, facts.probability, marker="o", label=f"{name}: {called} called 4 at t = 1")
     axis.set_xlabel("t")
     axis.set_ylabel("mean P(4), unseen 3s")
     axis.set_ylim(0, 1)
@@ -111,8 +111,8 @@ def table(facts: Mapping[str, Any]) -> str:
     }
     lines = ["| | " + " | ".join(f"`{m['name']}`" for m in models) + " |", "|--|" + "--|" * len(models)]
     lines += [f"| {title} | " + " | ".join(cell(m) for m in models) + " |" for title, cell in rows.items()]
-    known = ", ".join(f"{who} {100 * share:.1f} %" for who, share in facts["referee_accuracy"].items())
-    judged = f"{models[0]['digits']} 3s of the part `{facts['part']}`. Referees right about real digits: {known}."
+    accuracies = ", ".join(f"{who} {100 * share:.1f} %" for who, share in facts["referee_accuracy"].items())
+    judged = f"{models[0]['digits']} 3s of the part `{facts['part']}`. Referees right about real digits: {accuracies}."
     return judged + "\n\n" + "\n".join(lines) + "\n"
 
 
@@ -134,13 +134,13 @@ def main() -> None:
     judge, sources = Referee(split, judged=options.part), split.of(3, options.part)
     named = []
     for name, model, slope in models:
-        found, frames = score(name, model, judge, sources)
-        named.append((name, model, frames, Score(**{**asdict(found), "critic_gradient_norm": slope})))
+        result, frames = score(name, model, judge, sources)
+        named.append((name, model, frames, Score(**{**asdict(result), "critic_gradient_norm": slope})))
     figure(options.out / "digits_gan.png", named, sources)
     facts = {
         "part": options.part,
         "referee_accuracy": judge.accuracy,
-        "models": [asdict(found) for *_, found in named],
+        "models": [asdict(result) for *_, result in named],
     }
     (options.out / "digits_gan.json").write_text(json.dumps(facts, indent=1) + "\n")
     (options.out / "digits_gan.md").write_text(table(facts))

@@ -1,4 +1,4 @@
-"""What a long working life brings: kills, broken files, odd files, a film of two hours. ``make endure``.
+"""Endurance: kills, broken files, odd files, a film of two hours. ``make endure``.
 
 Four parts, each by itself with ``--only kills,fuzz,odd,long``; each writes a section of its own into BENCHMARKS.md:
 
@@ -54,7 +54,7 @@ def kills(folder: Path, count: int, seconds: int = KILLED_S, seed: int = 0) -> d
     film = large.marked_film(folder / "a.mp4", seconds, "160x120", 25)
     job = [f"input={film.name}", "multi=2", "model=blend", f"segment={SEGMENT_S:g}", "codec=ffv1"]
     _run(folder, [*job, "output=whole.mkv"])
-    whole = _content(folder / "whole.mkv")
+    whole = content_of(folder / "whole.mkv")
     target, work = folder / "b.mkv", folder / "b.mkv.vfi-work"
     dice = random.Random(seed)
     signals: Counter[str] = Counter()
@@ -72,10 +72,10 @@ def kills(folder: Path, count: int, seconds: int = KILLED_S, seed: int = 0) -> d
         number = dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
         sent = time.monotonic()
         child.send_signal(number)
-        _, said = child.communicate(timeout=120)
+        _, output = child.communicate(timeout=120)
         if child.returncode == 0:  # it was faster
             finished += 1
-            _compare(target, whole)
+            compare(target, whole)
             target.unlink()
             continue
         signals[number.name] += 1
@@ -85,16 +85,16 @@ def kills(folder: Path, count: int, seconds: int = KILLED_S, seed: int = 0) -> d
             raise UserError("A killed job left a file under the result's name.", "report this: it is a bug.")
         if left := _relatives(folder):
             raise UserError(f"A killed job left processes behind: {left[0][:200]}.", "report this: it is a bug.")
-        if "Traceback" in said:
-            raise UserError(f"A killed job ended in a traceback: {said[-300:]}", "report this: it is a bug.")
+        if "Traceback" in output:
+            raise UserError(f"A killed job ended in a traceback: {output[-300:]}", "report this: it is a bug.")
         lost += max(0, done - _segments(work))
-    said = _run(folder, [*job, "output=b.mkv"])
-    _compare(target, whole)
-    found = re.search(r"(\d+) of (\d+) segments are done already", said)
+    output = _run(folder, [*job, "output=b.mkv"])
+    compare(target, whole)
+    match = re.search(r"(\d+) of (\d+) segments are done already", output)
     return {
         "kills": dict(sorted(signals.items())), "while_starting": starting, "segments": len(whole[0]) // 50 * 4,
         "frames": len(whole[0]), "finished_segments_lost": lost, "finished_between": finished,
-        "slowest_answer_s": round(slowest, 2), "done_before_the_last_run": int(found[1]) if found else None,
+        "slowest_answer_s": round(slowest, 2), "done_before_the_last_run": int(match[1]) if match else None,
         "seconds": round(time.monotonic() - begin, 1),
     }  # fmt: skip
 
@@ -106,10 +106,10 @@ def _start(folder: Path, words: Sequence[str]) -> subprocess.Popen[str]:
 
 def _run(folder: Path, words: Sequence[str]) -> str:
     child = _start(folder, words)
-    _, said = child.communicate()
+    _, output = child.communicate()
     if child.returncode:
-        raise UserError(f"interpolate.py failed: {said.strip()[-400:]}", "see there.", ENVIRONMENT)
-    return said
+        raise UserError(f"interpolate.py failed: {output.strip()[-400:]}", "see there.", ENVIRONMENT)
+    return output
 
 
 def _segments(work: Path) -> int:
@@ -130,7 +130,7 @@ def _wait_for(child: subprocess.Popen[str], work: Path, number: int) -> None:
 def _relatives(folder: Path) -> list[str]:
     """Processes that were told of ``folder`` or stand in it, a moment after the kill."""
     time.sleep(0.2)
-    found = []
+    processes = []
     for entry in Path("/proc").glob("[0-9]*"):
         if int(entry.name) == os.getpid():
             continue
@@ -140,11 +140,11 @@ def _relatives(folder: Path) -> list[str]:
         except OSError:
             continue
         if inside or str(folder) in words:
-            found.append(words.replace("\0", " "))
-    return found
+            processes.append(words.replace("\0", " "))
+    return processes
 
 
-def _content(path: Path) -> tuple[list[str], str]:
+def content_of(path: Path) -> tuple[list[str], str]:
     """Time stamp and checksum of each frame, decoded; and of the packets of sound."""
     url = ffmpeg.file_url(path)
     quiet = ["-nostdin", "-v", "error", "-i", url]
@@ -153,8 +153,8 @@ def _content(path: Path) -> tuple[list[str], str]:
     return [line for line in frames.splitlines() if not line.startswith("#")], sound
 
 
-def _compare(target: Path, whole: tuple[list[str], str]) -> None:
-    if _content(target) != whole:
+def compare(target: Path, whole: tuple[list[str], str]) -> None:
+    if content_of(target) != whole:
         raise UserError("A resumed result is not that of a job in one go.", "report this: it is a bug.", ENVIRONMENT)
 
 
@@ -176,20 +176,25 @@ def kills_section(facts: Mapping[str, Any], command: str) -> str:
 
 
 def fuzz(folder: Path, cases: int, jobs: int = 1) -> dict[str, Any]:
-    """Runs ``tests/fuzz`` on so many broken files, as a program of its own; the facts that it writes.
+    """Runs ``tests/fuzz`` on ``cases`` broken files in a process of its own and returns its figures.
 
     Raises:
         UserError: if a case went wrong, or the tests are not here.
     """
     if not (ROOT / "tests" / "fuzz").is_dir():
         raise UserError("tests/fuzz is not here.", "run it in a checkout of the project.", ENVIRONMENT)
-    told = folder / "fuzz.json"
-    environment = {**os.environ, "VFI_FUZZ_CASES": str(cases), "VFI_FUZZ_JOBS": str(jobs), "VFI_FUZZ_FACTS": str(told)}
+    record = folder / "fuzz.json"
+    environment = {
+        **os.environ,
+        "VFI_FUZZ_CASES": str(cases),
+        "VFI_FUZZ_JOBS": str(jobs),
+        "VFI_FUZZ_FACTS": str(record),
+    }
     words = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/fuzz"]
     done = subprocess.run(words, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
-    if not told.is_file():
+    if not record.is_file():
         raise UserError(f"tests/fuzz did not run: {done.stdout.strip()[-400:]}", "see there.", ENVIRONMENT)
-    facts: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+    facts: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     if facts["wrong"]:
         raise UserError(f"{len(facts['wrong'])} cases went wrong: {facts['wrong'][0][:300]}", "VFI_FUZZ_ONLY=...")
     return facts
@@ -239,12 +244,12 @@ def odd(folder: Path, files: Path) -> list[dict[str, Any]]:
             raise UserError(f"{file.name} does not end.", "report this: it is a bug.", ENVIRONMENT) from error
         if "Traceback" in done.stderr or done.returncode not in (0, 2, BAD_INPUT, ENVIRONMENT):
             raise UserError(f"{file.name} ends in {done.stderr.strip()[-300:]}", "report this: it is a bug.")
-        told = _told(done.stdout, done.stderr, report if done.returncode == 0 else None, file)
-        rows.append({"file": file.name, "code": done.returncode, "told": told, "seconds": time.monotonic() - begin})
+        outcome = _outcome(done.stdout, done.stderr, report if done.returncode == 0 else None, file)
+        rows.append({"file": file.name, "code": done.returncode, "told": outcome, "seconds": time.monotonic() - begin})
     return rows
 
 
-def _told(out: str, err: str, report: Path | None, file: Path) -> str:
+def _outcome(out: str, err: str, report: Path | None, file: Path) -> str:
     if report is None:
         lines = err[err.rfind("error: ") + len("error: ") :].strip().splitlines()
         return " ".join(line.strip() for line in lines).replace(f"{file.parent}{os.sep}", "")
@@ -283,35 +288,35 @@ def main() -> int:
         "--output", type=Path, default=Path("outputs/bench/endure"), help="folder of the figures (JSON)"
     )
     parser.add_argument("--page", type=Path, help="file that gets a section for each part, as BENCHMARKS.md")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     parts: dict[str, tuple[str, Callable[[Path], Any], Callable[[Any, str], str]]] = {
-        "kills": ("Killed and resumed", lambda place: kills(place, asked.kills), kills_section),
-        "fuzz": ("Broken files", lambda place: fuzz(place, asked.cases, asked.jobs), fuzz_section),
-        "odd": ("Odd files", lambda place: odd(place, asked.odd), odd_section),
+        "kills": ("Killed and resumed", lambda place: kills(place, options.kills), kills_section),
+        "fuzz": ("Broken files", lambda place: fuzz(place, options.cases, options.jobs), fuzz_section),
+        "odd": ("Odd files", lambda place: odd(place, options.odd), odd_section),
         "long": (
-            "A film of two hours", lambda place: large.long_film(place, asked.seconds, "hold"),
+            "A film of two hours", lambda place: large.long_film(place, options.seconds, "hold"),
             lambda facts, command: large.section({"long": facts}, command),
         ),
     }  # fmt: skip
-    wanted = [part.strip() for part in asked.only.split(",") if part.strip()]
-    if unknown := [part for part in wanted if part not in parts]:
-        parser.error(f"--only={asked.only}: {unknown[0]} is none of {', '.join(parts)}")
-    asked.output.mkdir(parents=True, exist_ok=True)
+    chosen = [part.strip() for part in options.only.split(",") if part.strip()]
+    if unknown := [part for part in chosen if part not in parts]:
+        parser.error(f"--only={options.only}: {unknown[0]} is none of {', '.join(parts)}")
+    options.output.mkdir(parents=True, exist_ok=True)
     worst = 0
-    for part in wanted:
+    for part in chosen:
         title, measure, section = parts[part]
         sys.stderr.write(f"{part}: begun\n")
         try:
-            with tempfile.TemporaryDirectory(dir=asked.output) as place:
+            with tempfile.TemporaryDirectory(dir=options.output) as place:
                 facts = measure(Path(place).resolve())
         except UserError as error:  # the others are worth having all the same
             sys.stderr.write(f"{part}: error: {error}\n")
             worst = max(worst, error.code)
             continue
-        (asked.output / f"{part}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        (options.output / f"{part}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         text = section(facts, f"make endure ONLY={part}")
-        if asked.page:
-            write_section(asked.page, part, title, text)
+        if options.page:
+            write_section(options.page, part, title, text)
         sys.stdout.write(f"{title}\n{text}\n\n")
         sys.stdout.flush()
     return worst

@@ -1,4 +1,4 @@
-"""Measures ``model=dfi`` and ``exemplars=`` on faces of people who take no part in the sets, and draws what they make.
+"""Measures ``model=dfi`` and ``exemplars=`` on faces of people who are not in the sets, and draws the results.
 
     python -m benchmarks.faces neutral/ smiling/ --out outputs/faces
     python -m benchmarks.faces --drawn --out docs/figures/faces        the figures of docs/faces.md
@@ -123,7 +123,7 @@ def measure_dfi(faces: Faces, held: Sequence[str], out: Path, dfi: Dfi) -> DfiFa
     """Edits a neutral picture of everyone held out; writes ``dfi.jpg`` with a row for each."""
     shrunk = F.interpolate(faces.pictures, (64, 64), mode="area")
     referee = Referee(shrunk, faces.smiles, faces.people)
-    rows, found, quarters, spent = [], {}, {}, 0.0
+    rows, results, quarters, spent = [], {}, {}, 0.0
     for person in held:
         own = next(k for k in faces.of([person]) if not faces.smiles[k])
         begun = time.monotonic()
@@ -132,15 +132,15 @@ def measure_dfi(faces: Faces, held: Sequence[str], out: Path, dfi: Dfi) -> DfiFa
         spent += time.monotonic() - begun
         small = F.interpolate(torch.cat([*frames, animation.frame(0.25)]), (64, 64), mode="area")
         chances = [round(float(p), 3) for p in referee.probability(small, [person] * len(small))]
-        found[person], quarters[person] = chances[:-1], [chances[0], chances[-1], chances[-2]]
+        results[person], quarters[person] = chances[:-1], [chances[0], chances[-1], chances[-2]]
         rows.append(torch.cat(frames, dim=-1))
-        log.info("%s: P(smile) %s", person, found[person])
+        log.info("%s: P(smile) %s", person, results[person])
         write(out / "dfi.jpg", torch.cat(rows, dim=-2))
-    rises = [all(b > a - LEVEL for a, b in zip(each, each[1:])) and each[-1] > each[0] for each in found.values()]
+    rises = [all(b > a - LEVEL for a, b in zip(each, each[1:])) and each[-1] > each[0] for each in results.values()]
     risen = sum(a < b < c for a, b, c in quarters.values())
-    mean = [round(sum(each[k] for each in found.values()) / len(found), 3) for k in range(len(STRENGTHS))]
+    mean = [round(sum(each[k] for each in results.values()) / len(results), 3) for k in range(len(STRENGTHS))]
     return DfiFacts(
-        len(held), risen, sum(rises), quarters, round(referee.accuracy, 3), found, round(spent / len(held), 1), mean
+        len(held), risen, sum(rises), quarters, round(referee.accuracy, 3), results, round(spent / len(held), 1), mean
     )
 
 
@@ -217,8 +217,10 @@ class ExemplarFacts:
 def measure_exemplars(faces: Faces, held: Sequence[str], out: Path, settings: ExemplarSettings) -> ExemplarFacts:
     """Everyone held out in the look of eight others, each in one of four styles; writes ``exemplars.jpg``."""
     others = [k for k in faces.of(held, inside=False) if not faces.smiles[k]][:8]
-    made = styles(*faces.pictures.shape[-2:])
-    shown = torch.cat([in_style(faces.pictures[k : k + 1], *made[n % len(made)][1:]) for n, k in enumerate(others)])
+    exemplars = styles(*faces.pictures.shape[-2:])
+    shown = torch.cat(
+        [in_style(faces.pictures[k : k + 1], *exemplars[n % len(exemplars)][1:]) for n, k in enumerate(others)]
+    )
     rows, energies, seams, kept, errors = [], [], [], [], []
     for person in held:
         own = next(k for k in faces.of([person]) if not faces.smiles[k])
@@ -232,14 +234,14 @@ def measure_exemplars(faces: Faces, held: Sequence[str], out: Path, settings: Ex
                 for find in (belief_propagation, iterated_conditional_modes, best_single)
             ]
         )
-        hard = stylised(face, shown, replace(settings, radius=0.0)).made
-        soft = choice.made
+        hard = stylised(face, shown, replace(settings, radius=0.0)).result
+        soft = choice.result
         labels = field.weights(choice.labels)[0].argmax(dim=0)
         seams.append((seam_energy(hard, face, labels), seam_energy(soft, face, labels)))
         kept.append(_edge_ratio(soft, hard, face))
-        errors.append(_gain_error(face, made[3][1], settings))
-        single = stylised(face, shown[:1], settings).made
-        rows.append(torch.cat([face, single, hard, choice.made], dim=-1).clamp(0, 1))
+        errors.append(_gain_error(face, exemplars[3][1], settings))
+        single = stylised(face, shown[:1], settings).result
+        rows.append(torch.cat([face, single, hard, choice.result], dim=-1).clamp(0, 1))
     write(out / "exemplars.jpg", torch.cat([torch.cat(list(shown[:4].split(1)), dim=-1), *rows], dim=-2))
     mean = [sum(column) / len(column) for column in zip(*energies)]
     true_seams = [(hard, soft) for hard, soft in seams if hard > 0]
@@ -255,7 +257,7 @@ def measure_exemplars(faces: Faces, held: Sequence[str], out: Path, settings: Ex
     )  # fmt: skip
 
 
-def _edge_ratio(made: Tensor, beside: Tensor, face: Tensor) -> float:
+def _edge_ratio(result: Tensor, beside: Tensor, face: Tensor) -> float:
     """Mean gradient of ``made`` where the face's is among the strongest tenth, as a share of that of ``beside``."""
 
     def slope(picture: Tensor) -> Tensor:
@@ -264,16 +266,16 @@ def _edge_ratio(made: Tensor, beside: Tensor, face: Tensor) -> float:
 
     own = slope(face)
     edges = own >= own.flatten().quantile(0.9)
-    return float(slope(made)[edges].mean() / slope(beside)[edges].mean())
+    return float(slope(result)[edges].mean() / slope(beside)[edges].mean())
 
 
 def _gain_error(face: Tensor, gain: Tensor, settings: ExemplarSettings) -> float:
     """The face's own styled version as its exemplar: the detail should come back ``gain`` times as strong."""
     styled = in_style(face, gain, torch.ones_like(gain))
-    made = stylised(face, styled, settings).made
+    result = stylised(face, styled, settings).result
     base = 0.06 * face.shape[-1]
-    detail, wanted, own = ((p - gaussian(p, base)).square().mean().sqrt() for p in (made, styled, face))
-    return abs(float((detail / own).log2() - (wanted / own).log2()))
+    detail, target, own = ((p - gaussian(p, base)).square().mean().sqrt() for p in (result, styled, face))
+    return abs(float((detail / own).log2() - (target / own).log2()))
 
 
 def write(path: Path, picture: Tensor) -> None:
@@ -293,28 +295,30 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="px at which faces are edited")
     parser.add_argument("--neighbours", type=int, default=40)
     parser.add_argument("--parts", default="alignment,exemplars,dfi,shifted")
-    asked = parser.parse_args()
-    if not asked.drawn and len(asked.folders) != 2:
+    options = parser.parse_args()
+    if not options.drawn and len(options.folders) != 2:
         raise UserError("Two folders of faces are wanted.", "neutral/ smiling/, or --drawn.")
-    faces = drawn_faces(asked.size) if asked.drawn else read_faces(asked.folders[0], asked.folders[1], asked.size)
-    held = held_out(faces, asked.people, asked.every)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    parts = asked.parts.split(",")
+    faces = (
+        drawn_faces(options.size) if options.drawn else read_faces(options.folders[0], options.folders[1], options.size)
+    )
+    held = held_out(faces, options.people, options.every)
+    options.out.mkdir(parents=True, exist_ok=True)
+    parts = options.parts.split(",")
     solves = {"dfi", "shifted"} & set(parts)
-    dfi = dfi_of(faces, held, DfiSettings(neighbours=asked.neighbours)) if solves else None
-    record: dict[str, object] = {"size": asked.size, "neighbours": asked.neighbours, "held_out": held}
+    dfi = dfi_of(faces, held, DfiSettings(neighbours=options.neighbours)) if solves else None
+    record: dict[str, object] = {"size": options.size, "neighbours": options.neighbours, "held_out": held}
     if "alignment" in parts:
         record["alignment"] = measure_alignment(faces, held)
         log.info("alignment: %s", record["alignment"])
     if "exemplars" in parts:
-        record["exemplars"] = asdict(measure_exemplars(faces, held, asked.out, ExemplarSettings()))
+        record["exemplars"] = asdict(measure_exemplars(faces, held, options.out, ExemplarSettings()))
         log.info("exemplars: %s", record["exemplars"])
     if dfi is not None and "dfi" in parts:
-        record["dfi"] = asdict(measure_dfi(faces, held, asked.out, dfi))
+        record["dfi"] = asdict(measure_dfi(faces, held, options.out, dfi))
         log.info("dfi: %s", record["dfi"])
     if dfi is not None and "shifted" in parts:
-        shifted_figure(faces, held, asked.out, dfi)
-    (asked.out / "faces.json").write_text(json.dumps(record, indent=1) + "\n")
+        shifted_figure(faces, held, options.out, dfi)
+    (options.out / "faces.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

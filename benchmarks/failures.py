@@ -1,4 +1,4 @@
-"""What the default model gets wrong, drawn so that the truth is known: the pictures of its model card.
+"""Scenes on which the default model fails, drawn with ground truth: the pictures of its model card.
 
     python -m benchmarks.failures docs/figures/failures.jpg
 
@@ -22,10 +22,10 @@ from vfi_pipeline.geometry import synthesise
 from vfi_pipeline.metrics import psnr
 from vfi_pipeline.models.flow import load_flow
 from vfi_pipeline.models.motion import MotionModel
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 
 HEIGHT, WIDTH = 256, 352
-FINE = 4  # drawn at so many times the size
+FINE = 4  # factor of the size at which scenes are drawn
 
 Scene = Callable[[float], np.ndarray]
 
@@ -34,14 +34,14 @@ def main() -> None:
     """The command; see the module's docstring."""
     path = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/failures.jpg")
     path.parent.mkdir(parents=True, exist_ok=True)
-    strip, told = figure(load_flow("flow"))
+    strip, lines = figure(load_flow("flow"))
     strip.convert("RGB").save(path, quality=84)
-    sys.stdout.write("\n".join(told) + "\n")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
-    """A row for each scene (first, truth, ours, cross-fade, difference, last) and what was measured, line by line."""
-    rows, told = [], []
+    """A row for each scene (first, truth, ours, cross-fade, difference, last) and a line of figures for each."""
+    rows, lines = [], []
     for name, scene in SCENES.items():
         before, first, truth, last, after = (scene(t) for t in (-1.0, 0.0, 0.5, 1.0, 2.0))
         pictures = [_tensor(picture) for picture in (before, first, last, after)]
@@ -51,18 +51,18 @@ def figure(model: MotionModel) -> tuple[Image.Image, list[str]]:
             maps = motion.flow_to_first, motion.flow_to_last, motion.blend_weight
             ours = synthesise(pictures[1], pictures[2], *maps, motion.confidence).frame
         faded, true = (pictures[1] + pictures[2]) / 2, _tensor(truth)
-        known = {"ours": float(psnr(ours, true)), "cross-fade": float(psnr(faded, true))}
-        told.append(f"{name}: " + ", ".join(f"{who} {value:.1f} dB" for who, value in known.items()))
+        psnr_of = {"ours": float(psnr(ours, true)), "cross-fade": float(psnr(faded, true))}
+        lines.append(f"{name}: " + ", ".join(f"{who} {value:.1f} dB" for who, value in psnr_of.items()))
         wrong = (ours - true).abs().amax(dim=1, keepdim=True).expand(-1, 3, -1, -1) * 2
         rows.append([
             Cell(first, SOURCE, name),
             Cell(truth, NEUTRAL, "truth"),
-            Cell(_bytes(ours), MADE, "ours", f"{known['ours']:.1f} dB"),
-            Cell(_bytes(faded), NEUTRAL, "cross-fade", f"{known['cross-fade']:.1f} dB"),
+            Cell(_bytes(ours), GENERATED, "ours", f"{psnr_of['ours']:.1f} dB"),
+            Cell(_bytes(faded), NEUTRAL, "cross-fade", f"{psnr_of['cross-fade']:.1f} dB"),
             Cell(_bytes(wrong), NEUTRAL, "ours, difference x 2"),
             Cell(last, SOURCE, "last"),
         ])  # fmt: skip
-    return filmstrip(rows, width=220), told
+    return filmstrip(rows, width=220), lines
 
 
 def _wall(name: str) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What ``model=flow`` estimates of one drawn pair, as a picture: the figure of docs/method.md.
+"""The figure of docs/method.md: the fields that ``model=flow`` estimates of a drawn pair.
 
 ``python -m benchmarks.fields docs/figures/fields.jpg``
 """
@@ -16,7 +16,7 @@ from benchmarks.scene import demo_scene
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import synthesise
 from vfi_pipeline.models.flow import FlowModel, load_flow
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 from vfi_pipeline.viz.pictures import colour_wheel
 
 WIDTH, HEIGHT = 512, 288
@@ -39,7 +39,9 @@ def figure(model: FlowModel) -> Image.Image:
     motion = model.motion(Window.of(first, last, before, after))
     (half,) = motion.at([0.5])
     with torch.no_grad():
-        made = synthesise(first, last, half.flow_to_first, half.flow_to_last, half.blend_weight, half.confidence).frame
+        middle = synthesise(
+            first, last, half.flow_to_first, half.flow_to_last, half.blend_weight, half.confidence
+        ).frame
     rows, columns = half.blend_weight.shape[-2:]
     velocity = (motion.fields.first + motion.fields.last)[..., :rows, :columns] / 2 * (WIDTH / columns)
     fastest = float(velocity.square().sum(dim=1).max()) ** 0.5
@@ -47,7 +49,7 @@ def figure(model: FlowModel) -> Image.Image:
     return filmstrip([
         [
             Cell(frames[1], SOURCE, "first frame"),
-            Cell(_bytes(made), MADE, "made, t = 1/2"),
+            Cell(_bytes(middle), GENERATED, "made, t = 1/2"),
             Cell(frames[2], SOURCE, "last frame"),
         ],
         [

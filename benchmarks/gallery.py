@@ -1,4 +1,4 @@
-"""Draws the README's picture of animations: ``python -m benchmarks.gallery docs/figures``.
+"""Draws the figure of docs/pictures.md: ``python -m benchmarks.gallery docs/figures``.
 
 The pictures come with scikit-image: a photograph and the same one turned, enlarged and moved; that one in another
 light; and a cat, led by four points. Below each, a cross-fade.
@@ -25,7 +25,7 @@ from vfi_pipeline.animation.protocol import PairAnimation, Points
 from vfi_pipeline.apps.sheet import block, picture
 from vfi_pipeline.geometry import pixel_grid, sample
 from vfi_pipeline.models.blend import Blend
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def row(animation: PairAnimation, name: str) -> list[Cell]:
     for t in TIMES:
         with torch.no_grad():
             shown = np.asarray(picture(animation.frame(t)))
-        colour = SOURCE if t in (0, 1) else (NEUTRAL if name == "fade" else MADE)
+        colour = SOURCE if t in (0, 1) else (NEUTRAL if name == "fade" else GENERATED)
         cells.append(Cell(shown, colour, name if t == 0 else "", f"t = {t:g}" if t else ""))
     return cells
 
@@ -103,7 +103,7 @@ FACE_TO_CAT: Points = (
 )
 """Both eyes, nose and mouth, (x, y) on the squares above."""
 
-LEGEND = ((SOURCE, "the two pictures"), (MADE, "made"), (NEUTRAL, "for comparison"))
+LEGEND = ((SOURCE, "the two pictures"), (GENERATED, "made"), (NEUTRAL, "for comparison"))
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""How fast films are made on a device, beside the same machine's CPU: ``make bench-gpu``, below two minutes on a GPU.
+"""Speed of interpolation on a device and on the same machine's CPU: ``make bench-gpu``, below two minutes on a GPU.
 
 It needs Python, torch, numpy, OpenCV and safetensors, and this checkout: the film is drawn in memory. What needs more
 (ffmpeg, PyAV) or does not fit the time is left out with a line that says so.
@@ -92,8 +92,8 @@ def drawn_frames(width: int, height: int, number: int = DISTINCT) -> list[Frame]
             w, move = -(-width // sub), k * step // sub
             plane = ground[:, move : move + w].copy()
             top, side, left = plane.shape[0] // 3, plane.shape[0] // 4, w // 3
-            back = (number - 1 - k) * step // sub
-            part = ground[top : top + side, back : back + side]
+            steps_back = (number - 1 - k) * step // sub
+            part = ground[top : top + side, steps_back : steps_back + side]
             plane[top : top + part.shape[0], left : left + part.shape[1]] = part
             planes.append(plane)
         frames.append(Frame(tuple(planes), form, width, height, Fraction(k, FILM_FPS), Colour()))
@@ -104,8 +104,13 @@ def film(frames: Sequence[Frame]) -> Iterator[tuple[int, Frame]]:
     """An endless film that runs through the frames forwards and backwards."""
     order = [*range(len(frames)), *range(len(frames) - 2, 0, -1)]
     for index in count():
-        one = frames[order[index % len(order)]]
-        yield index, Frame(one.planes, one.format, one.width, one.height, Fraction(index, FILM_FPS), one.colour)
+        picture = frames[order[index % len(order)]]
+        yield (
+            index,
+            Frame(
+                picture.planes, picture.format, picture.width, picture.height, Fraction(index, FILM_FPS), picture.colour
+            ),
+        )
 
 
 def slots(rate: int) -> Iterator[Slot]:
@@ -117,7 +122,9 @@ def slots(rate: int) -> Iterator[Slot]:
 # ------------------------------------------------------------------------------------------------------- measurements
 
 
-def made_rate(model: FlowModel, frames: Sequence[Frame], rate: int, device: str, budget_s: float) -> dict[str, Any]:
+def generated_rate(
+    model: FlowModel, frames: Sequence[Frame], rate: int, device: str, budget_s: float
+) -> dict[str, Any]:
     """Made frames a second of the stream, after two pairs that do not count, for ``budget_s`` seconds."""
     begin = time.perf_counter()
     reset_peak(device)
@@ -133,11 +140,13 @@ def made_rate(model: FlowModel, frames: Sequence[Frame], rate: int, device: str,
             until = now
             if began and facts.made > before and now - begin >= budget_s:
                 break
-    made, spent = facts.made - before, until - began
+    frame_count, spent = facts.made - before, until - began
     return {
         "width": frames[0].width, "height": frames[0].height, "rate": rate, "device": device,
-        "made_per_s": made / spent, "made": made, "seconds": spent, "first_frame_s": first_s,
-        "host_s_per_made": {name: (s - settled.get(name, 0.0)) / made for name, s in sorted(facts.seconds.items())},
+        "made_per_s": frame_count / spent, "made": frame_count, "seconds": spent, "first_frame_s": first_s,
+        "host_s_per_made": {
+            name: (s - settled.get(name, 0.0)) / frame_count for name, s in sorted(facts.seconds.items())
+        },
         "peak_device_mb": peak_mb(device),
     }  # fmt: skip
 
@@ -156,10 +165,10 @@ def stage_times(model: FlowModel, frames: Sequence[Frame], device: str, budget_s
 
     begin, rounds = time.perf_counter(), 0
     while rounds < 2 or (rounds < 20 and time.perf_counter() - begin < budget_s):
-        _one_pair(model, [frames[(rounds + k) % len(frames)] for k in range(4)], device, timed)
+        _pair_stages(model, [frames[(rounds + k) % len(frames)] for k in range(4)], device, timed)
         rounds += 1
         if rounds == 1:
-            taken.clear()  # what is made once for a size
+            taken.clear()  # results that are computed once for each size
     return {
         "width": frames[0].width, "height": frames[0].height, "device": device, "rounds": rounds - 1,
         "ms": {name: statistics.median(times) for name, times in taken.items()},
@@ -167,18 +176,27 @@ def stage_times(model: FlowModel, frames: Sequence[Frame], device: str, budget_s
 
 
 @torch.inference_mode()
-def _one_pair(model: FlowModel, four: list[Frame], device: str, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
+def _pair_stages(
+    model: FlowModel, four: list[Frame], device: str, timed: Callable[[str, Callable[[], Any]], Any]
+) -> None:
     layout = compose.layout_of(four[0])
     looks = timed("guides (4 frames, host)", lambda: [guide(each, model.guide_span or 512) for each in four])
     before, first, last, after = timed("guides to the device (4)", lambda: [each.to(device) for each in looks])
     window = Window.of(first, last, before, after)
-    timed("encode (4 frames)", lambda: [model._encoded(each) for pair in window.pairs() for each in pair])
-    timed("estimate (3 pairs)", lambda: [model._pair(*pair) for pair in window.pairs()])
+    timed("encode (4 frames)", lambda: [model.encoded(each) for pair in window.pairs() for each in pair])
+
+    def estimate() -> None:
+        for pair in window.pairs():
+            model.prepare(*pair)
+
+    timed("estimate (3 pairs)", estimate)
     motion = timed("acceleration", lambda: model.motion(window))
     moves = timed("ODE and maps (7 times)", lambda: motion.at([k / 8 for k in range(1, 8)]))
-    one, two = timed("planes to the device (2)", lambda: [compose.to_tensors(each, device) for each in four[1:3]])
-    made = timed("composition (1 frame)", lambda: compose.planes(one, two, [moves[3]], layout))
-    timed("rounding and back (1 frame)", lambda: compose.to_frame(made, layout, four[1], Fraction(0)))
+    planes_first, planes_last = timed(
+        "planes to the device (2)", lambda: [compose.to_tensors(each, device) for each in four[1:3]]
+    )
+    frame = timed("composition (1 frame)", lambda: compose.planes(planes_first, planes_last, [moves[3]], layout))
+    timed("rounding and back (1 frame)", lambda: compose.to_frame(frame, layout, four[1], Fraction(0)))
     timed("facts read", motion.report)
 
 
@@ -203,17 +221,17 @@ def launches(model: FlowModel, frames: Sequence[Frame], device: str) -> dict[str
         looks = [guide(each, model.guide_span or 512).to(device) for each in frames[:4]]
         window = Window.of(looks[1], looks[2], looks[0], looks[3])
         for pair in window.pairs()[:2]:
-            model._pair(*pair)
-        one, two = (compose.to_tensors(each, device) for each in frames[1:3])
+            model.prepare(*pair)
+        planes_first, planes_last = (compose.to_tensors(each, device) for each in frames[1:3])
         wait(device)
-        with counted() as found:
+        with counted() as operators:
             moves = model.motion(window).at([0.5])
-            compose.to_frame(compose.planes(one, two, moves, layout), layout, frames[1], Fraction(0))
+            compose.to_frame(compose.planes(planes_first, planes_last, moves, layout), layout, frames[1], Fraction(0))
             wait(device)
-        return found
+        return operators
 
     with torch.inference_mode():
-        run(_Operators)  # what is made once for a size
+        run(_Operators)  # results that are computed once for each size
         facts: dict[str, Any] = {"operators": run(_Operators).count}
         if torch.device(device).type == "cuda":
             from torch.profiler import ProfilerActivity, profile
@@ -231,20 +249,20 @@ def parity(load: Callable[[str, str], FlowModel], frames: Sequence[Frame], devic
     """A made frame against that of fp32 on the CPU: largest difference (of 1) of fp32, dB of the half precisions."""
     layout = compose.layout_of(frames[0])
 
-    def made(precision: str, where: str) -> Tensor:
+    def render(precision: str, where: str) -> Tensor:
         model = load(precision, where)
         looks = [guide(each, model.guide_span or 512) for each in frames[:4]]
         moves = model.motion(Window.of(looks[1], looks[2], looks[0], looks[3])).at([0.5])
         with torch.inference_mode():
-            one, two = (compose.to_tensors(each, where) for each in frames[1:3])
-            groups = compose.planes(one, two, moves, layout)
+            planes_first, planes_last = (compose.to_tensors(each, where) for each in frames[1:3])
+            groups = compose.planes(planes_first, planes_last, moves, layout)
         shown = torch.cat([group.flatten() for group in groups]).cpu() / layout.format.peak
         return shown.nan_to_num(nan=-1.0, posinf=2.0, neginf=-1.0)  # as far from a picture as can be, and JSON
 
-    reference = made("fp32", "cpu")
-    facts: dict[str, Any] = {"fp32_max_difference": float((made("fp32", device) - reference).abs().max())}
+    reference = render("fp32", "cpu")
+    facts: dict[str, Any] = {"fp32_max_difference": float((render("fp32", device) - reference).abs().max())}
     for precision in ("fp16", "bf16"):
-        miss = float((made(precision, device) - reference).square().mean())
+        miss = float((render(precision, device) - reference).square().mean())
         facts[f"{precision}_db"] = round(-10 * math.log10(max(miss, 1e-12)), 2)
     facts["holds"] = facts["fp32_max_difference"] < MOST_DIFFERENCE and all(
         facts[f"{precision}_db"] >= LEAST_DB for precision in ("fp16", "bf16")
@@ -272,10 +290,10 @@ def file_to_nothing(model: FlowModel, frames: Sequence[Frame], device: str, budg
         )
         ffmpeg.run(written, "drawing a film", stdin=data)
         facts, begin = Statistics(), time.perf_counter()
-        wanted = (slot for slot, _ in zip(slots(2), range(2 * (pairs - 1))))
+        times = (slot for slot, _ in zip(slots(2), range(2 * (pairs - 1))))
         with read_frames(probe(path)) as decoded:
             coming = ((index, frame) for index, frame in enumerate(decoded))
-            for _ in interpolate(coming, wanted, model, Options(device=device), statistics=facts):
+            for _ in interpolate(coming, times, model, Options(device=device), statistics=facts):
                 if facts.made and time.perf_counter() - begin > budget_s:
                     break
         spent = time.perf_counter() - begin
@@ -333,7 +351,7 @@ def measure(
     say: Callable[[str], None] = lambda text: None,
     keep: Callable[[Figures], None] = lambda figures: None,
 ) -> Figures:
-    """Everything, in about ``seconds``; ``keep`` is called after each part, so that what was found is not lost."""
+    """Everything, in about ``seconds``; calls ``keep`` after each part, so that an interruption loses no figures."""
     begin, figures = time.perf_counter(), Figures(machine(device))
 
     def load(precision: str, where: str) -> FlowModel:
@@ -373,7 +391,7 @@ def measure(
 
                 def rated(model: FlowModel = model, size: Any = size, rate: int = rate, where: str = where) -> None:
                     budget = share * seconds / each  # noqa: B023  called before the loop goes on
-                    figures.rates.append(made_rate(model, frames(size), rate, where, budget))
+                    figures.rates.append(generated_rate(model, frames(size), rate, where, budget))
                     say(rate_line(figures.rates[-1]))
 
                 part(label, rated)
@@ -403,18 +421,18 @@ def title(figures: Figures) -> str:
     return " · ".join(f"{key} {value}" for key, value in figures.machine.items())
 
 
-def rate_line(found: dict[str, Any]) -> str:
-    memory = found.get("peak_device_mb")
+def rate_line(figures: dict[str, Any]) -> str:
+    memory = figures.get("peak_device_mb")
     return (
-        f"{found['width']}x{found['height']} {found['rate']}x on {found['device']}: "
-        + f"{found['made_per_s']:.1f} made frames/s"
+        f"{figures['width']}x{figures['height']} {figures['rate']}x on {figures['device']}: "
+        + f"{figures['made_per_s']:.1f} made frames/s"
         + ("" if memory is None else f", at most {memory:.0f} MB on the device")
     )
 
 
-def stage_lines(found: dict[str, Any]) -> str:
-    lines = [f"stages at {found['width']}x{found['height']}, ms:"]
-    return "\n".join(lines + [f"  {ms:8.2f}  {name}" for name, ms in found["ms"].items()])
+def stage_lines(figures: dict[str, Any]) -> str:
+    lines = [f"stages at {figures['width']}x{figures['height']}, ms:"]
+    return "\n".join(lines + [f"  {ms:8.2f}  {name}" for name, ms in figures["ms"].items()])
 
 
 def save(path: Path, figures: Figures) -> None:
@@ -433,16 +451,16 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=100.0, help="about how long it may take (100)")
     parser.add_argument("--weights", default="flow", help="name or file (flow)")
     parser.add_argument("--output", type=Path, default=Path("outputs/bench/gpu.json"))
-    asked = parser.parse_args(words)
+    options = parser.parse_args(words)
     try:
         figures = measure(
-            available(asked.device), _sizes(asked.sizes), _rates(asked.rates), asked.seconds, asked.weights,
-            say, lambda found: save(asked.output, found),
+            available(options.device), _sizes(options.sizes), _rates(options.rates), options.seconds, options.weights,
+            say, lambda figures: save(options.output, figures),
         )  # fmt: skip
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.code
-    sys.stdout.write(f"{asked.output}, after {figures.seconds:.0f} s\n")
+    sys.stdout.write(f"{options.output}, after {figures.seconds:.0f} s\n")
     return 0
 
 
@@ -458,8 +476,8 @@ def available(device: str) -> str:
         UserError: if it is not.
     """
     if device == "auto":
-        there = (("cuda", torch.cuda), ("xpu", torch.xpu), ("mps", torch.backends.mps))
-        return next((kind for kind, module in there if module.is_available()), "cpu")
+        devices = (("cuda", torch.cuda), ("xpu", torch.xpu), ("mps", torch.backends.mps))
+        return next((kind for kind, module in devices if module.is_available()), "cpu")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

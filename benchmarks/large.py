@@ -1,4 +1,4 @@
-"""Jobs that are large: frames in 8K (``make bench-large``), and a film of two hours (``make endure ONLY=long``).
+"""Large jobs: frames in 8K (``make bench-large``), and a film of two hours (``make endure ONLY=long``).
 
 The film is drawn for the purpose. Its picture turns white, and a tone is heard, for a quarter of a second at its
 beginning, its middle and its end: how far the two are apart is measured in the source and in the result, so that
@@ -105,8 +105,8 @@ def interpolate(*words: str) -> tuple[Measured, str]:
     resident: list[float] = []
     ended = threading.Event()
     begin, before = time.perf_counter(), os.times()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
         def watch() -> None:
             while not ended.wait(0.25):
@@ -120,13 +120,13 @@ def interpolate(*words: str) -> tuple[Measured, str]:
             ended.set()
             watcher.join()
         seconds, after = time.perf_counter() - begin, os.times()
-        said.seek(0)
-        text = said.read().decode("utf-8", "replace")
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace")
     if status:
         raise UserError(f"interpolate.py failed: {text.strip()[-400:]}", "see there.", ENVIRONMENT)
     processor = after.children_user + after.children_system - before.children_user - before.children_system
-    told = " ".join(word if "/" not in word else word.split("=")[0] + "=" + Path(word).name for word in words)
-    return Measured(f"python interpolate.py {told}", seconds, processor, resident), text
+    command_text = " ".join(word if "/" not in word else word.split("=")[0] + "=" + Path(word).name for word in words)
+    return Measured(f"python interpolate.py {command_text}", seconds, processor, resident), text
 
 
 def _resident_mb(pid: int) -> float:
@@ -142,9 +142,9 @@ def _resident_mb(pid: int) -> float:
             continue
     total, todo = 0.0, [pid]
     while todo:
-        one = todo.pop()
-        total += sizes.get(one, 0.0)
-        todo += parents.get(one, [])
+        process = todo.pop()
+        total += sizes.get(process, 0.0)
+        todo += parents.get(process, [])
     return total
 
 
@@ -207,11 +207,11 @@ def _tone(path: Path, mark: Fraction) -> float | None:
 
 
 def long_film(folder: Path, seconds: int, model: str) -> dict[str, object]:
-    """A film of so many seconds from 24 to 60 frames a second; the facts."""
+    """Figures of a job from 24 to 60 frames a second, on a film of ``seconds``."""
     film = marked_film(folder / "long.mp4", seconds)
     target = folder / "long_60fps.mp4"
-    plan, told = interpolate(f"input={film}", "fps=60", f"model={model}", f"output={target}", "dry_run=true")
-    run, said = interpolate(f"input={film}", "fps=60", f"model={model}", f"output={target}")
+    plan, plan_output = interpolate(f"input={film}", "fps=60", f"model={model}", f"output={target}", "dry_run=true")
+    run, run_output = interpolate(f"input={film}", "fps=60", f"model={model}", f"output={target}")
     with open_media(target) as container:
         stream = container.streams.video[0]
         base, stamps = stream.time_base or Fraction(1), []
@@ -221,7 +221,7 @@ def long_film(folder: Path, seconds: int, model: str) -> dict[str, object]:
     stamps.sort()
     first = stamps[0]
     off = max(abs((pts - first) * base - Fraction(n, 60)) for n, pts in enumerate(stamps))
-    segments = re.search(r"segments  (\d+)", told)
+    segments = re.search(r"segments  (\d+)", plan_output)
     return {
         "command": run.command, "source_s": seconds, "planned_frames": seconds * 60, "frames": len(stamps),
         "segments": int(segments.group(1)) if segments else None, "most_off_its_time_ms": float(off) * 1000,
@@ -231,7 +231,7 @@ def long_film(folder: Path, seconds: int, model: str) -> dict[str, object]:
         "eighth_tenth_mb": run.mean_mb(0.7, 0.8), "resident_mb": [round(mb) for mb in run.resident_mb],
         "tone_after_flash_ms_source": [round(1000 * e, 2) for e in sync_errors(film, seconds)],
         "tone_after_flash_ms_result": [round(1000 * e, 2) for e in sync_errors(target, seconds)],
-        "said": said.strip().splitlines()[-1],
+        "said": run_output.strip().splitlines()[-1],
     }  # fmt: skip
 
 
@@ -284,18 +284,18 @@ def main() -> None:
     parser.add_argument("--size", default="7680x4320", help="of the huge frames; none: leave them out")
     parser.add_argument("--output", type=Path, default=Path("outputs/bench/large.json"))
     parser.add_argument("--page", type=Path, help="file that gets the figures as a section, as BENCHMARKS.md")
-    asked = parser.parse_args()
-    asked.output.parent.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(dir=asked.output.parent) as place:
-        if asked.seconds:
-            facts["long"] = long_film(Path(place), asked.seconds, asked.model)
-        if asked.size != "none":
-            facts["huge"] = [huge_frames(Path(place), asked.size, model, "scale=0.5") for model in ("blend", "flow")]
+    with tempfile.TemporaryDirectory(dir=options.output.parent) as place:
+        if options.seconds:
+            facts["long"] = long_film(Path(place), options.seconds, options.model)
+        if options.size != "none":
+            facts["huge"] = [huge_frames(Path(place), options.size, model, "scale=0.5") for model in ("blend", "flow")]
     text = json.dumps(facts, indent=1)
-    asked.output.write_text(text + "\n", encoding="utf-8")
-    if asked.page:
-        write_section(asked.page, "large", "Large jobs", section(facts, "make bench-large"))
+    options.output.write_text(text + "\n", encoding="utf-8")
+    if options.page:
+        write_section(options.page, "large", "Large jobs", section(facts, "make bench-large"))
     for chapter in facts.values():
         for entry in chapter if isinstance(chapter, list) else [chapter]:
             shown = {key: value for key, value in entry.items() if key != "resident_mb"}

@@ -1,4 +1,4 @@
-"""How good the animations of two pictures are: known motions of photographs, true disparity, motion and light at once.
+"""Quality of animations between two pictures: given motions of photographs, true disparity, motion with light.
 
     python -m benchmarks.pairs [--only motion,stereo,light] [--strips folder] [--page BENCHMARKS.md]
 
@@ -31,7 +31,7 @@ from vfi_pipeline.ode import Solver, flow_map
 
 TIMES = (0.25, 0.5, 0.75)
 
-SAID = (
+LEGEND = (
     "Photographs of scikit-image. PSNR in dB over whole frames, mean of t = 1/4, 1/2, 3/4; end-point errors in px, the "
     "motorcycle at a quarter and at half of its size."
 )
@@ -68,8 +68,8 @@ def moved(name: str, velocity: Callable[[Tensor, Tensor, float], Tensor], side: 
     start = torch.tensor([60.0, 30.0]).view(1, 2, 1, 1) + (step - 1) / 2
     frames = []
     for t in (0.0, *TIMES, 1.0):
-        back = flow_map(lambda s, x: velocity(s, x, float(side)), grid, t, 0, EXACT) if t else 0 * grid
-        fine = sample(picture, start + step * (grid + back))
+        backward = flow_map(lambda s, x: velocity(s, x, float(side)), grid, t, 0, EXACT) if t else 0 * grid
+        fine = sample(picture, start + step * (grid + backward))
         frames.append(fine)
     return frames
 
@@ -82,9 +82,9 @@ def lit(frames: Sequence[Tensor]) -> list[Tensor]:
     return [(x * torch.exp(t * gain) + t * offset).clamp(0, 1) for x, t in zip(frames, (0.0, *TIMES, 1.0))]
 
 
-def score(made: Sequence[Tensor], true: Sequence[Tensor]) -> float:
+def score(frames: Sequence[Tensor], true: Sequence[Tensor]) -> float:
     """Mean PSNR, dB."""
-    return sum(float(psnr(a, b)) for a, b in zip(made, true)) / len(true)
+    return sum(float(psnr(a, b)) for a, b in zip(frames, true)) / len(true)
 
 
 def faded(first: Tensor, last: Tensor) -> list[Tensor]:
@@ -99,15 +99,15 @@ def stereo(shrink: int = 4) -> tuple[Tensor, Tensor, Tensor]:
 
     left, right, disparity = data.stereo_motorcycle()
     pictures = [torch.from_numpy(p.copy()).permute(2, 0, 1)[None].float() / 255 for p in (left, right)]
-    known = torch.from_numpy(disparity.copy())[None, None].float()
-    known = torch.where(known.isfinite(), -known, torch.full_like(known, math.nan))
-    height, width = (n // shrink for n in known.shape[-2:])
-    a, b, u = (F.avg_pool2d(x[..., : height * shrink, : width * shrink], shrink) for x in (*pictures, known))
+    ground_truth = torch.from_numpy(disparity.copy())[None, None].float()
+    ground_truth = torch.where(ground_truth.isfinite(), -ground_truth, torch.full_like(ground_truth, math.nan))
+    height, width = (n // shrink for n in ground_truth.shape[-2:])
+    a, b, u = (F.avg_pool2d(x[..., : height * shrink, : width * shrink], shrink) for x in (*pictures, ground_truth))
     return a, b, torch.cat((u / shrink, torch.zeros_like(u)), dim=1)
 
 
 def median_error(flow: Tensor, true: Tensor) -> float:
-    """Median end-point error, px, where the truth is known."""
+    """Median end-point error, px, where the ground truth is finite."""
     off = (flow - true).square().sum(dim=1).sqrt()
     return float(off[off.isfinite()].median())
 
@@ -137,8 +137,8 @@ def stereo_table() -> list[str]:
         animation = model.solve(left, right)
         lines.append(f"1/{shrink}  fit                     {median_error(animation.flow(1.0), true):.3f}")
         for preset, finest in (("medium", None), ("medium", 0)):
-            found = median_error(dis_flow(left, right, preset, finest), true)
-            lines.append(f"1/{shrink}  DIS {preset}{'' if finest is None else ', to full size':16}  {found:.3f}")
+            error = median_error(dis_flow(left, right, preset, finest), true)
+            lines.append(f"1/{shrink}  DIS {preset}{'' if finest is None else ', to full size':16}  {error:.3f}")
     return lines
 
 
@@ -156,8 +156,8 @@ def light_table(strips: Path | None = None) -> list[str]:
         animation: PairAnimation = model.solve(first, last)
         if name == "warp alone":
             lines.append(f"{'pixels of first, moved':26} {score([animation.sides(t)[0] for t in TIMES], true):6.2f}")
-        told = ", ".join(f"{key} {100 * value:.0f} %" for key, value in animation.shares().items())
-        lines.append(f"{name:26} {score([animation.frame(t) for t in TIMES], true):6.2f}   {told}")
+        shares = ", ".join(f"{key} {100 * value:.0f} %" for key, value in animation.shares().items())
+        lines.append(f"{name:26} {score([animation.frame(t) for t in TIMES], true):6.2f}   {shares}")
         if strips is not None:
             strip(animation, strips / f"light-{name.replace(', ', '-').replace(' ', '-')}.png")
     return lines
@@ -181,22 +181,22 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="motion,stereo,light", help="motion, stereo, light; separated by commas")
     parser.add_argument("--strips", type=Path, help="folder for filmstrips")
     parser.add_argument("--page", type=Path, help="Markdown file whose section of pairs is replaced")
-    asked = parser.parse_args(words)
+    options = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.manual_seed(0)
-    tables = {"motion": motion_table, "stereo": stereo_table, "light": lambda: light_table(asked.strips)}
+    tables = {"motion": motion_table, "stereo": stereo_table, "light": lambda: light_table(options.strips)}
     measured = []
-    for name in asked.only.split(","):
+    for name in options.only.split(","):
         if name not in tables:
             parser.error(f"there is no table {name!r}; there are {', '.join(tables)}")
         measured.append("\n".join(tables[name]()))
         sys.stdout.write(measured[-1] + "\n\n")
         sys.stdout.flush()
-    if asked.page is not None:
+    if options.page is not None:
         typed = sys.argv[1:] if words is None else words
         fenced = [f"```text\n{text}\n```" for text in measured]
         command = ["python", "-m", "benchmarks.pairs", *typed]
-        write_section(asked.page, "pairs", "Two pictures", "\n\n".join([circumstances(command), SAID, *fenced]))
+        write_section(options.page, "pairs", "Two pictures", "\n\n".join([circumstances(command), LEGEND, *fenced]))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a perceptual loss changes in interpolation: figures at 2x and 8x, and made frames beside one another.
+"""The effect of a perceptual loss on interpolation: figures at 2x and 8x, and frames side by side.
 
     python -m benchmarks.perceptual clips/a.mp4 clips/b.mp4 weights=flow,fine.safetensors strip=compared.jpg
 
@@ -26,7 +26,7 @@ from vfi_pipeline.metrics import psnr
 from vfi_pipeline.models.flow import FlowModel, load_flow
 from vfi_pipeline.models.motion import IntermediateMotion
 from vfi_pipeline.nets.features import Features, features
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, Cell, filmstrip
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +45,14 @@ def main(words: Sequence[str] | None = None) -> None:
     rows, lines = [], ["| | 2x PSNR | 2x referee | 8x PSNR | 8x referee |", "|--|--:|--:|--:|--:|"]
     for name in options["weights"].split(","):
         model, cells = load_flow(name), []
-        found: dict[int, list[tuple[float, float]]] = {2: [], 8: []}
+        results: dict[int, list[tuple[float, float]]] = {2: [], 8: []}
         for film in films.values():
-            for factor in found:
-                each = [measured(frame, film[k], referee) for k, frame in made_frames(model, film, factor)]
-                found[factor].append((fmean(p for p, _ in each), fmean(r for _, r in each)))
-            middle = dict(made_frames(model, film[:9], 8))[4]
-            cells.append(Cell(_bytes(middle), MADE, Path(name).stem, f"{float(psnr(middle, film[4])):.1f} dB"))
-        values = [fmean(pair[k] for pair in found[factor]) for factor in found for k in (0, 1)]
+            for factor in results:
+                each = [measured(frame, film[k], referee) for k, frame in rebuilt_frames(model, film, factor)]
+                results[factor].append((fmean(p for p, _ in each), fmean(r for _, r in each)))
+            middle = dict(rebuilt_frames(model, film[:9], 8))[4]
+            cells.append(Cell(_bytes(middle), GENERATED, Path(name).stem, f"{float(psnr(middle, film[4])):.1f} dB"))
+        values = [fmean(pair[k] for pair in results[factor]) for factor in results for k in (0, 1)]
         lines.append(f"| {Path(name).stem} | {values[0]:.2f} | {values[1]:.4f} | {values[2]:.2f} | {values[3]:.4f} |")
         log.info(lines[-1])
         rows.append(cells)
@@ -63,21 +63,21 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 @torch.no_grad()
-def made_frames(model: FlowModel, film: Sequence[Tensor], factor: int) -> list[tuple[int, Tensor]]:
+def rebuilt_frames(model: FlowModel, film: Sequence[Tensor], factor: int) -> list[tuple[int, Tensor]]:
     """(number, frame) of those between every ``factor``-th."""
-    found = []
+    frames = []
     for k in range(0, len(film) - factor, factor):
         motion = model.motion(Window.of(film[k], film[k + factor]))
         for number, at in enumerate(motion.at([n / factor for n in range(1, factor)]), 1):
-            found.append((k + number, _composed(film[k], film[k + factor], at)))
-    return found
+            frames.append((k + number, _composed(film[k], film[k + factor], at)))
+    return frames
 
 
-def measured(made: Tensor, true: Tensor, referee: Features) -> tuple[float, float]:
+def measured(frames: Tensor, true: Tensor, referee: Features) -> tuple[float, float]:
     """(PSNR in dB, the referee's distance)."""
     with torch.no_grad():
-        one, other = (referee(image, upto=LAYERS[-1]) for image in (made, true))
-        return float(psnr(made, true)), float(content_distance(one, other, LAYERS))
+        features, true_features = (referee(image, upto=LAYERS[-1]) for image in (frames, true))
+        return float(psnr(frames, true)), float(content_distance(features, true_features, LAYERS))
 
 
 def _composed(first: Tensor, last: Tensor, at: IntermediateMotion) -> Tensor:
@@ -86,17 +86,17 @@ def _composed(first: Tensor, last: Tensor, at: IntermediateMotion) -> Tensor:
     confidence = None
     if at.confidence is not None:
         confidence = torch.nn.functional.interpolate(at.confidence, size, mode="bilinear")
-    one, other = (resize_flow(flow, *size) for flow in (at.flow_to_first, at.flow_to_last))
-    return synthesise(first, last, one, other, weight, confidence).frame.clamp(0, 1)
+    flow_first, flow_last = (resize_flow(flow, *size) for flow in (at.flow_to_first, at.flow_to_last))
+    return synthesise(first, last, flow_first, flow_last, weight, confidence).frame.clamp(0, 1)
 
 
 def _first(clip: Path, count: int, longest: int) -> list[tuple[int, np.ndarray]]:
-    found = []
+    first_files = []
     for item in read_pictures(clip, longest=longest):
-        found.append(item)
-        if len(found) == count:
+        first_files.append(item)
+        if len(first_files) == count:
             break
-    return found
+    return first_files
 
 
 def _tensor(picture: np.ndarray) -> Tensor:

@@ -95,7 +95,7 @@ def experiments(own: Own) -> dict[str, Experiment]:
         else "scikit-learn's digits, which do not say who wrote which: test digits come from writers seen in training. "
         "With `--mnist` (`make reproduce MNIST=...`) the test is on other writers, and that is the headline."
     )
-    found = [
+    all_experiments = [
         Experiment(
             "digits_gan",
             "3 becomes 4, unpaired (the paper's Fig. 5)",
@@ -148,8 +148,8 @@ def experiments(own: Own) -> dict[str, Experiment]:
         ),
     ]  # fmt: skip
     if own.faces is not None:
-        found += faces_of(own.faces)
-    return {one.name: one for one in found}
+        all_experiments += faces_of(own.faces)
+    return {experiment.name: experiment for experiment in all_experiments}
 
 
 def faces_of(root: Path) -> list[Experiment]:
@@ -212,10 +212,10 @@ def judge_digits(run: Path, mnist: Path | None) -> Figures:
     """See ``evaluation.digits.score``."""
     model, _ = load_model(digits.run_weights(run))
     referee, split = digit_referee(model.guide_span, mnist)
-    found, _ = digits.score("", model, referee, split.of(3, "test"))
-    figures = {**found.called_target, **{f"{who}_before": v for who, v in found.called_target_before.items()}}
+    facts, _ = digits.score("", model, referee, split.of(3, "test"))
+    figures = {**facts.called_target, **{f"{who}_before": v for who, v in facts.called_target_before.items()}}
     figures |= {f"{who}_accuracy": share for who, share in referee.accuracy.items()}
-    return figures | {key: getattr(found, key) for key in ("rising", "folded", "min_det", "inverse_px")}
+    return figures | {key: getattr(facts, key) for key in ("rising", "folded", "min_det", "inverse_px")}
 
 
 @torch.no_grad()
@@ -229,8 +229,8 @@ def judge_pairs(run: Path) -> Figures:
     first, last = torch.stack([pair.first for pair in pairs]), torch.stack([pair.last for pair in pairs])
     motion = model(first, last, torch.tensor(digits.TIMES).expand(len(first), -1))
     low, share = zip(*(folding(motion.flow[:, k]) for k in range(len(digits.TIMES))))
-    back = digits.way_back(model, first, last)
-    left = back + warp(motion.flow[:, -1], back)
+    backward = digits.backward_flow(model, first, last)
+    left = backward + warp(motion.flow[:, -1], backward)
     return {
         "psnr": float(psnr(motion.frame[:, -1], last).mean()),
         "hold": float(psnr(first, last).mean()),
@@ -251,20 +251,20 @@ def judge_scenes(run: Path) -> Figures:
     """See ``benchmarks.ablation.row``."""
     model, _ = load_model(digits.run_weights(run))
     batch, true = scenes(model.guide_span)
-    found = ablation.row("", model, batch, true)
+    facts = ablation.row("", model, batch, true)
     blend, _ = ablation.baselines(batch, true)
-    assert found.inverse_px is not None
-    folds = {"folded": found.folded, "min_det": found.min_det, "inverse_px": found.inverse_px}
-    return {**found.psnr, "blend": blend.psnr["0.5"], **folds}
+    assert facts.inverse_px is not None
+    folds = {"folded": facts.folded, "min_det": facts.min_det, "inverse_px": facts.inverse_px}
+    return {**facts.psnr, "blend": blend.psnr["0.5"], **folds}
 
 
 def judge_faces(run: Path, real: tuple[Path, Path]) -> Figures:
     """See ``evaluation.smile.score``."""
     model, _ = load_model(digits.run_weights(run))
-    found, _, _ = smile.score("", model, smile_runs.data_of(run), real)
-    figures = {"gain": found.gain, "monotone": float(found.monotone), "accuracy": found.referee_accuracy}
-    figures |= {key: getattr(found, key) for key in ("folded", "min_det", "inverse_px")}
-    return figures | ({} if found.psnr is None else {"psnr": found.psnr, "hold": found.psnr_hold or math.nan})
+    facts, _, _ = smile.score("", model, smile_runs.data_of(run), real)
+    figures = {"gain": facts.gain, "monotone": float(facts.monotone), "accuracy": facts.referee_accuracy}
+    figures |= {key: getattr(facts, key) for key in ("folded", "min_det", "inverse_px")}
+    return figures | ({} if facts.psnr is None else {"psnr": facts.psnr, "hold": facts.psnr_hold or math.nan})
 
 
 def draw_digits(runs: Mapping[str, Path], folder: Path, mnist: Path | None) -> list[str]:
@@ -274,21 +274,21 @@ def draw_digits(runs: Mapping[str, Path], folder: Path, mnist: Path | None) -> l
         model, _ = load_model(digits.run_weights(run))
         referee, split = digit_referee(model.guide_span, mnist)
         sources = split.of(3, "test")
-        found, frames = digits.score(row.split(" ")[0], model, referee, sources)
-        named.append((found.name, model, frames, found))
+        facts, frames = digits.score(row.split(" ")[0], model, referee, sources)
+        named.append((facts.name, model, frames, facts))
     digit_runs.figure(folder / "digits_gan.png", named, sources)
     return ["digits_gan.png"]
 
 
 def draw_faces(runs: Mapping[str, Path], folder: Path, name: str, real: tuple[Path, Path]) -> list[str]:
     """The paper's figure and a GIF of the first seed. They show the user's faces: ``folder`` is theirs, too."""
-    found = []
+    results = []
     for run in runs.values():
         model, _ = load_model(digits.run_weights(run))
         facts, sources, frames = smile.score(name, model, smile_runs.data_of(run), real)
-        found.append((facts, model, sources, frames))
-    smile_runs.figure(folder / f"{name}.png", found)
-    smile_runs.animation(folder / f"{name}.gif", found[0][3])
+        results.append((facts, model, sources, frames))
+    smile_runs.figure(folder / f"{name}.png", results)
+    smile_runs.animation(folder / f"{name}.gif", results[0][3])
     return [f"{name}.png", f"{name}.gif"]
 
 
@@ -326,11 +326,11 @@ def finished(run: Path) -> bool:
 
 def spread(values: Sequence[float], form: str) -> str:
     """Mean and range, as ``97.1% (93.5% to 100.0%)``; one value stands alone."""
-    known = [value for value in values if not math.isnan(value)]
-    if not known:
+    numbers = [value for value in values if not math.isnan(value)]
+    if not numbers:
         return ""
-    mean = form.format(sum(known) / len(known))
-    return mean if len(known) == 1 else f"{mean} ({form.format(min(known))} to {form.format(max(known))})"
+    mean = form.format(sum(numbers) / len(numbers))
+    return mean if len(numbers) == 1 else f"{mean} ({form.format(min(numbers))} to {form.format(max(numbers))})"
 
 
 def table(experiment: Experiment, outcome: Outcome) -> str:
@@ -338,8 +338,11 @@ def table(experiment: Experiment, outcome: Outcome) -> str:
     present = {key for rows in outcome.figures.values() for row in rows for key in row}
     shown = {key: how for key, how in experiment.shown.items() if key in present}
     lines = ["| | " + " | ".join(heading for heading, _ in shown.values()) + " |", "|--|" + "--|" * len(shown)]
-    for row, found in outcome.figures.items():
-        cells = [spread([figures.get(key, math.nan) for figures in found], form) for key, (_, form) in shown.items()]
+    for row, figures_of_seeds in outcome.figures.items():
+        cells = [
+            spread([figures.get(key, math.nan) for figures in figures_of_seeds], form)
+            for key, (_, form) in shown.items()
+        ]
         lines.append(f"| `{row}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -395,7 +398,7 @@ def reproduce(
                     continue
                 outcome.figures.setdefault(row, []).append({"seed": seed, **experiment.judge(run)})
                 first.setdefault(row, run)
-        failed += [f"{experiment.name}: {one}" for one in outcome.failed]
+        failed += [f"{experiment.name}: {failure}" for failure in outcome.failed]
         if not outcome.figures:
             continue
         drawn = experiment.draw(first, figures) if experiment.draw else []
@@ -435,22 +438,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         own = Own(*(path and path.expanduser().resolve() for path in (options.faces, options.mnist)))
         places = {str(options.faces): "<faces>", str(options.mnist): "<mnist>"}
         command = " ".join(["python -m benchmarks.reproduce", *(places.get(word, word) for word in typed)])
-        found = experiments(own)
-        names = [name for name in options.only.split(",") if name] or list(found)
+        all_experiments = experiments(own)
+        names = [name for name in options.only.split(",") if name] or list(all_experiments)
         for name in names:
-            if name not in found:
+            if name not in all_experiments:
                 missing = " (it needs --faces)" if name.startswith("smile") else ""
-                raise UserError(f"No experiment is called {name}{missing}.", f"--only: some of {', '.join(found)}.")
+                raise UserError(
+                    f"No experiment is called {name}{missing}.", f"--only: some of {', '.join(all_experiments)}."
+                )
         seeds = [int(seed) for seed in options.seeds.split(",")]
         failed = reproduce(
-            [found[name] for name in names], seeds, options.out.resolve(), options.page, options.figures, options.words,
-            command, own,
+            [all_experiments[name] for name in names], seeds, options.out.resolve(), options.page, options.figures,
+            options.words, command, own,
         )  # fmt: skip
     except (UserError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return error.code if isinstance(error, UserError) else 2
-    for one in failed:
-        log.warning("failed: %s", one)
+    for failure in failed:
+        log.warning("failed: %s", failure)
     return ENVIRONMENT if failed else DONE
 
 

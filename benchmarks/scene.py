@@ -1,4 +1,4 @@
-"""A short film whose true motion is known: photographs from the scikit-image wheel under a moving camera.
+"""A short film with ground truth of its motion: photographs from the scikit-image wheel under a moving camera.
 
 Every layer is a photograph and a path, a pose for each moment, so any moment can be drawn exactly: the pictures between
 two frames of a film at a low rate are not estimated but drawn. Photographs are enlarged by ``ENLARGE`` (Lanczos) and
@@ -146,11 +146,11 @@ def cutout(
 def _smooth(outline: tuple[tuple[float, float], ...], pieces: int = 8) -> list[tuple[float, float]]:
     """The closed curve through the points (Catmull and Rom 1974), as a polygon."""
     points = np.asarray(outline, float)
-    before, here, there, after = (np.roll(points, shift, axis=0)[:, None] for shift in (1, 0, -1, -2))
+    before, present, following, after = (np.roll(points, shift, axis=0)[:, None] for shift in (1, 0, -1, -2))
     s = (np.arange(pieces) / pieces)[:, None]
     curve = 0.5 * (
-        2 * here + (there - before) * s + (2 * before - 5 * here + 4 * there - after) * s**2
-        + (3 * here - before - 3 * there + after) * s**3
+        2 * present + (following - before) * s + (2 * before - 5 * present + 4 * following - after) * s**2
+        + (3 * present - before - 3 * following + after) * s**3
     )  # fmt: skip
     return [(float(x), float(y)) for x, y in curve.reshape(-1, 2)]
 

@@ -158,7 +158,7 @@ def _codes(picture: np.ndarray) -> np.ndarray:
 
 
 def on_twos(clip: Clip, crf: int, grain: float, seed: int = 0) -> list[np.ndarray]:
-    """The clip's first pictures, each shown twice, with grain of so many codes, encoded by x264 and read back."""
+    """The clip's first pictures, each shown twice, with grain of ``grain`` codes, encoded by x264 and read back."""
     draw = np.random.default_rng(seed)
     height, width = (side // 2 * 2 for side in clip.wide[0].shape[:2])
     held = io.BytesIO()

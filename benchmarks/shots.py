@@ -52,32 +52,32 @@ ENCODED = ((18, 0.0), (23, 0.0), (30, 0.0), (23, 6.0))  # x264's CRF; deviation 
 
 @dataclass
 class Score:
-    """Of one kind of stream: cuts that are there, those found, those reported where there is none; pairs looked at."""
+    """Counts for a kind of stream: true cuts, those detected, those reported in other places, and pairs compared."""
 
     cuts: int = 0
-    found: int = 0
+    detected: int = 0
     false: int = 0
     pairs: int = 0
 
     def add(self, stream: Stream, reported: set[int]) -> None:
         """Counts what a detector ``reported``: the right frame, not one beside it."""
         self.cuts += len(stream.cuts)
-        self.found += len(reported & stream.cuts)
+        self.detected += len(reported & stream.cuts)
         self.false += len(reported - stream.cuts)
         self.pairs += len(stream.pictures) - 1
 
     def __add__(self, other: Score) -> Score:
-        return Score(*(getattr(self, key) + getattr(other, key) for key in ("cuts", "found", "false", "pairs")))
+        return Score(*(getattr(self, key) + getattr(other, key) for key in ("cuts", "detected", "false", "pairs")))
 
     @property
     def precision(self) -> float:
         """Share of the reported cuts that are there."""
-        return self.found / max(1, self.found + self.false)
+        return self.detected / max(1, self.detected + self.false)
 
     @property
     def recall(self) -> float:
         """Share of the cuts that are reported."""
-        return self.found / max(1, self.cuts)
+        return self.detected / max(1, self.cuts)
 
     @property
     def f1(self) -> float:
@@ -193,10 +193,10 @@ def total(scores: dict[str, Score]) -> Score:
 
 @dataclass
 class RepeatScore:
-    """Of one encoding: repeats that are there and found, new pictures and those taken for repeats."""
+    """Counts for an encoding: true repeats, those detected, new pictures, and those taken for repeats."""
 
     repeats: int = 0
-    found: int = 0
+    detected: int = 0
     new: int = 0
     taken: int = 0
 
@@ -218,7 +218,7 @@ def repeats(clips: Sequence[Clip], rules: Sequence[StillnessRule]) -> list[dict[
                 for k, (a, b) in enumerate(pairwise(small), start=1):
                     same = is_same_picture(a, b, duplicates.THRESHOLD, rule)
                     if k % 2:
-                        score.repeats, score.found = score.repeats + 1, score.found + same
+                        score.repeats, score.detected = score.repeats + 1, score.detected + same
                     else:
                         score.new, score.taken = score.new + 1, score.taken + same
     return scores
@@ -303,8 +303,8 @@ def cut_table(columns: dict[str, dict[str, Score]]) -> Iterator[str]:
     yield "|--|--:|--:|" + "--:|" * len(columns)
     for kind in kinds:
         scores = [column[kind] for column in columns.values()]
-        told = [f"{s.found} + {s.false}" if s.cuts else str(s.false) for s in scores]
-        yield f"| {kind} | {scores[0].pairs:,} | {scores[0].cuts or ''} | " + " | ".join(told) + " |"
+        counts = [f"{s.detected} + {s.false}" if s.cuts else str(s.false) for s in scores]
+        yield f"| {kind} | {scores[0].pairs:,} | {scores[0].cuts or ''} | " + " | ".join(counts) + " |"
     for name in ("precision", "recall"):
         values = [f"**{getattr(total(column), name):.3f}**" for column in columns.values()]
         yield f"| {name} | | | " + " | ".join(values) + " |"
@@ -315,7 +315,7 @@ def repeat_table(scores: dict[str, RepeatScore], sweep: Sweep) -> Iterator[str]:
     yield "| every picture twice, x264 | repeats found | new pictures taken for repeats |"
     yield "|--|--:|--:|"
     for kind, s in scores.items():
-        yield f"| {kind} | {s.found} of {s.repeats} | {s.taken} of {s.new} |"
+        yield f"| {kind} | {s.detected} of {s.repeats} | {s.taken} of {s.new} |"
     if not sweep:
         return
     yield ""
@@ -323,7 +323,7 @@ def repeat_table(scores: dict[str, RepeatScore], sweep: Sweep) -> Iterator[str]:
     yield (
         "On the clips of the fit, found and taken: "
         + "; ".join(
-            f"`codes={codes:g}` {sum(s.found for s in by)} of {sum(s.repeats for s in by)} and "
+            f"`codes={codes:g}` {sum(s.detected for s in by)} of {sum(s.repeats for s in by)} and "
             f"{sum(s.taken for s in by)} of {sum(s.new for s in by)}"
             for codes, by in sums.items()
         )

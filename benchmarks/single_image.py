@@ -1,4 +1,4 @@
-"""What augmentation does for one picture's generator: trained on a frame of a film, judged on other frames' primitives.
+"""The effect of augmentation on a single picture's generator, trained on a frame and judged on other frames.
 
     python -m benchmarks.single_image film.mp4 --frame 0 --others 4,8,16 --out outputs/single_image
     python -m benchmarks.single_image --drawn --out docs/figures/single_picture
@@ -54,21 +54,21 @@ def frames_of(film: str | None, numbers: list[int], size: int) -> list[np.ndarra
     """Frames as (h, w, 3) uint8, the longest side ``size``; of no film a drawn face that smiles more and more."""
     if film is None:
         return [drawn_face(1000, number / 24, size) for number in numbers]
-    found = {}
+    loaded = {}
     with reader.read_numbered(probe.probe(Path(film)), 0, None) as frames:
         for index, frame in frames:
             if index in numbers:
-                found[index] = to_rgb([frame])[0]
+                loaded[index] = to_rgb([frame])[0]
             if index >= max(numbers):
                 break
-    missing = [number for number in numbers if number not in found]
+    missing = [number for number in numbers if number not in loaded]
     if missing:
         raise UserError(f"{film} has no frame {missing[0]}.", "--others with smaller numbers.")
-    return [_bytes(shrunk_picture(found[number], size)) for number in numbers]
+    return [_bytes(shrunk_picture(loaded[number], size)) for number in numbers]
 
 
 def fitted(data: SingleImage, steps: int, seed: int, turn: int = 3) -> tuple[SingleImageGenerator, float]:
-    """The generator after so many steps of training as ``experiment=single_image`` does it, and the seconds it took."""
+    """The generator after ``steps`` of training as in ``experiment=single_image``, and the seconds of the training."""
     torch.manual_seed(seed)
     model, judge = SingleImageGenerator(colours=data.palette.colours, guide_span=data.size), Discriminator()
     objective, network = ConditionalObjective(), features("vgg") if available("vgg") else None
@@ -82,12 +82,12 @@ def fitted(data: SingleImage, steps: int, seed: int, turn: int = 3) -> tuple[Sin
             each.zero_grad(set_to_none=True)
         if step % turn == turn - 1:
             with torch.no_grad():
-                made = model(primitive)
-            discriminator_hinge(judge(primitive, picture), judge(primitive, made)).backward()
+                generated = model(primitive)
+            discriminator_hinge(judge(primitive, picture), judge(primitive, generated)).backward()
             optimizers[1].step()
         else:
-            made = model(primitive)
-            objective(made, picture, lambda shown, primitive=primitive: judge(primitive, shown), network)[  # type: ignore[misc]
+            generated = model(primitive)
+            objective(generated, picture, lambda shown, primitive=primitive: judge(primitive, shown), network)[  # type: ignore[misc]
                 "total"
             ].backward()
             optimizers[0].step()
@@ -101,13 +101,13 @@ def judged(
     referee = features("lite0") if available("lite0") else None
     drawn, errors, far = [], [], []
     for frame in frames:
-        made = model.drawn(_tensor(primitive_of(frame, palette)))
-        drawn.append(made)
-        errors.append(float((made - _tensor(frame)).abs().mean()) * 255)
+        picture = model.draw(_tensor(primitive_of(frame, palette)))
+        drawn.append(picture)
+        errors.append(float((picture - _tensor(frame)).abs().mean()) * 255)
         if referee is not None:
             with torch.no_grad():
                 layers = ("stage2", "stage3", "stage5")
-                far.append(float(content_distance(referee(made), referee(_tensor(frame)), layers)))
+                far.append(float(content_distance(referee(picture), referee(_tensor(frame)), layers)))
     mean = {"own": round(errors[0], 2), "others": round(sum(errors[1:]) / len(errors[1:]), 2)}
     if far:
         mean["lite0_others"] = round(sum(far[1:]) / len(far[1:]), 4)
@@ -117,21 +117,21 @@ def judged(
 def moved(primitive: np.ndarray, box: list[int]) -> np.ndarray:
     """The area x0, y0, x1, y1 of a primitive moved by dx, dy; what it leaves has the colour that surrounds it most."""
     x0, y0, x1, y1, dx, dy = box
-    made = removed(primitive, box[:4])
+    result = removed(primitive, box[:4])
     area = primitive[y0:y1, x0:x1]
     inside = np.any(area != _around(primitive, box[:4]), axis=2)
     height, width = primitive.shape[:2]
     for y, x in np.argwhere(inside):
         if 0 <= y0 + y + dy < height and 0 <= x0 + x + dx < width:
-            made[y0 + y + dy, x0 + x + dx] = area[y, x]
-    return made
+            result[y0 + y + dy, x0 + x + dx] = area[y, x]
+    return result
 
 
 def removed(primitive: np.ndarray, box: list[int]) -> np.ndarray:
     """The area x0, y0, x1, y1 painted over in the colour that surrounds it most."""
-    made = primitive.copy()
-    made[box[1] : box[3], box[0] : box[2]] = _around(primitive, box)
-    return made
+    result = primitive.copy()
+    result[box[1] : box[3], box[0] : box[2]] = _around(primitive, box)
+    return result
 
 
 def _around(primitive: np.ndarray, box: list[int]) -> np.ndarray:
@@ -143,27 +143,27 @@ def _around(primitive: np.ndarray, box: list[int]) -> np.ndarray:
             primitive[y0:y1, min(primitive.shape[1], x1) - 1],
         ]
     )
-    found, counts = np.unique(ring.reshape(-1, 3), axis=0, return_counts=True)
-    light = found.sum(axis=1) > 0  # a line surrounds nothing
-    return found[light][counts[light].argmax()]
+    colours, counts = np.unique(ring.reshape(-1, 3), axis=0, return_counts=True)
+    light = colours.sum(axis=1) > 0  # a line surrounds nothing
+    return colours[light][counts[light].argmax()]
 
 
 def edits_figure(run: Path, move: list[int], remove: list[int], out: Path) -> None:
-    """``edits.jpg``: primitives above, what is drawn of them below; then five frames of the way to the moved one."""
+    """``edits.jpg``: primitives above, the generated pictures below; then five frames of the motion between two."""
     exported = run / "export"
     model = load_single_image(next(exported.glob("*.safetensors")))
     primitive, picture = (read_rgb8(exported / name) for name in ("primitive.png", "picture.png"))
     changed = [primitive, moved(primitive, move), removed(primitive, remove)]
-    drawn = [_bytes(model.drawn(_tensor(each))) for each in changed]
+    drawn = [_bytes(model.draw(_tensor(each))) for each in changed]
     # PNGs beside it, as an editor would save them: the commands of docs/single-picture.md take these.
     for name, each in zip(("moved.png", "removed.png"), changed[1:]):
         Image.fromarray(each).save(out / name)
     animation = PrimitiveAnimator(model, picture_fit(256, "balanced")).solve(_tensor(primitive), _tensor(changed[1]))
-    way = [_bytes(animation.frame(t)) for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    frames = [_bytes(animation.frame(t)) for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
     error = float(np.abs(drawn[0].astype(float) - picture).mean())
     log.info("the unchanged primitive: mean absolute difference to the picture %.2f of 255", error)
     blank = np.full_like(picture, 255)
-    rows = [[picture, *changed, blank], [blank, *drawn, blank], way]
+    rows = [[picture, *changed, blank], [blank, *drawn, blank], frames]
     sheet = Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in rows]))
     sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS).save(out / "edits.jpg", quality=90)
 
@@ -189,34 +189,34 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("outputs/single_image"))
-    asked = parser.parse_args()
-    if asked.run is not None:
-        asked.out.mkdir(parents=True, exist_ok=True)
-        move, remove = ([int(word) for word in text.split(",")] for text in (asked.move, asked.remove))
-        torch.manual_seed(asked.seed)
-        edits_figure(asked.run, move, remove, asked.out)
+    options = parser.parse_args()
+    if options.run is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        move, remove = ([int(word) for word in text.split(",")] for text in (options.move, options.remove))
+        torch.manual_seed(options.seed)
+        edits_figure(options.run, move, remove, options.out)
         return
-    if (asked.film is None) != asked.drawn:
+    if (options.film is None) != options.drawn:
         raise UserError("A film is wanted.", "film.mp4, or --drawn.")
-    numbers = [asked.frame, *(int(word) for word in asked.others.split(","))]
-    frames = frames_of(asked.film, numbers, asked.size)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"size": asked.size, "steps": asked.steps, "frames": numbers}
+    numbers = [options.frame, *(int(word) for word in options.others.split(","))]
+    frames = frames_of(options.film, numbers, options.size)
+    options.out.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"size": options.size, "steps": options.steps, "frames": numbers}
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.png"
         Image.fromarray(frames[0]).save(picture)
         rows = []
         for augmentation in AUGMENTATIONS:
-            data = SingleImage(str(picture), size=asked.size, augmentation=augmentation, seed=asked.seed)
-            model, seconds = fitted(data, asked.steps, asked.seed)
+            data = SingleImage(str(picture), size=options.size, augmentation=augmentation, seed=options.seed)
+            model, seconds = fitted(data, options.steps, options.seed)
             drawn, facts = judged(model, frames, data.palette)
             record[augmentation] = {**facts, "seconds": round(seconds)}
             log.info("%s: %s", augmentation, record[augmentation])
             rows.append(torch.cat(drawn, dim=-1))
         shown = [torch.cat([_tensor(primitive_of(frame, data.palette)) for frame in frames], dim=-1)]
         truth = torch.cat([_tensor(frame) for frame in frames], dim=-1)
-        Image.fromarray(_bytes(torch.cat([*shown, *rows, truth], dim=-2))).save(asked.out / "augmentation.png")
-    (asked.out / "augmentation.json").write_text(json.dumps(record, indent=1) + "\n")
+        Image.fromarray(_bytes(torch.cat([*shown, *rows, truth], dim=-2))).save(options.out / "augmentation.png")
+    (options.out / "augmentation.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Scores ``experiment=smile_l2`` and ``smile_gan`` on people that were not trained on, and draws the paper's figure.
+"""Scores ``experiment=smile_l2`` and ``smile_gan`` on people without training data, and draws the paper's figure.
 
     python train.py experiment=smile_l2 data.first=... data.last=... hydra.run.dir=outputs/smile/l2
     python train.py experiment=smile_gan data.source=... data.target=... hydra.run.dir=outputs/smile/gan
@@ -89,18 +89,18 @@ def verdict(scores: Sequence[Score], beside: Mapping[str, float | None]) -> list
     return lines
 
 
-def figure(path: Path, found: Sequence[tuple[Score, nn.Module, Tensor, Tensor]], shown: int = 4) -> None:
+def figure(path: Path, results: Sequence[tuple[Score, nn.Module, Tensor, Tensor]], shown: int = 4) -> None:
     """Strips over t of the first few faces of different people, their motion, and the referee's opinion over t."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    rows = shown * len(found)
+    rows = shown * len(results)
     chart = plt.figure(figsize=(8.5, 1.2 * rows + 2.6), dpi=80)
     grid = chart.add_gridspec(rows + 3, 7, hspace=0.05, wspace=0.05)
     strip = [0, 2, 4, 6, 8, 10]
-    for block, (facts, model, sources, frames) in enumerate(found):
+    for block, (facts, model, sources, frames) in enumerate(results):
         chosen = np.unique(np.linspace(0, len(sources) - 1, shown).round().astype(int))
         with torch.no_grad():
             velocity = -model.field(sources[chosen]).picture(0.0)  # content moves by minus the pull-back velocity
@@ -118,7 +118,7 @@ def figure(path: Path, found: Sequence[tuple[Score, nn.Module, Tensor, Tensor]],
             v = velocity[row, :, ::step, ::step].numpy()
             axis.quiver(x, y, v[0], v[1], color="tab:orange", angles="xy", scale_units="xy", scale=0.5, width=0.01)
     axis = chart.add_subplot(grid[rows + 1 :, :])
-    for facts, _, _, _ in found:
+    for facts, _, _, _ in results:
         axis.plot(TIMES, facts.probability, marker="o", label=f"{facts.name}: {facts.gain:+.3f}")
     axis.set_xlabel("t")
     axis.set_ylabel("mean P(second set)")
@@ -166,14 +166,14 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     runs = [(run.name, load_model(run_weights(run))[0], data_of(run)) for run in options.runs]
-    found = []
+    results = []
     for name, model, data in runs:
         facts, sources, frames = score(name, model, data, options.real and tuple(options.real))
-        found.append((facts, model, sources, frames))
+        results.append((facts, model, sources, frames))
         animation(options.out / f"{name}.gif", frames)
-    figure(options.out / "smile.png", found)
-    lines = verdict([facts for facts, *_ in found], compared(runs))
-    record = {"models": [asdict(facts) for facts, *_ in found], "verdict": lines}
+    figure(options.out / "smile.png", results)
+    lines = verdict([facts for facts, *_ in results], compared(runs))
+    record = {"models": [asdict(facts) for facts, *_ in results], "verdict": lines}
     (options.out / "smile.json").write_text(json.dumps(record, indent=1) + "\n")
     for line in lines:
         log.info("%s", line)

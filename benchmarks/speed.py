@@ -1,7 +1,7 @@
-"""How fast the product is, beside ffmpeg's minterpolate and DIS flow, and what it needs: ``evaluate.py speed=true``.
+"""Speed and memory of the product, of ffmpeg's minterpolate and of DIS flow: ``evaluate.py speed=true``.
 
-Everything is measured in one run on one machine, because only ratios carry over to another one. Each table is saved as
-soon as it is there, and what does not fit the time is named, not awaited.
+Everything is measured in one run on one machine, because only ratios carry over to another one. Each table is saved
+when it is complete. Steps that do not fit the time are left out and named.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.scene import demo_scene
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.evaluation import page as pages
-from vfi_pipeline.evaluation.baselines import Gaps, minterpolate_filter, rival, to_rgb
+from vfi_pipeline.evaluation.baselines import Gaps, baseline, minterpolate_filter, to_rgb
 from vfi_pipeline.evaluation.samples import read_film
 from vfi_pipeline.media import ffmpeg
 from vfi_pipeline.media.frames import Frame
@@ -37,7 +37,7 @@ from vfi_pipeline.synthesis import stream
 RATE = 30
 ENCODING = ("codec=x264", "preset=veryfast", "crf=18")
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p")
-RIVALS = {"dis-fast": "DIS flow, blended", "blend": "cross-fade"}
+BASELINES = {"dis-fast": "DIS flow, blended", "blend": "cross-fade"}
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,13 @@ class Cost:
     wall: float
     cpu: float
     ours: bool = False
-    pair: float | None = None  # what is done once a pair: guide, network, ODE
-    frame: float | None = None  # what is done for every made frame: warps, blend, rounding
+    pair: float | None = None  # once for each pair: guide, network, ODE
+    frame: float | None = None  # for each rebuilt frame: warps, blend, rounding
 
 
 @dataclass
 class Figures:
-    """All that one run found, in the order in which it was found; ``missing`` says what was not measured and why."""
+    """All figures of a run, in the order of their measurement; ``missing`` names the others with the reason."""
 
     costs: list[Cost] = field(default_factory=list)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)  # model: stage: wall seconds per pair at 2x
@@ -120,7 +120,7 @@ def report(
         held: the films whose memory is measured: size, frames, and how long that is.
 
     Raises:
-        UserError: if ffmpeg is not there. A step that fails is named among what is missing.
+        UserError: if ffmpeg is not there. A step that fails is named in ``missing``.
     """
     begin = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def _drawn(path: Path, film: Film, **encoding: Any) -> Path:
 
 
 class Clocked:
-    """A motion model that says how long it took: ``network`` for what is done once a pair, ``ode`` for the maps."""
+    """A motion model that measures its time: ``network`` for the estimate of a pair, ``ode`` for the maps."""
 
     def __init__(self, model: MotionModel) -> None:
         self.model, self.name, self.guide_span = model, model.name, model.guide_span
@@ -213,7 +213,7 @@ class _ClockedMotion:
         return self.motion.report()
 
 
-def made_by(
+def run_stream(
     model: MotionModel, frames: Sequence[Frame], rate: int, prefetch: int = stream.Options.prefetch
 ) -> tuple[dict[str, float], Spent, int]:
     """Runs the product's own stream over frames in memory at ``rate`` times theirs.
@@ -239,38 +239,43 @@ def made_by(
 
 
 def per_frame(path: Path, models: dict[str, MotionModel], figures: Figures, rounds: int = 3) -> Iterator[None]:
-    """Fills ``costs`` and ``stages``: ours and the rivals in turn, ``rounds`` times, medians. Yields after each factor,
-    as the other steps do after each of their rows. Ours begins anew each time: 30 pairs, or 7 at 8x, with the start.
+    """Fills ``costs`` and ``stages``: ours and the baselines in turn, ``rounds`` times, medians.
+
+    Yields after each factor, as the other steps do after each of their rows. Ours starts anew each time: 30 pairs, or 7
+    at 8x, the start included.
     """
     frames = read_film(path, 61)
     for rate, kept in ((2, frames[::2]), (8, frames[::8])):
         gaps = Gaps(kept, to_rgb(kept), tuple(k / rate for k in range(1, rate)))
-        made = (len(kept) - 1) * (rate - 1)
-        found: dict[tuple[str, bool], list[tuple[Spent, dict[str, float] | None]]] = {}
+        expected_count = (len(kept) - 1) * (rate - 1)
+        runs_of: dict[tuple[str, bool], list[tuple[Spent, dict[str, float] | None]]] = {}
         for turn in range(rounds + 1):
             for name, model in models.items():
-                stages, spent, count = made_by(model, kept, rate)
-                assert count == made, (name, count, made)
+                stages, spent, count = run_stream(model, kept, rate)
+                assert count == expected_count, (name, count, expected_count)
                 if turn:  # the first turn warms up
-                    found.setdefault((name, True), []).append((spent, stages))
-            for name in RIVALS:
+                    runs_of.setdefault((name, True), []).append((spent, stages))
+            for name in BASELINES:
                 spent = Spent()
                 with spent():
-                    rival(name)(gaps)
+                    baseline(name)(gaps)
                 if turn:
-                    found.setdefault((name, False), []).append((spent, None))
+                    runs_of.setdefault((name, False), []).append((spent, None))
             if turn in (1, rounds):
-                found.setdefault(("minterpolate", False), []).append((_filtered(kept, rate), None))
-        for (name, ours), runs in found.items():
-            wall, cpu = (statistics.median(getattr(run, key) for run, _ in runs) / made for key in ("wall", "cpu"))
+                runs_of.setdefault(("minterpolate", False), []).append((_filtered(kept, rate), None))
+        for (name, ours), runs in runs_of.items():
+            wall, cpu = (
+                statistics.median(getattr(run, key) for run, _ in runs) / expected_count for key in ("wall", "cpu")
+            )
             cost = Cost(name, rate, wall, cpu, ours)
             parts = [stages for _, stages in runs if stages is not None]
             if parts:
                 middle = {key: statistics.median(part[key] for part in parts) for key in parts[0]}
                 cost.pair = sum(middle[key] for key in ("guide", "network", "ode")) / (len(kept) - 1)
-                cost.frame = middle["compose"] / made
+                cost.frame = middle["compose"] / expected_count
                 figures.stages[f"{name} {rate}x"] = {
-                    key: value / (made if key == "compose" else len(kept) - 1) for key, value in middle.items()
+                    key: value / (expected_count if key == "compose" else len(kept) - 1)
+                    for key, value in middle.items()
                 }
             figures.costs.append(cost)
         yield
@@ -295,31 +300,31 @@ def profile(path: Path, model: MotionModel, work: Path, figures: Figures) -> Ite
     spent: dict[str, Spent] = {}
     with spent.setdefault("decode", Spent())():
         frames = read_film(path, 31)
-    made: list[Frame] = []
+    rebuilt: list[Frame] = []
     clocked, facts = Clocked(model), stream.Statistics()
     times = SourceTimes(range(len(frames)), Fraction(1, RATE), Fraction(1, RATE))
     slots = Timeline(times, Fraction(2 * RATE)).slots()
     whole = Spent()
     with whole():
         for output in stream.interpolate(enumerate(frames), slots, clocked, stream.Options(prefetch=0), times, facts):
-            made.append(output.frame)
+            rebuilt.append(output.frame)
     spent["cut detection"] = _share(whole, facts.seconds.get("detect", 0.0))
     spent["colour conversion (guide)"] = _share(whole, facts.seconds.get("guide", 0.0))
     spent["network"], spent["ODE"] = clocked.spent["network"], clocked.spent["ode"]
     spent["synthesis"] = _share(whole, facts.seconds.get("compose", 0.0))
-    first = made[0]
+    first = rebuilt[0]
     spec = ffmpeg.raw_input(first.format.name, first.width, first.height, 2 * RATE).video.output(
         ffmpeg.file_url(work / "encoded.mp4"), vcodec="libx264", preset="veryfast", crf=18
     )
-    data = b"".join(plane.tobytes() for frame in made for plane in frame.planes)
+    data = b"".join(plane.tobytes() for frame in rebuilt for plane in frame.planes)
     with spent.setdefault("encode", Spent())():
         ffmpeg.run(spec, "encoding", stdin=data)
-    figures.profile = {stage: {**asdict(part), "frames": len(made)} for stage, part in spent.items()}
+    figures.profile = {stage: {**asdict(part), "frames": len(rebuilt)} for stage, part in spent.items()}
     yield
 
 
 def _share(whole: Spent, wall: float) -> Spent:
-    """A stage of which only the wall time is known gets its share of the processor's."""
+    """A stage with only its wall time measured gets the same share of the processor time."""
     return Spent(wall, whole.cpu * wall / whole.wall)
 
 
@@ -327,20 +332,20 @@ def _share(whole: Spent, wall: float) -> Spent:
 
 
 ENDS, LONG = 3, 20.0
-"""From file to file the fastest of so many runs counts: a busy moment at the start, which is told apart, is otherwise
-taken for speed afterwards. What takes longer than so many seconds is run once."""
+"""File to file: the fastest of the first number of runs counts, because load at the start, whose time is subtracted,
+would look like speed afterwards. Runs longer than the second number, in seconds, are not repeated."""
 
 
 def end_to_end(path: Path, models: Sequence[str], work: Path, figures: Figures, film: Film) -> Iterator[None]:
     """Fills ``ends``: files to files at twice the rate; the floor repeats frames.
 
-    ``interpolate.py`` also starts, plans, joins and verifies: that is told apart by a run on a quarter of the film.
+    ``interpolate.py`` also starts, plans, joins and verifies: a run on a quarter of the film separates these.
     """
     count, url = 2 * film.frames, ffmpeg.file_url(path)
 
     def filtered(name: str, video_filter: str, frames: int) -> None:
         command = ["-nostdin", "-loglevel", "error", "-y", "-i", url, "-frames:v", str(frames)]
-        command += ["-vf", video_filter, *X264, ffmpeg.file_url(work / "rival.mp4")]
+        command += ["-vf", video_filter, *X264, ffmpeg.file_url(work / "minterpolate.mp4")]
         wall, cpu = _fastest(lambda: ffmpeg.run(command, f"measuring {name}"))
         figures.ends.append({"name": name, "frames": frames, "wall": wall, "cpu": cpu, "start": None})
 
@@ -391,8 +396,8 @@ def _dis_end_to_end(path: Path, work: Path, figures: Figures, frames: int = 16) 
     def whole() -> None:
         kept = read_film(path, frames)
         rgb = to_rgb(kept)
-        made = rival("dis-fast")(Gaps(kept, rgb, (0.5,))).rgb
-        both = np.stack((rgb[:-1], made), axis=1).tobytes()
+        rebuilt = baseline("dis-fast")(Gaps(kept, rgb, (0.5,))).rgb
+        both = np.stack((rgb[:-1], rebuilt), axis=1).tobytes()
         size = kept[0].width, kept[0].height
         spec = ffmpeg.raw_input("rgb24", *size, 2 * RATE).video.output(
             ffmpeg.file_url(work / "dis.mp4"), vcodec="libx264", preset="veryfast", crf=18, pix_fmt="yuv420p"
@@ -433,7 +438,7 @@ def pattern_film(path: Path, size: str, frames: int) -> Path:
 
 
 def tables(figures: Figures, film: Film, first: str) -> str:
-    """What is known so far, as Markdown."""
+    """The figures so far, as Markdown."""
     parts = [_busy(figures), _cost_table(figures, film), _stage_table(figures), _end_table(figures, film)]
     parts += [_profile_table(figures, first), _memory_table(figures)]
     if figures.missing:
@@ -449,7 +454,7 @@ def _busy(figures: Figures) -> str:
 
 
 def _label(name: str, ours: bool) -> str:
-    return f"**ours**, `model={name}`" if ours else {"minterpolate": "ffmpeg minterpolate", **RIVALS}[name]
+    return f"**ours**, `model={name}`" if ours else {"minterpolate": "ffmpeg minterpolate", **BASELINES}[name]
 
 
 def _cost_table(figures: Figures, film: Film) -> str:
@@ -466,13 +471,13 @@ def _cost_table(figures: Figures, film: Film) -> str:
         "|--|--:|--:|--:|--:|--:|",
     ]
     for name, ours in dict.fromkeys((cost.method, cost.ours) for cost in figures.costs):
-        two, eight = at.get((name, ours, 2)), at.get((name, ours, 8))
+        at_2x, at_8x = at.get((name, ours, 2)), at.get((name, ours, 8))
         cells = []
-        for cost in (two, eight):
+        for cost in (at_2x, at_8x):
             beside = at.get(("minterpolate", False, cost.rate)) if cost else None
             cells.append(f"{cost.wall:.4f} ({cost.cpu:.4f})" if cost else "-")
             cells.append(f"{cost.wall / beside.wall:.2f}" if cost and beside else "-")
-        cells.append(f"{eight.wall / two.wall:.2f}" if two and eight else "-")
+        cells.append(f"{at_8x.wall / at_2x.wall:.2f}" if at_2x and at_8x else "-")
         lines.append(f"| {_label(name, ours)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

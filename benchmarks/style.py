@@ -1,4 +1,4 @@
-"""How steady styles are over time, and how near to the picture: the table and the filmstrips of docs/style.md.
+"""Temporal consistency of styles, and their distance to the picture: the table and the filmstrips of docs/style.md.
 
     python -m benchmarks.style clips/a.mp4 clips/b.mp4 style=mosaic picture=docs/figures/style/mosaic.jpg \\
         page=docs/style.md strip=docs/figures/style/strip.jpg gallery=docs/figures/style/films.jpg
@@ -37,10 +37,10 @@ from vfi_pipeline.losses.perceptual import (
 from vfi_pipeline.media import probe, reader
 from vfi_pipeline.media.ffmpeg import ffmpeg_path
 from vfi_pipeline.media.stills import read_rgb8
-from vfi_pipeline.models.style import carried
+from vfi_pipeline.models.style import advected
 from vfi_pipeline.nets.features import Features, features
 from vfi_pipeline.synthesis.rgb import to_rgb
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, SOURCE, Cell, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, SOURCE, Cell, filmstrip
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +107,8 @@ def main(words: Sequence[str] | None = None) -> None:
     films: dict[str, dict[str, list[Tensor]]] = {}
     for clip in clips:
         films[clip.stem] = make_films(clip, options["style"], options["picture"], folder / clip.stem, settings)
-    for name, found in films.items():
-        for method, measured in measure(found, options["picture"], settings).items():
+    for name, results in films.items():
+        for method, measured in measure(results, options["picture"], settings).items():
             log.info("%s, %s: %s", name, method, measured)
             table.setdefault(method, []).append(measured)
     body = table_text(table)
@@ -118,19 +118,19 @@ def main(words: Sequence[str] | None = None) -> None:
     if "gallery" in options:
         gallery(clips, folder).convert("RGB").save(options["gallery"], quality=85)
     if "page" in options:
-        told = circumstances(["python", "-m", "benchmarks.style", *words])
-        write_section(Path(options["page"]), "style", "Measured", f"{body}\n\n{told}")
+        note = circumstances(["python", "-m", "benchmarks.style", *words])
+        write_section(Path(options["page"]), "style", "Measured", f"{body}\n\n{note}")
 
 
 def make_films(clip: Path, style: str, picture: str, folder: Path, settings: Settings) -> dict[str, list[Tensor]]:
     """Method -> its frames, (1, 3, H, W) in [0, 1]; made where they are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     source = shrunk_clip(clip, folder / "source.mkv", settings.width, settings.frames)
-    found = {}
+    films = {}
     for name, words in methods(style, picture, settings).items():
         target = folder / f"{name.replace(', ', '_').replace(' ', '-')}.mkv"
-        found[name] = made_by(source, target, *words)
-    return found
+        films[name] = interpolated(source, target, *words)
+    return films
 
 
 def shrunk_clip(clip: Path, target: Path, width: int, frames: int) -> Path:
@@ -143,7 +143,7 @@ def shrunk_clip(clip: Path, target: Path, width: int, frames: int) -> Path:
     return target
 
 
-def made_by(source: Path, target: Path, *words: str) -> list[Tensor]:
+def interpolated(source: Path, target: Path, *words: str) -> list[Tensor]:
     """The frames that ``interpolate.py`` makes of ``source`` with these words; not made again."""
     if not target.is_file():
         log.info("%s", target)
@@ -169,7 +169,7 @@ def measure(films: Mapping[str, Sequence[Tensor]], picture: str, settings: Setti
         fmean(float(style_distance(_layers(net, frame, layers), goal)) for frame in plain)
         for (net, layers), goal in zip(judges, grams)
     ]
-    found = {}
+    results = {}
     for name, frames in films.items():
         if name.startswith("unstylised, "):
             continue
@@ -187,8 +187,8 @@ def measure(films: Mapping[str, Sequence[Tensor]], picture: str, settings: Setti
             )
             for a, b in zip(frames, own)
         )
-        found[name] = Measured(warp_error(frames, own), distances[0], distances[1], content)
-    return found
+        results[name] = Measured(warp_error(frames, own), distances[0], distances[1], content)
+    return results
 
 
 def warp_error(frames: Sequence[Tensor], own: Sequence[Tensor]) -> float:
@@ -201,7 +201,7 @@ def warp_error(frames: Sequence[Tensor], own: Sequence[Tensor]) -> float:
     errors, counts = 0.0, 0.0
     for k in range(1, len(frames)):
         backward, forward = dis_flow(own[k], own[k - 1]), dis_flow(own[k - 1], own[k])
-        expected, confidence = carried(frames[k - 1], backward, forward)
+        expected, confidence = advected(frames[k - 1], backward, forward)
         errors += float((confidence * (frames[k] - expected).square()).sum())
         counts += 3 * float(confidence.sum())
     return 255 * float(np.sqrt(errors / max(counts, 1.0)))
@@ -224,14 +224,19 @@ def gallery(clips: Sequence[Path], folder: Path, width: int = 480, count: int = 
     rows = []
     for clip in clips:
         source = shrunk_clip(clip, folder / clip.stem / f"source{width}.mkv", width, count)
-        films = {"the film": made_by(source, folder / clip.stem / "gallery.mkv", "multi=2")}
+        films = {"the film": interpolated(source, folder / clip.stem / "gallery.mkv", "multi=2")}
         for style in DRAWN:
-            films[style] = made_by(source, folder / clip.stem / f"gallery_{style}.mkv", "multi=2", f"style={style}")
+            films[style] = interpolated(
+                source, folder / clip.stem / f"gallery_{style}.mkv", "multi=2", f"style={style}"
+            )
         for name, frames in films.items():
             first = 2 * count - 4
             labels = (name, "made", "")
             rows.append(
-                [Cell(_bytes(frames[first + k]), MADE if k == 1 else SOURCE, label) for k, label in enumerate(labels)]
+                [
+                    Cell(_bytes(frames[first + k]), GENERATED if k == 1 else SOURCE, label)
+                    for k, label in enumerate(labels)
+                ]
             )
     return filmstrip(rows, 320)
 
@@ -252,9 +257,9 @@ def strip(films: Mapping[str, Mapping[str, Sequence[Tensor]]]) -> Image.Image:
             frames = methods_[name]
             last = len(frames) - 1
             backward, forward = dis_flow(own[last], own[last - 1]), dis_flow(own[last - 1], own[last])
-            expected, confidence = carried(frames[last - 1], backward, forward)
+            expected, confidence = advected(frames[last - 1], backward, forward)
             change = (3 * confidence * (frames[last] - expected).abs()).clamp(0, 1)
-            colour = SOURCE if name == "unstylised" else MADE
+            colour = SOURCE if name == "unstylised" else GENERATED
             labels = (name, clip if name == "unstylised" else "", "")
             cells = [Cell(_bytes(frames[k]), colour, label) for k, label in zip(range(last - 2, last + 1), labels)]
             rows.append([*cells, Cell(_bytes(change), NEUTRAL, "change x 3")])
@@ -262,8 +267,8 @@ def strip(films: Mapping[str, Mapping[str, Sequence[Tensor]]]) -> Image.Image:
 
 
 def _layers(network: Features, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    found = network(image, upto=upto(network, layers))
-    return {layer: found[layer] for layer in layers}
+    features = network(image, upto=upto(network, layers))
+    return {layer: features[layer] for layer in layers}
 
 
 def _bytes(picture: Tensor) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Two films drawn by code on which the parts of Ruder's method must show: long-term consistency and several passes.
+"""Two drawn films that test parts of Ruder's method: long-term consistency and several passes.
 
     python -m benchmarks.style_checks picture=mosaic.jpg page=docs/style.md
 
-*Hidden*: a wall that a board hides for five frames; how far is what comes back from what was there before? *Pan*: the
+*Hidden*: a board hides a wall for five frames; how much does the wall differ before and after? *Pan*: the
 camera moves over a photograph; how much less contrast have borders than the centre?
 """
 
@@ -72,7 +72,7 @@ def contrast_gap(frames: Sequence[Tensor], border: int = 10) -> float:
     return float(np.mean(gaps))
 
 
-def made(folder: Path, name: str, film: np.ndarray, picture: str, *words: str) -> list[Tensor]:
+def stylised_film(folder: Path, name: str, film: np.ndarray, picture: str, *words: str) -> list[Tensor]:
     """The frames of ``film`` in the style, by ``interpolate.py``; not made again where they are."""
     folder.mkdir(parents=True, exist_ok=True)
     source, target = folder / f"{name.split('_')[0]}.mkv", folder / f"{name}.mkv"
@@ -108,13 +108,13 @@ def main(words: Sequence[str] | None = None) -> None:
     for title, name, file, more, measure in rows:
         film = hidden_film() if file.startswith("hidden") else pan_film()
         more = more if "passes=6" in more else [*more, "style_iterations=40"]
-        value = measure(made(folder, file, film, picture, *more))
+        value = measure(stylised_film(folder, file, film, picture, *more))
         lines.append(f"| {title} | {name} | {value:.3g} |")
         log.info(lines[-1])
     lines.append(f"| | the film itself | {contrast_gap(own):.3g} |")
     if "page" in options:
-        told = circumstances(["python", "-m", "benchmarks.style_checks", *words])
-        write_section(Path(options["page"]), "style_checks", "What each part does", "\n".join(lines) + f"\n\n{told}")
+        note = circumstances(["python", "-m", "benchmarks.style_checks", *words])
+        write_section(Path(options["page"]), "style_checks", "What each part does", "\n".join(lines) + f"\n\n{note}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table of README.md, from what ``evaluate.py`` wrote: so that a figure stands where a program put it.
+"""Writes the table of README.md from the results of ``evaluate.py``.
 
 ``python -m benchmarks.summary README.md unseen=outputs/eval_only/results.json dev=outputs/dev/results.json``
 """
@@ -18,7 +18,7 @@ NAMES = {
     "flow": "**ours**", "minterpolate": "ffmpeg `minterpolate`", "blend": "cross-fade", "hold": "frame hold",
     "dis-fast": "DIS flow, blended", "dis-splat": "DIS flow, splatted",
 }  # fmt: skip
-"""How methods are called in the table; others by their own name."""
+"""Names of methods in the table; other methods keep their own."""
 
 
 def summary(records: Mapping[str, Mapping[str, Any]]) -> str:

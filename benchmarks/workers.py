@@ -1,6 +1,6 @@
-"""How much faster several workers are than one: ``python -m benchmarks.workers --workers 1,2``.
+"""Speed of several workers beside that of a single one: ``python -m benchmarks.workers --workers 1,2``.
 
-The model is ``blend`` that also sleeps over each pair, so that what is measured is how work is shared, not how many
+The model is ``blend`` that also sleeps over each pair, so that the figures show how work is shared, not how many
 processors this machine has.
 """
 
@@ -83,7 +83,7 @@ class _Making:
 
 
 def measure(folder: Path, kind: str, workers: int, pair_s: float, segments: int, size: str) -> dict[str, float]:
-    """One film by so many workers: seconds to start, to make the frames, to join and check; frames a second."""
+    """A film by several workers: seconds to start, to interpolate, to join and verify; frames a second."""
     clip = folder / "clip.mkv"
     if not clip.exists():
         source = f"testsrc2=size={size}:rate=25:duration={segments * 0.24}"
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     say = sys.stdout.write
     say(f"{given.executor}: {given.segments} segments of 12 frames, asleep for {given.pair} s over each of 6 pairs\n")
     say("workers  start s  make s  join and check s  frames/s  times one\n")
-    one = 0.0
+    baseline = 0.0
     with tempfile.TemporaryDirectory() as name:
         for workers in map(int, given.workers.split(",")):
             runs = [
@@ -150,10 +150,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for _ in range(given.repeat)
             ]
             row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-            one = one or row["frames_per_s"]
+            baseline = baseline or row["frames_per_s"]
             say(
                 f"{workers:7d}  {row['start_s']:7.1f}  {row['make_s']:6.1f}  {row['finish_s']:16.1f}  "
-                f"{row['frames_per_s']:8.2f}  {row['frames_per_s'] / one:9.2f}\n"
+                f"{row['frames_per_s']:8.2f}  {row['frames_per_s'] / baseline:9.2f}\n"
             )
     return 0
 

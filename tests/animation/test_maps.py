@@ -13,7 +13,7 @@ from vfi_pipeline.animation.saved_motion import StationaryMotion
 from vfi_pipeline.apps.maps import OLD_FORMAT, read_maps
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.geometry import pixel_grid
-from vfi_pipeline.models.flow import FlowMotion, MotionFields
+from vfi_pipeline.models.flow_fields import FlowMotion, MotionFields
 from vfi_pipeline.ode import Solver
 
 HEIGHT, WIDTH = 12, 16

@@ -9,7 +9,7 @@ from vfi_pipeline.animation.maps import animation_of, state_of
 from vfi_pipeline.animation.motion_animation import (
     MotionAnimation,
     MotionAnimator,
-    animate_one,
+    animate_single,
     animator,
     frame_of,
 )
@@ -19,7 +19,8 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import pixel_grid
 from vfi_pipeline.models.blend import Blend
-from vfi_pipeline.models.flow import FlowInterpolator, FlowModel
+from vfi_pipeline.models.flow import FlowModel
+from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.hold import Hold
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
 from vfi_pipeline.models.warping_ode import WarpingODE
@@ -170,18 +171,18 @@ def test_one_picture_moves_by_the_exact_flow_both_ways():
     picture = scene(0, 0)
 
     for backward, t, dx in ((False, 1.0, -2), (True, 1.0, 2), (False, 1.5, -3), (False, -0.5, 1)):
-        animation = animate_one(model, picture, backward)
+        animation = animate_single(model, picture, backward)
         made, true = animation.frame(t), scene(dx, 0)
         assert (made - true)[..., 6:-6].abs().max() < 1e-5, (backward, t)
-    assert torch.equal(animate_one(model, picture).frame(0), picture)
+    assert torch.equal(animate_single(model, picture).frame(0), picture)
 
 
 def test_one_picture_needs_a_model_that_animates_one():
     picture = scene(0, 0)
     with pytest.raises(UserError, match="needs two pictures"):
-        animate_one(Blend(), picture)
+        animate_single(Blend(), picture)
     with pytest.raises(UserError, match="look at both pictures"):
-        animate_one(node(sides="both", conditioning="both"), picture)
+        animate_single(node(sides="both", conditioning="both"), picture)
 
 
 def test_points_are_refused_where_nothing_can_use_them():

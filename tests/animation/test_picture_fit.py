@@ -245,7 +245,10 @@ def test_identical_pictures_ask_no_model(small):
 
 def test_a_better_quality_works_longer():
     efforts = [QUALITY[name] for name in ("draft", "balanced", "best")]
-    assert all(a.most < b.most and a.starts.similarities < b.starts.similarities for a, b in zip(efforts, efforts[1:]))
+    assert all(
+        a.max_steps < b.max_steps and a.starts.similarities < b.starts.similarities
+        for a, b in zip(efforts, efforts[1:])
+    )
     assert all(a.tolerance > b.tolerance for a, b in zip(efforts, efforts[1:]))
 
 
@@ -255,7 +258,7 @@ def test_the_configured_model_starts_at_the_learned_flow(monkeypatch):
     model = picture_fit(320, "best", None, "cpu")
     assert model.initial_flow is known["flow"]
     assert model.guide_span == 320 and model.effort == QUALITY["best"]
-    assert picture_fit(iterations=7).effort.most == 7
+    assert picture_fit(iterations=7).effort.max_steps == 7
     for mistake in ({"quality": "good"}, {"iterations": 0}):
         with pytest.raises(ValueError, match="quality|iterations"):
             picture_fit(**mistake)

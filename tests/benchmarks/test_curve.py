@@ -1,9 +1,9 @@
-"""Quality against time: every setting is a row beside the rival that measures the time."""
+"""Quality against time: every setting is a row beside the baseline that measures the time."""
 
 import pytest
 import torch
 
-from benchmarks.curve import RIVAL, Setting, curve_table, model_of
+from benchmarks.curve import BASELINE, Setting, curve_table, model_of
 from vfi_pipeline.estimation.window import Window
 
 
@@ -12,7 +12,7 @@ def test_a_row_for_each_setting_with_times_as_shares_of_the_rivals():
     means = [
         {"method": str(settings[0]), "rate": 2, "psnr": 30.0, "ssim": 0.91, "seconds": 0.1},
         {"method": str(settings[1]), "rate": 2, "psnr": 29.0, "ssim": 0.9, "seconds": 0.05},
-        {"method": RIVAL, "rate": 2, "psnr": 28.0, "ssim": 0.88, "seconds": 0.4},
+        {"method": BASELINE, "rate": 2, "psnr": 28.0, "ssim": 0.88, "seconds": 0.4},
     ]
     rows = curve_table(means, settings).splitlines()[2:]
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks import demo
 from benchmarks.scene import ENLARGE, Layer, Pose, Scene, demo_scene, photograph
-from vfi_pipeline.viz.filmstrip import MADE, SOURCE, Cell, crop, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, SOURCE, Cell, crop, filmstrip
 
 TIMING = demo.Timing()
 
@@ -108,7 +108,7 @@ def test_the_figures_are_read_from_the_commands_report(tmp_path):
 
 def test_a_filmstrip_frames_its_pictures():
     picture = np.full((36, 64, 3), 200, np.uint8)
-    row = [Cell(picture, SOURCE, "source"), Cell(picture, MADE, "made", "t = 1/2")]
+    row = [Cell(picture, SOURCE, "source"), Cell(picture, GENERATED, "made", "t = 1/2")]
     sheet = np.asarray(filmstrip([row, row], width=128, legend=[(SOURCE, "a source frame")]))
 
     colours = {tuple(colour) for colour in sheet.reshape(-1, 3)}

@@ -24,10 +24,10 @@ def test_a_job_that_is_killed_ends_as_one_that_is_not(tmp_path):
 def test_another_result_is_told_from_the_right_one(tmp_path):
     for name, frames in (("a.mkv", 4), ("b.mkv", 4), ("c.mkv", 5)):
         clips.make_clip(tmp_path / name, frames=frames, audio=("eng",))
-    whole = endure._content(tmp_path / "a.mkv")
-    endure._compare(tmp_path / "b.mkv", whole)
+    whole = endure.content_of(tmp_path / "a.mkv")
+    endure.compare(tmp_path / "b.mkv", whole)
     with pytest.raises(UserError, match="not that of a job in one go"):
-        endure._compare(tmp_path / "c.mkv", whole)
+        endure.compare(tmp_path / "c.mkv", whole)
 
 
 @pytest.mark.slow

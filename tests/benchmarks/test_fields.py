@@ -8,7 +8,8 @@ from PIL import Image
 
 from benchmarks.fields import HEIGHT, TIMES, WIDTH, figure
 from benchmarks.scene import demo_scene
-from vfi_pipeline.models.flow import FlowInterpolator, FlowModel
+from vfi_pipeline.models.flow import FlowModel
+from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.viz.filmstrip import FRAME, GAP
 
 SMALL = {

@@ -50,7 +50,7 @@ def test_scores_count_found_missed_and_false():
     score.add(Stream("x", [np.zeros(1)] * 10, frozenset({3, 6})), {3, 7})
     score.add(Stream("x", [np.zeros(1)] * 5), set())
 
-    assert (score.cuts, score.found, score.false, score.pairs) == (2, 1, 1, 13)
+    assert (score.cuts, score.detected, score.false, score.pairs) == (2, 1, 1, 13)
     assert score.precision == score.recall == score.f1 == 0.5
 
 

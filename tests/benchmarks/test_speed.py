@@ -73,7 +73,7 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_is_kept(tmp_path, mo
 
 
 def test_the_stages_of_our_own_way_add_up_to_what_it_took():
-    stages, spent, made = speed.made_by(load_flow("flow"), noise(3), rate=8, prefetch=0)
+    stages, spent, made = speed.run_stream(load_flow("flow"), noise(3), rate=8, prefetch=0)
     assert made == 2 * 7
     assert set(stages) == {"guide", "network", "ode", "compose"} and all(part > 0 for part in stages.values())
     assert 0.5 * spent.wall < sum(stages.values()) < spent.wall

@@ -7,7 +7,7 @@ import torch
 from tiny_network import TinyNetwork
 
 from vfi_pipeline.editing.alignment import placement
-from vfi_pipeline.editing.attributes import PictureSet, attribute_of, difference, moved, nearest, relative
+from vfi_pipeline.editing.attributes import PictureSet, add_attribute, attribute_of, difference, nearest, relative
 from vfi_pipeline.editing.dfi import Dfi, DfiSettings, with_change
 from vfi_pipeline.editing.inversion import InversionObjective, features_of, inverted
 from vfi_pipeline.geometry import blur
@@ -68,7 +68,7 @@ class TestTheAttribute:
     def test_is_taken_as_long_as_the_features(self):
         own, vector = {"a": torch.tensor([[3.0, 4.0]])}, {"a": torch.tensor([[0.0, 0.1]])}
         assert torch.allclose(relative(vector, own)["a"], torch.tensor([[0.0, 5.0]]))
-        assert torch.allclose(moved(own, relative(vector, own), 0.4)["a"], torch.tensor([[3.0, 6.0]]))
+        assert torch.allclose(add_attribute(own, relative(vector, own), 0.4)["a"], torch.tensor([[3.0, 6.0]]))
         assert float(relative({"a": torch.zeros(1, 2)}, own)["a"].abs().max()) == 0
         assert float(relative({"a": torch.full((1, 2), 1e-7)}, own)["a"].abs().max()) == 0  # rounding is no attribute
 
@@ -104,7 +104,7 @@ class TestTheAnimation:
         vector = relative(attribute_of(own, dfi.sources, dfi.targets, 3), own)
         objective = InversionObjective(LAYERS, 0.01)
         base = inverted(picture, network, own, objective, 12)
-        there = inverted(base, network, moved(own, vector, 0.1), objective, 6)
+        there = inverted(base, network, add_attribute(own, vector, 0.1), objective, 6)
         assert torch.allclose(animation.frame(0.1), (picture + (there - base)).clamp(0, 1), atol=1e-6)
 
     def test_frames_do_not_depend_on_the_order_in_which_they_are_asked_for(self, dfi):
@@ -123,7 +123,7 @@ class TestTheAnimation:
     def test_it_comes_nearer_to_the_targets(self, dfi, network):
         picture = pictures(1, 8)
         animation = dfi.edit(picture, [0.3])
-        target = moved(animation.change.features, animation.change.attribute, 0.3)
+        target = add_attribute(animation.change.features, animation.change.attribute, 0.3)
         before, after = (
             float(content_distance(features_of(network, each, LAYERS), target, LAYERS))
             for each in (picture, animation.frame(0.3))

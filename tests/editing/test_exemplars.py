@@ -31,11 +31,11 @@ def pictures(count, seed=0, size=(48, 60), channels=3):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_one_exemplar_is_the_single_transfer(channels):
     picture, exemplar = pictures(1, 1, channels=channels), pictures(1, 2, channels=channels)
-    made = stylised(picture, exemplar, SETTINGS).made
+    made = stylised(picture, exemplar, SETTINGS).result
     if channels == 1:
         assert torch.equal(made, transferred(picture, exemplar, 4))
     # In an opponent space the bands of colours are transferred one by one; grey pictures stay grey in it.
-    grey = stylised(picture[:, :1].expand(-1, 3, -1, -1), exemplar[:, :1].expand(-1, 3, -1, -1), SETTINGS).made
+    grey = stylised(picture[:, :1].expand(-1, 3, -1, -1), exemplar[:, :1].expand(-1, 3, -1, -1), SETTINGS).result
     assert torch.allclose(grey[:, :1], transferred(picture[:, :1], exemplar[:, :1], 4), atol=1e-5)
     assert torch.allclose(grey[:, 0], grey[:, 2], atol=1e-5)
 
@@ -47,9 +47,9 @@ def test_colours_stay_unless_they_are_asked_for():
         light = (rgb * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
         return torch.stack((rgb[:, 0] - light, rgb[:, 2] - light))
 
-    plain = stylised(picture, exemplar, SETTINGS).made
+    plain = stylised(picture, exemplar, SETTINGS).result
     assert torch.allclose(differences(plain), differences(picture), atol=1e-5)
-    coloured = stylised(picture, exemplar, replace(SETTINGS, colour=True)).made
+    coloured = stylised(picture, exemplar, replace(SETTINGS, colour=True)).result
     assert not torch.allclose(differences(coloured), differences(picture), atol=0.01)
 
 
@@ -57,7 +57,7 @@ def test_the_picture_as_its_own_exemplar_comes_back():
     picture = pictures(1, 1)
     both = torch.cat((pictures(1, 2), picture))
     found = stylised(picture, both, SETTINGS)
-    assert bool((found.labels == 1).all()) and (found.made - picture).abs().max() < 1e-4
+    assert bool((found.labels == 1).all()) and (found.result - picture).abs().max() < 1e-4
 
 
 def test_each_side_takes_after_the_exemplar_that_is_like_it():
@@ -120,7 +120,7 @@ def test_the_filter_takes_seams_away():
     for radius in (0.0, 1.0):
         found = stylised(picture, exemplars, ExemplarSettings(patches=6, levels=4, seams=0.0, radius=radius))
         labels = found.field.weights(found.labels)[0].argmax(dim=0)
-        energies.append(seam_energy(found.made, picture, labels))
+        energies.append(seam_energy(found.result, picture, labels))
     assert energies[1] < 0.5 * energies[0]
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vfi_pipeline.estimation.visibility import inside, motion_boundary, reliability, round_trip, seen
+from vfi_pipeline.estimation.visibility import inside, motion_boundary, reliability, round_trip, visible
 from vfi_pipeline.evaluation.splat import splat
 
 HEIGHT, WIDTH = 24, 40
@@ -31,25 +31,25 @@ def test_the_threshold_is_the_published_one():
     miss, threshold = round_trip(forward, backward)
     assert miss.flatten().unique().tolist() == pytest.approx([1])
     assert threshold.flatten().unique().tolist() == pytest.approx([0.01 * (25 + 18) + 0.5])
-    assert seen(forward, backward).sum() == 0  # 1 >= 0.93
-    assert seen(constant(30, 4), constant(-30, -3))[..., :-4, :10].min() == 1  # a longer way may miss by more
+    assert visible(forward, backward).sum() == 0  # 1 >= 0.93
+    assert visible(constant(30, 4), constant(-30, -3))[..., :-4, :10].min() == 1  # a longer way may miss by more
 
 
 def test_nothing_that_stays_is_lost_even_at_the_border():
     still = constant(0)
-    assert seen(still, still).min() == 1 and reliability(still, still).min() == 1
+    assert visible(still, still).min() == 1 and reliability(still, still).min() == 1
 
 
 def test_what_leaves_the_frame_is_not_seen():
-    lost = 1 - seen(constant(3.5), constant(-3.5))
+    lost = 1 - visible(constant(3.5), constant(-3.5))
     assert lost[..., -4:].min() == 1 and lost[..., :-4].max() == 0
-    assert torch.equal(inside(constant(3.5)), seen(constant(3.5), constant(-3.5)) > 0)
+    assert torch.equal(inside(constant(3.5)), visible(constant(3.5), constant(-3.5)) > 0)
 
 
 @pytest.mark.parametrize("shift", [3, 8])
 def test_background_covered_by_a_square_is_found(shift):
     forward, backward, hidden = square_moves(shift)
-    for verdict in (seen(forward, backward), (reliability(forward, backward) > 0.5).float()):
+    for verdict in (visible(forward, backward), (reliability(forward, backward) > 0.5).float()):
         found = 1 - verdict
         precision = (found * hidden).sum() / found.sum()
         recall = (found * hidden).sum() / hidden.sum()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.evaluation import report
-from vfi_pipeline.evaluation.baselines import Gaps, by_model, rival, to_rgb
+from vfi_pipeline.evaluation.baselines import Gaps, baseline, by_model, to_rgb
 from vfi_pipeline.evaluation.quality import evaluate, read_rates
 from vfi_pipeline.evaluation.samples import distinct, named, read_film, samples
 from vfi_pipeline.media.ffmpeg import ffmpeg_path
@@ -63,7 +63,7 @@ def test_matrix_and_range_tags_reach_the_conversion(tmp_path, colour):
 
 def test_figures_are_means_of_per_frame_values(folder):
     true = pictures(folder / "b moving.mkv")
-    results = evaluate(samples(folder), {"blend": rival("blend"), "hold": rival("hold")}, [2, 4], temporal=False)
+    results = evaluate(samples(folder), {"blend": baseline("blend"), "hold": baseline("hold")}, [2, 4], temporal=False)
     row = next(r for r in results.rows if (r.clip, r.rate, r.method) == ("b moving", 4, "blend"))
 
     expected = []
@@ -78,7 +78,7 @@ def test_figures_are_means_of_per_frame_values(folder):
 
 
 def test_means_are_taken_over_clips_not_frames(folder):
-    results = evaluate(samples(folder), {"hold": rival("hold")}, [2], temporal=False)
+    results = evaluate(samples(folder), {"hold": baseline("hold")}, [2], temporal=False)
     grey, moving = results.rows
     assert (grey.clip, len(grey.frames), moving.clip, len(moving.frames)) == ("a grey", 2, "b moving", 4)
     assert report.means(results.rows)[0]["psnr"] == pytest.approx((grey.psnr + moving.psnr) / 2)
@@ -88,7 +88,7 @@ def test_a_still_film_is_rebuilt_exactly_by_everyone_in_the_right_place(folder):
     frames = read_film(folder / "a grey.mkv", None)
     gaps = Gaps(frames[::4], to_rgb(frames[::4]), (0.25, 0.5, 0.75))
     for name in ("blend", "hold", "dis-fast", "dis-splat", "minterpolate"):
-        made = rival(name)(gaps).rgb
+        made = baseline(name)(gaps).rgb
         assert made.shape == (3, SIZE[1], SIZE[0], 3)
         assert np.abs(made.astype(int) - gaps.rgb[0]).max() <= 1, name
 
@@ -97,7 +97,7 @@ def test_a_still_film_is_rebuilt_exactly_by_everyone_in_the_right_place(folder):
 def test_rivals_follow_the_motion_and_keep_the_order(folder, name):
     film = read_film(folder / "b moving.mkv", 9)
     rgb = to_rgb(film)
-    made = rival(name)(Gaps(film[::2], rgb[::2], (0.5,))).rgb
+    made = baseline(name)(Gaps(film[::2], rgb[::2], (0.5,))).rgb
     closest = [int(np.argmin([np.abs(m.astype(int) - f).mean() for f in rgb])) for m in made]
     assert closest == [1, 3, 5, 7]
 
@@ -119,7 +119,7 @@ def test_a_film_is_compared_as_papers_do_it_from_extracted_pictures(folder, tmp_
     film = folder / "b moving.mkv"
     command = [ffmpeg_path(), "-v", "error", "-i", str(film), *flags, "-pix_fmt", "rgb24", str(place / "%03d.png")]
     subprocess.run(command, check=True)
-    methods = {"blend": by_model(Blend()), "dis-fast": rival("dis-fast")}
+    methods = {"blend": by_model(Blend()), "dis-fast": baseline("dis-fast")}
     of_pictures = evaluate(samples(place), methods, [2], temporal=False)
     of_film = evaluate(samples(film), methods, [2], temporal=False, planes="rgb", chroma=chroma)
     assert [row.frames for row in of_film.rows] == [row.frames for row in of_pictures.rows]
@@ -133,11 +133,11 @@ def test_a_film_is_compared_as_papers_do_it_from_extracted_pictures(folder, tmp_
 def test_unknown_ways_to_compare_are_refused(folder):
     for options, said in (({"planes": "yuv"}, "film, rgb"), ({"chroma": "cubic"}, "nearest, bicubic")):
         with pytest.raises(UserError, match=said):
-            evaluate(samples(folder), {"hold": rival("hold")}, **options)
+            evaluate(samples(folder), {"hold": baseline("hold")}, **options)
 
 
 def test_repeated_frames_jump_more_than_the_true_film_and_than_splatted_ones(folder):
-    methods = {"hold": rival("hold"), "dis-splat": rival("dis-splat")}
+    methods = {"hold": baseline("hold"), "dis-splat": baseline("dis-splat")}
     results = evaluate(samples(folder / "b moving.mkv"), methods, [4])
     held, splatted = results.rows
     assert 2 * results.truth["b moving"] < held.warp_error and 2 * splatted.warp_error < held.warp_error
@@ -146,16 +146,16 @@ def test_repeated_frames_jump_more_than_the_true_film_and_than_splatted_ones(fol
 def test_a_broken_film_is_left_out_and_named(folder, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no film at all")
     (tmp_path / "good.mkv").write_bytes((folder / "a grey.mkv").read_bytes())
-    results = evaluate(samples(tmp_path), {"blend": rival("blend")}, [2], temporal=False)
+    results = evaluate(samples(tmp_path), {"blend": baseline("blend")}, [2], temporal=False)
     assert results.skipped == ["broken"] and {row.clip for row in results.rows} == {"good"}
     assert "broken" in report.markdown(results, "python evaluate.py")
     with pytest.raises(UserError, match="Nothing could be measured"):
-        evaluate(samples(tmp_path / "broken.mp4"), {"blend": rival("blend")}, [2])
+        evaluate(samples(tmp_path / "broken.mp4"), {"blend": baseline("blend")}, [2])
 
 
 def test_what_is_not_there_is_said():
-    for call, code in ((lambda: samples(Path("nowhere")), BAD_INPUT), (lambda: rival("rife"), USAGE)):
-        with pytest.raises(UserError, match="does not exist|No rival") as caught:
+    for call, code in ((lambda: samples(Path("nowhere")), BAD_INPUT), (lambda: baseline("rife"), USAGE)):
+        with pytest.raises(UserError, match="does not exist|No baseline") as caught:
             call()
         assert caught.value.code == code
 
@@ -198,7 +198,7 @@ def test_triplets_of_the_usual_data_sets_are_found_in_their_order(tmp_path):
         assert [sample.name for sample in found] == names
         assert [int(frame.planes[0][0, 0]) for frame in found[0].load()] == [10, 20, 30]
     assert [sample.group for sample in samples(snu, "snu-film")] == ["snu-film easy", "snu-film hard"]
-    row = evaluate(samples(vimeo, "vimeo90k"), {"blend": rival("blend")}, [2, 8], temporal=False).rows[0]
+    row = evaluate(samples(vimeo, "vimeo90k"), {"blend": baseline("blend")}, [2, 8], temporal=False).rows[0]
     assert (row.rate, row.psnr) == (2, 100)
 
 
@@ -273,7 +273,7 @@ def test_a_folder_of_16_bit_grey_pictures_is_no_perfect_film(tmp_path):
     for k in range(3):
         ramp = np.add.outer(np.arange(32), np.arange(40) + 5 * k) * 800
         Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / f"{k}.png")
-    results = evaluate(samples(tmp_path, "films", 3), {"hold": rival("hold")}, [2])
+    results = evaluate(samples(tmp_path, "films", 3), {"hold": baseline("hold")}, [2])
 
     assert 10 < results.rows[0].psnr < 50
 
@@ -284,7 +284,7 @@ def test_films_of_one_name_keep_their_own_figures(folder, tmp_path):
         (tmp_path / place / "x.mkv").write_bytes((folder / film).read_bytes())
     paths = named(f"[{tmp_path / 'one/x.mkv'}, {tmp_path / 'two/x.mkv'}]")
     found = distinct(sample for path in paths for sample in samples(path))
-    rows = evaluate(found, {"hold": rival("hold")}, temporal=False).rows
+    rows = evaluate(found, {"hold": baseline("hold")}, temporal=False).rows
     assert [row.clip for row in rows] == ["x", "x (2)"] and rows[0].psnr == 100 > rows[1].psnr
 
 

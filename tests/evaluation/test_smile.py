@@ -91,7 +91,7 @@ def test_nobody_is_judged_by_what_was_learned_from_them(faces):
     """The pictures of a person change nothing in the opinion about that person, those of others do."""
     data = paired(faces)
     held = [member for part in ("val", "test") for member in data.people(part)]
-    pictures, second = smile._pictures(held, data), [member.second for member in held]
+    pictures, second = smile.pictures_of(held, data), [member.second for member in held]
     people = [member.group for member in held]
     someone = people[0]
     own = torch.tensor([person == someone for person in people])

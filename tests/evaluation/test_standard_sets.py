@@ -19,7 +19,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.evaluation import published, report
-from vfi_pipeline.evaluation.baselines import by_model, by_pair, rival
+from vfi_pipeline.evaluation.baselines import baseline, by_model, by_pair
 from vfi_pipeline.evaluation.quality import evaluate
 from vfi_pipeline.evaluation.samples import samples
 from vfi_pipeline.models.blend import Blend
@@ -178,7 +178,7 @@ def test_an_exact_picture_has_80_dB_as_cain_rounds_and_counts_as_100_elsewhere(t
     for k in range(3):
         write(tmp_path / f"test/G/{k}.png", picture(0))
     (tmp_path / "test-easy.txt").write_text("test/G/0.png test/G/1.png test/G/2.png\n")
-    results = evaluate(samples(tmp_path, "snu-film"), {"hold": rival("hold")}, temporal=False)
+    results = evaluate(samples(tmp_path, "snu-film"), {"hold": baseline("hold")}, temporal=False)
     figures = published.set_means(results)[0]["published"]
     assert figures == pytest.approx(
         {"PSNR unrounded": 100, "SSIM unrounded": 1, "PSNR rounded": 80, "SSIM rounded": 1}, abs=1e-9
@@ -266,14 +266,14 @@ def test_the_products_path_is_measured_unrounded_to_a_five_hundredth_of_a_code(t
 
 
 def test_a_method_that_gives_bytes_only_is_named(triplets):
-    results = evaluate(samples(triplets, "ucf101"), {"minterpolate": rival("minterpolate")}, temporal=False)
+    results = evaluate(samples(triplets, "ucf101"), {"minterpolate": baseline("minterpolate")}, temporal=False)
     (found,) = published.set_means(results)
     assert found["published"]["PSNR unrounded"] == found["published"]["PSNR"]
     assert "unrounded figures are rounded ones: minterpolate" in report.markdown(results, "command")
 
 
 def test_the_report_has_the_conventions_columns_says_which_and_what_is_missing_of_the_set(triplets, tmp_path):
-    methods = {"blend": rival("blend"), "hold": rival("hold")}
+    methods = {"blend": baseline("blend"), "hold": baseline("hold")}
     results = evaluate(samples(triplets, "ucf101"), methods, temporal=False)
     text = report.markdown(results, "command")
     means = published.set_means(results)
@@ -296,7 +296,7 @@ def test_the_report_has_the_conventions_columns_says_which_and_what_is_missing_o
 def test_parts_of_a_set_hold_pictures_of_one_name_without_mixing_them(tmp_path):
     for k in range(1, 4):
         write(tmp_path / f"Tango-{k:03d}.png", picture(k))
-    results = evaluate(samples(tmp_path, "xiph"), {"hold": rival("hold")}, temporal=False)
+    results = evaluate(samples(tmp_path, "xiph"), {"hold": baseline("hold")}, temporal=False)
     report.save(results, tmp_path / "out", "command", {})
     record = json.loads((tmp_path / "out/results.json").read_text())
     assert set(record["frames"]) == {"xiph 2K Tango-002 2x hold", "xiph 4K Tango-002 2x hold"}
@@ -306,7 +306,7 @@ def test_parts_of_a_set_hold_pictures_of_one_name_without_mixing_them(tmp_path):
 def test_what_a_set_lacks_is_left_out_and_named(tmp_path):
     for k in (1, 2, 3, 5):
         write(tmp_path / f"xiph/Tango-{k:03d}.png", picture(k))
-    results = evaluate(samples(tmp_path / "xiph", "xiph"), {"hold": rival("hold")}, temporal=False)
+    results = evaluate(samples(tmp_path / "xiph", "xiph"), {"hold": baseline("hold")}, temporal=False)
     assert results.skipped == [f"xiph {size} Tango-{k:03d}" for size in ("2K", "4K") for k in (4, 6)]
     assert "Left out" in report.markdown(results, "command") and len(results.rows) == 2
 
@@ -314,18 +314,18 @@ def test_what_a_set_lacks_is_left_out_and_named(tmp_path):
         write(tmp_path / f"x4k/Type1/whole/{k:04d}.png", picture(k))
         if k < 20:
             write(tmp_path / f"x4k/Type1/short/{k:04d}.png", picture(k))
-    results = evaluate(samples(tmp_path / "x4k", "x4k"), {"hold": rival("hold")}, temporal=False)
+    results = evaluate(samples(tmp_path / "x4k", "x4k"), {"hold": baseline("hold")}, temporal=False)
     assert results.skipped == ["x4k 4K Type1/short", "x4k 2K Type1/short"]
 
     write(tmp_path / "ucf/1/frame_00.png", picture(0))
     write(tmp_path / "ucf/1/frame_01_gt.png", picture(1)[:-2])
     write(tmp_path / "ucf/1/frame_02.png", picture(2))
     with pytest.raises(UserError, match="Nothing could be measured"):
-        evaluate(samples(tmp_path / "ucf", "ucf101"), {"hold": rival("hold")}, temporal=False)
+        evaluate(samples(tmp_path / "ucf", "ucf101"), {"hold": baseline("hold")}, temporal=False)
 
 
 def test_a_set_is_measured_at_its_own_factor_or_not_at_all(triplets):
-    methods = {"hold": rival("hold")}
+    methods = {"hold": baseline("hold")}
     assert evaluate(samples(triplets, "ucf101"), methods, [2, 8], temporal=False).rows[0].rate == 2
     with pytest.raises(UserError, match="ucf101 is for factor 2, not 4.*\n.*leave rates= out"):
         evaluate(samples(triplets, "ucf101"), methods, [4], temporal=False)
@@ -354,8 +354,8 @@ def test_pictures_of_any_depth_are_measured_as_their_eight_bit_rgb(tmp_path, kin
             assert cv2.imwrite(str(path), stored)
     figures = {}
     for name in ("plain", "odd"):
-        triplet = evaluate(samples(tmp_path / name, "ucf101"), {"blend": rival("blend")}, temporal=False)
-        film = evaluate(samples(tmp_path / f"film {name}"), {"blend": rival("blend")}, [2], temporal=False)
+        triplet = evaluate(samples(tmp_path / name, "ucf101"), {"blend": baseline("blend")}, temporal=False)
+        film = evaluate(samples(tmp_path / f"film {name}"), {"blend": baseline("blend")}, [2], temporal=False)
         figures[name] = (*published.set_means(triplet)[0]["published"].values(), film.rows[0].psnr, film.rows[0].ssim)
     assert figures["odd"] == pytest.approx(figures["plain"], abs=1e-6)
     assert figures["plain"][0] < 40

@@ -11,17 +11,10 @@ from vfi_pipeline.estimation.window import Observation, Window
 from vfi_pipeline.geometry import resize_flow, warp
 from vfi_pipeline.models import shipped
 from vfi_pipeline.models.checkpoint import load_model, save_model
-from vfi_pipeline.models.flow import (
-    EstimateSettings,
-    FlowInterpolator,
-    FlowModel,
-    FlowMotion,
-    MotionFields,
-    flow_interpolator,
-    load_flow,
-    maps_at,
-)
-from vfi_pipeline.ode import Solver, stationary_flows
+from vfi_pipeline.models.flow import FlowModel, flow_interpolator, load_flow
+from vfi_pipeline.models.flow_fields import FlowMotion, MotionFields, maps_at
+from vfi_pipeline.models.flow_interpolator import EstimateSettings, FlowInterpolator
+from vfi_pipeline.ode import Solver
 
 TINY = {
     "widths": (8, 8, 8), "hidden": (6, 6, 6), "context_channels": (4, 4), "radii": (0, 1, 2), "match": (4, 4, 4),
@@ -68,13 +61,13 @@ def test_swapped_windows_give_the_same_picture_at_one_minus_t(model):
 def test_what_windows_share_is_computed_once_and_changes_no_bit(model, monkeypatch):
     frames = pictures(64, 96, 4)
     encoded, estimated = [], []
-    encode, estimate = model._encode, model._estimate
-    monkeypatch.setattr(model, "_encode", lambda guide: encoded.append(1) or encode(guide))
-    monkeypatch.setattr(model, "_estimate", lambda a, b: estimated.append((a.index, b.index)) or estimate(a, b))
-    seen = [Observation.of(frame, k) for k, frame in enumerate(frames)]
+    encode, estimate = model.encode, model.estimate
+    monkeypatch.setattr(model, "encode", lambda guide: encoded.append(1) or encode(guide))
+    monkeypatch.setattr(model, "estimate", lambda a, b: estimated.append((a.index, b.index)) or estimate(a, b))
+    observations = [Observation.of(frame, k) for k, frame in enumerate(frames)]
 
-    model.motion(Window(seen[0], seen[1], None, seen[2]))
-    shared = model.motion(Window(seen[1], seen[2], seen[0], seen[3])).at([0.4])[0]
+    model.motion(Window(*observations[:2], None, observations[2]))
+    shared = model.motion(Window(*observations[1:3], observations[0], observations[3])).at([0.4])[0]
     assert len(encoded) == 4 and sorted(estimated) == [(0, 1), (1, 2), (2, 3)]
 
     fresh = model.motion(Window.of(frames[1], frames[2], frames[0], frames[3])).at([0.4])[0]
@@ -136,21 +129,19 @@ def test_all_times_come_from_one_solve(model):
 
 
 @pytest.mark.parametrize("height, width", [(64, 96), (61, 90)])
-def test_times_read_off_as_one_batch_are_those_read_one_by_one(model, height, width):
-    """As on a device; (61, 90): the grid reaches past the frame."""
-    window, times = Window.of(*pictures(height, width, 4)), [0.2, 0.5, 1 / 3]
-    alone = model.motion(window)
-    together = model.motion(window)
-    one_by_one = alone.at(times)
-    flows = dict(zip((*times, *(1 - t for t in times)), stationary_flows(
-        torch.cat((-together.fields.first, together.fields.last)), [*times, *(1 - t for t in times)], together.solver,
-    )))  # fmt: skip
-    batch = together._read_off(times, flows)
-    for one, other in zip(one_by_one, batch):
+def test_times_read_as_one_batch_are_those_read_one_by_one(model, height, width):
+    """As on a device; (61, 90): the grid extends past the frame."""
+    times = [0.2, 0.5, 1 / 3]
+    motion = model.motion(Window.of(*pictures(height, width, 4)))
+    single, batched = (FlowMotion(motion.fields, motion.size, motion.solver, count) for count in (1, len(times)))
+    for one, other in zip(single.at(times), batched.at(times)):
         assert one.t == other.t
         for name in ("flow_to_first", "flow_to_last", "blend_weight", "confidence"):
             close(getattr(one, name), getattr(other, name))
-    close(torch.cat(together._folds), torch.cat(alone._folds))
+    reports = single.report(), batched.report()
+    assert reports[0].nfe == reports[1].nfe
+    assert reports[0].min_det == pytest.approx(reports[1].min_det, abs=1e-4)
+    assert reports[0].folded == pytest.approx(reports[1].folded, abs=1e-6)
 
 
 def fields_of(velocity: torch.Tensor, confidence: float | None = None) -> MotionFields:

@@ -77,7 +77,7 @@ def test_two_pairs_estimated_at_once_are_each_alone(frames):
     """The whole estimate, batched, as a GPU would be fed."""
     model = shipped()
     with torch.inference_mode():
-        encoded = [model._encode(look(frame, model)) for frame in frames]
+        encoded = [model.encode(look(frame, model)) for frame in frames]
 
         def batch(rows):
             features = [torch.cat(level) for level in zip(*(encoded[row].features for row in rows))]

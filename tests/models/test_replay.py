@@ -1,12 +1,11 @@
 """Functions as graphs: when they are recorded, what is kept, and what comes of a graph that cannot be made."""
 
-from contextlib import contextmanager
-
-import pytest
 import torch
 
 from vfi_pipeline.models import replay
-from vfi_pipeline.models.replay import MOST, ORDINARY, Replayed
+from vfi_pipeline.models.replay import Replayed, ReplaySettings
+
+BEFORE, GRAPHS = ReplaySettings().calls_before_recording, ReplaySettings().graphs
 
 
 class OnDevice(torch.Tensor):
@@ -21,88 +20,69 @@ def on_device(*shape):
     return torch.rand(shape).as_subclass(OnDevice)
 
 
-@pytest.fixture
-def graphs(monkeypatch):
-    """Stands in for CUDA graphs: a replay does what was recorded with the tensors that were there."""
-    made = []
+class Graphs:
+    """Stands in for CUDA graphs: ``record`` runs once, and each replay runs again on the recorded tensors."""
 
-    class Graph:
-        def __init__(self):
-            self.replays = 0
-            made.append(self)
+    def __init__(self):
+        self.replays = []  # of each graph
 
-        def replay(self):
-            self.replays += 1
-            for out, value in zip(self.outputs(), self.again()):
+    def record(self, run):
+        number, outputs = len(self.replays), run()
+        self.replays.append(0)
+
+        def repeat():
+            self.replays[number] += 1
+            for out, value in zip(outputs, run()):
                 out.copy_(value)
 
-    @contextmanager
-    def record(graph):
-        yield
-
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
-    monkeypatch.setattr(torch.cuda, "graph", record)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    return made
-
-
-def replayed(graphs, function):
-    made = Replayed(function)
-    real = made._record
-
-    def record(key, tensors, value):
-        done = real(key, tensors, value)
-        if done:
-            graph, inputs, outputs = made._graphs[key]
-            graph.again = lambda: function(inputs, value)
-            graph.outputs = lambda: outputs
-        return done
-
-    made._record = record
-    return made
+        return repeat, outputs
 
 
 def test_off_cuda_the_function_is_called():
     calls = []
     function = Replayed(lambda tensors, value: calls.append(value) or [tensors[0] * value])
     x = torch.rand(3)
-    for _ in range(2 * ORDINARY):
+    for _ in range(2 * BEFORE):
         assert torch.equal(function([x], 3)[0], 3 * x)
-    assert calls == [3] * 2 * ORDINARY
+    assert calls == [3] * 2 * BEFORE
 
 
-def test_a_replay_gives_what_the_function_gives_and_its_results_can_be_kept(graphs):
-    function = replayed(graphs, lambda tensors, value: [tensors[0] * value + tensors[1], tensors[1] - 1])
-    inputs = [(on_device(2, 3), on_device(2, 3)) for _ in range(ORDINARY + 4)]
+def test_a_replay_gives_what_the_function_gives_and_its_results_can_be_kept():
+    graphs = Graphs()
+    function = Replayed(lambda tensors, value: [tensors[0] * value + tensors[1], tensors[1] - 1], record=graphs.record)
+    inputs = [(on_device(2, 3), on_device(2, 3)) for _ in range(BEFORE + 4)]
 
-    made = [function(pair, 2) for pair in inputs]
+    results = [function(pair, 2) for pair in inputs]
 
-    for (a, b), (one, two) in zip(inputs, made):
-        assert torch.equal(one, a * 2 + b) and torch.equal(two, b - 1)
-    assert len(graphs) == 1 and graphs[0].replays == 4
+    for (a, b), (combination, difference) in zip(inputs, results):
+        assert torch.equal(combination, a * 2 + b) and torch.equal(difference, b - 1)
+    assert graphs.replays == [4]
 
 
-def test_each_shape_and_value_has_a_graph_and_few_are_kept(graphs):
-    function = replayed(graphs, lambda tensors, value: [tensors[0] + value])
-    for size in range(1, MOST + 3):
-        for _ in range(ORDINARY + 1):
+def test_each_shape_and_value_has_a_graph_and_few_are_kept():
+    graphs = Graphs()
+    function = Replayed(lambda tensors, value: [tensors[0] + value], record=graphs.record)
+    for size in range(1, GRAPHS + 3):
+        for _ in range(BEFORE + 1):
             function([on_device(size)], 1)
     function([on_device(2)], 5)
 
-    assert len(graphs) == MOST + 2 and len(function._graphs) == MOST
+    assert len(graphs.replays) == GRAPHS + 2 and len(function) == GRAPHS
 
 
-def test_shapes_that_come_seldom_are_not_recorded(graphs):
-    function = replayed(graphs, lambda tensors, value: [tensors[0]])
+def test_shapes_that_come_seldom_are_not_recorded():
+    graphs = Graphs()
+    function = Replayed(lambda tensors, value: [tensors[0]], record=graphs.record)
     for size in range(1, 40):
         function([on_device(size)])
-    assert graphs == []
+    assert graphs.replays == []
 
 
-def test_what_cannot_be_recorded_goes_on_as_it_is_and_says_so_once(graphs, monkeypatch, caplog):
+def test_what_cannot_be_recorded_goes_on_as_it_is_and_says_so_once(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: (_ for _ in ()).throw(RuntimeError("not permitted\nhint")))
     function = Replayed(lambda tensors, value: [tensors[0] * 2])
-    for _ in range(3 * ORDINARY):
+    for _ in range(3 * BEFORE):
         x = on_device(4)
         assert torch.equal(function([x])[0], x * 2)
     assert caplog.text.count("kernel by kernel") == 1 and "hint" not in caplog.text

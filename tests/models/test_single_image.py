@@ -40,9 +40,9 @@ def test_weights_come_back_with_colours_and_size(tmp_path):
     read, _ = load_model(tmp_path / "y.safetensors")
     primitive = torch.rand(1, 3, 40, 30)
     assert read.colours == [list(c) for c in COLOURS] and read.guide_span == 48
-    assert torch.equal(read.drawn(primitive), model.drawn(primitive))
+    assert torch.equal(read.draw(primitive), model.draw(primitive))
     assert model_of(tmp_path / "y.safetensors") == "deepsim"
-    assert torch.equal(load_single_image(tmp_path / "y.safetensors").drawn(primitive), model.drawn(primitive))
+    assert torch.equal(load_single_image(tmp_path / "y.safetensors").draw(primitive), model.draw(primitive))
 
 
 def test_weights_of_another_kind_are_refused(tmp_path):
@@ -58,13 +58,13 @@ def test_only_the_learned_colours_are_seen():
     assert torch.equal(nearest_colour(primitive * 0.7, ()), primitive * 0.7)
     model = generator()
     picture = nearest_colour(torch.rand(1, 3, 24, 24), COLOURS)
-    assert torch.equal(model.drawn(picture), model.drawn(picture + 0.02 * torch.rand_like(picture)))
+    assert torch.equal(model.draw(picture), model.draw(picture + 0.02 * torch.rand_like(picture)))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_what_is_drawn_has_the_primitives_size_and_channels(channels):
     primitive = torch.rand(1, channels, 50, 70)
-    made = generator(guide_span=32).drawn(primitive)
+    made = generator(guide_span=32).draw(primitive)
     assert made.shape == primitive.shape
     if channels == 4:
         assert torch.equal(made[:, 3:], primitive[:, 3:]) and bool((made[:, :3] <= made[:, 3:]).all())
@@ -94,9 +94,9 @@ def test_every_frame_of_an_animation_is_drawn_the_ends_too():
         one, other, progress=lambda share, found: told.append(found.frame(0))
     )
     for t in (0, 0.5, 1):
-        assert torch.equal(animation.frame(t), model.drawn(one.roll(round(8 * t), dims=-1)))
-    assert torch.equal(told[0], model.drawn(one))
-    assert torch.equal(PrimitiveAnimator(model, Slide()).still(one).frame(0.3), model.drawn(one))
+        assert torch.equal(animation.frame(t), model.draw(one.roll(round(8 * t), dims=-1)))
+    assert torch.equal(told[0], model.draw(one))
+    assert torch.equal(PrimitiveAnimator(model, Slide()).still(one).frame(0.3), model.draw(one))
 
 
 class TestLosses:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vfi_pipeline.estimation.visibility import seen
+from vfi_pipeline.estimation.visibility import visible
 from vfi_pipeline.losses.perceptual import StyleObjective, StyleTarget, temporal_distance
-from vfi_pipeline.models.style import carried, temporal_confidence
+from vfi_pipeline.models.style import advected, temporal_confidence
 from vfi_pipeline.models.style_optimisation import (
     combined,
     later_pass_start,
@@ -29,7 +29,7 @@ def square_moved(shift=4, size=(32, 48)):
 
 def test_a_square_that_moves_by_four_uncovers_exactly_its_strip():
     backward, forward, uncovered = square_moved()
-    assert torch.equal(1 - seen(backward, forward), uncovered)
+    assert torch.equal(1 - visible(backward, forward), uncovered)
     assert (temporal_confidence(backward, forward) * uncovered).sum() == 0
 
 
@@ -43,7 +43,7 @@ def test_the_earlier_frame_is_carried_to_where_it_moves():
     before, after = torch.zeros(2, 1, 1, 32, 48)
     before[..., 8:20, 12:24] = 1
     after[..., 8:20, 16:28] = 1
-    moved, confidence = carried(before, backward, forward)
+    moved, confidence = advected(before, backward, forward)
     assert torch.equal((moved * (1 - uncovered)), after)
     assert temporal_distance(after, moved, confidence) == 0
 

@@ -52,9 +52,9 @@ class Counting(FlowModel):
         self.batches.append([(one.index, two.index) for one, two in pairs])
         super().prepare_pairs(pairs)
 
-    def _estimate(self, first, last):
+    def estimate(self, first, last):
         self.alone += 1
-        return super()._estimate(first, last)
+        return super().estimate(first, last)
 
 
 def slots(rate, begin=0, end=LENGTH - 1):

@@ -14,7 +14,9 @@ from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.media.frames import Colour, pixel_format
 from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.models import flow as flow_module
-from vfi_pipeline.models.flow import FlowInterpolator, FlowModel
+from vfi_pipeline.models import flow_fields
+from vfi_pipeline.models.flow import FlowModel
+from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.motion import IntermediateMotion, PendingReport
 from vfi_pipeline.synthesis import compose
 
@@ -137,7 +139,7 @@ def test_the_watch_lets_pass_what_stays_on_the_device():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where, name, waiting", [
-    (flow_module, "folding", lambda real, *a: [x if x.tolist() else x for x in real(*a)]),
+    (flow_fields, "folding", lambda real, *a: [x if x.tolist() else x for x in real(*a)]),
     (flow_module, "estimate_acceleration", lambda real, pair, *a: real(pair, *a) if pair.forward.any() else None),
     (compose, "inside", lambda real, at, *a: real(at, *a) * at.new_tensor([1.0])),
 ])  # fmt: skip

@@ -11,7 +11,8 @@ from films import panning
 
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.timeline import Slot
-from vfi_pipeline.models.flow import FlowInterpolator, FlowModel
+from vfi_pipeline.models.flow import FlowModel
+from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.motion import MotionReport, PendingReport, settled
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import device_guide, guide

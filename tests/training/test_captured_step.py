@@ -13,7 +13,7 @@ from fake_device import fake_cuda
 from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.losses import triplet_objective
-from vfi_pipeline.models.flow import FlowInterpolator
+from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.training.captured_step import WARM_UP, CapturedStep, LateFigures, set_capturable
 from vfi_pipeline.training.triplet_module import TripletModule
 

@@ -61,7 +61,7 @@ def test_an_unchanged_primitive_gives_the_picture_back(no_vgg, picture):
         optimizer.zero_grad()
         module.terms(data.primitive, data.picture)["total"].backward()
         optimizer.step()
-    assert float(psnr(module.model.drawn(data.primitive), data.picture).mean()) > 26
+    assert float(psnr(module.model.draw(data.primitive), data.picture).mean()) > 26
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_from_a_picture_to_an_animation_by_the_commands(picture, tmp_path):
     # One edited primitive, then an animation between two.
     one = run("interpolate.py", "input=moved.png", f"weights={weights}", "output=one.png")
     assert one.returncode == 0, one.stderr
-    drawn = model.drawn(torch.from_numpy(moved.copy()).permute(2, 0, 1)[None].float() / 255)
+    drawn = model.draw(torch.from_numpy(moved.copy()).permute(2, 0, 1)[None].float() / 255)
     made = torch.from_numpy(np.asarray(Image.open(tmp_path / "one.png")).copy()).permute(2, 0, 1)[None].float() / 255
     assert (made - drawn).abs().max() < 0.51 / 255 + 1e-5
     both = run(

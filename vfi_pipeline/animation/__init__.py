@@ -1,6 +1,6 @@
-"""Pictures in, animation out: what leads from one picture to another, however far apart they are.
+"""Animations between two pictures, which may differ by large motions, in light, or in what they show.
 
-Read ``protocol`` first. A fitted field comes from ``initialisation`` (where to start), ``objective`` (what to lower),
+Read ``protocol`` first. A fitted field comes from ``initialisation`` (starting fields), ``objective`` (the loss),
 ``colour`` (light and tint) and ``optimiser`` (coarse to fine); ``picture_fit`` and ``morph`` make animations of it,
 ``original_morph`` is the published method, ``motion_animation`` turns any motion model of films into one, and ``maps``
 keeps a solved animation as tensors.

@@ -1,7 +1,7 @@
 """Change of light and tint along a path: ``dX/dt = m X + d`` for every channel, a one-parameter group like the motion.
 
-``m`` (log gain) and ``d`` (offset) vary slowly over the picture. They belong to the place that a point has at
-t = 1/2 and are given on a grid of few nodes, (1, 2 C, n, m): log gains first, then offsets.
+``m`` (log gain) and ``d`` (offset) vary slowly over the picture. They are given where a point is at t = 1/2, on a grid
+of few nodes, (1, 2 C, n, m): log gains first, then offsets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vfi_pipeline.losses import charbonnier
 
 @dataclass(frozen=True)
 class ColourUnits:
-    """What one unit of the nodes' values means; a larger unit makes the map easier to use, 0 leaves it out.
+    """The value of one unit of the nodes; the penalty on a map is smaller for a larger unit, and 0 leaves the map out.
 
     Attributes:
         mult: of the log gains.
@@ -34,14 +34,14 @@ class ColourUnits:
 
 @dataclass(frozen=True)
 class ColourFit:
-    """How the change of colour is fitted once the motion is known. Values by eye on the pairs of ``bench.pairs``.
+    """The fit of the colour change along a given motion. Values chosen by eye on the pairs of ``benchmarks.pairs``.
 
     Attributes:
-        nodes: on the longer side: finer detail than 24 nodes hold is not light.
+        nodes: on the longer side; light and tint have no finer detail than 24 nodes hold.
         span: longest side, px, of the pictures compared.
         steps: of descent.
         rate: step size, in units of the nodes.
-        knee: difference (of 1) from which on errors count linearly.
+        knee: difference (of 1) above which the cost grows linearly.
         size: weight of the squared values.
         roughness: weight of the squared differences between neighbouring nodes.
     """
@@ -63,17 +63,17 @@ def apply_colour_change(image: Tensor, change: Tensor, duration: float) -> Tenso
     Args:
         image: (1, C, h, w).
         change: (1, 2 C, h, w): m and d.
-        duration: s; negative undoes.
+        duration: s; -s reverses the change.
     """
     gain, offset = (duration * change).chunk(2, dim=1)
     # (e^z - 1) / z by its series near 0, where the quotient is 0 / 0.
-    near = gain.abs() < 1e-3
-    z = torch.where(near, torch.ones_like(gain), gain)
-    ratio = torch.where(near, 1 + gain / 2, torch.expm1(z) / z)
+    small = gain.abs() < 1e-3
+    z = torch.where(small, torch.ones_like(gain), gain)
+    ratio = torch.where(small, 1 + gain / 2, torch.expm1(z) / z)
     return gain.exp() * image + offset * ratio
 
 
-def spread_colour_change(nodes: Tensor, units: ColourUnits, height: int, width: int) -> Tensor:
+def interpolate_colour_change(nodes: Tensor, units: ColourUnits, height: int, width: int) -> Tensor:
     """``m`` and ``d`` on every pixel, (1, 2 C, height, width), from nodes (1, 2 C, n, m) in ``units``."""
     gain, offset = nodes.chunk(2, dim=1)
     scaled = torch.cat((units.mult * gain, units.add * offset), dim=1)
@@ -81,7 +81,7 @@ def spread_colour_change(nodes: Tensor, units: ColourUnits, height: int, width: 
 
 
 def no_colour_change(channels: int, height: int, width: int, nodes: int) -> Tensor:
-    """Nodes of nothing, (1, 2 channels, n, m), ``nodes`` of them on the longer side of a picture of that size."""
+    """Nodes of 0, (1, 2 channels, n, m), ``nodes`` of them on the longer side of a picture of that size."""
     counts = [max(2, round(nodes * side / max(height, width))) for side in (height, width)]
     return torch.zeros(1, 2 * channels, *counts)
 
@@ -105,10 +105,10 @@ def fit_colour_change(
     adam = Adam([nodes], [settings.rate])
     with torch.enable_grad():
         for _ in range(settings.steps):
-            change = spread_colour_change(nodes, units, height, width)
-            met = apply_colour_change(first, change, 0.5), apply_colour_change(last, change, -0.5)
+            change = interpolate_colour_change(nodes, units, height, width)
+            changed = apply_colour_change(first, change, 0.5), apply_colour_change(last, change, -0.5)
             adam.step(
-                charbonnier(*met, epsilon=settings.knee)
+                charbonnier(*changed, epsilon=settings.knee)
                 + settings.size * nodes.square().mean()
                 + settings.roughness * roughness(nodes)
             )
@@ -116,7 +116,7 @@ def fit_colour_change(
 
 
 def clip_colours(picture: Tensor) -> Tensor:
-    """Cut off to [0, 1]; premultiplied colours to their alpha."""
+    """A picture (1, C, H, W) clipped to [0, 1]; premultiplied colours are clipped to their alpha."""
     if picture.shape[1] != 4:
         return picture.clamp(0, 1)
     alpha = picture[:, 3:].clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Velocity fields worth starting at: standing still, a learned flow, turns and zooms, points, and chance."""
+"""Velocity fields that a fit starts from: zero, a learned flow, turns and zooms, points, and random fields."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from vfi_pipeline.models.motion import MotionModel
 
 @dataclass(frozen=True)
 class Starts:
-    """Which fields a fit starts at, beside standing still, the learned flow and the points' affine motion.
+    """Numbers of starting fields, beside zero, the learned flow and the points' affine motion.
 
-    The counts trade time for pictures that lie far apart; ``optimiser.QUALITY`` has three choices.
+    More starts take more time and help pictures that differ by a large motion; ``optimiser.QUALITY`` has three choices.
 
     Attributes:
-        similarities: how many of the best turns, zooms and shifts of the whole picture.
-        random: how many smooth fields drawn at random.
-        random_share: standard deviation of those, as a share of the longer side.
+        similarities: the best turns, zooms and shifts of the whole picture.
+        random: smooth random fields.
+        random_share: standard deviation of the random fields, as a share of the longer side.
     """
 
     similarities: int = 3
@@ -36,13 +36,13 @@ class Starts:
 
 @dataclass(frozen=True)
 class SimilaritySearch:
-    """Which turns, zooms and shifts are compared: what people do to a camera between two pictures of one thing.
+    """The turns, zooms and shifts to compare: those of a hand-held camera between two pictures of one thing.
 
     Attributes:
         span: longest side of the pictures compared, px.
         angles: degrees.
         zooms: factors.
-        longest_shift: as a share of each side: at a small overlap chance decides.
+        longest_shift: as a share of each side; with little overlap the correlation is a matter of chance.
     """
 
     span: int = 32
@@ -54,7 +54,7 @@ class SimilaritySearch:
 def starting_fields(
     first: Tensor, last: Tensor, starts: Starts, learned: Tensor | None = None, points: Points | None = None
 ) -> list[Tensor]:
-    """Velocities (1, 2, h, w) on the grid of the pictures (1, C, h, w), standing still first.
+    """Velocities (1, 2, h, w) on the grid of the pictures (1, C, h, w); the first one is zero.
 
     Args:
         learned: velocity (1, 2, h', w') of a motion model, see ``learned_velocity``.
@@ -78,7 +78,7 @@ def learned_velocity(model: MotionModel, first: Tensor, last: Tensor) -> Tensor:
     """The velocity half-way that a motion model estimates for two pictures (1, C, H, W): (1, 2, h, w), its own grid."""
     guide_first, guide_last = (guide_image(picture, model.guide_span) for picture in (first, last))
     (half,) = model.motion(Window.of(guide_first, guide_last)).at([0.5])
-    # Each side has half the time to go, the first one against the motion.
+    # Each displacement covers half of the time, that to the first frame against the motion.
     return (half.flow_to_last - half.flow_to_first).to(first)
 
 
@@ -108,11 +108,11 @@ def similarities(
             source = torch.einsum("ij,bjhw->bihw", torch.matrix_exp(-generator), grid - centre) + centre
             inside = (outside(source - grid).amax(dim=1, keepdim=True) == 0).to(first)
             turned = oriented_gradients(sample(small[0], source)) * inside
-            match = torch.fft.irfft2((target * torch.fft.rfft2(turned, s=(2 * h, 2 * w)).conj()).sum(dim=1)[0])
-            match = match.masked_fill(~allowed, -math.inf)
-            at = int(match.argmax())
-            dy, dx = (at // (2 * w) + h) % (2 * h) - h, (at % (2 * w) + w) % (2 * w) - w
-            score = float(match.flatten()[at]) / float((turned.square().sum() + 1e-6).sqrt())
+            correlation = torch.fft.irfft2((target * torch.fft.rfft2(turned, s=(2 * h, 2 * w)).conj()).sum(dim=1)[0])
+            correlation = correlation.masked_fill(~allowed, -math.inf)
+            peak = int(correlation.argmax())
+            dy, dx = (peak // (2 * w) + h) % (2 * h) - h, (peak % (2 * w) + w) % (2 * w) - w
+            score = float(correlation.flatten()[peak]) / float((turned.square().sum() + 1e-6).sqrt())
             scored.append((score, generator, first.new_tensor([dx, dy])))
     scored.sort(key=lambda item: -item[0])
     scale = width / w

@@ -1,13 +1,14 @@
-"""Maps that versions up to 0.6 saved, in the words of today.
+"""Maps that versions up to 0.6 saved, translated to the present kinds and names.
 
 Such a file names the Python module that read it, and its tensors by that module's names (``far.velocity``,
-``flow.drift``, ``sampled.there``). The tables say what each is called now; ``fit``, whose model is gone, becomes maps
-sampled over t.
+``flow.drift``, ``sampled.there``). The tables give the present names. ``fit``, whose model no longer exists, becomes
+maps sampled over t.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -33,16 +34,16 @@ TABLE: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
         {"there": "flow_to_first", "back": "flow_to_last", "share": "blend_weight"},
     ),
 }
-"""(module, first part of the tensors' names) -> (kind, what the rest is called now where that differs)."""
+"""(module, first part of the tensors' names) -> (kind, present name of the rest where it differs)."""
 
 MODULES = frozenset(module for module, _ in TABLE)
 
 
 def translated(module: str, state: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """The kind and the tensors of today, see ``maps``.
+    """The present kind and tensors, see ``maps``.
 
     Args:
-        module: what the file names as its reader.
+        module: the reader that the file names.
         state: the tensors by their old names.
 
     Raises:
@@ -60,39 +61,49 @@ def translated(module: str, state: Mapping[str, Tensor]) -> tuple[str, dict[str,
     return kind, {names.get(name, name): value for name, value in old.items()}
 
 
-FIT_REACH = 0.5
-"""How ``fit`` believed a frame: less by the squared distance, px^2, by which a pulled pixel misses the place that its
-own flow takes it to."""
+@dataclass(frozen=True)
+class FitWeights:
+    """The visibility weights of version 0.6's ``fit``, whose files these constants reproduce.
 
-FIT_HIDDEN, FIT_ELSEWHERE = 0.3, 0.1
-"""... and its weight where it is not found in the other frame, and where its own flow takes it elsewhere, beside 1."""
+    Attributes:
+        miss_scale: squared distance, px^2, between a pulled pixel and the place to which its own flow takes it, at
+            which its weight falls to 1/e.
+        hidden: weight, beside 1, of a pixel that the other frame does not show.
+        elsewhere: weight, beside 1, of a pixel whose own flow takes it elsewhere.
+        times: even times in [0, 1] at which the maps are sampled.
+        solver: of the displacements.
+    """
 
-FIT_TIMES = 17
-"""Times in [0, 1] that its maps are sampled at."""
+    miss_scale: float = 0.5
+    hidden: float = 0.3
+    elsewhere: float = 0.1
+    times: int = 17
+    solver: Solver = Solver("midpoint", steps=16)
 
-FIT_SOLVER = Solver("midpoint", steps=16)
+
+FIT = FitWeights()
 
 
 def _sampled_fit(old: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Maps of films' ``fit`` (two stationary fields, and the flow of both directions) at even times.
 
-    ``flow_to_first = exp(-t v) - id``, ``flow_to_last = exp((1 - t) w) - id``; the weight follows from which frame
-    really sees the point: its own flow brings the pulled pixel here, and the other frame shows it as well.
+    ``flow_to_first = exp(-t v) - id``, ``flow_to_last = exp((1 - t) w) - id``. A frame's weight is high where its own
+    flow brings the pulled pixel here and the other frame shows the pixel as well.
     """
     try:
         v, w = old["fields"].float().split(1)
         flows = [old[name].float() for name in ("forward", "backward")]
-        found = [old[name].float() for name in ("sure_first", "sure_last")]
+        confidences = [old[name].float() for name in ("sure_first", "sure_last")]
     except (KeyError, ValueError) as error:
         raise ValueError(f"the maps do not fit their kind, fit ({error})") from error
-    times = [k / (FIT_TIMES - 1) for k in range(FIT_TIMES)]
-    to_first = stationary_flows(-v, times, FIT_SOLVER)
-    to_last = stationary_flows(w, [1 - t for t in times], FIT_SOLVER)
+    times = [k / (FIT.times - 1) for k in range(FIT.times)]
+    to_first = stationary_flows(-v, times, FIT.solver)
+    to_last = stationary_flows(w, [1 - t for t in times], FIT.solver)
     weights = []
     for t, first, last in zip(times, to_first, to_last):
-        seen_first = (1 - t) * _fit_visibility(flows[0], found[0], first, t)
-        seen_last = t * _fit_visibility(flows[1], found[1], last, 1 - t)
-        weights.append(seen_first / (seen_first + seen_last))
+        weight_first = (1 - t) * _fit_visibility(flows[0], confidences[0], first, t)
+        weight_last = t * _fit_visibility(flows[1], confidences[1], last, 1 - t)
+        weights.append(weight_first / (weight_first + weight_last))
     span = torch.tensor([0.0, 1.0], dtype=torch.float64)
     return {
         "flow_to_first": torch.cat(to_first), "flow_to_last": torch.cat(to_last), "blend_weight": torch.cat(weights),
@@ -100,8 +111,8 @@ def _sampled_fit(old: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }  # fmt: skip
 
 
-def _fit_visibility(flow: Tensor, found: Tensor, pull: Tensor, part: float) -> Tensor:
-    """How well a frame shows the point that is pulled from it; ``part`` of its own ``flow`` should lead here."""
-    pulled = warp(torch.cat((flow, found), dim=1), pull)
-    miss = (pull + part * pulled[:, :2]).square().sum(dim=1, keepdim=True)
-    return torch.exp(-miss / FIT_REACH) * (pulled[:, 2:] + FIT_HIDDEN) + FIT_ELSEWHERE
+def _fit_visibility(flow: Tensor, confidence: Tensor, displacement: Tensor, duration: float) -> Tensor:
+    """The visibility weight of a frame from which ``displacement`` pulls; ``duration * flow`` should lead back here."""
+    pulled = warp(torch.cat((flow, confidence), dim=1), displacement)
+    miss = (displacement + duration * pulled[:, :2]).square().sum(dim=1, keepdim=True)
+    return torch.exp(-miss / FIT.miss_scale) * (pulled[:, 2:] + FIT.hidden) + FIT.elsewhere

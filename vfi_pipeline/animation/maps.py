@@ -1,6 +1,6 @@
 """A solved animation as tensors, and the animation again from them, for pictures of any size.
 
-What is saved is of a kind, a word of ``KINDS``: nothing in it is code or names any.
+The tensors are of a kind, a word of ``KINDS``. A file holds no code and names none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vfi_pipeline.animation.original_morph import OriginalMorph, Strengths
 from vfi_pipeline.animation.picture_fit import FieldAnimation
 from vfi_pipeline.animation.protocol import PairAnimation
 from vfi_pipeline.animation.saved_motion import SampledMotion, StationaryMotion
-from vfi_pipeline.models.flow import FlowMotion, MotionFields
+from vfi_pipeline.models.flow_fields import FlowMotion, MotionFields
 from vfi_pipeline.models.motion import PairMotion
 from vfi_pipeline.models.warping_ode import NodeMotion
 from vfi_pipeline.ode import ADAPTIVE, FIXED, Solver
@@ -29,7 +29,7 @@ _MOTION_FIELDS = ("first", "last", "visibility", "visibility_rate", "acceleratio
 
 
 def state_of(animation: PairAnimation) -> tuple[str, dict[str, Tensor]]:
-    """The kind of an animation, one of ``KINDS``, and the tensors that it can be made from again, on the CPU.
+    """The kind of an animation, one of ``KINDS``, and the tensors that ``animation_of`` needs, on the CPU.
 
     Raises:
         ValueError: if it is of no kind.
@@ -90,7 +90,7 @@ def _motion_state(motion: PairMotion) -> tuple[str, dict[str, Tensor]]:
         w = {} if motion.w is None else {"w": motion.w}
         return "stationary", {"v": motion.v, **w, "solver": _solver_numbers(motion.solver)}
     if not isinstance(motion, SampledMotion):
-        # One picture may be animated backward, and beyond what was learned.
+        # A single picture may be animated backward, and beyond t = 1.
         one_sided = isinstance(motion, NodeMotion) and motion.model.sides == "first"
         motion = SampledMotion.of(motion, (-1, 2) if one_sided else (0, 1))
     state = {name: getattr(motion, name) for name in ("flow_to_first", "flow_to_last", "blend_weight")}
@@ -101,7 +101,7 @@ def _motion_state(motion: PairMotion) -> tuple[str, dict[str, Tensor]]:
 
 @torch.no_grad()
 def _stationary(motion: NodeMotion) -> StationaryMotion:
-    """A Warping ODE's motion whose field does not change along the way, as that field alone."""
+    """The motion of a Warping ODE whose field does not depend on t, as that field alone."""
     model, first, last = motion.model, motion.first, motion.last
     v = model.field(first, last).picture(0.0)
     w = {"first": lambda: None, "group": lambda: -v, "both": lambda: model.field(last, first).picture(0.0)}
@@ -109,7 +109,7 @@ def _stationary(motion: NodeMotion) -> StationaryMotion:
 
 
 def _solver_numbers(solver: Solver) -> Tensor:
-    """A solver as numbers, for a file that holds only those."""
+    """A solver as numbers, for files that hold only tensors."""
     method = (*FIXED, *ADAPTIVE).index(solver.method)
     return torch.tensor([method, solver.steps, solver.rtol, solver.atol], dtype=torch.float64)
 
@@ -164,7 +164,7 @@ KINDS: dict[str, Callable[[State, Tensor, Tensor], Any]] = {
     "stationary": _stationary_fields,
     "sampled": _sampled,
 }
-"""What makes an animation of each kind again."""
+"""From tensors and both pictures to the animation, for each kind."""
 
 
 def _field(value: Tensor, like: Tensor) -> Tensor:

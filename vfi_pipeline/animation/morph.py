@@ -1,13 +1,13 @@
 """``model=morph``: two pictures joined by three maps - multiply, add, warp - fitted to that pair.
 
-``variant=original`` is the published method (``original_morph``). ``variant=flow`` is the version we believe in: the
-motion is the flow of an ODE, light and tint follow an affine ODE along each path, and both are groups,
+``variant=original`` is the published method (``original_morph``). In ``variant=flow``, the default, the motion is the
+flow of an ODE, light and tint follow an affine ODE along each path, and both are groups,
 
     dx/dt = v(x),   dX/dt = m X + d,
     frame = w * G_t(first(x + flow_to_first)) + (1 - w) * G_(t - 1)(last(x + flow_to_last)),
 
-so the two halves meet at every t. The maps m and d are smooth: they explain light and tint, and what neither they nor
-motion explain fades. docs/morph.md has the equations and figures.
+so the two sides agree at every t. The maps m and d are smooth: they explain light and tint. The difference that neither
+they nor the motion explain is cross-faded. docs/morph.md has the equations and figures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vfi_pipeline.animation.colour import (
     apply_colour_change,
     clip_colours,
     fit_colour_change,
-    spread_colour_change,
+    interpolate_colour_change,
 )
 from vfi_pipeline.animation.objective import Terms
 from vfi_pipeline.animation.optimiser import QUALITY, Effort, FitState, fit_coarse_to_fine
@@ -34,7 +34,7 @@ from vfi_pipeline.animation.original_morph import STEPS, OriginalMorph, Strength
 from vfi_pipeline.animation.picture_fit import SOLVER, FieldAnimation, shipped_flow
 from vfi_pipeline.animation.protocol import Points, Progress, throttled
 from vfi_pipeline.animation.shares import shapley_shares
-from vfi_pipeline.animation.sizes import pull, resize_image, working_size
+from vfi_pipeline.animation.sizes import resize_image, warp_resized, working_size
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import warp
 from vfi_pipeline.models.motion import MotionModel
@@ -45,8 +45,8 @@ log = logging.getLogger(__name__)
 SPANS = {"flow": 640, "original": 256}
 """Longest side, px, of the pictures that each variant fits its maps to."""
 
-USUAL = Strengths()
-"""In ``variant=flow`` the published strengths stand for maps that are as free as they should be."""
+PUBLISHED = Strengths()
+"""The published strengths. ``variant=flow`` has its default penalties at them."""
 
 
 class MorphModel:
@@ -55,15 +55,15 @@ class MorphModel:
     Args:
         variant: ``flow`` or ``original``.
         mult, add, warp: strengths of the three maps; 0 leaves one out. In ``original`` a map is this times what the
-            network draws (a warp of 1 is 5 % of the side, for 0.05); in ``flow`` twice the strength makes a map
-            twice as easy to use.
-        add_first: ``original`` adds before it multiplies. In ``flow`` both go on at once: there is no order.
-        steps: of descent; None: 1000 in ``original``, until it settles in ``flow``; else at most so many a level.
+            network draws (a warp of 1 is 5 % of the side, for 0.05); in ``flow`` twice the strength halves the
+            penalty on a map.
+        add_first: ``original`` adds before it multiplies. In ``flow`` both happen at once and have no order.
+        steps: of descent: 1000 in ``original``; in ``flow`` the maximum on each level, None: until it converges.
         span: longest side, px, of the pictures that the maps are fitted to; None: ``SPANS``.
-        initial_flow: see ``picture_fit.PictureFit``; ``original`` has no use for it.
+        initial_flow: see ``picture_fit.PictureFit``; ``original`` does not use it.
 
     Raises:
-        UserError: for another variant, or a number that is none of a strength or of steps.
+        UserError: for another variant, a negative or too large strength, or less than one step.
     """
 
     name = "morph"
@@ -71,9 +71,9 @@ class MorphModel:
     def __init__(
         self,
         variant: str = "flow",
-        mult: float = USUAL.mult,
-        add: float = USUAL.add,
-        warp: float = USUAL.warp,
+        mult: float = PUBLISHED.mult,
+        add: float = PUBLISHED.add,
+        warp: float = PUBLISHED.warp,
         add_first: bool = False,
         steps: int | None = None,
         span: int | None = None,
@@ -83,7 +83,7 @@ class MorphModel:
             raise UserError(f"model=morph has no variant {variant!r}.", f"model.variant={' or '.join(SPANS)}.")
         for name, value in (("mult", mult), ("add", add), ("warp", warp)):
             if not 0 <= value < 100:
-                usual = getattr(USUAL, name)
+                usual = getattr(PUBLISHED, name)
                 raise UserError(f"{name}={value} is no strength.", f"{name}= from 0 (off); {usual} is usual.")
         if steps is not None and steps < 1:
             raise UserError(f"steps={steps} finds no maps.", "steps=100 or more.")
@@ -114,13 +114,13 @@ class MorphModel:
 
     def _flow(self, first: Tensor, last: Tensor, points: Points | None, progress: Progress | None) -> MorphAnimation:
         strengths = self.strengths
-        units = ColourUnits(strengths.mult / USUAL.mult, strengths.add / USUAL.add)
-        smooth = Terms.smooth * USUAL.warp / (strengths.warp or 1.0)
+        units = ColourUnits(strengths.mult / PUBLISHED.mult, strengths.add / PUBLISHED.add)
+        smooth = Terms.smooth * PUBLISHED.warp / (strengths.warp or 1.0)
         terms = Terms(units=units, moving=strengths.warp > 0, smooth=smooth)
         effort = QUALITY["balanced"] if self.steps is None else Effort(self.steps, min(20, self.steps))
 
         def animation_of(state: FitState) -> MorphAnimation:
-            change = spread_colour_change(state.colour_nodes, units, *state.velocity.shape[-2:])
+            change = interpolate_colour_change(state.colour_nodes, units, *state.velocity.shape[-2:])
             return MorphAnimation(state.velocity, change, first, last)
 
         state = fit_coarse_to_fine(
@@ -131,16 +131,16 @@ class MorphModel:
         return animation_of(state)
 
     def _final_colours(self, first: Tensor, last: Tensor, state: FitState, units: ColourUnits) -> Tensor:
-        """The change of colour on finer nodes, along the motion as fitted."""
+        """The change of colour on finer nodes, along the fitted motion."""
         settings = ColourFit() if self.steps is None else ColourFit(steps=self.steps)
         size = working_size(state.velocity.shape[-2:], settings.span)
         moving = FieldAnimation(state.velocity, first, last)
         with torch.no_grad():
-            met = [
-                pull(resize_image(picture.float(), *size), moving.flow(duration))
+            pulled = [
+                warp_resized(resize_image(picture.float(), *size), moving.flow(duration))
                 for picture, duration in ((first, -0.5), (last, 0.5))
             ]
-        return fit_colour_change(met[0], met[1], state.colour_nodes, units, settings)
+        return fit_colour_change(pulled[0], pulled[1], state.colour_nodes, units, settings)
 
     def _original(self, first: Tensor, last: Tensor, progress: Progress | None) -> OriginalMorph:
         size = working_size(first.shape[-2:], self.span)
@@ -156,9 +156,9 @@ class MorphModel:
 
 def morph_model(
     variant: str = "flow",
-    mult: float = USUAL.mult,
-    add: float = USUAL.add,
-    warp: float = USUAL.warp,
+    mult: float = PUBLISHED.mult,
+    add: float = PUBLISHED.add,
+    warp: float = PUBLISHED.warp,
     add_first: bool = False,
     steps: int | None = None,
     span: int | None = None,
@@ -181,18 +181,18 @@ class MorphAnimation(FieldAnimation):
     def __init__(
         self, velocity: Tensor, colour_change: Tensor, first: Tensor, last: Tensor, solver: Solver = SOLVER
     ) -> None:
-        """``velocity`` (1, 2, h, w) in px of its grid; ``colour_change`` (1, 2 C, h, w): m and d of the point that is
-        there at t = 1/2."""
+        """``velocity`` (1, 2, h, w) in px of its grid; ``colour_change`` (1, 2 C, h, w): m and d where a point is at
+        t = 1/2."""
         super().__init__(velocity, first, last, solver)
         self.colour_change = colour_change
 
     @torch.no_grad()
     def sides(self, t: float) -> tuple[Tensor, Tensor]:
-        moved = super().sides(t)
+        pulled = super().sides(t)
         if not bool(self.colour_change.any()):
-            return moved
-        change = self._change_at(t, moved[0])
-        a, b = (apply_colour_change(side, change, s) for side, s in zip(moved, (t, t - 1)))
+            return pulled
+        change = self._change_at(t, pulled[0])
+        a, b = (apply_colour_change(side, change, s) for side, s in zip(pulled, (t, t - 1)))
         return clip_colours(a), clip_colours(b)
 
     def _change_at(self, t: float, like: Tensor) -> Tensor:
@@ -205,12 +205,12 @@ class MorphAnimation(FieldAnimation):
 
     @torch.no_grad()
     def shares(self) -> dict[str, float]:
-        """Shares of ``warp``, ``mult``, ``add``, and what remains to ``fade``."""
+        """Shares of ``warp``, ``mult`` and ``add``, and of ``fade``, the rest."""
         gain, offset = self._change_at(1.0, self.last).chunk(2, dim=1)
-        moved = pull(self.first, self.flow(-1.0))
+        pulled = warp_resized(self.first, self.flow(-1.0))
 
-        def made(on: frozenset[str]) -> Tensor:
+        def render(on: frozenset[str]) -> Tensor:
             change = torch.cat((gain * ("mult" in on), offset * ("add" in on)), dim=1)
-            return clip_colours(apply_colour_change(moved if "warp" in on else self.first, change, 1.0))
+            return clip_colours(apply_colour_change(pulled if "warp" in on else self.first, change, 1.0))
 
-        return shapley_shares(("warp", "mult", "add"), made, self.last)
+        return shapley_shares(("warp", "mult", "add"), render, self.last)

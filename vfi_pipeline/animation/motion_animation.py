@@ -1,7 +1,7 @@
-"""Any motion model of films as a ``PairModel``, and one picture alone.
+"""Any motion model of films as a ``PairModel``, and the animation of a single picture.
 
-A model sees small RGB pictures; the pictures themselves, of any size and with alpha, are warped and mixed by the rule
-of ``geometry.blending``.
+A model sees small RGB pictures. The full pictures, of any size and with alpha, are warped and mixed by the rule of
+``geometry.blending``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vfi_pipeline.animation.protocol import PairModel, Points, Progress
-from vfi_pipeline.animation.sizes import guide_image, pull
+from vfi_pipeline.animation.sizes import guide_image, warp_resized
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import synthesise
@@ -21,7 +21,7 @@ from vfi_pipeline.models.motion import IntermediateMotion, MotionModel, MotionRe
 
 
 def animator(model: Any) -> PairModel:
-    """``model`` itself if it solves pairs, else the adapter for a ``MotionModel``."""
+    """``model`` itself if it is a ``PairModel``, else the adapter for a ``MotionModel``."""
     return model if hasattr(model, "solve") else MotionAnimator(model)
 
 
@@ -54,12 +54,12 @@ class MotionAnimation:
     def __init__(self, motion: PairMotion, first: Tensor, last: Tensor) -> None:
         self.motion, self.first, self.last = motion, first, last
         self._prepared: dict[float, IntermediateMotion] = {}
-        self._latest: IntermediateMotion | None = None  # a frame's maps are asked for again once it is made
+        self._latest: IntermediateMotion | None = None  # callers read a frame's maps again after the frame
 
     @torch.no_grad()
     def prepare(self, times: Sequence[float]) -> None:
-        wanted = sorted({self._motion_time(float(t)) for t in times})
-        self._prepared = dict(zip(wanted, self.motion.at(wanted))) if wanted else {}
+        motion_times = sorted({self._motion_time(float(t)) for t in times})
+        self._prepared = dict(zip(motion_times, self.motion.at(motion_times))) if motion_times else {}
 
     def _motion_time(self, t: float) -> float:
         """The motion's own time at ``t``."""
@@ -82,40 +82,40 @@ class MotionAnimation:
     @torch.no_grad()
     def sides(self, t: float) -> tuple[Tensor, Tensor]:
         maps = self.maps(t)
-        return pull(self.first, maps.flow_to_first), pull(self.last, maps.flow_to_last)
+        return warp_resized(self.first, maps.flow_to_first), warp_resized(self.last, maps.flow_to_last)
 
     @torch.no_grad()
     def maps(self, t: float) -> IntermediateMotion:
         maps = self._motion_at(t)
         if 0 <= t <= 1:
             return maps
-        # Beyond an end only the picture at that end is shown: the other one's weight would be negative.
+        # Beyond an end only the picture at that end has weight: the other one's would be negative.
         weight = torch.full_like(maps.blend_weight, float(t < 0))
         return IntermediateMotion(maps.t, maps.flow_to_first, maps.flow_to_last, weight)
 
     @torch.no_grad()
     def velocity(self) -> Tensor:
         (half,) = self.motion.at([0.5])
-        # What the first picture shows has moved by minus the displacement that pulls it, in half the time.
+        # Content of the first picture has moved by minus the displacement that pulls it, in half of the time.
         return half.flow_to_last - half.flow_to_first
 
     def shares(self) -> dict[str, float]:
         return {}
 
     def report(self) -> MotionReport:
-        """Velocity calls, smallest determinant, folded share and confidence of what was asked so far."""
+        """Velocity calls, smallest determinant, folded share and confidence of the motions computed so far."""
         return settled(self.motion.report())
 
 
 def frame_of(first: Tensor, last: Tensor, maps: IntermediateMotion) -> Tensor:
     """The frame that ``maps``, on any grid, make of two pictures (1, C, H, W).
 
-    A motion that gives one picture all the weight everywhere shows that one alone, also where it is pulled from
-    outside its frame; else ``geometry.synthesise`` mixes both.
+    Where the weight is 0 or 1 everywhere, the frame is one picture alone, also where it is pulled from outside of its
+    frame; else ``geometry.synthesise`` mixes both.
     """
-    least, most = float(maps.blend_weight.min()), float(maps.blend_weight.max())
-    if least == most and least in (0, 1):
-        return pull(first, maps.flow_to_first) if least else pull(last, maps.flow_to_last)
+    lowest, highest = float(maps.blend_weight.min()), float(maps.blend_weight.max())
+    if lowest == highest and lowest in (0, 1):
+        return warp_resized(first, maps.flow_to_first) if lowest else warp_resized(last, maps.flow_to_last)
     confidence = None if maps.confidence is None else maps.confidence.to(first)
     return synthesise(
         first, last, maps.flow_to_first.to(first), maps.flow_to_last.to(first), maps.blend_weight.to(first),
@@ -123,13 +123,13 @@ def frame_of(first: Tensor, last: Tensor, maps: IntermediateMotion) -> Tensor:
     ).frame  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------ one picture alone
+# ------------------------------------------------------------------------------------------------- a single picture
 
 
 class SinglePictureAnimation(MotionAnimation):
-    """One picture moved along a learned field: ``t = 0`` is the picture; any t, also below 0 and above 1.
+    """A single picture moved along a learned field: ``t = 0`` is the picture; any t, also below 0 and above 1.
 
-    ``backward`` runs the other way: it takes the picture for the last one of what the weights learned.
+    ``backward`` reverses time: the picture then stands for the last frame of the motion in the training data.
     """
 
     def __init__(self, motion: PairMotion, picture: Tensor, backward: bool = False) -> None:
@@ -141,7 +141,7 @@ class SinglePictureAnimation(MotionAnimation):
 
     @torch.no_grad()
     def frame(self, t: float) -> Tensor:
-        return self.first if t == 0 else pull(self.first, self.maps(t).flow_to_first)
+        return self.first if t == 0 else warp_resized(self.first, self.maps(t).flow_to_first)
 
     def sides(self, t: float) -> tuple[Tensor, Tensor]:
         frame = self.frame(t)
@@ -150,19 +150,19 @@ class SinglePictureAnimation(MotionAnimation):
     @torch.no_grad()
     def maps(self, t: float) -> IntermediateMotion:
         maps = self._motion_at(t)
-        still, whole = torch.zeros_like(maps.flow_to_first), torch.ones_like(maps.blend_weight)
-        return IntermediateMotion(float(t), maps.flow_to_first, still, whole)
+        still, full_weight = torch.zeros_like(maps.flow_to_first), torch.ones_like(maps.blend_weight)
+        return IntermediateMotion(float(t), maps.flow_to_first, still, full_weight)
 
     @torch.no_grad()
     def velocity(self) -> Tensor:
         return -2 * self.maps(0.5).flow_to_first
 
 
-def animate_one(model: Any, picture: Tensor, backward: bool = False) -> SinglePictureAnimation:
+def animate_single(model: Any, picture: Tensor, backward: bool = False) -> SinglePictureAnimation:
     """``picture`` (1, C, H, W) animated by a Warping ODE that was trained on first frames alone.
 
     Raises:
-        UserError: if the model is no such thing.
+        UserError: if the model is of another kind or was trained on pairs.
     """
     field = getattr(model, "field", None)
     if field is None or not hasattr(model, "sides"):

@@ -1,11 +1,11 @@
-"""What a field between two pictures is fitted to: both sides, moved to t = 1/2, agree in colour and in shape.
+"""The objective of a field between two pictures: both, moved to t = 1/2, agree in colour and in oriented gradients.
 
     a = first o exp(-v / 2),   b = last o exp(v / 2)
-    mean over what both show of  rho(colour(a) - colour(b)) + rho(shape(a) - shape(b))
+    mean over the places that both show of  rho(colour(a) - colour(b)) + rho(gradients(a) - gradients(b))
     + smoothness rho(|grad v|) + folding JD + out of grid OG + size of the colour change + distance of points
 
-Shape is oriented gradients with the local contrast divided out, which light and tint do not change. docs/morph.md has
-the equations and what each choice is worth.
+Gradients are oriented gradients divided by the local contrast, which light and tint do not change. docs/morph.md has
+the equations and the effect of each choice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.animation.colour import ColourUnits, apply_colour_change, roughness, spread_colour_change
+from vfi_pipeline.animation.colour import ColourUnits, apply_colour_change, interpolate_colour_change, roughness
 from vfi_pipeline.animation.protocol import Points
 from vfi_pipeline.estimation.lucas_kanade import luma
 from vfi_pipeline.geometry import blur, outside, sample, warp
@@ -34,7 +34,7 @@ class GradientSettings:
         orientations: directions.
         softening: standard deviation, px, of the blur of each direction.
         surroundings: standard deviation, px, of the region that contrast is measured in.
-        contrast_floor: contrast (of luma in [0, 1]) that counts as none.
+        contrast_floor: contrast, luma of 1, below which gradients fade to 0.
     """
 
     orientations: int = 6
@@ -50,21 +50,22 @@ class Terms:
     docs/morph.md compares other choices of colour, shape and smoothness.
 
     Attributes:
-        colour, shape: how much a difference counts, before the Charbonnier of knee ``knee``.
-        knee: difference (of 1) from which on errors count linearly.
-        unseen: cost of a place that only one picture shows: without it, pictures would slide off one another.
+        colour, gradients: factors on the differences, before the Charbonnier of knee ``knee``.
+        knee: difference (of 1) above which the cost grows linearly.
+        unseen: cost of a place that only one picture shows: without it, the fit would move the pictures apart.
         smooth: of the field's slope, px per px, quadratic below ``slope_knee`` and linear above.
         folding, out_of_grid: JD and OG of the maps to t = 1/2.
-        folding_margin: determinants below this are penalised: a distance to folds.
-        points: how far apart corresponding points meet, px of the level, Charbonnier of ``points_knee`` px.
+        folding_margin: the penalty starts at determinants below this, before the map folds.
+        points: of the distance between corresponding points at t = 1/2, px of the level, Charbonnier of
+            ``points_knee`` px.
         colour_change: of the squared nodes of the colour change and of their differences.
         units: of the colour change.
-        moving: whether there is any motion at all.
-        gradients: of the shapes.
+        moving: False fits the colour change alone.
+        gradient_settings: of the oriented gradients.
     """
 
     colour: float = 1.0
-    shape: float = 1.0
+    gradients: float = 1.0
     knee: float = 0.01
     unseen: float = 0.5
     smooth: float = 0.3
@@ -77,21 +78,21 @@ class Terms:
     colour_change: float = 0.1
     units: ColourUnits = ColourUnits()
     moving: bool = True
-    gradients: GradientSettings = GradientSettings()
+    gradient_settings: GradientSettings = GradientSettings()
 
 
 @dataclass(frozen=True)
 class Dissimilarity:
-    """How pictures of different things are told from views of one scene, and what changes for them.
+    """The difference between pictures of different things and views of one scene, and the terms for the former.
 
     Attributes:
-        similar: share of the shapes that a coarse fit leaves apart, up to which the pictures show one scene (views of
-            a scene and moved photographs: 0.04 to 0.08).
-        different: the share from which on they show different things (a face and a cat, a cup and a rocket: 0.32 to
+        similar: largest remaining difference of the gradients after a coarse fit, as a share of the gradients, for
+            pictures of one scene (views of a scene and moved photographs: 0.04 to 0.08).
+        different: smallest such share for pictures of different things (a face and a cat, a cup and a rocket: 0.32 to
             0.47).
-        stiffness: different pictures get so many times more smoothness: what does not match cannot tell where it goes,
-            and would be torn to pieces.
-        slope_knee: added to that of ``Terms`` for different pictures, px per px: no creases.
+        stiffness: added to the factor on smoothness for different pictures: places without a match do not determine
+            the field, which would tear there.
+        slope_knee: added to that of ``Terms`` for different pictures, px per px, against creases.
     """
 
     similar: float = 0.12
@@ -103,39 +104,40 @@ class Dissimilarity:
 def objective(
     first: Tensor,
     last: Tensor,
-    shapes: Sequence[Tensor] | None,
+    gradients: Sequence[Tensor] | None,
     velocity: Tensor,
     colour_nodes: Tensor,
     terms: Terms,
     points: Points | None,
 ) -> Tensor:
-    """The value to lower. A scalar.
+    """The value to minimise, a scalar.
 
     Args:
         first, last: (1, C, h, w).
-        shapes: ``oriented_gradients`` of both pictures, to be warped; None computes those of the warped pictures.
+        gradients: ``oriented_gradients`` of both pictures, which are then warped; None computes those of the warped
+            pictures.
         velocity: (1, 2, h, w), px per unit t.
         colour_nodes: (1, 2 C, n, m), see ``colour``.
         points: in px of these pictures.
     """
-    # Enough squarings that the first step stays within half a pixel.
+    # Enough squarings for a first step of half a pixel at most.
     squarings = min(7, max(3, 1 + math.ceil(math.log2(max(float(velocity.detach().abs().max()), 1.0)))))
     maps = scaling_and_squaring(torch.cat((-velocity, velocity)) / 2, squarings=squarings)
     to_first, to_last = maps[:1], maps[1:]
     a, b = warp(first, to_first), warp(last, to_last)
-    if shapes is None:
-        warped = oriented_gradients(a, terms.gradients), oriented_gradients(b, terms.gradients)
+    if gradients is None:
+        warped = oriented_gradients(a, terms.gradient_settings), oriented_gradients(b, terms.gradient_settings)
     else:
-        warped = warp(shapes[0], to_first), warp(shapes[1], to_last)
+        warped = warp(gradients[0], to_first), warp(gradients[1], to_last)
     colours = a, b
     if terms.units:
-        change = spread_colour_change(colour_nodes, terms.units, *a.shape[-2:])
+        change = interpolate_colour_change(colour_nodes, terms.units, *a.shape[-2:])
         colours = apply_colour_change(a, change, 0.5), apply_colour_change(b, change, -0.5)
-    apart = terms.colour * (colours[0] - colours[1]), terms.shape * (warped[0] - warped[1])
-    difference = torch.cat(apart, dim=1)
-    seen = (outside(maps) == 0).all(dim=1, keepdim=True).all(dim=0, keepdim=True).to(a.dtype) + 1e-3
-    data = (_charbonnier(difference, terms.knee).sum(dim=1, keepdim=True) * seen).sum() / seen.sum()
-    data = data + terms.unseen * (1 - seen).clamp(min=0).mean()
+    differences = terms.colour * (colours[0] - colours[1]), terms.gradients * (warped[0] - warped[1])
+    difference = torch.cat(differences, dim=1)
+    visible = (outside(maps) == 0).all(dim=1, keepdim=True).all(dim=0, keepdim=True).to(a.dtype) + 1e-3
+    data = (_charbonnier(difference, terms.knee).sum(dim=1, keepdim=True) * visible).sum() / visible.sum()
+    data = data + terms.unseen * (1 - visible).clamp(min=0).mean()
     slopes = [_charbonnier(torch.diff(velocity, dim=axis), terms.slope_knee).mean() for axis in (-1, -2)]
     loss = (
         data
@@ -150,9 +152,9 @@ def objective(
 
 
 def oriented_gradients(image: Tensor, settings: GradientSettings = GradientSettings()) -> Tensor:
-    """What lies where, whatever the light: (1, C, H, W) -> (1, orientations, H, W).
+    """Edges by direction, independent of the light: (1, C, H, W) -> (1, orientations, H, W).
 
-    The luma's gradient in each direction, its negative part cut off, blurred, and divided by the contrast around.
+    The luma's gradient in each direction, its negative part set to 0, blurred, and divided by the contrast around.
     """
     grey = image[:, :1]
     if image.shape[1] >= 3:
@@ -171,9 +173,9 @@ def oriented_gradients(image: Tensor, settings: GradientSettings = GradientSetti
 
 
 def points_apart(points: Points, to_first: Tensor, to_last: Tensor) -> Tensor:
-    """By how much corresponding points miss each other at t = 1/2, px: (1, 2, 1, N).
+    """The distance between corresponding points at t = 1/2, px: (1, 2, 1, N).
 
-    The maps (1, 2, h, w) pull to t = 1/2; the other side's map is the way forward.
+    The maps (1, 2, h, w) pull to t = 1/2; a point of one picture moves forward along the map of the other.
     """
     source, target = (p.T[None, :, None, :].to(to_first) for p in points)  # (1, 2, 1, N)
     return (source + sample(to_last, source)) - (target + sample(to_first, target))
@@ -184,19 +186,24 @@ def dissimilarity(
     first: Tensor, last: Tensor, velocity: Tensor, settings: Dissimilarity = Dissimilarity(),
     gradients: GradientSettings = GradientSettings(),
 ) -> float:  # fmt: skip
-    """0 for two views of one scene, 1 for pictures of different things: how much of both shapes a fit leaves apart."""
+    """0 for two views of one scene, 1 for pictures of different things, by the gradients' difference after a fit.
+
+    Args:
+        first, last: (1, C, h, w).
+        velocity: (1, 2, h, w) of the fit, px per unit t.
+    """
     maps = scaling_and_squaring(torch.cat((-velocity, velocity)) / 2)
     a, b = (oriented_gradients(warp(x, u), gradients) for x, u in zip((first, last), maps.split(1)))
-    apart = float((a - b).abs().mean() / (a.abs().mean() + b.abs().mean()).clamp(min=1e-6))
-    return min(max((apart - settings.similar) / (settings.different - settings.similar), 0.0), 1.0)
+    difference = float((a - b).abs().mean() / (a.abs().mean() + b.abs().mean()).clamp(min=1e-6))
+    return min(max((difference - settings.similar) / (settings.different - settings.similar), 0.0), 1.0)
 
 
-def stiffened(terms: Terms, different: float, settings: Dissimilarity = Dissimilarity()) -> Terms:
-    """The terms for pictures that are ``different`` in [0, 1], see ``dissimilarity``."""
+def stiffened(terms: Terms, degree: float, settings: Dissimilarity = Dissimilarity()) -> Terms:
+    """The terms for pictures whose ``dissimilarity`` is ``degree``, in [0, 1]."""
     return replace(
         terms,
-        smooth=terms.smooth * (1 + settings.stiffness * different),
-        slope_knee=terms.slope_knee + settings.slope_knee * different,
+        smooth=terms.smooth * (1 + settings.stiffness * degree),
+        slope_knee=terms.slope_knee + settings.slope_knee * degree,
     )
 
 

@@ -22,16 +22,16 @@ from vfi_pipeline.models.motion import MotionModel
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to search.
+    """Steps and starts of a fit.
 
     Attributes:
-        most, least: steps of descent a level.
+        max_steps, min_steps: of descent, on each level.
         tolerance: a level ends when ten steps lower the loss by less than this share.
-        starts: what is tried on the coarse levels.
+        starts: fields that the coarse levels start from.
     """
 
-    most: int = 60
-    least: int = 20
+    max_steps: int = 60
+    min_steps: int = 20
     tolerance: float = 2e-3
     starts: Starts = Starts()
 
@@ -61,18 +61,18 @@ def effort_of(quality: str, iterations: int | None = None) -> Effort:
 
 @dataclass(frozen=True)
 class Descent:
-    """How a level is descended.
+    """Levels, grids and step sizes. No measurement of the values is recorded.
 
     Attributes:
-        smallest_side: the coarsest level's smaller side is between this and twice this, px: fewer show nothing.
+        smallest_side: the coarsest level's smaller side is between this and twice this, px.
         compared_span: starts are compared on levels whose longer side is at most this, px, where a step takes a
             millisecond or two.
-        cells: px between the nodes of the grids whose sum corrects the field: each scale has its own grid, so that a
-            step moves large regions and small ones alike.
+        cells: px between the nodes of the grids whose sum corrects the field: one grid for each scale, so that a step
+            changes large and small regions by the same amount.
         velocity_rate: Adam's step, px per unit t.
-        colour_rate: the same for the nodes of the colour change.
+        colour_rate: the same for the nodes of the colour change, in their units.
         colour_nodes: on the longer side.
-        better: a start must have a loss smaller by this share than the best before it.
+        min_improvement: a start replaces the best so far if its loss is smaller by this share.
     """
 
     smallest_side: int = 16
@@ -81,17 +81,17 @@ class Descent:
     velocity_rate: float = 0.1
     colour_rate: float = 0.02
     colour_nodes: int = 8
-    better: float = 1e-3
+    min_improvement: float = 1e-3
 
 
 @dataclass(frozen=True)
 class FitState:
-    """A fit as it stands.
+    """A fit, complete or in progress.
 
     Attributes:
         velocity: (1, 2, h, w), px of its own grid per unit t.
         colour_nodes: (1, 2 C, n, m) the change of colour from the first picture to the last, see ``colour``.
-        loss: what the objective came to, on the level of ``velocity``.
+        loss: value of the objective on the level of ``velocity``.
     """
 
     velocity: Tensor
@@ -99,12 +99,12 @@ class FitState:
     loss: float = math.inf
 
     def at_size(self, size: Size) -> FitState:
-        """The same, its velocity on a grid of ``size``."""
+        """The same fit with its velocity on a grid of ``size``."""
         return FitState(resize_flow(self.velocity, *size), self.colour_nodes, self.loss)
 
 
 Report = Callable[[float, FitState], None]
-"""Called with the share done in [0, 1] and the state."""
+"""Called with the share of the work done, in [0, 1], and the state."""
 
 
 def fit_coarse_to_fine(
@@ -118,17 +118,17 @@ def fit_coarse_to_fine(
     report: Report = lambda share, state: None,
     descent: Descent = Descent(),
 ) -> FitState:
-    """The field that carries ``first`` to ``last``, both (1, C, H, W), and the change of colour beside it.
+    """The velocity field from ``first`` to ``last``, both (1, C, H, W), and the change of colour along it.
 
-    Follows every starting field on the coarse levels and goes on with the one of the least loss. Identical pictures
-    stand still, exactly.
+    Descends from every starting field on the coarse levels and continues with the field of the smallest loss. Between
+    identical pictures the field is exactly 0.
 
     Args:
         guide_span: longest side, px, of the finest level; None: of the pictures.
         points: in px of the pictures.
         initial_flow: a model whose estimate is one of the starts.
     """
-    whole, size = first.shape[-2:], working_size(first.shape[-2:], guide_span)
+    picture_size, size = first.shape[-2:], working_size(first.shape[-2:], guide_span)
     colours = no_colour_change(first.shape[1], *size, descent.colour_nodes).to(first)
     still = FitState(torch.zeros(1, 2, *size, device=first.device), colours)
     if min(size) < 4 or torch.equal(first, last):
@@ -141,12 +141,14 @@ def fit_coarse_to_fine(
     if terms.moving:
         learned = None if initial_flow is None else learned_velocity(initial_flow, *pictures)
         with torch.no_grad():
-            placed = resize_points(points, whole, coarse[-1])
-            starts = starting_fields(guides[0], guides[1], effort.starts, learned, placed)
+            level_points = resize_points(points, picture_size, coarse[-1])
+            starts = starting_fields(guides[0], guides[1], effort.starts, learned, level_points)
 
-    def on_level(state: FitState, level: Size, terms: Terms, tell: Report = lambda share, state: None) -> FitState:
+    def on_level(
+        state: FitState, level: Size, terms: Terms, report_level: Report = lambda share, state: None
+    ) -> FitState:
         a, b = (resize_image(picture, *level) for picture in pictures)
-        return descend(a, b, state, effort, terms, resize_points(points, whole, level), tell, descent)
+        return descend(a, b, state, effort, terms, resize_points(points, picture_size, level), report_level, descent)
 
     def best_start(terms: Terms) -> FitState:
         best = None
@@ -154,15 +156,15 @@ def fit_coarse_to_fine(
             state = FitState(resize_flow(start, *coarse[0]), colours)
             for level in coarse:
                 state = on_level(state, level, terms)
-            if best is None or state.loss < best.loss * (1 - descent.better):
+            if best is None or state.loss < best.loss * (1 - descent.min_improvement):
                 best = state
         assert best is not None
         return best
 
     state = best_start(terms)
-    different = dissimilarity(guides[0], guides[1], state.velocity, gradients=terms.gradients)
-    if different > 0 and terms.moving:
-        terms = stiffened(terms, different)
+    degree = dissimilarity(guides[0], guides[1], state.velocity, gradients=terms.gradient_settings)
+    if degree > 0 and terms.moving:
+        terms = stiffened(terms, degree)
         state = best_start(terms)
     work = [h * w for h, w in sizes]
     done = sum(work[: len(coarse)]) / sum(work)
@@ -170,10 +172,10 @@ def fit_coarse_to_fine(
         part = level[0] * level[1] / sum(work)
         report(done, state.at_size(size))
 
-        def tell(share: float, now: FitState, done: float = done, part: float = part) -> None:
-            report(done + share * part, now.at_size(size))
+        def report_level(share: float, state_of_level: FitState, done: float = done, part: float = part) -> None:
+            report(done + share * part, state_of_level.at_size(size))
 
-        state = on_level(state, level, terms, tell)
+        state = on_level(state, level, terms, report_level)
         done += part
     return state
 
@@ -190,8 +192,8 @@ def descend(
 ) -> FitState:
     """One level: Adam on corrections of the field, on grids of ``Descent.cells``, and on the colour change.
 
-    Small pictures have their oriented gradients computed anew as they turn (a gradient's direction turns with the
-    picture); larger ones have theirs computed once and warped, six times as fast.
+    The oriented gradients of small pictures are computed anew in each step, because a gradient turns with the picture.
+    Those of larger pictures are computed once and warped, which is six times as fast.
     """
     height, width = first.shape[-2:]
     base = resize_flow(start.velocity, height, width)
@@ -204,26 +206,32 @@ def descend(
     rate = descent.velocity_rate if terms.moving else 0.0
     adam = Adam([*grids, nodes], [*[rate] * len(grids), descent.colour_rate])
     small = max(height, width) <= descent.compared_span
-    shapes = None if small else tuple(oriented_gradients(picture, terms.gradients) for picture in (first, last))
-    past: list[float] = []
+    gradients = (
+        None if small else tuple(oriented_gradients(picture, terms.gradient_settings) for picture in (first, last))
+    )
+    losses: list[float] = []
     with torch.enable_grad():
-        for count in range(1, effort.most + 1):
+        for count in range(1, effort.max_steps + 1):
             velocity = base + _summed(grids, height, width)
-            loss = objective(first, last, shapes, velocity, nodes, terms, points)
-            past.append(float(loss.detach()))
+            loss = objective(first, last, gradients, velocity, nodes, terms, points)
+            losses.append(float(loss.detach()))
             adam.step(loss)
             if count % 5 == 0:
-                report(count / effort.most, FitState(velocity.detach(), nodes.detach()))
-            if count >= effort.least and count % 10 == 0 and past[-11:][0] - past[-1] < effort.tolerance * past[-1]:
+                report(count / effort.max_steps, FitState(velocity.detach(), nodes.detach()))
+            if (
+                count >= effort.min_steps
+                and count % 10 == 0
+                and losses[-11:][0] - losses[-1] < effort.tolerance * losses[-1]
+            ):
                 break
     with torch.no_grad():
         velocity = base + _summed(grids, height, width)
-        final = objective(first, last, shapes, velocity, nodes, terms, points)
+        final = objective(first, last, gradients, velocity, nodes, terms, points)
     return FitState(velocity, nodes.detach(), float(final))
 
 
 def _summed(grids: Sequence[Tensor], height: int, width: int) -> Tensor:
-    """The grids, coarse to fine, each spread onto the next, and the last onto the picture."""
+    """The sum of the grids, coarse to fine, each interpolated onto the next, and the last onto the picture."""
     total = grids[0]
     for grid in grids[1:]:
         total = grid + F.interpolate(total, grid.shape[-2:], mode="bicubic", align_corners=False)

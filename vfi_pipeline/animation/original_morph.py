@@ -1,11 +1,11 @@
-"""Differentiable Morphing as published (volotat 2020): maps that a small network draws, and a cross-fade.
+"""Differentiable Morphing as published (volotat 2020): maps from a small network, and a cross-fade.
 
 For pictures X in [-1, 1] and ``W(X, f)(p) = X(p - f)``, maps M (multiply), D (add) and F (warp) of each direction make
 
     T(X; M, D, F) = W(X max(0.1, 1 + m M) + 2 a D, w F)
     frame = (1 - t) clip T(first; t maps) + t clip T(last; (1 - t) maps)
 
-docs/morph.md says what differs from the reference on purpose.
+docs/morph.md lists the intended differences from the reference.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Strengths:
     """Of the maps; 0 leaves one out. The published defaults.
 
     Attributes:
-        mult: m, of what the network draws.
-        add: a.
-        warp: w; what the network draws as 1 is this share of the side, each axis its own.
+        mult: m, factor on the network's output.
+        add: a, factor on the network's output.
+        warp: w; an output of 1 is this share of the side, each axis its own.
         add_first: add before multiplying: ``W((X + 2 a D) max(0.1, 1 + m M), w F)``.
     """
 
@@ -159,14 +159,14 @@ class OriginalMorph:
 
     @torch.no_grad()
     def shares(self) -> dict[str, float]:
-        """Shares of ``warp``, ``mult``, ``add``, and what remains to ``fade``."""
+        """Shares of ``warp``, ``mult`` and ``add``, and of ``fade``, the rest."""
 
-        def made(on: frozenset[str]) -> Tensor:
-            kept = {name: getattr(self.strengths, name) * (name in on) for name in ("mult", "add", "warp")}
-            changed = transform(2 * self.first - 1, self.drawn[:1], replace(self.strengths, **kept))
+        def render(on: frozenset[str]) -> Tensor:
+            switched = {name: getattr(self.strengths, name) * (name in on) for name in ("mult", "add", "warp")}
+            changed = transform(2 * self.first - 1, self.drawn[:1], replace(self.strengths, **switched))
             return clip_colours((changed + 1) / 2)
 
-        return shapley_shares(("warp", "mult", "add"), made, self.last)
+        return shapley_shares(("warp", "mult", "add"), render, self.last)
 
     def prepare(self, times: Sequence[float]) -> None:
-        """Nothing: the maps of every time are the same ones, scaled."""
+        """Does nothing: the maps of all times are the same maps, scaled."""

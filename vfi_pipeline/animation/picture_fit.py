@@ -1,12 +1,12 @@
 """``model=fit``: one velocity field fitted to two pictures, coarse to fine, from several starts.
 
-Film frames are near one another; two pictures may not be. One stationary field ``v`` (px per unit t) moves both,
+Two pictures may differ by larger motions than two film frames. One stationary field ``v`` (px per unit t) moves both,
 
     flow_to_first = exp(-t v) - id,   flow_to_last = exp((1 - t) v) - id,
     frame = w * first(x + flow_to_first) + (1 - w) * last(x + flow_to_last),
 
-so that the maps are a group: the part of the way that is gone and the part to come always meet, nothing tears, and
-each map is the other's inverse. docs/morph.md has the equations and the figures.
+so that the maps are a group: both sides agree at every t, nothing tears, and the maps have exact inverses.
+docs/morph.md has the equations and the figures.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from vfi_pipeline.animation.objective import Terms
 from vfi_pipeline.animation.optimiser import QUALITY, Effort, FitState, effort_of, fit_coarse_to_fine
 from vfi_pipeline.animation.protocol import Points, Progress, throttled
 from vfi_pipeline.animation.shares import shapley_shares
-from vfi_pipeline.animation.sizes import pull
+from vfi_pipeline.animation.sizes import warp_resized
 from vfi_pipeline.geometry import constant, jacobian_determinant, pixel_grid
 from vfi_pipeline.models.motion import IntermediateMotion, MotionModel
 from vfi_pipeline.ode import Solver, stationary_flows
 
 SOLVER = Solver("midpoint", 16)
-"""Of the maps that are shown: the fields may be steep, and with fewer steps the maps fold there."""
+"""Of the maps in the animation: the fields may be steep, and with fewer steps the maps fold there."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much a picture has to show at a place; see ``coverage``.
+    """Parameters of ``coverage``. No measurement of the values is recorded.
 
     Attributes:
         feather: share of the longer side over which a picture fades in from its border: a straight edge in the middle
-            of a frame would be seen.
-        least_area: a picture that is stretched counts at least this much.
-        least: weight outside the frame, where both may be.
+            of a frame would be visible.
+        min_area: smallest weight of a stretched picture, of 1.
+        min_weight: weight, of 1, outside of the frame, where both pictures may be.
     """
 
     feather: float = 0.06
-    least_area: float = 0.02
-    least: float = 1e-4
+    min_area: float = 0.02
+    min_weight: float = 1e-4
 
 
 @dataclass
@@ -53,10 +53,10 @@ class PictureFit:
 
     Args:
         guide_span: longest side, px, of the pictures that the field is fitted to; None: of the pictures themselves.
-        effort: how long to search.
+        effort: steps and starts of the fit.
         terms: of the objective.
         initial_flow: a motion model whose estimate is one of the starts; None: no such start.
-        solver: of the maps that are shown.
+        solver: of the maps in the animation.
     """
 
     guide_span: int | None = 640
@@ -133,7 +133,7 @@ class FieldAnimation:
 
     @torch.no_grad()
     def sides(self, t: float) -> tuple[Tensor, Tensor]:
-        return pull(self.first, self.flow(-t)), pull(self.last, self.flow(1 - t))
+        return warp_resized(self.first, self.flow(-t)), warp_resized(self.last, self.flow(1 - t))
 
     @torch.no_grad()
     def maps(self, t: float) -> IntermediateMotion:
@@ -144,37 +144,37 @@ class FieldAnimation:
         """``exp(duration v) - id`` in px of the field's grid."""
         key = round(duration, 9)
         if key not in self._flows:
-            # A few that nobody announced are kept: a frame asks for each of its maps more than once.
-            kept = self._flows if len(self._flows) < 16 else {}
-            self._flows = {**kept, **self._solved([key])}
+            # A few flows that ``prepare`` did not announce are kept: a frame needs each of its maps more than once.
+            cached = self._flows if len(self._flows) < 16 else {}
+            self._flows = {**cached, **self._solve([key])}
         return self._flows[key]
 
     def prepare(self, times: Sequence[float]) -> None:
         self._prepare([d for t in times for d in (-t, 1 - t)])
 
     def _prepare(self, durations: Sequence[float]) -> None:
-        """Forgets the flows for all other durations and solves at once for those that are not known."""
-        wanted = {round(d, 9) for d in durations}
-        known = {d: u for d, u in self._flows.items() if d in wanted}
-        self._flows = {**known, **self._solved(sorted(wanted - set(known)))}
+        """Drops the flows of all other durations and solves for the missing ones at once."""
+        needed = {round(d, 9) for d in durations}
+        reusable = {d: u for d, u in self._flows.items() if d in needed}
+        self._flows = {**reusable, **self._solve(sorted(needed - set(reusable)))}
 
     @torch.no_grad()
-    def _solved(self, durations: Sequence[float]) -> dict[float, Tensor]:
+    def _solve(self, durations: Sequence[float]) -> dict[float, Tensor]:
         return dict(zip(durations, stationary_flows(self._velocity, durations, self.solver)))
 
     def velocity(self) -> Tensor:
         return self._velocity
 
     def shares(self) -> dict[str, float]:
-        """Which share of the squared difference between the pictures motion removes, and what remains to fade."""
-        moved = self.sides(1.0)[0]
-        return shapley_shares(["warp"], lambda on: moved if on else self.first, self.last)
+        """The share of the squared difference between the pictures that motion removes, and the rest as ``fade``."""
+        pulled = self.sides(1.0)[0]
+        return shapley_shares(["warp"], lambda on: pulled if on else self.first, self.last)
 
 
 def covered_weight(t: float, to_first: Tensor, to_last: Tensor, settings: Coverage = Coverage()) -> Tensor:
     """Weight of the first picture at ``t``, (1, 1, h, w): ``1 - t``, shifted towards the picture that covers more.
 
-    Beyond an end only the picture at that end counts.
+    Beyond an end only the picture at that end has weight.
     """
     if not 0 <= t <= 1:
         return to_first.new_full((1, 1, *to_first.shape[-2:]), float(t < 0))
@@ -183,16 +183,16 @@ def covered_weight(t: float, to_first: Tensor, to_last: Tensor, settings: Covera
 
 
 def coverage(flow: Tensor, settings: Coverage = Coverage()) -> Tensor:
-    """How many of a picture's own pixels there are for one pixel made, (1, 1, h, w) in (0, 1].
+    """The number of a picture's own pixels for each pixel of the frame, at most 1: (1, 1, h, w) in (0, 1].
 
-    1 where the map keeps or shrinks areas, less where it stretches them (the determinant of its Jacobian), fading to
-    hardly anything towards and beyond the frame's border.
+    1 where the map keeps or shrinks areas, less where it stretches them (the determinant of its Jacobian), falling to
+    ``Coverage.min_weight`` towards the frame's border and beyond it.
     """
     height, width = flow.shape[-2:]
-    at = pixel_grid(height, width, like=flow) + flow
-    room = torch.minimum(at, constant((width - 1, height - 1), flow) - at).amin(dim=1, keepdim=True)
-    inside = ((room + 1) / max(1.0, settings.feather * max(height, width))).clamp(0, 1)
+    positions = pixel_grid(height, width, like=flow) + flow
+    margin = torch.minimum(positions, constant((width - 1, height - 1), flow) - positions).amin(dim=1, keepdim=True)
+    inside = ((margin + 1) / max(1.0, settings.feather * max(height, width))).clamp(0, 1)
     if min(height, width) < 2:
-        return inside + settings.least
+        return inside + settings.min_weight
     area = F.pad(jacobian_determinant(flow).clamp(0, 1), (0, 1, 0, 1), mode="replicate")
-    return inside * area.clamp(min=settings.least_area) + settings.least
+    return inside * area.clamp(min=settings.min_area) + settings.min_weight

@@ -1,4 +1,4 @@
-"""Primitives that move, and a generator that draws every frame: ``model=deepsim``."""
+"""``model=deepsim``: primitives that move, and a generator that draws each frame from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vfi_pipeline.models.unmoved import Unmoved
 
 
 class PrimitiveAnimator:
-    """A ``PairModel``: the motion of two primitives by another one, pictures by a generator.
+    """A ``PairModel``: another ``PairModel`` moves two primitives, and a generator draws the pictures.
 
     Unlike other models it also draws the ends, ``t = 0`` and ``t = 1``.
     """
@@ -30,11 +30,11 @@ class PrimitiveAnimator:
     ) -> DrawnAnimation:
         """See ``PairModel``."""
 
-        def tell(share: float, animation: PairAnimation) -> None:
+        def report(share: float, animation: PairAnimation) -> None:
             assert progress is not None
             progress(share, DrawnAnimation(self.generator, animation))
 
-        inner = self.motion.solve(first, last, points=points, progress=None if progress is None else tell)
+        inner = self.motion.solve(first, last, points=points, progress=None if progress is None else report)
         return DrawnAnimation(self.generator, inner)
 
     def still(self, primitive: Tensor) -> DrawnAnimation:
@@ -49,11 +49,11 @@ class DrawnAnimation:
         self.generator, self.primitives = generator, primitives
 
     def frame(self, t: float) -> Tensor:
-        return self.generator.drawn(self.primitives.frame(t))
+        return self.generator.draw(self.primitives.frame(t))
 
     def sides(self, t: float) -> tuple[Tensor, Tensor]:
         first, last = self.primitives.sides(t)
-        return self.generator.drawn(first), self.generator.drawn(last)
+        return self.generator.draw(first), self.generator.draw(last)
 
     def maps(self, t: float) -> IntermediateMotion:
         return self.primitives.maps(t)

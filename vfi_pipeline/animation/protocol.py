@@ -1,4 +1,4 @@
-"""What an animation of two pictures is, and what a model that solves such a pair gives."""
+"""The protocols of an animation of two pictures and of a model that solves such a pair."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ class PairAnimation(Protocol):
         """The picture at ``t``, of the size of the inputs; ``t = 0`` and ``t = 1`` are the inputs, bit for bit."""
 
     def sides(self, t: float) -> tuple[Tensor, Tensor]:
-        """What the first picture alone makes of time ``t``, and the last one alone; ``frame`` mixes the two."""
+        """The frame at ``t`` from the first picture alone, and from the last one alone; ``frame`` mixes the two."""
 
     def maps(self, t: float) -> IntermediateMotion:
         """The displacements to ``t``, in pixels of their own grid, and the weight of the first picture."""
 
     def velocity(self) -> Tensor:
-        """(1, 2, h, w) how fast the content moves half-way, in pixels of this grid per unit t, (dx, dy)."""
+        """Velocity of the content at t = 1/2, (1, 2, h, w), in pixels of this grid per unit t, (dx, dy)."""
 
     def shares(self) -> dict[str, float]:
-        """Which share of the change each map carries (``warp``, ``mult``, ``add``...), adding up to 1; may be empty."""
+        """Each map's share of the change (``warp``, ``mult``, ``add``...), adding up to 1; may be empty."""
 
     def prepare(self, times: Sequence[float]) -> None:
-        """Announces the times that come next, so that one solve can serve them all. Changes no frame."""
+        """Announces the next times, so that one solve can serve them all. Changes no frame."""
 
 
 Progress = Callable[[float, PairAnimation], None]
-"""Called now and then while a pair is solved, with the share done in [0, 1] and the animation as it stands."""
+"""Called while a pair is solved, with the share of the work done, in [0, 1], and the present animation."""
 
 Points = tuple[Tensor, Tensor]
 """Corresponding points: (N, 2) pixel coordinates (x, y) in the first picture, and the same N in the last one."""
 
 
 class PairModel(Protocol):
-    """Solves pairs of pictures, by whatever means."""
+    """Solves pairs of pictures."""
 
     def solve(
         self, first: Tensor, last: Tensor, *, points: Points | None = None, progress: Progress | None = None
@@ -54,7 +54,7 @@ class PairModel(Protocol):
         """The animation from ``first`` to ``last``, both (1, C, H, W) of one size.
 
         Args:
-            points: pairs of points that belong together: a wish, not a condition.
+            points: corresponding points, which the animation tries to join without guarantee.
             progress: see ``Progress``; called at most a few times a second.
         """
 
@@ -62,7 +62,7 @@ class PairModel(Protocol):
 def throttled(
     progress: Progress | None, animation_of: Callable[[State], PairAnimation], interval_s: float = 0.25
 ) -> Callable[[float, State], None]:
-    """A function of the share done and the solver's state that calls ``progress``, at most once in ``interval_s``."""
+    """A function of the share done and the solver's state that calls ``progress`` at most once in ``interval_s``."""
     last = 0.0
 
     def report(share: float, state: State) -> None:

@@ -1,4 +1,4 @@
-"""Motions that are read from a file: two stationary fields, or maps at even times."""
+"""Motions from files: two stationary fields, or maps at even times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StationaryMotion:
     """The motion of stationary fields; see ``PairMotion``. Any t.
 
     ``flow_to_first = exp(t v) - id`` and ``flow_to_last = exp((1 - t) w) - id``: a Warping ODE's fields move the place
-    that a frame is pulled from. Without ``w`` only the first picture is shown.
+    that a frame is pulled from. Without ``w`` only the first picture has weight.
     """
 
     def __init__(self, v: Tensor, w: Tensor | None, solver: Solver) -> None:
@@ -62,12 +62,12 @@ class SampledMotion:
         motions that a few solver steps follow."""
         count = (span[1] - span[0]) * per_unit
         maps = [motion.at([span[0] + k / per_unit])[0] for k in range(count + 1)]
-        known = [m.confidence for m in maps if m.confidence is not None]
+        confidences = [m.confidence for m in maps if m.confidence is not None]
         return cls(
             torch.cat([m.flow_to_first for m in maps]),
             torch.cat([m.flow_to_last for m in maps]),
             torch.cat([m.blend_weight for m in maps]),
-            torch.cat(known) if len(known) == len(maps) else None,
+            torch.cat(confidences) if len(confidences) == len(maps) else None,
             span,
         )
 

@@ -1,4 +1,4 @@
-"""Which map carries which share of the change between two pictures."""
+"""Shares of the maps (warp, multiply, add) in the change between two pictures."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from itertools import combinations, permutations
 from torch import Tensor
 
 
-def shapley_shares(names: Sequence[str], made: Callable[[frozenset[str]], Tensor], last: Tensor) -> dict[str, float]:
-    """The share of the squared difference to ``last`` that each map takes away, and what remains to ``fade``; sum 1.
+def shapley_shares(names: Sequence[str], render: Callable[[frozenset[str]], Tensor], last: Tensor) -> dict[str, float]:
+    """The share of the squared difference to ``last`` that each map removes, and the rest as ``fade``; the sum is 1.
 
-    A map's share is what it takes away on average over all orders in which the maps can be switched on (Shapley 1953):
-    alone, two maps may do harm that together do good.
+    A map's share is its mean reduction over all orders in which the maps can be switched on (Shapley 1953): two maps
+    may each increase the difference alone and reduce it together.
 
     Args:
         names: of the maps.
-        made: the first picture at t = 1 with only those maps switched on.
+        render: the first picture at t = 1 with only the given maps switched on.
         last: the last picture.
     """
     remaining = {
-        on: float((made(on) - last).square().mean())
+        on: float((render(on) - last).square().mean())
         for size in range(len(names) + 1)
         for on in map(frozenset, combinations(names, size))
     }

@@ -1,4 +1,4 @@
-"""Pictures, displacements and points at other sizes: the levels of a pyramid, and what motion models look at."""
+"""Pictures, displacements and points at other sizes: the levels of a pyramid, and the guides of motion models."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Size = tuple[int, int]
 
 
 def working_size(size: Sequence[int], span: int | None) -> Size:
-    """``size`` (height, width) with a longest side of at most ``span`` px; None: as it is."""
+    """``size`` (height, width) with a longest side of at most ``span`` px; None: unchanged."""
     height, width = size
-    share = 1.0 if span is None else min(1.0, span / max(height, width))
-    return max(1, round(height * share)), max(1, round(width * share))
+    scale = 1.0 if span is None else min(1.0, span / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def pyramid(height: int, width: int, smallest_side: int) -> list[Size]:
@@ -47,7 +47,7 @@ def resize_points(points: Points | None, size: Sequence[int], target: Sequence[i
 def guide_image(picture: Tensor, span: int | None) -> Tensor:
     """``picture`` (1, C, H, W) as a motion model sees it: RGB, its longest side at most ``span``, over mid grey.
 
-    A model whose ``span`` is None never looks: it gets one black pixel.
+    A ``span`` of None belongs to a model that reads no guides: one black pixel.
     """
     if span is None:
         return picture.new_zeros(1, 3, 1, 1)
@@ -57,10 +57,10 @@ def guide_image(picture: Tensor, span: int | None) -> Tensor:
     return picture.expand(-1, 3, -1, -1).contiguous()
 
 
-def pull(picture: Tensor, flow: Tensor) -> Tensor:
-    """``picture`` warped by a displacement that may live on another grid; the picture itself where nothing moves.
+def warp_resized(picture: Tensor, flow: Tensor) -> Tensor:
+    """``picture`` (1, C, H, W) warped by a displacement on a grid of any size.
 
-    Without motion the result is the picture bit for bit, which an interpolated lookup gives to rounding only.
+    A displacement of 0 returns the picture bit for bit, where an interpolated lookup would be equal to rounding only.
     """
     if not bool(flow.any()):
         return picture

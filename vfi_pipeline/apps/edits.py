@@ -76,7 +76,7 @@ class Edit:
         dfi = build_dfi(
             self.sources, self.targets, size, replace(settings, neighbours=self.asked.neighbours), device, tell
         )
-        warn_unless_aligned(dfi.seen(picture), (dfi.sources.pictures, dfi.targets.pictures), name)
+        warn_unless_aligned(dfi.working_picture(picture), (dfi.sources.pictures, dfi.targets.pictures), name)
         return dfi.edit(picture, strengths, progress)
 
     def _exemplars(self, picture: Tensor, settings: Any, device: str, tell: Tell, name: str) -> PairAnimation:

@@ -316,12 +316,14 @@ class Studio:
         return animation
 
     def _solve(self, gap: int, first: Any, last: Any, progress: Progress | None) -> PairAnimation:
-        from vfi_pipeline.animation.motion_animation import animate_one, animator
+        from vfi_pipeline.animation.motion_animation import animate_single, animator
 
         if self.edit is not None:
             return self._edited(self.edit, first, progress)
         if len(self.pictures) == 1:
-            return self._model.still(first) if self.draws_ends else animate_one(self._model, first, self.asked.backward)
+            return (
+                self._model.still(first) if self.draws_ends else animate_single(self._model, first, self.asked.backward)
+            )
         if getattr(self._model, "sides", None) == "first":
             log.warning("These weights move the first picture only: the second one is shown at the end, all at once.")
         names_ = [self.pictures.paths[number].name for number in self.pictures.gaps[gap]]

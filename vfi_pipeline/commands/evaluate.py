@@ -41,7 +41,7 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str, speed_pr
         paths: what was typed for ``PATHS``.
         speed_program: see ``main``.
     """
-    from vfi_pipeline.evaluation.baselines import RIVALS, by_model, rival
+    from vfi_pipeline.evaluation.baselines import BASELINES, baseline, by_model
     from vfi_pipeline.evaluation.page import write_section
     from vfi_pipeline.evaluation.quality import evaluate, read_rates
     from vfi_pipeline.evaluation.report import Keeper, markdown, quality_section, save
@@ -52,15 +52,15 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str, speed_pr
     ours = {chosen: model(chosen, cfg.model, paths)}
     methods = {chosen: by_model(ours[chosen])}
     for name in cfg.methods:
-        if name not in methods and name in RIVALS:
-            methods[name] = rival(name)
+        if name not in methods and name in BASELINES:
+            methods[name] = baseline(name)
         elif name not in methods and name in model_names():
             ours[name] = of_films(
                 name, hydra.utils.instantiate(OmegaConf.load(conf_folder() / "model" / f"{name}.yaml"))
             )
             methods[name] = by_model(ours[name])
         elif name not in methods:
-            choices = ", ".join(sorted({*RIVALS, *model_names()}))
+            choices = ", ".join(sorted({*BASELINES, *model_names()}))
             raise UserError(f"No method is called {name!r}.", f"methods= some of {choices}.", USAGE)
     typed: Any = OmegaConf.to_container(cfg, resolve=True)
     rates = read_rates(typed["rates"], typed["frames"])

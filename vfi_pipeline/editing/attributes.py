@@ -31,21 +31,24 @@ def difference(targets: Mapping[str, Tensor], sources: Mapping[str, Tensor]) -> 
 
 
 def relative(attribute: Mapping[str, Tensor], features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The attribute as long as the picture's own features, ``w |phi(x)| / |w|``, layer by layer; zero stays zero.
+    """The attribute scaled to the length of the picture's features, ``w |phi(x)| / |w|``, layer by layer; zero stays
+    zero.
 
-    So a strength means the same for any sets and layers: 0.4 moves the features by 0.4 of their own length. The mean
-    difference of two sets of faces is about a fifth of that.
+    A strength then means the same for any sets and layers: 0.4 moves the features by 0.4 of their own length. The mean
+    difference of two sets of faces is about a fifth of that length.
     """
     scaled = {}
     for layer, direction in attribute.items():
         length = direction.norm()
-        # Of equal sets what is left is rounding, which must not be made large.
+        # The difference of equal sets is rounding, which must not be scaled up.
         floor = 1e-5 * features[layer].norm()
         scaled[layer] = direction * (features[layer].norm() / length) if length > floor else torch.zeros_like(direction)
     return scaled
 
 
-def moved(features: Mapping[str, Tensor], attribute: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
+def add_attribute(
+    features: Mapping[str, Tensor], attribute: Mapping[str, Tensor], strength: float
+) -> dict[str, Tensor]:
     """``phi + strength w``, layer by layer."""
     return {layer: features[layer] + strength * attribute[layer] for layer in attribute}
 
@@ -56,9 +59,9 @@ class PictureSet:
     Args:
         network: the feature network.
         pictures: (N, 3, h, w) in [0, 1], or uint8; all of the size of the pictures that they are compared with.
-        layers: of the attribute; the last in the network's order is the one that is searched.
-        device: where features are computed.
-        progress: is called with the share of the set that is done.
+        layers: of the attribute; ``nearest`` compares the last of them.
+        device: of the features' computation.
+        progress: is called with the share of the set that is done, in [0, 1].
     """
 
     def __init__(
@@ -68,12 +71,12 @@ class PictureSet:
         if not len(pictures):
             raise ValueError("A set of pictures is empty.")
         self.network, self.pictures, self.layers, self.device = network, pictures, tuple(layers), device
-        found = []
+        features = []
         for start, batch in self._batches(range(len(pictures))):
             last = features_of(network, batch, self.layers[-1:])[self.layers[-1]]
-            found.append(last.flatten(1).half().cpu())  # half the memory; a search needs no more
+            features.append(last.flatten(1).half().cpu())  # half the memory; a search needs no more
             progress(min(1.0, (start + BATCH) / len(pictures)))
-        self.bank = torch.cat(found)
+        self.bank = torch.cat(features)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -82,25 +85,25 @@ class PictureSet:
         """The pictures nearest to one whose features are ``features``, nearest first."""
         return nearest(features[self.layers[-1]][0].flatten().cpu(), self.bank, count).tolist()
 
-    def mean(self, which: Sequence[int]) -> dict[str, Tensor]:
-        """Layer -> (1, c, h, w), the mean features of some of the pictures."""
+    def mean(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Layer -> (1, c, h, w), the mean features of the pictures with these indices."""
         total: dict[str, Tensor] = {}
-        for _, batch in self._batches(which):
+        for _, batch in self._batches(indices):
             for layer, value in features_of(self.network, batch, self.layers).items():
                 summed = value.sum(dim=0, keepdim=True)
                 total[layer] = total[layer] + summed if layer in total else summed
-        return {layer: value / len(which) for layer, value in total.items()}
+        return {layer: value / len(indices) for layer, value in total.items()}
 
-    def _batches(self, which: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        for start in range(0, len(which), BATCH):
-            some = self.pictures[list(which[start : start + BATCH])].to(self.device)
-            yield start, some.float() / 255 if some.dtype == torch.uint8 else some
+    def _batches(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        for start in range(0, len(indices), BATCH):
+            batch = self.pictures[list(indices[start : start + BATCH])].to(self.device)
+            yield start, batch.float() / 255 if batch.dtype == torch.uint8 else batch
 
 
 def attribute_of(
     features: Mapping[str, Tensor], sources: PictureSet, targets: PictureSet, neighbours: int
 ) -> dict[str, Tensor]:
-    """The attribute vector w for a picture with these features: as many neighbours of both sets."""
+    """The attribute vector w for a picture with these features, from the same number of neighbours in both sets."""
     count = min(neighbours, len(sources), len(targets))
-    near = [each.mean(each.nearest(features, count)) for each in (targets, sources)]
-    return difference(near[0], near[1])
+    means = [each.mean(each.nearest(features, count)) for each in (targets, sources)]
+    return difference(means[0], means[1])

@@ -1,10 +1,11 @@
-"""Deep Feature Interpolation: an attribute in any strength (Upchurch et al. 2017), by the residual trick.
+"""Deep Feature Interpolation: an attribute in any strength (Upchurch et al. 2017), added as a residual.
 
     x(t) = x + up(invert(phi(x) + t w) - invert(phi(x)))        w as long as phi(x), see ``attributes.relative``
 
-Both inversions lose the same of the picture, so what is added is the change alone: it can be found in a small picture
-and added to a large one, and t = 0 gives the picture bit for bit. The change is solved for at ``step``, 2 ``step``...,
-each starting from the one before; between these it is interpolated linearly, so t may be any number in any order.
+Both inversions lose the same details of the picture, so that their difference is the change alone: it is computed on a
+small picture and added to a large one, and t = 0 gives the picture bit for bit. The change is solved for at ``step``,
+2 ``step``..., each from the one before, and interpolated linearly between these, so that t may be any number in any
+order.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.editing.attributes import PictureSet, attribute_of, moved, relative
+from vfi_pipeline.editing.attributes import PictureSet, add_attribute, attribute_of, relative
 from vfi_pipeline.editing.inversion import InversionObjective, features_of, inverted
 from vfi_pipeline.losses.perceptual import FeatureNetwork
 from vfi_pipeline.models.unmoved import Unmoved
 
-Told = Callable[[float], None]
+Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class DfiSettings:
-    """How an attribute is transferred.
+    """Parameters of the method.
 
     Attributes:
-        layers: of the feature network, ascending: those of the paper.
+        layers: of the feature network, ascending, as in the paper.
         neighbours: K, of each set.
         total_variation: see ``InversionObjective``.
         iterations: of L-BFGS for each step of the strength, twice as many for the picture itself.
@@ -46,12 +47,12 @@ class DfiSettings:
 
 
 class AttributeChange:
-    """One picture's change by an attribute, solved where it is asked for.
+    """One picture's change by an attribute, solved for on demand.
 
     Args:
         picture: (1, C, h, w), C = 1 or 3, of the working size.
         attribute: see ``attributes.attribute_of``.
-        features: the picture's own.
+        features: of the picture, layer -> (1, c, h, w).
     """
 
     def __init__(
@@ -61,31 +62,31 @@ class AttributeChange:
         self.picture, self.features, self.attribute = picture, dict(features), relative(attribute, features)
         self.network, self.settings = network, settings
         self.objective = InversionObjective(settings.layers, settings.total_variation)
-        self._solved: dict[int, Tensor] = {}  # multiple of the step -> inversion
+        self._inversions: dict[int, Tensor] = {}  # multiple of the step -> inversion
         self._base: Tensor | None = None
 
-    def solve(self, strengths: Sequence[float], progress: Told = lambda share: None) -> None:
-        """Solves for all that ``strengths`` need, from 0 outward; what is solved already costs nothing."""
+    def solve(self, strengths: Sequence[float], progress: Progress = lambda share: None) -> None:
+        """Solves for all multiples of the step that ``strengths`` need and that are not solved yet, from 0 outward."""
         step = self.settings.step
-        ends = [math.ceil(max(0.0, s) / step - 1e-9) for s in strengths]
-        lows = [math.ceil(max(0.0, -s) / step - 1e-9) for s in strengths]
-        knots = [*range(1, max(ends, default=0) + 1), *range(-1, -max(lows, default=0) - 1, -1)]
-        todo = [knot for knot in knots if knot not in self._solved]
-        if not todo:
+        highest = [math.ceil(max(0.0, s) / step - 1e-9) for s in strengths]
+        lowest = [math.ceil(max(0.0, -s) / step - 1e-9) for s in strengths]
+        knots = [*range(1, max(highest, default=0) + 1), *range(-1, -max(lowest, default=0) - 1, -1)]
+        missing = [knot for knot in knots if knot not in self._inversions]
+        if not missing:
             return
-        count = len(todo) + (2 if self._base is None else 0)
-        done = count - len(todo)
+        count = len(missing) + (2 if self._base is None else 0)
+        done = count - len(missing)
         iterations = self.settings.iterations
         if self._base is None:
             self._base = self.inversion(
                 0.0, self.picture, 2 * iterations, progress=lambda share: progress(2 * share / count)
             )
-            self._solved[0] = self._base
-        for knot in todo:
-            before = self._solved[knot - (1 if knot > 0 else -1)]
-            self._solved[knot] = self.inversion(
+            self._inversions[0] = self._base
+        for knot in missing:
+            start = self._inversions[knot - (1 if knot > 0 else -1)]
+            self._inversions[knot] = self.inversion(
                 knot * step,
-                before,
+                start,
                 iterations,
                 progress=lambda share, done=done: progress((done + share) / count),  # type: ignore[misc]
             )
@@ -94,26 +95,26 @@ class AttributeChange:
     @property
     def reached(self) -> float:
         """The largest strength that is solved for so far."""
-        return self.settings.step * max(self._solved, key=abs, default=0)
+        return self.settings.step * max(self._inversions, key=abs, default=0)
 
     def at(self, strength: float) -> Tensor:
-        """(1, C, h, w) what is added to the picture; zero at 0."""
+        """The change to add to the picture, (1, C, h, w); zero at strength 0."""
         if strength == 0:
             return torch.zeros_like(self.picture)
         self.solve([strength])
         assert self._base is not None
-        place = strength / self.settings.step
-        low = math.floor(place + 1e-9)
-        share = max(0.0, place - low)
-        change = self._solved[low] - self._base
-        return change if share < 1e-9 else (1 - share) * change + share * (self._solved[low + 1] - self._base)
+        position = strength / self.settings.step
+        knot = math.floor(position + 1e-9)
+        share = max(0.0, position - knot)
+        change = self._inversions[knot] - self._base
+        return change if share < 1e-9 else (1 - share) * change + share * (self._inversions[knot + 1] - self._base)
 
     def inversion(
         self, strength: float, start: Tensor, iterations: int, objective: InversionObjective | None = None,
-        expectation: tuple[Tensor, Tensor] | None = None, progress: Told = lambda share: None,
+        expectation: tuple[Tensor, Tensor] | None = None, progress: Progress = lambda share: None,
     ) -> Tensor:  # fmt: skip
-        """The picture whose features are this one's, moved by ``strength``; see ``inversion.inverted``."""
-        target = moved(self.features, self.attribute, strength)
+        """The picture whose features are those of this one plus ``strength`` times the attribute; see ``inverted``."""
+        target = add_attribute(self.features, self.attribute, strength)
         return inverted(start, self.network, target, objective or self.objective, iterations, expectation, progress)
 
 
@@ -143,8 +144,8 @@ class AttributeAnimation(Unmoved):
 
 
 def with_change(picture: Tensor, change: Tensor) -> Tensor:
-    """``picture`` (1, C, H, W) and a change (1, c, h, w) of any size, in [0, 1]; alpha stays, and so do colours at most
-    as bright as it."""
+    """``picture`` (1, C, H, W) plus a change (1, c, h, w) of any size, clipped to [0, 1]; alpha stays, and
+    premultiplied colours are clipped to it."""
     change = resized_change(change, picture.shape[-2:]).to(picture)
     if picture.shape[1] == 4:
         alpha = picture[:, 3:]
@@ -156,24 +157,24 @@ def with_change(picture: Tensor, change: Tensor) -> Tensor:
 
 
 def resized_change(change: Tensor, size: Sequence[int]) -> Tensor:
-    """A change at another size, bicubic; the same tensor where the size is right."""
+    """A change at another size, bicubic; the same tensor where it has that size."""
     if tuple(change.shape[-2:]) == tuple(size):
         return change
     return F.interpolate(change, tuple(size), mode="bicubic", align_corners=False, antialias=True)
 
 
 class Dfi:
-    """The method, with its sets: ``edit(picture)`` is what animates.
+    """The method with its two sets of pictures; ``edit`` gives the animation of a picture.
 
     Args:
         network: see ``nets.features``.
         sources, targets: pictures (N, 3, h, w) without and with the attribute, of the working size.
-        progress: is called with the share of the sets that is looked at.
+        progress: is called with the share of the sets whose features are computed, in [0, 1].
     """
 
     def __init__(
         self, network: FeatureNetwork, sources: Tensor, targets: Tensor, settings: DfiSettings = DfiSettings(),
-        device: str | torch.device = "cpu", progress: Told = lambda share: None,
+        device: str | torch.device = "cpu", progress: Progress = lambda share: None,
     ) -> None:  # fmt: skip
         self.network, self.settings, self.device = network, settings, device
         total = len(sources) + len(targets)
@@ -190,8 +191,8 @@ class Dfi:
         height, width = self.sources.pictures.shape[-2:]
         return height, width
 
-    def seen(self, picture: Tensor) -> Tensor:
-        """A picture (1, C, H, W) as it is worked on: grey or RGB over mid grey, of the working size."""
+    def working_picture(self, picture: Tensor) -> Tensor:
+        """A picture (1, C, H, W) as the method takes it: grey or RGB, alpha over mid grey, of the working size."""
         if picture.shape[1] == 4:
             picture = picture[:, :3] + 0.5 * (1 - picture[:, 3:])
         if tuple(picture.shape[-2:]) == self.size:
@@ -199,7 +200,7 @@ class Dfi:
         return F.interpolate(picture, self.size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
     def change(self, picture: Tensor) -> AttributeChange:
-        """The change of a picture of the working size; nothing is solved yet."""
+        """The change of a picture of the working size, without any solution yet."""
         features = features_of(self.network, picture, self.settings.layers)
         attribute = attribute_of(features, self.sources, self.targets, self.settings.neighbours)
         return AttributeChange(picture, features, attribute, self.network, self.settings)
@@ -211,17 +212,17 @@ class Dfi:
         """The animation of ``picture`` (1, C, H, W) of any size.
 
         Args:
-            strengths: that will be asked for; they are solved for at once.
-            progress: is called with the share done and the animation as it stands, at most four times a second.
+            strengths: to solve for in advance.
+            progress: is called with the share of the work done and the present animation, at most four times a second.
         """
-        animation = AttributeAnimation(picture, self.change(self.seen(picture)))
-        told = 0.0
+        animation = AttributeAnimation(picture, self.change(self.working_picture(picture)))
+        last_call = 0.0
 
-        def tell(share: float) -> None:
-            nonlocal told
-            if progress is not None and time.monotonic() - told > 0.25:
-                told = time.monotonic()
+        def report(share: float) -> None:
+            nonlocal last_call
+            if progress is not None and time.monotonic() - last_call > 0.25:
+                last_call = time.monotonic()
                 progress(share, animation)
 
-        animation.change.solve(strengths, tell)
+        animation.change.solve(strengths, report)
         return animation

@@ -1,9 +1,9 @@
 """The look of several exemplars at once (Song et al. 2017, "Stylizing Face Images via Multiple Exemplars").
 
-Every patch of the picture takes after the exemplar that is most like it there, such that neighbours fit together: a
-Markov random field over patches, whose labels are exemplars. What is taken is the local energy of the bands of a
-Laplacian pyramid and the light below them (``pyramid.transferred_by``); a guided filter blends the labels along the
-picture's own edges, so that no seam shows where patches meet.
+Each patch of the picture gets the look of the exemplar that is most similar to it there, with neighbours that fit: a
+Markov random field over patches, whose labels are exemplars. The look is the local energy of the bands of a Laplacian
+pyramid and the light below them (``pyramid.transferred_by``). A guided filter blends the labels along the picture's
+edges, so that no seam shows where patches meet.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from vfi_pipeline.models.unmoved import Unmoved
 
 @dataclass(frozen=True)
 class ExemplarSettings:
-    """How exemplars are put together.
+    """Parameters of the method; options of ``model=exemplars``.
 
     Attributes:
-        most: exemplars that are considered, those most like the picture.
+        most: largest number of exemplars; those most similar to the picture are used.
         patches: along the longer side.
-        seams: weight of the difference that shows where two patches with different exemplars meet.
+        seams: weight of the difference between two exemplars' transfers where their patches meet.
         levels: of the pyramid.
         radius: of the guided filter, in patches; 0 leaves it out.
-        edges: of the guided filter: less contrast than this, of 1, is no edge.
-        colour: whether colours are taken as well; else light alone, and the picture keeps its own.
-        steady: of a film: how much a patch holds to the exemplar it had.
+        edges: contrast, of 1, below which the guided filter smooths.
+        colour: whether colours are transferred as well as light.
+        steady: of a film: reward, in correlation, of the exemplar that a patch had in the frame before.
     """
 
     most: int = 8
@@ -52,7 +52,7 @@ class Field:
     Attributes:
         data: (h, w, K) 1 minus the correlation of picture and exemplar in and around each patch, 0 to 2.
         across, down: mean squared difference of two exemplars' transfers where two patches meet, weighted.
-        rows, columns: the patch that each row and column of pixels belongs to.
+        rows, columns: the patch of each row and column of pixels.
     """
 
     data: Tensor
@@ -63,12 +63,12 @@ class Field:
 
     def weights(self, labels: Tensor) -> Tensor:
         """(1, K, H, W): 1 where a patch has the label, else 0."""
-        spread = labels[self.rows][:, self.columns]
-        return F.one_hot(spread, self.data.shape[2]).permute(2, 0, 1)[None].to(self.data)
+        of_pixels = labels[self.rows][:, self.columns]
+        return F.one_hot(of_pixels, self.data.shape[2]).permute(2, 0, 1)[None].to(self.data)
 
 
 def field_of(picture: Tensor, exemplars: Tensor, settings: ExemplarSettings) -> Field:
-    """Of a picture (1, C, H, W) and exemplars (K, C, H, W), whose first channel is the light (of grey the only one)."""
+    """The field of a picture (1, C, H, W) and exemplars (K, C, H, W); the first channel is the light."""
     height, width = picture.shape[-2:]
     pitch = max(1.0, max(height, width) / settings.patches)
     rows, columns = max(1, round(height / pitch)), max(1, round(width / pitch))
@@ -76,24 +76,23 @@ def field_of(picture: Tensor, exemplars: Tensor, settings: ExemplarSettings) -> 
     column_of = (torch.arange(width, device=picture.device) * columns) // width
     data = 1 - _likeness(picture[:, :1], exemplars[:, :1], (rows, columns))
     count = len(exemplars)
-    made = [transferred(picture, exemplars[k : k + 1], settings.levels)[0] for k in range(count)]
+    transfers = [transferred(picture, exemplars[k : k + 1], settings.levels)[0] for k in range(count)]
     across = data.new_zeros(rows, max(0, columns - 1), count, count)
     down = data.new_zeros(max(0, rows - 1), columns, count, count)
     for k in range(count):
         for other in range(k + 1, count):
-            apart = (made[k] - made[other]).square().mean(dim=0)[None, None]
-            # Twice as fine as the patches: the cells on both sides of a border are where the two meet.
-            fine = F.adaptive_avg_pool2d(apart, (2 * rows, 2 * columns))[0, 0]
-            beside = F.avg_pool2d(fine[None, None], (2, 1))[0, 0]
-            above = F.avg_pool2d(fine[None, None], (1, 2))[0, 0]
-            across[..., k, other] = across[..., other, k] = (beside[:, 1:-1:2] + beside[:, 2::2]) / 2
-            down[..., k, other] = down[..., other, k] = (above[1:-1:2] + above[2::2]) / 2
+            difference = (transfers[k] - transfers[other]).square().mean(dim=0)[None, None]
+            # Cells of half a patch: those on both sides of a border are where two patches meet.
+            fine = F.adaptive_avg_pool2d(difference, (2 * rows, 2 * columns))[0, 0]
+            horizontal = F.avg_pool2d(fine[None, None], (2, 1))[0, 0]
+            vertical = F.avg_pool2d(fine[None, None], (1, 2))[0, 0]
+            across[..., k, other] = across[..., other, k] = (horizontal[:, 1:-1:2] + horizontal[:, 2::2]) / 2
+            down[..., k, other] = down[..., other, k] = (vertical[1:-1:2] + vertical[2::2]) / 2
     return Field(data, settings.seams * across, settings.seams * down, row_of, column_of)
 
 
 def blended(weights: Tensor, picture: Tensor, settings: ExemplarSettings) -> Tensor:
-    """Weights (1, K, H, W) smoothed along the picture's own edges, as its first channel shows them; they add up to 1 as
-    before."""
+    """Weights (1, K, H, W) smoothed within the edges of the picture's first channel; they add up to 1 as before."""
     if settings.radius <= 0:
         return weights
     radius = max(1, round(settings.radius * max(picture.shape[-2:]) / settings.patches))
@@ -101,66 +100,69 @@ def blended(weights: Tensor, picture: Tensor, settings: ExemplarSettings) -> Ten
     return smooth / smooth.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 
-def seam_energy(made: Tensor, picture: Tensor, labels: Tensor) -> float:
-    """Mean squared step of ``made - picture`` between neighbouring pixels of different labels: what shows as a seam.
+def seam_energy(result: Tensor, picture: Tensor, labels: Tensor) -> float:
+    """Mean squared step of ``result - picture`` between neighbouring pixels of different labels; 0 if there are none.
 
     Args:
-        made, picture: (1, C, H, W).
-        labels: (H, W) of pixels. 0 where all are the same.
+        result, picture: (1, C, H, W).
+        labels: (H, W) of pixels.
     """
-    change = (made - picture)[0]
+    change = (result - picture)[0]
     steps = [
         torch.diff(change, dim=axis).square().mean(dim=0)[torch.diff(labels, dim=axis - 1) != 0] for axis in (1, 2)
     ]
-    found = torch.cat(steps)
-    return float(found.mean()) if found.numel() else 0.0
+    seam_steps = torch.cat(steps)
+    return float(seam_steps.mean()) if seam_steps.numel() else 0.0
 
 
 @dataclass
 class Choice:
-    """What became of a picture.
+    """A picture in the look of exemplars.
 
     Attributes:
-        made: (1, C, H, W), not clamped.
-        labels: (h, w) the exemplar of each patch, an index into those given.
-        weights: (1, K, H, W) as the filter left them.
+        result: (1, C, H, W), not clamped.
+        labels: (h, w) the exemplar of each patch, an index.
+        weights: (1, K, H, W) after the guided filter.
         field: the Markov random field.
     """
 
-    made: Tensor
+    result: Tensor
     labels: Tensor
     weights: Tensor
     field: Field = field(repr=False)
 
 
 def stylised(
-    picture: Tensor, exemplars: Tensor, settings: ExemplarSettings = ExemplarSettings(), held: Tensor | None = None
+    picture: Tensor,
+    exemplars: Tensor,
+    settings: ExemplarSettings = ExemplarSettings(),
+    earlier_weights: Tensor | None = None,
 ) -> Choice:
     """The picture in the look of the exemplars.
 
     Args:
         picture: (1, C, H, W) in [0, 1], C = 1 or 3.
-        exemplars: (K, C, H, W) of its size. One alone gives the single transfer.
-        held: (1, K, H, W) the weights of the frame before, moved here: patches prefer the exemplar that they had.
+        exemplars: (K, C, H, W) of its size; a single one gives the transfer of Shih et al. 2014.
+        earlier_weights: (1, K, H, W) the weights of the frame before, warped to this one; see ``steady``.
     """
-    seen, shown = _opponent(picture), _opponent(exemplars)
-    colours = seen[:, 1:]
+    own, looks = _opponent(picture), _opponent(exemplars)
+    colours = own[:, 1:]
     if not settings.colour:
-        seen, shown = seen[:, :1], shown[:, :1]
-    found = field_of(seen, shown, settings)
-    data = found.data
-    if held is not None:
-        had = F.adaptive_avg_pool2d(held, (data.shape[0], data.shape[1]))[0].permute(1, 2, 0)
-        data = data - settings.steady * had
-    labels = belief_propagation(data, found.across, found.down)
-    weights = blended(found.weights(labels), seen, settings)
-    made = transferred_by(seen, shown, weights, settings.levels)
-    made = _opponent_inverse(made if settings.colour else torch.cat((made, colours), dim=1))
-    return Choice(made, labels, weights, found)
+        own, looks = own[:, :1], looks[:, :1]
+    field = field_of(own, looks, settings)
+    data = field.data
+    if earlier_weights is not None:
+        earlier = F.adaptive_avg_pool2d(earlier_weights, (data.shape[0], data.shape[1]))[0].permute(1, 2, 0)
+        data = data - settings.steady * earlier
+    labels = belief_propagation(data, field.across, field.down)
+    weights = blended(field.weights(labels), own, settings)
+    result = transferred_by(own, looks, weights, settings.levels)
+    result = _opponent_inverse(result if settings.colour else torch.cat((result, colours), dim=1))
+    return Choice(result, labels, weights, field)
 
 
 def most_alike(picture: Tensor, exemplars: Tensor, count: int, patches: int = 16) -> list[int]:
-    """Indices of the exemplars most like the picture, the most alike first; of equal ones the earlier."""
+    """Indices of the exemplars most similar to the picture, the most similar first; of equal ones the earlier."""
     height, width = picture.shape[-2:]
     pitch = max(1.0, max(height, width) / patches)
     shape = (max(1, round(height / pitch)), max(1, round(width / pitch)))
@@ -171,15 +173,15 @@ def most_alike(picture: Tensor, exemplars: Tensor, count: int, patches: int = 16
 
 
 class ExemplarAnimation(Unmoved):
-    """A picture on its way to the exemplars' look: ``x + t (y - x)``; see ``animation.protocol.PairAnimation``.
+    """A picture that changes to the exemplars' look, ``x + t (y - x)``; see ``animation.protocol.PairAnimation``.
 
     Args:
-        picture: (1, C, H, W); C is 1, 3 or 4 (RGB premultiplied by alpha, alpha, which stays).
-        made: (1, c, H, W) what it becomes.
+        picture: x, (1, C, H, W); C is 1, 3 or 4 (RGB premultiplied by alpha, alpha, which stays).
+        result: y, (1, c, H, W).
     """
 
-    def __init__(self, picture: Tensor, made: Tensor, choice: Choice) -> None:
-        self.picture, self.made, self.choice = picture, made, choice
+    def __init__(self, picture: Tensor, result: Tensor, choice: Choice) -> None:
+        self.picture, self.result, self.choice = picture, result, choice
 
     @torch.no_grad()
     def frame(self, t: float) -> Tensor:
@@ -188,9 +190,9 @@ class ExemplarAnimation(Unmoved):
             return self.picture
         if self.picture.shape[1] == 4:
             alpha = self.picture[:, 3:]
-            colours = self.picture[:, :3] + t * (alpha * self.made - self.picture[:, :3])
+            colours = self.picture[:, :3] + t * (alpha * self.result - self.picture[:, :3])
             return torch.cat((torch.minimum(colours.clamp(min=0), alpha), alpha), dim=1)
-        return (self.picture + t * (self.made - self.picture)).clamp(0, 1)
+        return (self.picture + t * (self.result - self.picture)).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -198,13 +200,13 @@ def animated(picture: Tensor, exemplars: Tensor, settings: ExemplarSettings = Ex
     """The animation of ``picture`` (1, C, H, W) by exemplars (K, 3, H, W) of its size."""
     if picture.shape[1] == 4:
         alpha = picture[:, 3:]
-        seen = torch.where(alpha > 0, picture[:, :3] / alpha.clamp(min=1e-6), torch.full_like(picture[:, :3], 0.5))
+        opaque = torch.where(alpha > 0, picture[:, :3] / alpha.clamp(min=1e-6), torch.full_like(picture[:, :3], 0.5))
     else:
-        seen = picture
-    shown = _luma(exemplars) if picture.shape[1] == 1 else exemplars
-    shown = shown[most_alike(seen, shown, settings.most, settings.patches)]
-    choice = stylised(seen, shown, settings)
-    return ExemplarAnimation(picture, choice.made.clamp(0, 1), choice)
+        opaque = picture
+    candidates = _luma(exemplars) if picture.shape[1] == 1 else exemplars
+    candidates = candidates[most_alike(opaque, candidates, settings.most, settings.patches)]
+    choice = stylised(opaque, candidates, settings)
+    return ExemplarAnimation(picture, choice.result.clamp(0, 1), choice)
 
 
 def _luma(picture: Tensor) -> Tensor:
@@ -215,7 +217,7 @@ def _luma(picture: Tensor) -> Tensor:
 
 
 def _opponent(picture: Tensor) -> Tensor:
-    """Light and two differences of colour (BT.601, unscaled): bands of them hardly go together. Grey stays."""
+    """Light and two differences of colour (BT.601, unscaled), whose bands are nearly independent. Grey is unchanged."""
     if picture.shape[1] == 1:
         return picture
     light = _luma(picture)
@@ -230,15 +232,17 @@ def _opponent_inverse(picture: Tensor) -> Tensor:
 
 
 def _likeness(picture: Tensor, exemplars: Tensor, shape: tuple[int, int]) -> Tensor:
-    """(h, w, K) correlation of grey pictures in windows of three patches: light and contrast do not count."""
-    both = torch.cat((picture, exemplars))
-    fine = F.adaptive_avg_pool2d(both, (8 * shape[0], 8 * shape[1])) if min(both.shape[-2:]) >= 8 * max(shape) else both
+    """(h, w, K) correlation of grey pictures in windows of three patches, independent of light and contrast."""
+    stack = torch.cat((picture, exemplars))
+    fine = (
+        F.adaptive_avg_pool2d(stack, (8 * shape[0], 8 * shape[1])) if min(stack.shape[-2:]) >= 8 * max(shape) else stack
+    )
 
     def mean(x: Tensor) -> Tensor:
         cells = F.adaptive_avg_pool2d(x, shape)
         return F.avg_pool2d(cells, 3, stride=1, padding=1, count_include_pad=False) if min(shape) > 1 else cells
 
-    one, others = fine[:1], fine[1:]
-    covariance = mean(one * others) - mean(one) * mean(others)
-    spread = (mean(one.square()) - mean(one).square()) * (mean(others.square()) - mean(others).square())
-    return (covariance / spread.clamp(min=1e-8).sqrt()).clamp(-1, 1)[:, 0].permute(1, 2, 0)
+    own, compared = fine[:1], fine[1:]
+    covariance = mean(own * compared) - mean(own) * mean(compared)
+    variances = (mean(own.square()) - mean(own).square()) * (mean(compared.square()) - mean(compared).square())
+    return (covariance / variances.clamp(min=1e-8).sqrt()).clamp(-1, 1)[:, 0].permute(1, 2, 0)

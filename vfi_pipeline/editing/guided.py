@@ -1,4 +1,4 @@
-"""The guided filter (He, Sun and Tang 2013): smooths a picture but where its guide has edges."""
+"""The guided filter (He, Sun and Tang 2013): smooths a picture except at the edges of its guide."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def guided_filter(picture: Tensor, guide: Tensor, radius: int, epsilon: float) -
         picture: (B, C, H, W).
         guide: (B, 1, H, W), grey. A picture that is linear in its guide comes back as ``epsilon`` falls to 0.
         radius: of the windows, px: (2 radius + 1)^2 pixels, fewer at the borders.
-        epsilon: what counts as an edge: a window whose guide has less variance than this is smoothed.
+        epsilon: variance of the guide in a window below which the filter smooths.
 
     Raises:
         ValueError: if the guide has another size or several channels.
@@ -25,7 +25,7 @@ def guided_filter(picture: Tensor, guide: Tensor, radius: int, epsilon: float) -
 
     def mean(x: Tensor) -> Tensor:
         window = min(2 * radius + 1, 2 * min(x.shape[-2:]) - 1)
-        # Windows are cut at the borders: what lies outside does not count.
+        # At the borders, windows hold the pixels inside the picture only.
         return F.avg_pool2d(x, window, stride=1, padding=window // 2, count_include_pad=False)
 
     mean_guide, mean_picture = mean(guide), mean(picture)

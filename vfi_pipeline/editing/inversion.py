@@ -16,10 +16,10 @@ from vfi_pipeline.losses.perceptual import FeatureNetwork, content_distance, tem
 
 @dataclass(frozen=True)
 class InversionObjective:
-    """Weights of the terms beside the features' distance, which counts 1.
+    """Weights of the terms beside the features' distance, whose weight is 1.
 
     Attributes:
-        layers: whose features are met.
+        layers: of the target features.
         total_variation: of the mean squared step between neighbours.
         temporal: of ``losses.perceptual.temporal_distance``.
     """
@@ -36,8 +36,8 @@ class InversionObjective:
         expectation: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """A scalar; arguments as in ``inverted``."""
-        found = network(picture, upto=upto(network, self.layers))
-        total = content_distance(found, target, self.layers) + self.total_variation * total_variation(picture)
+        features = network(picture, upto=upto(network, self.layers))
+        total = content_distance(features, target, self.layers) + self.total_variation * total_variation(picture)
         if expectation is not None and self.temporal:
             total = total + self.temporal * temporal_distance(picture, *expectation)
         return total
@@ -52,14 +52,14 @@ def inverted(
     expectation: tuple[Tensor, Tensor] | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
-    """The picture whose features are ``target``, which L-BFGS finds from ``start``. Not clamped to [0, 1].
+    """The picture whose features are nearest to ``target``, by L-BFGS from ``start``. Not clamped to [0, 1].
 
     Args:
         start: (1, C, H, W), C = 1 or 3.
         target: layer -> (1, c, h, w), at least the objective's layers.
         iterations: of L-BFGS; each takes about one evaluation of the network and its gradient.
         expectation: (expected, confidence) of the temporal term.
-        progress: is called with the share of the work that is done.
+        progress: is called with the share of the work done, in [0, 1].
     """
     picture = start.detach().clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
@@ -85,5 +85,5 @@ def inverted(
 @torch.no_grad()
 def features_of(network: FeatureNetwork, pictures: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     """Layer -> (N, c, h, w) of pictures (N, C, H, W)."""
-    found = network(pictures, upto=upto(network, layers))
-    return {layer: found[layer] for layer in layers}
+    features = network(pictures, upto=upto(network, layers))
+    return {layer: features[layer] for layer in layers}

@@ -1,4 +1,4 @@
-"""Labels on a grid by a Markov random field: min-sum belief propagation, and what it is compared with.
+"""Labels on a grid by a Markov random field: min-sum belief propagation, and ICM, its baseline.
 
     E(l) = sum over nodes D(p, l_p)  +  sum over neighbours (p, q) V(p, q, l_p, l_q)
 
@@ -20,7 +20,7 @@ def total_energy(labels: Tensor, data: Tensor, across: Tensor, down: Tensor) -> 
 
 
 def best_single(data: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """The one label that, taken everywhere, costs least: what a single exemplar would be."""
+    """The labels of the cheapest solution with the same label everywhere, which stands for a single exemplar."""
     height, width, count = data.shape
     costs = [total_energy(torch.full((height, width), k, device=data.device), data, across, down) for k in range(count)]
     return torch.full((height, width), costs.index(min(costs)), dtype=torch.int64, device=data.device)
@@ -29,10 +29,12 @@ def best_single(data: Tensor, across: Tensor, down: Tensor) -> Tensor:
 def iterated_conditional_modes(
     data: Tensor, across: Tensor, down: Tensor, start: Tensor | None = None, sweeps: int = 50
 ) -> Tensor:
-    """Besag's ICM: each node in turn (a chessboard's fields at once) takes the label that suits its neighbours best.
+    """Iterated conditional modes (Besag 1986): each node in turn takes the cheapest label given its neighbours'.
+
+    All nodes of one colour of a chessboard change at once.
 
     Args:
-        start: labels; None starts from the best single one, so the result never costs more than that.
+        start: labels; None starts from ``best_single``, so that the result never costs more than that.
     """
     labels = (best_single(data, across, down) if start is None else start).clone()
     height, width, _ = data.shape
@@ -50,10 +52,11 @@ def iterated_conditional_modes(
 def belief_propagation(
     data: Tensor, across: Tensor, down: Tensor, iterations: int = 40, damping: float = 0.3
 ) -> Tensor:
-    """Loopy min-sum belief propagation, the best labels of all iterations, polished by ICM.
+    """Loopy min-sum belief propagation: the cheapest labels of all iterations, refined by ICM.
 
-    On a chain or a tree it is exact once messages have come through. On a grid it need not converge: so the labels that
-    cost least of all that came up are kept, ICM's among them: the result costs at most what ICM's does.
+    On a chain or a tree the result is exact after enough iterations for messages to pass through it. On a grid the
+    iterations need not converge, so the cheapest labels so far are kept, those of ICM among them: the result never
+    costs more than ICM's.
 
     Args:
         damping: share of the old message in the new one.
@@ -63,18 +66,18 @@ def belief_propagation(
     # To a node, from its neighbour to the left, right, above and below.
     left, right, above, below = (zeros(height, width, count) for _ in range(4))
     plain = iterated_conditional_modes(data, across, down)
-    best, least = plain, total_energy(plain, data, across, down)
+    best, least_energy = plain, total_energy(plain, data, across, down)
     for _ in range(iterations):
         belief = data + left + right + above + below
         labels = belief.argmin(dim=2)
         cost = total_energy(labels, data, across, down)
-        if cost < least:
-            best, least = labels, cost
+        if cost < least_energy:
+            best, least_energy = labels, cost
         new = (
-            _moved((belief - right)[:, :-1], across, 2),
-            _moved((belief - left)[:, 1:], across.transpose(2, 3), 2),
-            _moved((belief - below)[:-1], down, 2),
-            _moved((belief - above)[1:], down.transpose(2, 3), 2),
+            _message((belief - right)[:, :-1], across, 2),
+            _message((belief - left)[:, 1:], across.transpose(2, 3), 2),
+            _message((belief - below)[:-1], down, 2),
+            _message((belief - above)[1:], down.transpose(2, 3), 2),
         )
         change = 0.0
         for message, part, place in zip(
@@ -93,21 +96,21 @@ def belief_propagation(
             break
     belief = data + left + right + above + below
     for candidate in (belief.argmin(dim=2), best):
-        polished = iterated_conditional_modes(data, across, down, candidate)
-        cost = total_energy(polished, data, across, down)
-        if cost < least:
-            best, least = polished, cost
+        refined = iterated_conditional_modes(data, across, down, candidate)
+        cost = total_energy(refined, data, across, down)
+        if cost < least_energy:
+            best, least_energy = refined, cost
     return best
 
 
-def _between(costs: Tensor, one: Tensor, other: Tensor) -> Tensor:
+def _between(costs: Tensor, labels: Tensor, neighbours: Tensor) -> Tensor:
     """The pairwise costs of the labels of neighbours."""
-    picked = costs.gather(2, one[..., None, None].expand(*one.shape, 1, costs.shape[3]))[:, :, 0]
-    return picked.gather(2, other[..., None])
+    picked = costs.gather(2, labels[..., None, None].expand(*labels.shape, 1, costs.shape[3]))[:, :, 0]
+    return picked.gather(2, neighbours[..., None])
 
 
 def _conditional(labels: Tensor, data: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """(H, W, K): what each label of a node would cost, its neighbours' labels as they are."""
+    """(H, W, K): the cost of each label of a node, given its neighbours' labels."""
     cost = data.clone()
 
     def towards(costs: Tensor, fixed: Tensor, axis: int) -> Tensor:
@@ -125,8 +128,8 @@ def _conditional(labels: Tensor, data: Tensor, across: Tensor, down: Tensor) -> 
     return cost
 
 
-def _moved(belief: Tensor, costs: Tensor, axis: int) -> Tensor:
-    """The message ``min over l of belief(l) + V(l, .)``, its least made 0."""
+def _message(belief: Tensor, costs: Tensor, axis: int) -> Tensor:
+    """The message ``min over l of belief(l) + V(l, .)``, shifted so that its minimum is 0."""
     if not costs.numel():
         return costs.new_zeros(*costs.shape[:2], costs.shape[3])
     message = (belief[..., None] + costs).min(dim=axis).values

@@ -17,7 +17,7 @@ from torch import Tensor
 LEVELS = 6
 
 GAIN = (0.9, 2.8)
-"""Shih et al.'s bounds of the gain of one level: below, detail would vanish; above, noise would show."""
+"""Bounds of the gain of one level (Shih et al. 2014): below, detail would vanish; above, noise would show."""
 
 EPSILON = 1e-4
 """Added to both energies, as in the paper: 0.01^2 of a range of 1."""
@@ -59,7 +59,7 @@ def gain(of: Tensor, to: Tensor, bounds: tuple[float, float] | None = GAIN, epsi
 def gaussian(picture: Tensor, sigma: float) -> Tensor:
     """(B, C, H, W) smoothed by a Gaussian of ``sigma`` px, borders replicated.
 
-    Wide ones are taken from a smaller picture: what they leave is smooth, so an eighth of the work shows the same.
+    Wide Gaussians are computed on a reduced picture: their result is smooth, so that an eighth of the work suffices.
     """
     if sigma <= 8:
         return _convolved(picture, sigma)
@@ -76,8 +76,8 @@ def gaussian(picture: Tensor, sigma: float) -> Tensor:
 
 def _convolved(picture: Tensor, sigma: float) -> Tensor:
     radius = max(1, int(3 * sigma + 0.5))
-    at = torch.arange(-radius, radius + 1, dtype=picture.dtype, device=picture.device)
-    kernel = torch.exp(-at.square() / (2 * sigma**2))
+    offsets = torch.arange(-radius, radius + 1, dtype=picture.dtype, device=picture.device)
+    kernel = torch.exp(-offsets.square() / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
     channels = picture.shape[1]
     flat = picture.reshape(-1, 1, *picture.shape[-2:])
@@ -87,12 +87,12 @@ def _convolved(picture: Tensor, sigma: float) -> Tensor:
 
 
 def transferred(picture: Tensor, exemplar: Tensor, levels: int = LEVELS) -> Tensor:
-    """The look of one exemplar, which lies where the picture lies: both (1, C, H, W). Not clamped."""
+    """The picture in the look of a single exemplar that is aligned with it: both (1, C, H, W). Not clamped."""
     return transferred_by(picture, exemplar, torch.ones_like(picture[:, :1]), levels)
 
 
 def transferred_by(picture: Tensor, exemplars: Tensor, weights: Tensor, levels: int = LEVELS) -> Tensor:
-    """The look of several exemplars, each where its weight says; one alone is the transfer above.
+    """The picture in the look of several exemplars, mixed by their weights.
 
     Args:
         picture: (1, C, H, W).
@@ -100,14 +100,14 @@ def transferred_by(picture: Tensor, exemplars: Tensor, weights: Tensor, levels: 
         weights: (1, K, H, W), adding up to 1 at every pixel.
 
     Returns:
-        (1, C, H, W), not clamped. Energies and residuals are mixed, not pictures: nothing of an exemplar's own detail
-        comes along.
+        (1, C, H, W), not clamped. Energies and residuals are mixed, not pictures, so that no detail of an exemplar
+        appears in the result.
     """
-    own = laplacian(picture, levels)
-    theirs = laplacian(exemplars, levels)
-    share = weights[0][:, None]
-    made = []
-    for level, (band, wanted) in enumerate(zip(own[:-1], theirs[:-1])):
-        to = (share * energy(wanted, level)).sum(dim=0, keepdim=True)
-        made.append(band * gain(energy(band, level), to))
-    return reconstructed([*made, (share * theirs[-1]).sum(dim=0, keepdim=True)])
+    bands = laplacian(picture, levels)
+    exemplar_bands = laplacian(exemplars, levels)
+    weight = weights[0][:, None]
+    transferred_bands = []
+    for level, (band, exemplar_band) in enumerate(zip(bands[:-1], exemplar_bands[:-1])):
+        to = (weight * energy(exemplar_band, level)).sum(dim=0, keepdim=True)
+        transferred_bands.append(band * gain(energy(band, level), to))
+    return reconstructed([*transferred_bands, (weight * exemplar_bands[-1]).sum(dim=0, keepdim=True)])

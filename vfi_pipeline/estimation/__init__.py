@@ -1,1 +1,1 @@
-"""What is known of a pair of frames before a frame between them is made: windows, flow, acceleration, visibility."""
+"""What is estimated from frames alone: windows of frames, flow, acceleration, visibility."""

@@ -1,9 +1,9 @@
-"""Acceleration: what the pairs around a pair say of how its motion bends.
+"""The acceleration of a pair's pixels, from the flows of the pairs before and after it.
 
-Between two frames nobody sees whether a thing speeds up on the way. The frames before and after do: a content point has
-velocity ``v`` in this interval and ``v'`` in a neighbouring one; the change from one to the next is its acceleration
-``a``. The content velocity within the pair then is ``v + (t - 1/2) a`` (quadratic motion, Xu et al. 2019); integrated
-to either frame it displaces by
+Two frames do not show whether a thing speeds up between them. The frames around them do: a content point has velocity
+``v`` in this interval and ``v'`` in a neighbouring one, and the change between the two is its acceleration ``a``. The
+content velocity within the pair is ``v + (t - 1/2) a`` (quadratic motion, Xu et al. 2019). Integrated to either frame,
+it displaces by
 
     flow_to_first(t) = exp(-t v) + t (1 - t) / 2 * a,      flow_to_last(t) = exp((1 - t) w) + t (1 - t) / 2 * a
 
@@ -23,15 +23,15 @@ from vfi_pipeline.geometry import blur, pixel_grid, sample
 
 @dataclass(frozen=True)
 class AccelerationSettings:
-    """How far the neighbouring intervals are trusted. docs/results.md names the clips that the values were chosen on.
+    """Weights of the neighbouring intervals. docs/results.md names the clips that the values were chosen on.
 
     Attributes:
-        trust_floor: confidence (of 1) at which a neighbour counts half.
-        single_gain: share of the acceleration that is taken where only one neighbour exists or is trusted.
+        trust_floor: confidence (of 1) at which a neighbour has half its weight.
+        single_gain: factor on the estimate where there is only one neighbour.
         window: standard deviation, cells, of the region in which both neighbours' estimates are compared.
         power_floor: power, squared cells, below which the two estimates count as equal.
-        noise_gain: share of the power of the estimates' difference that is taken off that of their mean.
-        longest_ratio: a neighbouring interval this many times longer or shorter is not used.
+        noise_gain: factor on the power of the estimates' difference, which is subtracted from that of their mean.
+        longest_ratio: a neighbouring interval is used if it is at most this many times longer or shorter.
         smoothing: standard deviation, cells, of the final blur.
     """
 
@@ -62,13 +62,13 @@ def estimate_acceleration(
     Returns:
         (B, 2, h, w), cells per unit t squared.
 
-    Where both neighbours tell, their mean counts by how far they agree around the place (a Wiener filter: power of the
-    mean less that of the difference). A jump in one interval, such as a repeated frame, gives opposite signs and
-    cancels.
+    Where there are both neighbours, their mean is weighted by their agreement around the place (a Wiener filter: power
+    of the mean less that of the difference). A jump in one interval, such as a repeated frame, gives opposite signs
+    and cancels.
     """
     before, after = (
-        near if near is not None and 1 / settings.longest_ratio <= span <= settings.longest_ratio else None
-        for near, span in zip((before, after), spans)
+        neighbour if neighbour is not None and 1 / settings.longest_ratio <= span <= settings.longest_ratio else None
+        for neighbour, span in zip((before, after), spans)
     )
     grid = pixel_grid(*velocity.shape[-2:], like=velocity)
     estimates = []
@@ -86,16 +86,27 @@ def estimate_acceleration(
         ((change, trust),) = estimates
         acceleration = settings.single_gain * change * trust / (trust + settings.trust_floor)
     else:
-        (one, trust_one), (two, trust_two) = estimates
-        mean = (one * trust_one + two * trust_two) / (trust_one + trust_two + settings.trust_floor)
-        acceleration = mean * _agreement(one, two, trust_one * trust_two, settings)
+        (from_before, trust_before), (from_after, trust_after) = estimates
+        mean = (from_before * trust_before + from_after * trust_after) / (
+            trust_before + trust_after + settings.trust_floor
+        )
+        acceleration = mean * _agreement(from_before, from_after, trust_before * trust_after, settings)
     return blur(acceleration, settings.smoothing)
 
 
-def _agreement(one: Tensor, two: Tensor, trust: Tensor, settings: AccelerationSettings) -> Tensor:
-    """(B, 1, h, w) in (0, 1]."""
+def _agreement(from_before: Tensor, from_after: Tensor, trust: Tensor, settings: AccelerationSettings) -> Tensor:
+    """The Wiener gain, (B, 1, h, w) in (0, 1]."""
     weight = trust + 1e-3
-    powers = torch.cat(((one + two).square().sum(1, keepdim=True), (one - two).square().sum(1, keepdim=True)), 1) / 4
+    powers = (
+        torch.cat(
+            (
+                (from_before + from_after).square().sum(1, keepdim=True),
+                (from_before - from_after).square().sum(1, keepdim=True),
+            ),
+            1,
+        )
+        / 4
+    )
     signal, noise = (blur(powers * weight, settings.window) / blur(weight, settings.window)).chunk(2, dim=1)
     floor = settings.power_floor
     return ((signal - settings.noise_gain * noise).clamp(min=0) + floor) / (signal + floor)

@@ -1,4 +1,4 @@
-"""Optical flow of both directions of a pair, with how far each can be trusted."""
+"""Optical flow of both directions of a pair, with its confidence."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class BidirectionalFlow:
     Attributes:
         forward: from the first frame's grid to the last frame.
         backward: from the last frame's grid to the first frame.
-        confidence_first: how well a point of the first frame is found again after its round trip.
-        confidence_last: the same of the last frame.
+        confidence_first: of ``forward``: 1 where a point of the first frame returns to its place after the round trip
+            through the last, see ``visibility.reliability``.
+        confidence_last: the same of ``backward``.
     """
 
     forward: Tensor
@@ -31,7 +32,7 @@ class BidirectionalFlow:
 def bidirectional_flow(
     velocity_first: Tensor, velocity_last: Tensor, solver: Solver = Solver("midpoint", steps=4)
 ) -> BidirectionalFlow:
-    """Flow from velocities (B, 2, h, w) at t = 1/2: each frame's field, followed for the whole interval."""
+    """Flow from velocities (B, 2, h, w) at t = 1/2: each frame's field, integrated over the whole interval."""
     flows = stationary_flow(torch.cat((velocity_first, -velocity_last)), 1.0, solver)
     forward, backward = flows.chunk(2)
     # Both round trips at once: small operations cost as much to start as to run.

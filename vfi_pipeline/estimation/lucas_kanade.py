@@ -1,7 +1,7 @@
 """Sub-pixel velocities without weights: symmetric Lucas-Kanade steps at t = 1/2 (Lucas and Kanade 1981).
 
-Both frames are pulled to the middle. What still differs there is explained by one more velocity, which is added to both
-fields. With A and B the pulled lumas, g = grad (A + B) / 2 and r = B - A, each step solves
+Both frames are pulled to the middle. A velocity that explains the remaining difference is added to both fields. With A
+and B the pulled lumas, g = grad (A + B) / 2 and r = B - A, each step solves
 
     (sum w g g' + ridge) dv = -sum w g r,      w = 1 / (1 + (r / robust)^2)
 
@@ -25,14 +25,14 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class LucasKanade:
-    """How velocities are refined. docs/results.md names the clips that the values were chosen on.
+    """Steps and weights. docs/results.md names the clips that the values were chosen on.
 
     Attributes:
         steps: (shrink, count), coarse to fine: ``count`` steps on pictures at 1 / ``shrink`` of their size.
         window: standard deviation, cells, of the window that an equation is summed over (after the sum over the cell).
-        ridge: added to the diagonal of the structure tensor, squared luma of 1: keeps flat regions where they are.
-        robust: luma difference (of 1) at which a pixel counts half.
-        longest: the longest step, cells: the linearisation holds no further.
+        ridge: added to the diagonal of the structure tensor, squared luma of 1, so that flat regions do not change.
+        robust: luma difference (of 1) at which a pixel has half its weight.
+        longest: the longest step, cells, at which the linearisation holds.
         solver: of the displacements to t = 1/2.
     """
 
@@ -74,14 +74,14 @@ def refine_velocities(
     for shrink, count in settings.steps:
         if not count:
             continue
-        one, two = (F.avg_pool2d(image, shrink) if shrink > 1 else image for image in lumas)
-        height, width = one.shape[-2:]
-        grid, cell = pixel_grid(height, width, like=one), height // h
+        luma_first, luma_last = (F.avg_pool2d(image, shrink) if shrink > 1 else image for image in lumas)
+        height, width = luma_first.shape[-2:]
+        grid, cell = pixel_grid(height, width, like=luma_first), height // h
         for _ in range(count):
             # A change of velocity dv moves both sides by dv / 2, to first order: the ODE is solved once.
-            a = sample(one, grid + resize_flow(to_first - change / 2, height, width))
-            b = sample(two, grid + resize_flow(to_last + change / 2, height, width))
-            change = change + _step(a, b, cell, settings)
+            pulled_first = sample(luma_first, grid + resize_flow(to_first - change / 2, height, width))
+            pulled_last = sample(luma_last, grid + resize_flow(to_last + change / 2, height, width))
+            change = change + _step(pulled_first, pulled_last, cell, settings)
     return velocity_first + change, velocity_last + change
 
 

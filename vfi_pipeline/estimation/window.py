@@ -1,8 +1,7 @@
-"""The frames around a pair, as motion models see them, each with what was computed of it.
+"""The frames around a pair, as motion models see them, each with the results computed from it.
 
-A model is a function of a window and keeps nothing itself. What is worth keeping (a frame's guide and features, a
-pair's flow) is kept by the observation it belongs to, so it lives as long as the stream holds that observation, and is
-computed once although three windows use it.
+A model is a function of a window and keeps nothing itself. Each observation keeps what several windows use (its guide,
+its features, the flow of its pair), so that it is computed once and lives as long as the stream holds the observation.
 """
 
 from __future__ import annotations
@@ -23,48 +22,48 @@ class Observation:
 
     Args:
         index: identifies the frame within its film.
-        look: the frame as a model with this ``guide_span`` sees it: (1, 3, h, w), float32 RGB in [0, 1].
+        make_guide: from a model's ``guide_span`` to its view of the frame: (1, 3, h, w), float32 RGB in [0, 1].
     """
 
-    def __init__(self, index: int, look: Callable[[int | None], Tensor]) -> None:
+    def __init__(self, index: int, make_guide: Callable[[int | None], Tensor]) -> None:
         self.index = index
-        self._look = look
-        self._known: dict[Hashable, Future[Any]] = {}
+        self._make_guide = make_guide
+        self._results: dict[Hashable, Future[Any]] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def of(cls, image: Tensor, index: int = 0) -> Observation:
-        """A picture (1, 3, h, w) that is shown as it is, whatever the model's ``guide_span``."""
+        """A picture (1, 3, h, w) that is itself the guide for any ``guide_span``."""
         return cls(index, lambda span: image)
 
     def guide(self, span: int | None) -> Tensor:
-        """The frame at a working size, made once for each ``span``."""
-        return self.recall(("guide", span), lambda: self._look(span))
+        """The frame at a working size, computed once for each ``span``."""
+        return self.recall(("guide", span), lambda: self._make_guide(span))
 
     def recall(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """``make()``, computed once for each ``key``; a thread that asks meanwhile waits for it.
+        """``make()``, computed once for each ``key``; another thread that calls meanwhile waits for the result.
 
-        A failure is raised to whoever waits and then forgotten, so that the next one tries again.
+        An error is raised in all threads that wait and then forgotten, so that the next call tries again.
         """
         with self._lock:
-            known = self._known.get(key)
-            mine = known is None
-            if known is None:
-                known = self._known[key] = Future()
-        if mine:
+            result = self._results.get(key)
+            first_caller = result is None
+            if result is None:
+                result = self._results[key] = Future()
+        if first_caller:
             try:
-                known.set_result(make())
+                result.set_result(make())
             except BaseException as error:
                 with self._lock:
-                    del self._known[key]
-                known.set_exception(error)
-        value: Value = known.result()
+                    del self._results[key]
+                result.set_exception(error)
+        value: Value = result.result()
         return value
 
     def knows(self, key: Hashable) -> bool:
-        """Whether ``recall`` has this, or somebody is making it."""
+        """Whether ``recall`` has computed this, or a thread is computing it."""
         with self._lock:
-            return key in self._known
+            return key in self._results
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,9 @@ class Window:
 
     Attributes:
         first, last: the pair.
-        before: the frame that leads to ``first``, or None beyond a cut, a hole or an end.
-        after: the frame that follows ``last``, or None.
-        span_before, span_after: how long those intervals are, in units of the pair's own.
+        before: the frame before ``first``; None at a cut, a gap or the film's start.
+        after: the frame after ``last``, or None.
+        span_before, span_after: durations of those intervals, in units of the pair's own.
     """
 
     first: Observation
@@ -90,7 +89,7 @@ class Window:
         cls, first: Tensor, last: Tensor, before: Tensor | None = None, after: Tensor | None = None,
         span_before: float = 1.0, span_after: float = 1.0,
     ) -> Window:  # fmt: skip
-        """A window of pictures (1, 3, h, w), each shown as it is."""
+        """A window of pictures (1, 3, h, w), each itself the guide."""
         return cls(
             Observation.of(first, 0), Observation.of(last, 1),
             None if before is None else Observation.of(before, -1), None if after is None else Observation.of(after, 2),

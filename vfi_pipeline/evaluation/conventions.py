@@ -1,4 +1,4 @@
-"""The published conventions of the standard sets: what is measured on each, in what form, on how many pictures.
+"""The published conventions of the standard sets: measures, formats and numbers of pictures.
 
 A figure of a paper can only be set beside one that was computed the same way. docs/evaluation.md has the sources.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from vfi_pipeline.metrics import interpolation_error, psnr, ssim_matlab, ssim_uniform
 
 CEILING = 100.0
-"""dB that an exact picture counts as, so that a mean with one stays a number."""
+"""PSNR of an exact picture, dB, so that means are finite."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Column:
     measure: Callable[[Tensor, Tensor], Tensor]
     rounded: bool = True
 
-    def of(self, made: Tensor, truth: Tensor) -> float:
+    def of(self, picture: Tensor, truth: Tensor) -> float:
         """The figure of one picture, PSNR at most ``CEILING``."""
-        value = self.measure(made, truth).item()
+        value = self.measure(picture, truth).item()
         return min(value, CEILING) if self.title.startswith("PSNR") else value
 
     def text(self, value: float) -> str:
@@ -62,7 +62,7 @@ class Convention:
 
     @property
     def unrounded(self) -> bool:
-        """Whether some figure wants the made pictures unrounded."""
+        """Whether a figure needs unrounded pictures."""
         return not all(column.rounded for column in self.columns)
 
 

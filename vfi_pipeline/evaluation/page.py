@@ -1,4 +1,4 @@
-"""BENCHMARKS.md: sections that programs write, each between two marks, so that a new run replaces its own alone."""
+"""BENCHMARKS.md: sections that programs write, each between two marks, so that a new run replaces only its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Every section below was written by the command that it names; run it again and t
 
 
 def write_section(page: Path, name: str, title: str, body: str, head: str = HEAD) -> None:
-    """Puts ``body`` under ``title`` into ``page``, in the place of the section ``name`` or at the end.
+    """Writes ``body`` under ``title`` into ``page``, replacing the section ``name``, or at the end.
 
     Args:
         name: a word that stays the same from run to run; it is not shown.
@@ -27,8 +27,8 @@ def write_section(page: Path, name: str, title: str, body: str, head: str = HEAD
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     section = f"{begin}\n## {title}\n\n{body.strip()}\n{end}\n"
     text = page.read_text(encoding="utf-8") if page.is_file() else head
-    before, found, rest = text.partition(begin)
-    if found and end in rest:
+    before, mark, rest = text.partition(begin)
+    if mark and end in rest:
         text = before + section + rest.partition(end)[2].removeprefix("\n")
     else:
         text = text.rstrip("\n") + "\n\n" + section
@@ -38,7 +38,7 @@ def write_section(page: Path, name: str, title: str, body: str, head: str = HEAD
 
 
 def circumstances(command: Sequence[str] | str) -> str:
-    """When, where and how a section was made, as a paragraph; says so if the machine was busy."""
+    """The command, time, machine and versions of a section, as a paragraph."""
     words = command if isinstance(command, str) else shlex.join(command)
     when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return f"`{words}`, {when}, {processor()}, {cores()} cores, {memory()}torch {torch.__version__}, " + (
@@ -47,7 +47,7 @@ def circumstances(command: Sequence[str] | str) -> str:
 
 
 def processor() -> str:
-    """The processor's own name."""
+    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -56,12 +56,12 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory() -> str:
-    """``"24 GB, "``, or nothing where it cannot be known."""
+    """``"24 GB, "``, or an empty text where the system does not say."""
     try:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB, "
     except (ValueError, OSError, AttributeError):
@@ -69,5 +69,5 @@ def memory() -> str:
 
 
 def load() -> float | None:
-    """Processes that wanted a core in the last minute, on average; None where it cannot be known."""
+    """Mean number of runnable processes in the last minute; None where the system does not say."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vfi_pipeline.evaluation.conventions import Convention
 from vfi_pipeline.evaluation.quality import Results, Row
-from vfi_pipeline.evaluation.tables import MOST_ROWS, mean_of, means, table
+from vfi_pipeline.evaluation.tables import MAX_ROWS, mean_of, means, table
 
 LEGEND = (
     "PSNR over RGB of each picture, then the mean of all pictures; an exact picture counts as 100 dB. Made pictures "
@@ -16,30 +16,30 @@ LEGEND = (
     "codes of 255. A method sees the two given pictures alone; nothing is averaged over flipped copies "
     "(docs/evaluation.md)."
 )
-"""What the columns mean, below the tables."""
+"""Explanation of the columns, below the tables."""
 
 
 def set_means(results: Results) -> list[dict]:
-    """Per part of a standard set, factor and method: the means over all made pictures, as papers print them.
+    """For each part of a standard set, factor and method: the means over all rebuilt pictures, as in papers.
 
     ``published`` maps the convention's titles to means; ``psnr`` and ``ssim`` are this project's own figures of the
-    same pictures (rounded, luma). ``of`` is how many pictures the whole set makes.
+    same pictures (rounded, luma). ``of`` is the number of pictures of the whole set.
     """
-    found = []
+    rows_of_means = []
     for mean in means([row for row in results.rows if row.group in results.conventions]):
         key = {name: mean[name] for name in ("group", "rate", "method")}
         rows = [row for row in results.rows if (row.group, row.rate, row.method) == tuple(key.values())]
         convention = results.conventions[mean["group"]]
-        own = [value for row in rows for value in row.frames]
+        psnr_ssim = [value for row in rows for value in row.frames]
         figures = {
             "published": {
                 c.title: mean_of([x for r in rows for x in r.published[c.title]]) for c in convention.columns
             },
-            "psnr": mean_of([decibel for decibel, _ in own]),
-            "ssim": mean_of([similarity for _, similarity in own]),
+            "psnr": mean_of([decibel for decibel, _ in psnr_ssim]),
+            "ssim": mean_of([similarity for _, similarity in psnr_ssim]),
         }
-        found.append({**key, "pictures": len(own), "of": convention.pictures, **figures})
-    return found
+        rows_of_means.append({**key, "pictures": len(psnr_ssim), "of": convention.pictures, **figures})
+    return rows_of_means
 
 
 def set_of(group: str) -> str:
@@ -48,7 +48,7 @@ def set_of(group: str) -> str:
 
 
 def section(results: Results, name: str) -> list[str]:
-    """The section of one standard set: a row for each part and method, and what its figures are."""
+    """The section of a standard set: a row for each part and method, and notes on the figures."""
     groups = [group for group in results.conventions if set_of(group) == name]
     convention = results.conventions[groups[0]]
     heads = ["set", "method", "pictures", *(column.title for column in convention.columns), "SSIM luma"]
@@ -66,24 +66,24 @@ def section(results: Results, name: str) -> list[str]:
     for group in groups:
         size, sizes = results.conventions[group].size, sorted(results.sizes[group])
         if size and sizes != [size]:
-            found = ", ".join(f"{w}x{h}" for w, h in sizes)
-            notes.append(f"Pictures of {group} are {found}; in the published set they are {size[0]}x{size[1]}.")
+            actual = ", ".join(f"{w}x{h}" for w, h in sizes)
+            notes.append(f"Pictures of {group} are {actual}; in the published set they are {size[0]}x{size[1]}.")
     if results.rounding and convention.unrounded:
         notes.append(f"Gives bytes only, so that unrounded figures are rounded ones: {', '.join(results.rounding)}.")
     return [*lines, "", " ".join(note for note in notes if note), ""]
 
 
 def scenes(rows: Sequence[Row], convention: Convention, methods: Sequence[str]) -> list[str]:
-    """The convention's first two figures for each scene of a part of a set; no table of one, nor of too many."""
+    """The convention's first two figures for each scene of a part of a set; no table for a single scene or too many."""
     names = list(dict.fromkeys(row.scene for row in rows))
     if len(names) == 1:
         return []
-    if len(names) > MOST_ROWS:
+    if len(names) > MAX_ROWS:
         return [f"{len(names)} scenes: their figures are in results.json.", ""]
 
     def cell(scene: str, method: str) -> str:
-        here = [row for row in rows if (row.scene, row.method) == (scene, method)]
-        values = [mean_of([x for row in here for x in row.published[c.title]]) for c in convention.columns[:2]]
+        chosen = [row for row in rows if (row.scene, row.method) == (scene, method)]
+        values = [mean_of([x for row in chosen for x in row.published[c.title]]) for c in convention.columns[:2]]
         return " / ".join(c.text(value) for c, value in zip(convention.columns, values) if value is not None)
 
     head = "scene: " + " / ".join(column.title for column in convention.columns[:2])

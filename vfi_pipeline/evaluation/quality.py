@@ -1,8 +1,8 @@
-"""How good the made frames are: drop frames of films, rebuild them by every method, compare with what was dropped.
+"""Quality of interpolated frames: drop frames of films, rebuild them by every method, compare with the dropped ones.
 
-At factor n every n-th frame is kept and the n - 1 between are made. PSNR over RGB bytes, SSIM on luma, LPIPS where its
-weights are on this machine; a clip's figure is the mean of its made frames' values, a group's the mean of its clips'.
-On a standard set the figures of its published convention are measured beside them (``conventions``).
+At factor n every n-th frame is kept and the n - 1 between are rebuilt. PSNR over RGB bytes, SSIM on luma, LPIPS where
+its weights are installed; a clip's figure is the mean over its rebuilt frames, a group's the mean over its clips. On a
+standard set the figures of its published convention are measured as well (``conventions``).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
-from vfi_pipeline.estimation.visibility import seen
-from vfi_pipeline.evaluation.baselines import Gaps, Made, Method
+from vfi_pipeline.estimation.visibility import visible
+from vfi_pipeline.evaluation.baselines import Gaps, Method, RebuiltFrames
 from vfi_pipeline.evaluation.conventions import CEILING, Column, Convention
 from vfi_pipeline.evaluation.dis import dis_flow
 from vfi_pipeline.evaluation.rgb import CHROMA, rgb_frame, to_rgb, unrounded_rgb
@@ -30,17 +30,17 @@ from vfi_pipeline.nets.perceptual import MIN_SIDE_PX, Perceptual
 log = logging.getLogger(__name__)
 
 PLANES = ("film", "rgb")
-"""Whose planes are interpolated: the film's own, as the product does it, or RGB pictures made of them first."""
+"""The planes that are interpolated: the film's own, as in the product, or RGB pictures converted from them."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one clip at one factor. ``frames`` holds (PSNR, SSIM) of each made frame, in order.
+    """One method on one clip at one factor. ``frames`` holds (PSNR, SSIM) of each rebuilt frame, in order.
 
     ``warp_error`` is that of the whole rebuilt film against the true film's motion (``metrics.warp_error``); ``nfe`` is
     the mean per pair, ``min_det`` the smallest Jacobian determinant and ``folded`` the mean share of folded area, None
-    for methods without an ODE. ``seconds`` is wall time per made frame. ``published`` maps the titles of the group's
-    convention to the values of the made frames; ``scene`` is what a table of the group has a row for.
+    for methods without an ODE. ``seconds`` is wall time per rebuilt frame. ``published`` maps the titles of the group's
+    convention to the values of the rebuilt frames; ``scene`` names the row of a table of the group.
     """
 
     clip: str
@@ -62,12 +62,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Picture:
-    """The made frame that says most of a clip: where methods differ. ``made`` maps method to (H, W, 3) uint8."""
+    """The rebuilt frame of a clip on which the methods differ most; ``frames`` maps method to (H, W, 3) uint8."""
 
     clip: str
     rate: int
     truth: np.ndarray
-    made: Mapping[str, np.ndarray]
+    frames: Mapping[str, np.ndarray]
     psnr: Mapping[str, float]
 
 
@@ -76,11 +76,11 @@ class Results:
     """Everything measured.
 
     Attributes:
-        truth: clip -> the warp error of the true film itself: what is to be met; a blurred film can be below it.
-        skipped: names of what could not be read.
+        truth: clip -> the warp error of the true film; a blurred film can be below it.
+        skipped: names of the samples that could not be read.
         conventions: group -> the convention of a standard set.
         sizes: group -> the (width, height) of its pictures.
-        rounding: methods that gave no unrounded frames where a convention asks for them.
+        rounding: methods that return no unrounded frames where a convention needs them.
         planes, chroma: how films were interpolated and converted (``PLANES``, ``rgb.CHROMA``).
     """
 
@@ -110,37 +110,37 @@ def evaluate(
     """Rebuilds the dropped frames of every sample at every factor by every method.
 
     Args:
-        samples: clips or triplets; one that cannot be read is left out with a warning.
+        samples: clips or triplets; unreadable ones are left out with a warning.
         methods: name -> method, in the table's order.
-        rates: factors; those that a sample is too short or not for are left out. None: a standard set's own; 2 for
-            films.
+        rates: factors; a sample is left out at those for which it is too short, or which its set does not have. None:
+            those of a standard set; 2 for films.
         perceptual: LPIPS, or None to leave it out.
-        temporal: whether to measure temporal consistency of films (the true film's flow is found once per clip).
-        keep_pictures: how many clips get a picture in the report.
-        say: takes one line per finished clip and factor.
-        after: is called with all that is known after each clip, to keep it.
+        temporal: whether to measure temporal consistency of films (the flow of the true film is computed once a clip).
+        keep_pictures: number of clips with a picture in the report.
+        say: is called with a line for each clip and factor.
+        after: is called with the results so far after each clip, to save them.
         planes: one of ``PLANES``. ``rgb``: films become RGB pictures first, as in papers.
         chroma: how chroma becomes RGB, one of ``rgb.CHROMA``.
 
     Raises:
-        UserError: if nothing could be measured, or a standard set is not for any of ``rates``.
+        UserError: if nothing could be measured, or a standard set has none of ``rates``.
     """
-    for option, given, known in (("planes", planes, PLANES), ("chroma", chroma, CHROMA)):
-        if given not in known:
-            raise UserError(f"{option}={given} is not known.", f"{option}= one of {', '.join(known)}.", USAGE)
+    for option, value, choices in (("planes", planes, PLANES), ("chroma", chroma, CHROMA)):
+        if value not in choices:
+            raise UserError(f"{option}={value} is not known.", f"{option}= one of {', '.join(choices)}.", USAGE)
     results = Results(planes=planes, chroma=chroma)
     for sample in samples:
-        asked = _rates(sample, rates)
+        factors = _rates(sample, rates)
         try:
             frames = sample.load()
-            _check(sample, frames, asked)
+            _check(sample, frames, factors)
             if planes == "rgb" and not sample.convention:
                 frames = [replace(rgb_frame(p), time=f.time) for p, f in zip(to_rgb(frames, chroma), frames)]
         except UserError as error:
             log.warning("%s is left out: %s", label(sample.group, sample.name), error.args[0])
             results.skipped.append(label(sample.group, sample.name))
             continue
-        _evaluate_one(sample, frames, methods, asked, perceptual, temporal, keep_pictures, say, results)
+        _evaluate_sample(sample, frames, methods, factors, perceptual, temporal, keep_pictures, say, results)
         after(results)
     if not results.rows:
         raise UserError(
@@ -149,7 +149,7 @@ def evaluate(
     return results
 
 
-def _evaluate_one(
+def _evaluate_sample(
     sample: Sample,
     frames: list[Frame],
     methods: Mapping[str, Method],
@@ -172,29 +172,29 @@ def _evaluate_one(
     if motion:
         results.truth[sample.name] = _flicker(rgb, motion)
     for rate in rates:
-        whole = (len(frames) - 1) // rate * rate
-        if not whole:
+        last_kept = (len(frames) - 1) // rate * rate
+        if not last_kept:
             continue
-        kept = slice(0, whole + 1, rate)
+        kept = slice(0, last_kept + 1, rate)
         times = tuple(k / rate for k in range(1, rate))
         gaps = Gaps(frames[kept], rgb[kept], times, None if deep is None else deep[kept], results.chroma)
-        missing = [i for i in range(whole) if i % rate]
+        missing = [i for i in range(last_kept) if i % rate]
         films: dict[str, np.ndarray] = {}
         for name, method in methods.items():
-            made = method(gaps)
-            row, film = _score(sample, name, rate, made, rgb[: whole + 1], missing, motion, perceptual)
+            rebuilt = method(gaps)
+            row, film = _score(sample, name, rate, rebuilt, rgb[: last_kept + 1], missing, motion, perceptual)
             if sample.convention:
-                if sample.convention.unrounded and made.unrounded is None:
+                if sample.convention.unrounded and rebuilt.unrounded is None:
                     results.rounding[name] = None
                 truth = (rgb if deep is None else deep)[missing]
-                row = replace(row, published={c.title: _column(c, made, truth) for c in sample.convention.columns})
+                row = replace(row, published={c.title: _column(c, rebuilt, truth) for c in sample.convention.columns})
             results.rows.append(row)
             films[name] = film
         rows = results.rows[-len(methods) :]
-        say(f"{label(sample.group, sample.name)} {rate}x{_told(rows, sample.convention)}")
+        say(f"{label(sample.group, sample.name)} {rate}x{_summary_line(rows, sample.convention)}")
         if len(results.pictures) < keep_pictures:
-            spread = np.std([[value for value, _ in row.frames] for row in rows], axis=0)
-            k = int(np.argmax(spread))
+            disagreement = np.std([[value for value, _ in row.frames] for row in rows], axis=0)
+            k = int(np.argmax(disagreement))
             results.pictures.append(
                 Picture(
                     label(sample.group, sample.name),
@@ -210,23 +210,23 @@ def _score(
     sample: Sample,
     name: str,
     rate: int,
-    made: Made,
+    rebuilt: RebuiltFrames,
     truth: np.ndarray,
     missing: list[int],
     motion: list[tuple[Tensor, Tensor]] | None,
     perceptual: Perceptual | None,
 ) -> tuple[Row, np.ndarray]:
-    assert len(made.rgb) == len(missing), (name, len(made.rgb), len(missing))
+    assert len(rebuilt.rgb) == len(missing), (name, len(rebuilt.rgb), len(missing))
     values, distances = [], []
-    for picture, index in zip(made.rgb, missing):
+    for picture, index in zip(rebuilt.rgb, missing):
         a, b = _tensor(picture), _tensor(truth[index])
         values.append((min(psnr(a, b).item(), CEILING), ssim(a, b).item()))
         if perceptual is not None and min(picture.shape[:2]) >= MIN_SIDE_PX:
             with torch.inference_mode():
                 distances.append(perceptual.each(a / 255, b / 255).item())
     film = truth.copy()
-    film[missing] = made.rgb
-    reports = made.reports
+    film[missing] = rebuilt.rgb
+    reports = rebuilt.reports
     moving = bool(reports) and any(report.nfe for report in reports)
     row = Row(
         sample.name,
@@ -237,7 +237,7 @@ def _score(
         float(np.mean([similarity for _, similarity in values])),
         float(np.mean(distances)) if distances else None,
         _flicker(film, motion) if motion else None,
-        made.seconds / len(missing),
+        rebuilt.seconds / len(missing),
         float(np.mean([report.nfe for report in reports])) if moving else None,
         min(report.min_det for report in reports) if moving else None,
         float(np.mean([report.folded for report in reports])) if moving else None,
@@ -247,19 +247,19 @@ def _score(
     return row, film
 
 
-def _column(column: Column, made: Made, truth: np.ndarray) -> tuple[float, ...]:
-    """One figure of a convention for every made frame."""
-    pictures = made.rgb if column.rounded or made.unrounded is None else made.unrounded
+def _column(column: Column, rebuilt: RebuiltFrames, truth: np.ndarray) -> tuple[float, ...]:
+    """One figure of a convention for each rebuilt frame."""
+    pictures = rebuilt.rgb if column.rounded or rebuilt.unrounded is None else rebuilt.unrounded
     return tuple(column.of(_image(picture), _image(true)) for picture, true in zip(pictures, truth))
 
 
-def _told(rows: Sequence[Row], convention: Convention | None) -> str:
+def _summary_line(rows: Sequence[Row], convention: Convention | None) -> str:
     """A line on one clip: every method's PSNR and SSIM, or the first two figures of the convention."""
     if convention is None:
         return ": " + ", ".join(f"{row.method} {row.psnr:.2f} / {row.ssim:.4f}" for row in rows)
     columns = convention.columns[:2]
-    told = [(row.method, [c.text(float(np.mean(row.published[c.title]))) for c in columns]) for row in rows]
-    return f", {' / '.join(c.title for c in columns)}: " + ", ".join(f"{name} {' / '.join(x)}" for name, x in told)
+    figures = [(row.method, [c.text(float(np.mean(row.published[c.title]))) for c in columns]) for row in rows]
+    return f", {' / '.join(c.title for c in columns)}: " + ", ".join(f"{name} {' / '.join(x)}" for name, x in figures)
 
 
 def label(group: str, clip: str) -> str:
@@ -271,26 +271,28 @@ def read_rates(rates: object, frames: object) -> list[int] | None:
     """``rates=`` as a list, None where the layout decides.
 
     Raises:
-        UserError: if they or ``frames=`` are no numbers, or leave no frame to make.
+        UserError: if they or ``frames=`` are not numbers, or leave no frame to rebuild.
     """
-    given = rates if isinstance(rates, list) else [rates]
-    asked = [rate for rate in given if isinstance(rate, int) and rate > 1]
-    right = rates is None or (asked == given and len(asked) > 0)
-    if not right or not (frames is None or (isinstance(frames, int) and frames > min(asked or [1]))):
+    listed = rates if isinstance(rates, list) else [rates]
+    factors = [rate for rate in listed if isinstance(rate, int) and rate > 1]
+    valid = rates is None or (factors == listed and len(factors) > 0)
+    if not valid or not (frames is None or (isinstance(frames, int) and frames > min(factors or [1]))):
         problem = f"rates={rates} and frames={frames} leave no frame to make."
         raise UserError(problem, "whole numbers above 1: rates=[2,8] frames=33.", USAGE)
-    return None if rates is None else asked
+    return None if rates is None else factors
 
 
 def _rates(sample: Sample, rates: Sequence[int] | None) -> Sequence[int]:
     """The factors to measure a sample at."""
     if rates is None or sample.rates is None:
         return rates or sample.rates or (2,)
-    both = [rate for rate in sample.rates if rate in rates]
-    if not both:
-        own = ", ".join(map(str, sample.rates))
-        raise UserError(f"{sample.group} is for factor {own}, not {', '.join(map(str, rates))}.", "leave rates= out.")
-    return both
+    common = [rate for rate in sample.rates if rate in rates]
+    if not common:
+        set_rates = ", ".join(map(str, sample.rates))
+        raise UserError(
+            f"{sample.group} is for factor {set_rates}, not {', '.join(map(str, rates))}.", "leave rates= out."
+        )
+    return common
 
 
 def _check(sample: Sample, frames: list[Frame], rates: Sequence[int]) -> None:
@@ -301,16 +303,16 @@ def _check(sample: Sample, frames: list[Frame], rates: Sequence[int]) -> None:
 
 
 def _true_motion(rgb: np.ndarray) -> list[tuple[Tensor, Tensor]]:
-    """Per pair of neighbours: flow from the later frame into the earlier one, and the mask of points seen in both.
+    """For each pair of neighbours: flow from the later frame to the earlier one, and the mask of points that both show.
 
-    In half precision: they are kept for a whole clip.
+    In half precision, because those of a whole clip are in memory at once.
     """
-    found = []
+    flows = []
     pictures = [_tensor(picture).float() / 255 for picture in rgb]
     for before, after in zip(pictures, pictures[1:]):
         to_before, to_after = dis_flow(after, before, "fast"), dis_flow(before, after, "fast")
-        found.append((to_before.half(), seen(to_before, to_after).half()))
-    return found
+        flows.append((to_before.half(), visible(to_before, to_after).half()))
+    return flows
 
 
 def _flicker(film: np.ndarray, motion: list[tuple[Tensor, Tensor]]) -> float:

@@ -22,11 +22,11 @@ from vfi_pipeline.evaluation.published import LEGEND, scenes, section, set_means
 from vfi_pipeline.evaluation.quality import Picture, Results, label
 from vfi_pipeline.evaluation.tables import facts, quality, table
 from vfi_pipeline.evaluation.tables import means as means  # beside ``markdown`` and ``save``, for callers
-from vfi_pipeline.viz.filmstrip import MADE, NEUTRAL, Cell, crop, filmstrip
+from vfi_pipeline.viz.filmstrip import GENERATED, NEUTRAL, Cell, crop, filmstrip
 
 
 def markdown(results: Results, command: str) -> str:
-    """The tables: a standard set's published figures; PSNR / SSIM per clip of films; then the means of everything."""
+    """The tables: a standard set's published figures; PSNR / SSIM per clip of films; then all means."""
     lines = [f"`{command}`", ""]
     for name in dict.fromkeys(set_of(group) for group in results.conventions):
         lines += section(results, name)
@@ -52,10 +52,10 @@ def markdown(results: Results, command: str) -> str:
 
 
 def _note(results: Results) -> str:
-    """What the figures are: averaging, rounding, colours."""
+    """A note on averaging, rounding and colours."""
     notes = []
     if any(row.group not in results.conventions for row in results.rows):
-        how = {
+        description = {
             "film": "Frames are made in the film's own planes; then made and true ones become RGB",
             "rgb": "Films become RGB pictures of 8 bits first, which the methods are given, as in papers",
         }[results.planes]
@@ -65,7 +65,7 @@ def _note(results: Results) -> str:
         }[results.chroma]
         notes.append(
             "Means of per-frame values over a clip's made frames, then over clips. PSNR over RGB rounded to bytes, "
-            f"SSIM Gaussian (sigma 1.5) on BT.601 luma. {how}: {chroma}."
+            f"SSIM Gaussian (sigma 1.5) on BT.601 luma. {description}: {chroma}."
         )
     if results.conventions:
         notes.append(LEGEND)
@@ -76,7 +76,7 @@ def _note(results: Results) -> str:
 
 
 def quality_section(results: Results, command: str) -> str:
-    """The tables for BENCHMARKS.md: headings one level lower, and what they were made on."""
+    """The tables for BENCHMARKS.md: headings one level lower, with the machine and the command."""
     words = markdown(results, command).split("\n", 2)[2]
     return f"{circumstances(command)}\n\n{words}".replace("\n## ", "\n### ")
 
@@ -122,7 +122,7 @@ def save(results: Results, folder: Path, command: str, settings: dict, unfinishe
 
 
 class Keeper:
-    """Keeps what a long run has measured so far, at most every ``every_s`` seconds: a call after each clip."""
+    """Saves the results of a long run so far, at most every ``every_s`` seconds; called after each clip."""
 
     def __init__(self, folder: Path, command: str, settings: dict, every_s: float = 30) -> None:
         self.folder, self.command, self.settings, self.every_s = folder, command, settings, every_s
@@ -135,16 +135,16 @@ class Keeper:
 
 
 def machine() -> str:
-    """What it ran on."""
+    """The machine, for the page."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     threads = f"{torch.get_num_threads()} threads{gpu}"
     return f"{platform.system()} {platform.machine()}, {threads}, torch {torch.__version__}"
 
 
 def _strip(picture: Picture, width: int = 320, height: int = 180) -> Image.Image:
-    """The truth and every method, cut out where they differ most."""
-    made = picture.made
-    stack = np.stack([frame.astype(np.float32).mean(axis=2) for frame in made.values()])
+    """The truth and every method, cropped where the methods differ most."""
+    frames_by_method = picture.frames
+    stack = np.stack([frame.astype(np.float32).mean(axis=2) for frame in frames_by_method.values()])
     error = np.abs(stack - picture.truth.astype(np.float32).mean(axis=2)).max(axis=0)
     height, width = min(height, error.shape[0]), min(width, error.shape[1])
     # The cut-out with the largest error: box sums from an integral image.
@@ -153,8 +153,8 @@ def _strip(picture: Picture, width: int = 320, height: int = 180) -> Image.Image
     y, x = np.unravel_index(sums.argmax(), sums.shape)
     centre = float(x + width / 2), float(y + height / 2)
     cells = [Cell(crop(picture.truth, centre, width, height), NEUTRAL, "truth", f"{picture.rate}x")]
-    for name, frame in made.items():
-        cells.append(Cell(crop(frame, centre, width, height), MADE, name, f"{picture.psnr[name]:.2f} dB"))
+    for name, frame in frames_by_method.items():
+        cells.append(Cell(crop(frame, centre, width, height), GENERATED, name, f"{picture.psnr[name]:.2f} dB"))
     return filmstrip([cells])
 
 

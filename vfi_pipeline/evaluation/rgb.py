@@ -1,4 +1,4 @@
-"""What every figure is computed on: frames as RGB, in bytes or unrounded, and back.
+"""Frames as RGB, in bytes or unrounded, and back: all figures are computed on these.
 
 How subsampled chroma becomes RGB changes figures by hundredths of a dB, by tenths above 40 dB (docs/evaluation.md):
 
@@ -22,7 +22,7 @@ from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 CHROMA = ("nearest", "bicubic")
 
 PORTION = 64
-"""Frames handed to ffmpeg at a time, so that their bytes do not double a long clip's memory."""
+"""Frames per call of ffmpeg, so that their bytes do not double a long clip's memory."""
 
 SITES = {"left": (0, 128), "center": (128, 128), "topleft": (0, 0), "top": (128, 0), "bottomleft": (0, 256),
          "bottom": (128, 256)}  # fmt: skip
@@ -60,7 +60,7 @@ def to_rgb(frames: Sequence[Frame], chroma: str = "nearest") -> np.ndarray:
 
 
 def has_full_rgb(frame: Frame) -> bool:
-    """Whether it holds RGB or full-range grey: nothing is lost or chosen when it becomes RGB."""
+    """Whether the format is RGB or full-range grey, whose conversion to RGB is exact."""
     return frame.format.is_rgb or (len(frame.format.planes) == 1 and frame.colour.range != "tv")
 
 

@@ -1,4 +1,4 @@
-"""What is evaluated: folders of films, and the layouts of the standard sets of pictures."""
+"""Films and pictures to evaluate on: folders of films, and the layouts of the standard sets."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Sample:
     """A film, or some pictures of a data set, with all its true frames.
 
     Attributes:
-        name, group: for the tables; means are taken per group.
-        load: reads the frames; UserError if it cannot.
-        rates: the only factors that it is for; None: any that its length allows.
-        convention: how papers measure on the set; None: it is no standard set.
-        scene: what several samples of a group have in common, for a table; "" where that is the name.
+        name, group: for the tables, whose means are over a group.
+        load: reads the frames; UserError if that fails.
+        rates: the factors of its set; None: any that its length allows.
+        convention: of its standard set; None for others.
+        scene: common name of several samples of a group, for a table; "": the sample's own name.
     """
 
     name: str
@@ -56,12 +56,12 @@ class Sample:
 
 
 def samples(path: Path, layout: str = "films", frames: int | None = 33) -> list[Sample]:
-    """What ``path`` holds, in the named layout.
+    """The samples at ``path``, in the named layout.
 
     Args:
         path: a film, a folder of films or of folders of pictures; or the root of a data set.
         layout: one of ``LAYOUTS``.
-        frames: how many frames of each film, from its beginning; None: all.
+        frames: number of frames of each film, from its start; None: all.
 
     Raises:
         UserError: if the path or the layout does not exist, or it holds nothing of that layout.
@@ -70,10 +70,10 @@ def samples(path: Path, layout: str = "films", frames: int | None = 33) -> list[
         raise UserError(f"No layout is called {layout!r}.", f"layout= one of {', '.join(LAYOUTS)}.", USAGE)
     if not path.exists():
         raise UserError(f"{path} does not exist.", "check the name after input=.", BAD_INPUT)
-    found = list(films(path, frames) if layout == "films" else LAYOUTS[layout](path))
-    if not found:
+    loaded = list(films(path, frames) if layout == "films" else LAYOUTS[layout](path))
+    if not loaded:
         raise UserError(f"{path} holds nothing in the layout {layout!r}.", EXPECTED[layout], BAD_INPUT)
-    return found
+    return loaded
 
 
 def named(text: str) -> list[Path]:
@@ -81,31 +81,31 @@ def named(text: str) -> list[Path]:
 
     A comma within a name parts it only where the longer name does not exist.
     """
-    whole = Path(text).expanduser()
-    if whole.exists():
-        return [whole]
+    path = Path(text).expanduser()
+    if path.exists():
+        return [path]
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         return named(text[1:-1])  # quoted for Hydra, as was needed once
     if not (text.startswith("[") and text.endswith("]")):
-        return [whole]
-    parts, found = text[1:-1].split(","), []
+        return [path]
+    parts, paths = text[1:-1].split(","), []
     while parts:
         for count in range(len(parts), 0, -1):
-            path = Path(",".join(parts[:count]).strip().strip("'\"")).expanduser()
-            if path.exists() or count == 1:
-                found.append(path)
+            member = Path(",".join(parts[:count]).strip().strip("'\"")).expanduser()
+            if member.exists() or count == 1:
+                paths.append(member)
                 del parts[:count]
                 break
-    return found
+    return paths
 
 
-def distinct(found: Iterable[Sample]) -> list[Sample]:
+def distinct(samples: Iterable[Sample]) -> list[Sample]:
     """The samples with a name each: of two films ``a`` the second is called ``a (2)``."""
-    seen: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     renamed = []
-    for sample in found:
-        seen[sample.group, sample.name] += 1
-        count = seen[sample.group, sample.name]
+    for sample in samples:
+        counts[sample.group, sample.name] += 1
+        count = counts[sample.group, sample.name]
         renamed.append(sample if count == 1 else replace(sample, name=f"{sample.name} ({count})"))
     return renamed
 
@@ -198,10 +198,10 @@ def xiph(root: Path) -> Iterator[Sample]:
     base = root / "netflix" if (root / "netflix").is_dir() else root
     for size, prepare in (("2K", _halved), ("4K", _middle)):
         for sequence in XIPH_SEQUENCES:
-            there = {path.name for path in base.glob(f"{sequence}-*.png")}
+            existing = {path.name for path in base.glob(f"{sequence}-*.png")}
             for k in range(2, 99, 2):
                 names = [f"{sequence}-{n:03d}.png" for n in (k - 1, k, k + 1)]
-                if there.intersection(names):
+                if existing.intersection(names):
                     paths = [base / name for name in names]
                     yield _sample(f"{sequence}-{k:03d}", f"xiph {size}", paths, XIPH, 2, prepare, sequence)
 
@@ -268,7 +268,7 @@ def _sample(
     prepare: Callable[[np.ndarray], np.ndarray] | None = None,
     scene: str = "",
 ) -> Sample:
-    """Pictures of which every ``rate``-th is given; ``prepare`` makes of (H, W, 3) what is compared."""
+    """Pictures of which every ``rate``-th is kept; ``prepare`` converts (H, W, 3) to the pictures to compare."""
 
     def load() -> list[Frame]:
         if len(paths) != rate + 1:
@@ -306,7 +306,7 @@ def _middle(picture: np.ndarray) -> np.ndarray:
 
 
 def _under(root: Path, text: str) -> Path:
-    """A listed path, wherever the list was written: its longest tail that exists under ``root``."""
+    """A path from a list made on another machine: its longest tail that exists under ``root``."""
     parts = Path(text).parts
     for start in range(len(parts)):
         if (root / Path(*parts[start:])).is_file():

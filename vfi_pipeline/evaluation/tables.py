@@ -8,21 +8,21 @@ import numpy as np
 
 from vfi_pipeline.evaluation.quality import Row
 
-MOST_ROWS = 50
+MAX_ROWS = 50
 """Rows of one table; the others are in results.json."""
 
 
 def means(rows: Sequence[Row]) -> list[dict]:
     """Per group, factor and method: means of the clips' figures (smallest determinant: the smallest), table order."""
     keys = list(dict.fromkeys((row.group, row.rate, row.method) for row in rows))
-    found = []
+    rows_of_means = []
     for group, rate, method in keys:
         chosen = [row for row in rows if (row.group, row.rate, row.method) == (group, rate, method)]
         mean = {name: mean_of([getattr(row, name) for row in chosen]) for name in FIGURES if name != "min_det"}
         dets = [row.min_det for row in chosen if row.min_det is not None]
         mean["min_det"] = min(dets) if dets else None
-        found.append({"group": group, "rate": rate, "method": method, "clips": len(chosen), **mean})
-    return found
+        rows_of_means.append({"group": group, "rate": rate, "method": method, "clips": len(chosen), **mean})
+    return rows_of_means
 
 
 FIGURES = ("psnr", "ssim", "lpips", "warp_error", "seconds", "nfe", "min_det", "folded")
@@ -31,16 +31,14 @@ FIGURES = ("psnr", "ssim", "lpips", "warp_error", "seconds", "nfe", "min_det", "
 def table(head: str, names: Sequence[str], methods: Sequence[str], cell: Callable[[str, str], str]) -> list[str]:
     """A table with a row for each name and a column for each method."""
     lines = [f"| {head} | " + " | ".join(methods) + " |", "|--|" + "--:|" * len(methods)]
-    lines += [
-        f"| {name} | " + " | ".join(cell(name, method) for method in methods) + " |" for name in names[:MOST_ROWS]
-    ]
-    if len(names) > MOST_ROWS:
-        lines.append(f"| ... {len(names) - MOST_ROWS} more in results.json |" + " |" * len(methods))
+    lines += [f"| {name} | " + " | ".join(cell(name, method) for method in methods) + " |" for name in names[:MAX_ROWS]]
+    if len(names) > MAX_ROWS:
+        lines.append(f"| ... {len(names) - MAX_ROWS} more in results.json |" + " |" * len(methods))
     return lines
 
 
 def facts(total: dict[str, dict], methods: Sequence[str]) -> list[str]:
-    """Everything that is not PSNR or SSIM, methods as rows; ``total`` maps method to its ``means``."""
+    """The table of all figures but PSNR and SSIM, methods as rows; ``total`` maps method to its ``means``."""
     columns = [
         ("LPIPS", "lpips", lambda x: f"{x:.4f}"),
         ("warp error, 1e-3", "warp_error", lambda x: f"{1e3 * x:.3f}"),
@@ -64,6 +62,6 @@ def quality(decibel: float, similarity: float) -> str:
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:
-    """The mean of those that are known; None if none is."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    """The mean of the values that are not None; None if there are none."""
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers else None

@@ -1,4 +1,4 @@
-"""Coordinates, said once. Every other module follows this table.
+"""The conventions of coordinates and times. Every other module follows this table.
 
 | word | meaning here |
 |---|---|
@@ -8,7 +8,7 @@
 | warp | backward: ``warp(I, u)(x) = I(x + u(x))``, border replicated |
 | resize | a picture of another size covers the same area (half-pixel centres, ``align_corners=False``) |
 | velocity field ``v(t, x)`` | pixels per unit t; ``t`` in [0, 1] from the first frame to the last |
-| flow map | the displacement got by solving the ODE; ``flow_to_first`` and ``flow_to_last`` pull the frame at t |
+| flow map | the displacement that solves the ODE; ``flow_to_first`` and ``flow_to_last`` pull the frame at t |
 | blend weight, confidence | weight of the first frame; weight of the moved frames beside the unmoved (``blending``) |
 | Jacobian, JVP, NFE | of ``x + u(x)``, never of ``u`` alone; Jacobian-vector product; velocity calls per solve |
 | time in files | ``Fraction`` seconds or pts x time_base; never fps times a counter |

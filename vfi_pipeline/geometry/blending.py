@@ -2,7 +2,7 @@
 
     moved     = w * first(x + u_first) + (1 - w) * last(x + u_last)
     unmoved   = w * first(x) + (1 - w) * last(x)
-    made      = c * moved + (1 - c) * unmoved
+    frame     = c * moved + (1 - c) * unmoved
 
 ``w`` is the blend weight, corrected for the moved frames at the frame's border by ``visible_weight``; ``c`` is the
 confidence in the motion. With ``w = 1 - t`` the unmoved frames make the cross-fade.
@@ -43,10 +43,10 @@ def inside(position: Tensor, height: int, width: int) -> Tensor:
 
 
 def visible_weight(weight: Tensor, in_first: Tensor, in_last: Tensor) -> Tensor:
-    """The first frame's weight after a side that leaves the frame has yielded to the other one.
+    """The first frame's weight, corrected where only one of the frames contains the point.
 
-    ``w + p (1 - q) (1 - w) - q (1 - p) w`` for visibilities p and q: unchanged where both or none see the point, 1 or 0
-    where only one does, and the same rule for either order of the frames.
+    ``w + p (1 - q) (1 - w) - q (1 - p) w`` for visibilities p and q: unchanged where both or none contain the point, 1
+    or 0 where only one does, and the same rule for either order of the frames.
 
     Args:
         weight: (B, 1, H, W) in [0, 1].
@@ -75,17 +75,17 @@ def synthesise(
     height, width = first.shape[-2:]
     grid = pixel_grid(height, width, like=flow_to_first)
     in_first, in_last = (grid + resize_flow(flow, height, width) for flow in (flow_to_first, flow_to_last))
-    plain = _spread(blend_weight, height, width)
+    plain = _resized(blend_weight, height, width)
     weight = visible_weight(plain, inside(in_first, height, width), inside(in_last, height, width))
     from_first, from_last = sample(first, in_first), sample(last, in_last)
     frame = from_last + weight * (from_first - from_last)
     if confidence is not None:
         unmoved = last + plain * (first - last)
-        frame = unmoved + _spread(confidence, height, width) * (frame - unmoved)
+        frame = unmoved + _resized(confidence, height, width) * (frame - unmoved)
     return Blended(frame, from_first, from_last)
 
 
-def _spread(field: Tensor, height: int, width: int) -> Tensor:
+def _resized(field: Tensor, height: int, width: int) -> Tensor:
     if field.shape[-2:] == (height, width):
         return field
     return F.interpolate(field, (height, width), mode="bilinear", align_corners=False)

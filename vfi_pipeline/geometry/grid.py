@@ -1,4 +1,4 @@
-"""Pixel grids, and small constants that are made once per device."""
+"""Pixel grids, and small constants that are created once per device."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-KEPT = 2**17
-"""Grids of up to so many pixels are made once: as many operations as a warp of a small picture itself."""
+CACHED_PIXELS = 2**17
+"""Grids of at most this many pixels are cached: creating one costs as many operations as warping a small picture."""
 
 
 def pixel_grid(height: int, width: int, *, like: Tensor) -> Tensor:
@@ -16,11 +16,11 @@ def pixel_grid(height: int, width: int, *, like: Tensor) -> Tensor:
 
     ``grid[0, :, r, c] == (c, r)``. Small ones are shared: not to be changed in place.
     """
-    make = _kept if height * width <= KEPT else _made
+    make = _cached_grid if height * width <= CACHED_PIXELS else _new_grid
     return make(height, width, like.dtype, like.device)
 
 
-def _made(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _new_grid(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     y, x = torch.meshgrid(
         torch.arange(height, dtype=dtype, device=device),
         torch.arange(width, dtype=dtype, device=device),
@@ -30,9 +30,9 @@ def _made(height: int, width: int, dtype: torch.dtype, device: torch.device) -> 
 
 
 @lru_cache(maxsize=32)
-def _kept(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # whoever asks first, others may need gradients
-        return _made(height, width, dtype, device)
+def _cached_grid(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # the first caller may be in inference mode, later ones may need gradients
+        return _new_grid(height, width, dtype, device)
 
 
 @lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ class ThinPlate:
         points: (N, 2) the control points.
         weights: (N, 2) of the radial parts.
         affine: (3, 2): constant, x, y.
-        scale: px that count as 1 inside.
+        scale: px per unit of ``points``.
     """
 
     points: Tensor
@@ -29,16 +29,16 @@ class ThinPlate:
     affine: Tensor
     scale: float
 
-    def __call__(self, at: Tensor) -> Tensor:
-        """(..., 2) where points (..., 2), (x, y), are mapped to; of the type of ``at``."""
-        flat = at.reshape(-1, 2).double() / self.scale
-        made = kernel(flat, self.points) @ self.weights + _affine_terms(flat) @ self.affine
-        return (self.scale * made).reshape(at.shape).to(at)
+    def __call__(self, positions: Tensor) -> Tensor:
+        """The images (..., 2) of ``positions`` (..., 2), (x, y), px, in their type."""
+        flat = positions.reshape(-1, 2).double() / self.scale
+        mapped = kernel(flat, self.points) @ self.weights + _affine_terms(flat) @ self.affine
+        return (self.scale * mapped).reshape(positions.shape).to(positions)
 
 
-def kernel(one: Tensor, other: Tensor) -> Tensor:
-    """(N, M) ``U(|a - b|)``; 0 where the points are the same."""
-    squared = (one[:, None] - other[None]).square().sum(dim=2)
+def kernel(points: Tensor, centres: Tensor) -> Tensor:
+    """``U(|p - c|)``, (N, M), for points (N, 2) and centres (M, 2); 0 where they are the same."""
+    squared = (points[:, None] - centres[None]).square().sum(dim=2)
     return torch.where(squared > 0, squared * squared.clamp(min=1e-300).log(), torch.zeros_like(squared))
 
 
@@ -46,8 +46,8 @@ def thin_plate(points: Tensor, targets: Tensor, smoothness: float = 0.0) -> Thin
     """The spline that maps ``points`` (N, 2) to ``targets`` (N, 2), pixels, in float64.
 
     Args:
-        smoothness: lambda, for points scaled to a spread of 1; 0 meets every target, and as it grows the map becomes
-            the affine one that fits best.
+        smoothness: lambda, for points scaled to a root mean square distance of 1 from their mean; 0 meets every target,
+            and as it grows the map becomes the affine one that fits best.
 
     Raises:
         ValueError: for fewer than three points, points on a line, or the same point twice without smoothness.
@@ -64,19 +64,19 @@ def thin_plate(points: Tensor, targets: Tensor, smoothness: float = 0.0) -> Thin
     system[:count, :count] = kernel(p, p) + smoothness * torch.eye(count, dtype=torch.float64)
     system[:count, count:] = _affine_terms(p)
     system[count:, :count] = _affine_terms(p).T
-    wanted = torch.cat((q, torch.zeros(3, 2, dtype=torch.float64)))
+    right_side = torch.cat((q, torch.zeros(3, 2, dtype=torch.float64)))
     try:
-        found = torch.linalg.solve(system, wanted)
+        solution = torch.linalg.solve(system, right_side)
     except RuntimeError as error:
         raise ValueError("Two points of a thin-plate spline are the same.") from error
-    return ThinPlate(p, found[:count], found[count:], scale)
+    return ThinPlate(p, solution[:count], solution[count:], scale)
 
 
 def displacement(spline: ThinPlate, grid: Tensor, coarse: int = 4) -> Tensor:
     """(1, 2, H, W) px: ``spline(x) - x`` on a pixel grid (1, 2, H, W), for ``warp``.
 
     Args:
-        coarse: it is computed at every so many pixels and interpolated, which a smooth map does not notice; 1 at all.
+        coarse: distance, px, of the nodes where the spline is computed; between them it is interpolated (bicubic).
     """
     height, width = grid.shape[-2:]
     beyond = 0 if coarse == 1 else 2 * coarse  # bicubic reads two nodes on either side
@@ -84,13 +84,13 @@ def displacement(spline: ThinPlate, grid: Tensor, coarse: int = 4) -> Tensor:
         float(grid[0, axis, 0, 0]) + torch.arange(-beyond, side - 1 + beyond + coarse, coarse, dtype=torch.float64)
         for axis, side in ((1, height), (0, width))
     )
-    at = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-    moved = (spline(at) - at).permute(2, 0, 1)[None].to(grid)
+    positions = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    field = (spline(positions) - positions).permute(2, 0, 1)[None].to(grid)
     if coarse == 1:
-        return moved
+        return field
     size = [(len(nodes) - 1) * coarse + 1 for nodes in (y, x)]
-    moved = F.interpolate(moved, size, mode="bicubic", align_corners=True)
-    return moved[..., beyond : beyond + height, beyond : beyond + width]
+    field = F.interpolate(field, size, mode="bicubic", align_corners=True)
+    return field[..., beyond : beyond + height, beyond : beyond + width]
 
 
 def _affine_terms(points: Tensor) -> Tensor:

@@ -26,15 +26,15 @@ def sample(field: Tensor, position: Tensor, cubic: bool = False) -> Tensor:
         field = field.expand(unit.shape[0], -1, -1, -1)
     mode, padding = "bicubic" if cubic else "bilinear", "border"
     if not cubic and unit.device.type == "mps":
-        # Apple's devices have not always had this padding. Between the border's own values it is never asked for.
+        # Older versions for Apple's devices lack this padding. Clamped positions need none.
         unit, padding = unit.clamp(-1, 1), "zeros"
     return F.grid_sample(field, unit, mode=mode, padding_mode=padding, align_corners=True)
 
 
 @lru_cache(maxsize=32)
 def _per_pixel(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """How much of ``grid_sample``'s [-1, 1] a pixel is, (x, y). A one-pixel axis has no span: any position reads it."""
-    with torch.inference_mode(False):  # whoever asks first, others may need gradients
+    """A pixel in units of ``grid_sample``'s [-1, 1], (x, y). On an axis of one pixel any position reads that pixel."""
+    with torch.inference_mode(False):  # the first caller may be in inference mode, later ones may need gradients
         return 2 / torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=dtype, device=device)
 
 
@@ -85,7 +85,7 @@ def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
     return resized * constant((width / w, height / h), resized)
 
 
-def shrunk(image: Tensor, share: float) -> Tensor:
-    """The image (B, C, H, W) at ``share`` of its size, 1 or less, at least a pixel: averaged over areas."""
-    size = tuple(max(1, round(n * share)) for n in image.shape[-2:])
+def shrunk(image: Tensor, scale: float) -> Tensor:
+    """The image (B, C, H, W) at ``scale`` (1 or less) of its size, at least one pixel: averaged over areas."""
+    size = tuple(max(1, round(n * scale)) for n in image.shape[-2:])
     return image if size == image.shape[-2:] else F.interpolate(image, size, mode="area")

@@ -30,7 +30,7 @@ from vfi_pipeline.losses.perceptual import StyleObjective, StyleTarget
 from vfi_pipeline.media import reader
 from vfi_pipeline.media.stills import read_rgb8
 from vfi_pipeline.models.motion import MotionModel
-from vfi_pipeline.models.style import carried
+from vfi_pipeline.models.style import advected
 from vfi_pipeline.models.style_optimisation import (
     combined,
     later_pass_start,
@@ -220,7 +220,7 @@ class Painting:
         )
         if other > index:
             forward, backward = backward, forward
-        return carried(painted, backward, forward)
+        return advected(painted, backward, forward)
 
     def _look(self, index: int) -> Callable[[int | None], Tensor]:
         def look(span: int | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Cross-fade: nothing moves, the frames are mixed by t. The baseline that every other model has to beat."""
+"""Cross-fade: nothing moves, the frames are mixed by t. The baseline of every other model."""
 
 from __future__ import annotations
 

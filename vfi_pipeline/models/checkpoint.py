@@ -14,7 +14,7 @@ import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,14 +22,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
-from vfi_pipeline.models.shipped import animates_one
+from vfi_pipeline.models.shipped import animates_single_picture
 
 FORMAT = "vfi-pipeline/1"
 
 # Which class builds which kind: a file can name only these.
 BUILDERS = {
     "warping_ode": "vfi_pipeline.models.warping_ode:WarpingODE",
-    "flow": "vfi_pipeline.models.flow:FlowInterpolator",
+    "flow": "vfi_pipeline.models.flow_interpolator:FlowInterpolator",
     "style": "vfi_pipeline.models.style:StyleTransfer",
     "single_image": "vfi_pipeline.models.single_image:SingleImageGenerator",
 }
@@ -37,7 +37,7 @@ BUILDERS = {
 
 @dataclass(frozen=True)
 class Card:
-    """A model's card: what it is, what it was trained on, how it did. JSON types only.
+    """A model's card: its training, data, metrics and limits. JSON types only.
 
     Attributes:
         name: of the model, as the experiment calls it.
@@ -55,17 +55,26 @@ class Card:
 
 
 def save_model(path: Path | str, model: nn.Module, card: Card = Card(), half: bool = False) -> str:
-    """Writes the weights under a draft name, renames them, and puts the card beside as Markdown. Returns the SHA-256.
+    """Writes weights, configuration and card to one file, and the card beside it as Markdown.
+
+    The file is written under a draft name and renamed, so that a file under its final name is whole.
 
     Args:
-        path: ends in ``.safetensors``; its folder is made.
+        path: ends in ``.safetensors``; its folder is created.
         model: has ``config()`` whose ``kind`` is one of ``BUILDERS``.
-        half: store float16, half the size; read back as float32.
+        half: store float16, half the size; ``load_model`` returns float32.
+
+    Returns:
+        The file's SHA-256, hexadecimal.
+
+    Raises:
+        ValueError: if ``load_model`` would know no such kind.
+        UserError: if the file cannot be written.
     """
     path = Path(path)
-    config = model.config()
+    config = config_of(model)
     if config["kind"] not in BUILDERS:
-        raise ValueError(f"models.checkpoint.BUILDERS has no {config['kind']!r}: no one could read this file again.")
+        raise ValueError(f"models.checkpoint.BUILDERS has no {config['kind']!r}: load_model could not read the file.")
     tensors = {
         name: value.detach()
         .to("cpu", torch.float16 if half and value.is_floating_point() else value.dtype)
@@ -90,9 +99,9 @@ def save_model(path: Path | str, model: nn.Module, card: Card = Card(), half: bo
             f"{path} could not be written ({error}).", "Free some space or name another folder.", ENVIRONMENT
         ) from error
     finally:
-        for left in (draft, draft.with_suffix(".md.part")):
+        for unfinished in (draft, draft.with_suffix(".md.part")):
             with contextlib.suppress(OSError):
-                left.unlink(missing_ok=True)
+                unfinished.unlink(missing_ok=True)
     return digest
 
 
@@ -104,7 +113,7 @@ def load_model(path: Path | str, expected: str | None = None) -> tuple[nn.Module
         expected: the SHA-256 that the file must have, e.g. of weights that ship with the program.
 
     Raises:
-        UserError: if the file is missing, no safetensors (a pickle, say), damaged, of another hash, or of unknown kind.
+        UserError: if the file is missing, not safetensors (a pickle, say), damaged, of another hash or of unknown kind.
     """
     path = Path(path)
     retrain = "Give weights that train.py exported (export/model.safetensors in the run's folder)."
@@ -132,6 +141,11 @@ def load_model(path: Path | str, expected: str | None = None) -> tuple[nn.Module
     return model.eval().requires_grad_(False), card
 
 
+def config_of(model: nn.Module) -> dict[str, Any]:
+    """The configuration of a model of a kind in ``BUILDERS``. (``nn.Module`` hides the type of its method.)"""
+    return cast(Any, model).config()
+
+
 def build_model(config: dict[str, Any]) -> nn.Module:
     """The model that ``config`` describes, with fresh weights. ValueError for an unknown kind."""
     kind = config.get("kind")
@@ -153,12 +167,12 @@ def sha256(path: Path | str) -> str:
 def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weights: int) -> str:
     """The card as Markdown, for people."""
     option = "style" if config["kind"] == "style" else "weights"
-    asked = "input=picture.png duration=2" if animates_one(config) else "input=film.mp4 fps=60"
+    arguments = "input=picture.png duration=2" if animates_single_picture(config) else "input=film.mp4 fps=60"
     if config["kind"] == "single_image":
-        asked = "input=[a.png,b.png] duration=2"
+        arguments = "input=[a.png,b.png] duration=2"
     lines = [
         f"# {card.name}", "", f"`{file}`, {weights:,} weights, SHA-256 `{digest}`.", "",
-        f"    python interpolate.py {asked} {shlex.quote(f'{option}={file}')}", "",
+        f"    python interpolate.py {arguments} {shlex.quote(f'{option}={file}')}", "",
     ]  # fmt: skip
     if card.metrics:
         lines += ["## Metrics", "", "| metric | value |", "|--|--|"]
@@ -174,8 +188,8 @@ def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weight
 
 def _line(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        shown = ", ".join(map(str, value[:20]))
-        return shown + (f", ... ({len(value)} in all)" if len(value) > 20 else "")
+        text = ", ".join(map(str, value[:20]))
+        return text + (f", ... ({len(value)} in all)" if len(value) > 20 else "")
     if isinstance(value, dict):
         return json.dumps(value)
     return str(value)

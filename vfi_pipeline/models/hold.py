@@ -1,4 +1,4 @@
-"""Frame hold: the first frame stays until the last one is due, as a player without interpolation shows it."""
+"""Frame hold: the first frame stays until the time of the last, as in a player without interpolation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport, PairMotion
 
 
-class Held:
+class FrameHold:
     """Zero displacement on a grid of one cell, the first frame's pixels for every t < 1."""
 
     def at(self, times: Sequence[float]) -> list[IntermediateMotion]:
@@ -22,10 +22,10 @@ class Held:
 
 
 class Hold:
-    """Shows the first frame at every t < 1: the previous one, not the nearer: nothing may appear before its time."""
+    """Shows the first frame at every t < 1, also where the last is nearer in time: nothing appears before its time."""
 
     name = "hold"
     guide_span: int | None = None
 
     def motion(self, window: Window) -> PairMotion:
-        return Held()
+        return FrameHold()

@@ -54,7 +54,7 @@ class MotionReport:
 
 @dataclass(frozen=True)
 class PendingReport:
-    """A report whose figures still lie on the device.
+    """A report whose figures are still on the device.
 
     Attributes:
         nfe: as in ``MotionReport``.
@@ -72,17 +72,17 @@ class PendingReport:
         if not pending:
             return []
         rows = torch.cat([torch.cat((each.folds, each.confidence.expand(1, 2))) for each in pending]).tolist()
-        reports, begin = [], 0
+        reports, start = [], 0
         for each in pending:
-            end = begin + len(each.folds)
-            least, folded = zip(*rows[begin:end])
-            reports.append(MotionReport(each.nfe, min(least), sum(folded) / len(folded), rows[end][0]))
-            begin = end + 1
+            stop = start + len(each.folds)
+            determinants, folded = zip(*rows[start:stop])
+            reports.append(MotionReport(each.nfe, min(determinants), sum(folded) / len(folded), rows[stop][0]))
+            start = stop + 1
         return reports
 
 
 def settled(report: MotionReport | PendingReport) -> MotionReport:
-    """The report, read from the device if it lies there."""
+    """The report with its figures on the host, copied from the device where they are still there."""
     return PendingReport.read([report])[0] if isinstance(report, PendingReport) else report
 
 
@@ -90,24 +90,25 @@ class PairMotion(Protocol):
     """The motion between two frames, solved once; every t is read off that one solve."""
 
     def at(self, times: Sequence[float]) -> list[IntermediateMotion]:
-        """The motions to ``times`` (each in [0, 1])."""
+        """The motions to ``times``, each in [0, 1], in their order."""
 
     def report(self) -> MotionReport | PendingReport:
-        """What was seen at the times asked so far (t = 0.5 if none). A device is not waited for."""
+        """Facts on the motions at all times requested so far (t = 0.5 if none), without waiting for a device."""
 
 
 class MotionModel(Protocol):
     """Estimates the motion between two frames: a function of a window, without a state of its own.
 
-    It asks the window's observations for their guides: images (1, 3, h, w), float32 RGB in [0, 1], at the working
-    resolution of the estimate (``synthesis.guide`` makes them). What other windows can use is kept by the observations.
+    It reads the guides of the window's observations: images (1, 3, h, w), float32 RGB in [0, 1], at the working
+    resolution of the estimate (``synthesis.guide`` makes them). The observations keep what other windows can use.
     """
 
     name: str
     guide_span: int | None
-    """Longest side, px, of the picture it wants to see (None: it never looks at the pictures)."""
+    """Longest side, px, of the guides (None: the model reads none)."""
 
-    def motion(self, window: Window) -> PairMotion: ...
+    def motion(self, window: Window) -> PairMotion:
+        """The motion between the window's first and last frame."""
 
 
 @runtime_checkable
@@ -115,4 +116,4 @@ class PreparesPairs(Protocol):
     """A motion model that can estimate several pairs at once."""
 
     def prepare_pairs(self, pairs: Sequence[tuple[Observation, Observation]]) -> None:
-        """Estimates the pairs as one batch; the observations keep what windows will ask for."""
+        """Estimates the pairs as one batch; the observations keep the estimates for the windows that use them."""

@@ -1,4 +1,4 @@
-"""What a trainable model answers: frames at the asked times, the maps behind them, and the bill."""
+"""What a trainable model returns: frames at the requested times, their displacements, and the cost."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ class Motion:
     """The motion of a batch of frame pairs. Displacements pull (``geometry.warp``), in pixels of their own grid.
 
     Attributes:
-        frame: (B, T, C, H, W) the made frames at the asked times.
+        frame: (B, T, C, H, W) at the requested times.
         flow: (B, T, 2, h, w) displacement that pulls the first frame to each of those times.
-        path: (S, B, 2, h, w) maps along the solve, evenly spaced in time, both sides if two: what the penalties see.
-        nfe: velocity calls that all of this took.
+        path: (S, B, 2, h, w) displacements along the solve at even times, of both sides where the model has two; the
+            penalties are computed on them.
+        nfe: velocity evaluations of the solves.
         velocity: (B, 2, h, w) velocity of the first frame's path at t = 0, px per unit t; content moves by minus it.
-        forward, backward: (B, 2, h, w) the displacement over all of t = 0 to 1, and the model's own from 1 to 0.
-        auxiliary: further frames (B, T, C, h', w') at the asked times, by name, that a loss may compare with the true
-            ones: coarser levels (``coarse/4``), one-sided warps (``one_sided/last``).
+        forward, backward: (B, 2, h, w) the displacement from t = 0 to 1, and the one that the model gives from 1 to 0.
+        auxiliary: further frames (B, T, C, h', w') at the requested times, by name, which a loss may compare with the
+            true ones: coarser levels (``coarse/4``), one-sided warps (``one_sided/last``).
     """
 
     frame: Tensor
@@ -40,7 +41,7 @@ class TrainableModel(Protocol):
     channels: int
 
     def __call__(self, first: Tensor, last: Tensor | None, t: Tensor) -> Motion:
-        """Frames (B, C, H, W) in [0, 1] and times (B, T), each sample its own, in any order -> the motion."""
+        """The motion of frames (B, C, H, W) in [0, 1] at times (B, T); each sample has its own times, in any order."""
 
     def config(self) -> dict:
-        """JSON with ``kind``, from which ``models.checkpoint`` makes the same model again, weights aside."""
+        """JSON types with ``kind``, from which ``models.checkpoint`` builds the same model with fresh weights."""

@@ -18,25 +18,24 @@ FOLDER = Path(__file__).resolve().parent.parent / "weights"
 
 def shipped() -> dict[str, dict[str, str]]:
     """Name -> {file, sha256} of all weights that came with the program."""
-    index = FOLDER / "index.json"
-    return json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+    path = FOLDER / "index.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def locate(weights: str | Path, option: str = "weights") -> tuple[Path, str | None]:
     """The file behind a shipped name or a path, and the SHA-256 that it must have (None for the user's own file).
 
-    ``option`` is what the user typed it for: ``weights`` or ``style``.
+    ``option`` is the option that the user typed it for: ``weights`` or ``style``.
 
     Raises:
         UserError: if it is neither a file nor a known name.
     """
-    path, known = Path(weights), shipped()
-    if str(weights) in known and not path.is_file():
-        entry = known[str(weights)]
+    path, index = Path(weights), shipped()
+    if str(weights) in index and not path.is_file():
+        entry = index[str(weights)]
         return FOLDER / entry["file"], entry["sha256"]
     if not path.is_file():
-        fitting = [name for name in known if (kind_of(name) == "style") == (option == "style")]
-        names = ", ".join(fitting) or "none"
+        names = ", ".join(name for name in index if (kind_of(name) == "style") == (option == "style")) or "none"
         raise UserError(
             f"{option}={weights} is neither a file nor a known name.", f"a path, or one of: {names}.", BAD_INPUT
         )
@@ -44,7 +43,7 @@ def locate(weights: str | Path, option: str = "weights") -> tuple[Path, str | No
 
 
 def model_of(weights: str | Path) -> str | None:
-    """Which ``model=`` runs these weights, read from the file's header; None if it does not say.
+    """The ``model=`` that runs these weights, by the file's header; None if the header does not say.
 
     Raises:
         UserError: if there is no such file or name.
@@ -55,27 +54,28 @@ def model_of(weights: str | Path) -> str | None:
 def kind_of(weights: str | Path, option: str = "weights") -> str | None:
     """The kind of model in a weights file (``models.checkpoint.BUILDERS``), from its header; None if it has none.
 
+    ``option`` is the option that the user typed it for.
+
     Raises:
-        UserError: if there is no such file or name; ``option`` is what it was typed for.
+        UserError: if there is no such file or name.
     """
     kind = _config(weights, option).get("kind")
     return None if kind is None else str(kind)
 
 
-def animates_one(config: Mapping[str, Any]) -> bool:
-    """Whether a model of this configuration looks at the first picture only: it animates one, and knows of no other."""
+def animates_single_picture(config: Mapping[str, Any]) -> bool:
+    """Whether a model of this configuration sees the first picture only, and so animates a single picture."""
     field = config.get("field")
     return isinstance(field, Mapping) and field.get("conditioning") == "first"
 
 
 def refuse_for_films(weights: str | Path) -> None:
-    """UserError if these weights look at the first frame only: between two frames of a film they move what is seen to
-    somewhere else than the second one.
+    """Refuses weights that see the first frame only: what they make between two frames does not lead to the second.
 
     Raises:
-        UserError: also if there is no such file or name.
+        UserError: for such weights, or if there is no such file or name.
     """
-    if animates_one(_config(weights)):
+    if animates_single_picture(_config(weights)):
         line = f"python interpolate.py input=picture.png duration=2 {shlex.quote(f'weights={weights}')}"
         raise UserError(
             f"{weights} looks at the first picture only and animates one (field.conditioning=first): it does not know "
@@ -86,14 +86,14 @@ def refuse_for_films(weights: str | Path) -> None:
 
 
 def _config(weights: str | Path, option: str = "weights") -> dict[str, Any]:
-    """The configuration in the file's header; empty if there is none to be read."""
+    """The configuration in the file's header; empty if the header holds none."""
     path, _ = locate(weights, option)
     try:
         with open(path, "rb") as file:
             # safetensors: the header's length, 8 bytes, then the header, JSON.
             length = int.from_bytes(file.read(8), "little")
             facts = json.loads(file.read(length))["__metadata__"] if length < 1 << 24 else {}
-        found = json.loads(facts["config"])
+        config = json.loads(facts["config"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return config if isinstance(config, dict) else {}

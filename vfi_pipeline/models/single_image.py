@@ -11,18 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
-from vfi_pipeline.models.checkpoint import load_model
+from vfi_pipeline.models.checkpoint import config_of, load_model
 from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.conditional_gan import Generator
 
 
 class SingleImageGenerator(nn.Module):
-    """The trainable whole.
+    """The trainable model: a primitive (a drawing or a map of areas) to the picture that it stands for.
 
     Args:
         widths, blocks: of ``nets.conditional_gan.Generator``.
-        colours: of the primitive, RGB bytes, set once the picture is known: others are taken for the nearest.
-        guide_span: longest side, px, that it learned its picture at; larger primitives are drawn at that size.
+        colours: of the primitive, RGB bytes, set when the picture is read; ``draw`` replaces other colours by the
+            nearest of them.
+        guide_span: longest side, px, of the picture in training; ``draw`` reduces larger primitives to it.
     """
 
     channels = 3
@@ -48,33 +49,38 @@ class SingleImageGenerator(nn.Module):
         return cls(**{key: value for key, value in config.items() if key != "kind"})
 
     def forward(self, primitive: Tensor) -> Tensor:
-        """(B, 3, H, W) in (0, 1) of primitives (B, 3, H, W) as they are."""
+        """Pictures (B, 3, H, W) in (0, 1) of primitives (B, 3, H, W), without the changes that ``draw`` makes."""
         return self.net(primitive)
 
     @torch.no_grad()
-    def drawn(self, primitive: Tensor) -> Tensor:
-        """The picture of a primitive (1, C, H, W) in [0, 1] of any size, at its size: shrunk to ``guide_span``, its
-        colours taken for those that were learned, drawn."""
+    def draw(self, primitive: Tensor) -> Tensor:
+        """The picture of a primitive (1, C, H, W) in [0, 1], of the same size; C is 1, 3 or 4.
+
+        The network sees the primitive reduced to ``guide_span`` and in its own ``colours``.
+        """
         height, width = primitive.shape[-2:]
         rgb = primitive.expand(-1, 3, -1, -1) if primitive.shape[1] == 1 else primitive[:, :3]
-        share = 1.0 if self.guide_span is None else self.guide_span / max(height, width)
-        size = (max(8, round(height * share)), max(8, round(width * share)))
+        scale = 1.0 if self.guide_span is None else self.guide_span / max(height, width)
+        size = (max(8, round(height * scale)), max(8, round(width * scale)))
         if size != (height, width):
             rgb = F.interpolate(rgb, size, mode="bilinear", antialias=True, align_corners=False)
-        made = self.net(nearest_colour(rgb, self.colours))
+        picture = self.net(nearest_colour(rgb, self.colours))
         if size != (height, width):
-            made = F.interpolate(made, (height, width), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+            picture = F.interpolate(
+                picture, (height, width), mode="bicubic", antialias=True, align_corners=False
+            ).clamp(0, 1)
         if primitive.shape[1] == 1:
-            made = made.mean(dim=1, keepdim=True)
-        return torch.cat((made * primitive[:, 3:], primitive[:, 3:]), dim=1) if primitive.shape[1] == 4 else made
+            picture = picture.mean(dim=1, keepdim=True)
+        return torch.cat((picture * primitive[:, 3:], primitive[:, 3:]), dim=1) if primitive.shape[1] == 4 else picture
 
 
 def nearest_colour(primitive: Tensor, colours: Sequence[Sequence[int]]) -> Tensor:
-    """(1, 3, H, W) with every pixel the nearest of ``colours``, RGB bytes; as it is where there are none."""
+    """``primitive`` (1, 3, H, W) with each pixel replaced by the nearest of ``colours``, RGB bytes; unchanged without
+    colours."""
     if not colours:
         return primitive
     table = primitive.new_tensor(colours) / 255
-    # In whole bytes, as a file holds them: what lies between two colours goes to the same one, whatever it came from.
+    # Rounded to bytes as in a file, so that a value between two colours goes to the same one from either source.
     flat = ((primitive[0].clamp(0, 1) * 255 + 0.5).floor() / 255).flatten(1).T
     number = torch.cdist(flat, table).argmin(dim=1)
     return table[number].T.view_as(primitive)
@@ -89,7 +95,7 @@ def load_single_image(weights: str | Path, device: str | torch.device = "cpu") -
     path, digest = locate(weights)
     model, _ = load_model(path, digest)
     if not isinstance(model, SingleImageGenerator):
-        kind = model.config()["kind"]
+        kind = config_of(model)["kind"]
         raise UserError(
             f"weights={weights} holds a {kind} model, no picture's generator.",
             "weights that train.py experiment=single_image exported.",

@@ -1,6 +1,6 @@
 """Style transfer by a trained network: a frame, and the stylised frame before it, to the stylised frame.
 
-    x(i) = net(p(i), m * warp(x(i-1), w), m)     w: flow from frame i to i-1, m: where it can be trusted
+    x(i) = net(p(i), m * warp(x(i-1), w), m)     w: flow from frame i to i-1, m: confidence in it
 
 (Ruder et al. 2016 and 2018; the network is Johnson's with instance normalisation, see ``nets.style``.)
 """
@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
-from vfi_pipeline.estimation.visibility import motion_boundary, seen
+from vfi_pipeline.estimation.visibility import motion_boundary, visible
 from vfi_pipeline.geometry import warp
-from vfi_pipeline.models.checkpoint import load_model
+from vfi_pipeline.models.checkpoint import config_of, load_model
 from vfi_pipeline.models.shipped import locate
 from vfi_pipeline.nets.style import StyleNet
 
 
 class StyleTransfer(nn.Module):
-    """The trainable whole of one style.
+    """The trainable network of one style.
 
     Args:
         widths, blocks: of ``nets.style.StyleNet``.
@@ -50,7 +50,7 @@ class StyleTransfer(nn.Module):
 
 
 def style_transfer(init_from: str | None = None, **settings: Any) -> StyleTransfer:
-    """The trainable model, fresh or from weights by name or file, to go on with or to lead to another picture.
+    """The trainable model, fresh or from weights by name or file, which may be of another style.
 
     Raises:
         UserError: if the weights are missing, damaged, or of another kind or size.
@@ -58,27 +58,27 @@ def style_transfer(init_from: str | None = None, **settings: Any) -> StyleTransf
     model = StyleTransfer(**settings)
     if init_from is None:
         return model
-    known = load_style(init_from)
-    if known.config() != model.config():
+    trained = load_style(init_from)
+    if trained.config() != model.config():
         raise UserError(
             f"{init_from} holds a network of other widths.", "Choose its net.widths and net.blocks, or train anew."
         )
-    model.load_state_dict(known.state_dict())
+    model.load_state_dict(trained.state_dict())
     return model
 
 
 def temporal_confidence(backward: Tensor, forward: Tensor) -> Tensor:
-    """Ruder's ``c``: 1 where the earlier frame shows the point too and its motion is no guess, else 0. (B, 1, H, W).
+    """Ruder's ``c``, (B, 1, H, W): 1 where the earlier frame shows the point too, away from motion boundaries, else 0.
 
     Args:
         backward: (B, 2, H, W) px, from this frame's grid to the earlier frame.
         forward: (B, 2, H, W) px, from the earlier frame's grid to this one.
     """
-    return seen(backward, forward) * (1 - motion_boundary(backward))
+    return visible(backward, forward) * (1 - motion_boundary(backward))
 
 
-def carried(earlier: Tensor, backward: Tensor, forward: Tensor) -> tuple[Tensor, Tensor]:
-    """The earlier frame (B, C, H, W) moved to this one, and where that can be trusted, (B, 1, H, W)."""
+def advected(earlier: Tensor, backward: Tensor, forward: Tensor) -> tuple[Tensor, Tensor]:
+    """The earlier frame (B, C, H, W) warped to this one, and its ``temporal_confidence``; flows as there."""
     return warp(earlier, backward), temporal_confidence(backward, forward)
 
 
@@ -91,6 +91,6 @@ def load_style(weights: str | Path, device: str | torch.device = "cpu") -> Style
     path, digest = locate(weights, "style")
     model, _ = load_model(path, digest)
     if not isinstance(model, StyleTransfer):
-        kind = model.config()["kind"]
+        kind = config_of(model)["kind"]
         raise UserError(f"style={weights} holds a {kind} model, not a style.", f"weights={weights}.", BAD_INPUT)
-    return model.to(device, memory_format=torch.channels_last)
+    return model.to(device).to(memory_format=torch.channels_last)

@@ -13,7 +13,7 @@ from torch import Tensor
 from vfi_pipeline.losses.perceptual import FeatureNetwork, StyleObjective, StyleTarget
 
 BLEND = 0.5
-"""Ruder's delta: the share of the warped neighbour in the picture that a later pass starts from."""
+"""Weight of the warped neighbour in the picture that a later pass starts from; delta of Ruder et al. 2016, 5.3."""
 
 
 def long_term_confidence(confidences: Sequence[Tensor]) -> list[Tensor]:
@@ -23,19 +23,25 @@ def long_term_confidence(confidences: Sequence[Tensor]) -> list[Tensor]:
         confidences: (B, 1, H, W) in [0, 1] of the earlier frames, the nearest first.
 
     Returns:
-        As many; where a near frame is trusted, further ones do not count. Their sum is at most 1 where all are.
+        The long-term confidences, in the same order: where a near frame has confidence, frames further away have less.
+        Their sum is at most 1 where each of the given ones is.
     """
-    kept, nearer = [], None
+    long_term, sum_of_nearer = [], None
     for confidence in confidences:
-        kept.append(confidence if nearer is None else (confidence - nearer).clamp(min=0))
-        nearer = confidence if nearer is None else nearer + confidence
-    return kept
+        long_term.append(confidence if sum_of_nearer is None else (confidence - sum_of_nearer).clamp(min=0))
+        sum_of_nearer = confidence if sum_of_nearer is None else sum_of_nearer + confidence
+    return long_term
 
 
 def combined(expected: Sequence[Tensor], confidences: Sequence[Tensor]) -> tuple[Tensor, Tensor] | None:
-    """One expectation in place of several: ``sum c_j (x - w_j)^2 = C (x - W)^2 + const``. None of none.
+    """Several expectations as a single one, ``sum c_j (x - w_j)^2 = C (x - W)^2 + const``; None for none.
 
-    ``C`` is the sum of the confidences, ``W`` the mean of the expectations that they weight.
+    Args:
+        expected: the ``w_j``, (B, 3, H, W) each.
+        confidences: the ``c_j``, (B, 1, H, W) each.
+
+    Returns:
+        (W, C): the mean of the expectations weighted by their confidences, and the sum of the confidences.
     """
     if not expected:
         return None
@@ -45,21 +51,23 @@ def combined(expected: Sequence[Tensor], confidences: Sequence[Tensor]) -> tuple
 
 
 def single_pass_start(image: Tensor, expected: Tensor | None, confidence: Tensor | None) -> Tensor:
-    """What a frame starts from when the film is gone through once: its warped predecessor, the frame itself where that
-    is unknown."""
+    """The picture that a frame's descent starts from in a single pass: the warped frame before it, and the frame itself
+    where there is no confidence in that."""
     if expected is None or confidence is None:
         return image
     return confidence * expected + (1 - confidence) * image
 
 
-def later_pass_start(own: Tensor, expected: Tensor | None, confidence: Tensor | None, blend: float = BLEND) -> Tensor:
-    """What a frame starts from in a later pass: ``blend c w(neighbour) + (1 - blend c) own`` (Ruder et al. 2016, 5.3).
+def later_pass_start(
+    stylised: Tensor, expected: Tensor | None, confidence: Tensor | None, blend: float = BLEND
+) -> Tensor:
+    """The picture that a frame's descent starts from in a later pass (Ruder et al. 2016, 5.3).
 
-    ``own`` is the frame as the pass before left it.
+    ``blend c w(neighbour) + (1 - blend c) stylised``, where ``stylised`` is the frame that the pass before ended with.
     """
     if expected is None or confidence is None:
-        return own
-    return blend * confidence * expected + (1 - blend * confidence) * own
+        return stylised
+    return blend * confidence * expected + (1 - blend * confidence) * stylised
 
 
 def optimised(
@@ -70,19 +78,19 @@ def optimised(
     objective: StyleObjective,
     iterations: int,
     expectation: tuple[Tensor, Tensor] | None = None,
-    told: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """The picture that L-BFGS finds from ``start``, (1, 3, H, W) in [0, 1], and the unweighted losses it ends with.
+    """The minimum that L-BFGS reaches from ``start``, (1, 3, H, W) in [0, 1], and the unweighted losses there.
 
     Args:
         image: (1, 3, H, W) the film's own frame.
         expectation: (expected, confidence) of the temporal loss.
-        told: is called with the share of the work that is done.
+        progress: is called with the share of the work done, in [0, 1].
     """
     content = objective.content_of(network, image)
-    made = start.detach().clone().requires_grad_()
+    picture = start.detach().clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
-        [made], max_iter=iterations, max_eval=iterations + iterations // 2 + 1, history_size=20,
+        [picture], max_iter=iterations, max_eval=iterations + iterations // 2 + 1, history_size=20,
         tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe",
     )  # fmt: skip
     expected, confidence = (None, None) if expectation is None else expectation
@@ -91,13 +99,13 @@ def optimised(
 
     def evaluate() -> float:
         nonlocal calls
-        terms = objective(network, made, content, target, expected, confidence)
-        (gradient,) = torch.autograd.grad(terms["total"], made)
-        made.grad = gradient.contiguous()
+        terms = objective(network, picture, content, target, expected, confidence)
+        (gradient,) = torch.autograd.grad(terms["total"], picture)
+        picture.grad = gradient.contiguous()
         calls += 1
-        told(min(1.0, calls / max(1, iterations)))
+        progress(min(1.0, calls / max(1, iterations)))
         last.update({name: float(value.detach()) for name, value in terms.items()})
         return last["total"]
 
     optimizer.step(evaluate)
-    return made.detach().clamp(0, 1), last
+    return picture.detach().clamp(0, 1), last

@@ -1,4 +1,4 @@
-"""What an animation answers in which no pixel moves: a picture that is edited, drawn, or shown as it is."""
+"""Animations in which no pixel moves: a picture that is edited, drawn, or shown unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vfi_pipeline.models.motion import IntermediateMotion
 
 
 class Unmoved:
-    """The part of ``animation.protocol.PairAnimation`` that is the same for all of them; they give ``frame``."""
+    """The part of ``animation.protocol.PairAnimation`` that all of them share; subclasses define ``frame``."""
 
     picture: Tensor
 

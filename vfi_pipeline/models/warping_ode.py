@@ -1,4 +1,4 @@
-"""The Warping Neural ODE (Nazarovs et al. 2022): frames made by moving pixels along a learned velocity field."""
+"""The Warping Neural ODE (Nazarovs et al. 2022): pixels of the given frames move along a learned velocity field."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ SIDES = ("first", "group", "both")
 
 
 class WarpingODE(nn.Module):
-    """Two frames (or one) and times -> ``Motion``; any t, all from one solve. Also a ``MotionModel`` for films.
+    """Two frames (or one) and times -> ``Motion``, at any t from one solve. Also a ``MotionModel`` for films.
 
     ``x_t = x_0 o phi_t`` with ``dphi/dt = v(t, phi)``, ``phi_0 = id``.
 
     Args:
         field: the velocity field; its conditioning says which frames it sees.
-        sides: whose pixels make a frame.
-            ``first``: the first frame's alone, the paper's way: one picture is animated.
-            ``group``: both frames', moved along one field; the last one is pulled by ``phi_1^-1 o phi_t``.
-            ``both``: both frames', each moved by the field that the network gives for it (the frames swapped), so
+        sides: the source of a frame's pixels.
+            ``first``: the first frame alone, as in the paper; such a model animates a single picture.
+            ``group``: both frames, moved along one field; ``phi_1^-1 o phi_t`` pulls the last one.
+            ``both``: both frames, each along the field that the network gives for it (the frames swapped), so
             that (first, last, t) and (last, first, 1 - t) make the same frame. Needs a field conditioned on both.
         solver: of the ODE.
-        path_times: evenly spaced times in (0, 1] at which the penalties see the map.
-        there_and_back: also solve the way back over [0, 1], as the round trip loss needs.
-        guide_span: longest side, px, of the picture that is looked at when films are interpolated; as trained.
+        path_times: number of even times in (0, 1] at which the penalties are computed.
+        there_and_back: also solve backward over [0, 1], as the round trip loss needs.
+        guide_span: longest side, px, of the guides when films are interpolated; as in training.
     """
 
     name = "node"
@@ -61,7 +61,7 @@ class WarpingODE(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Of the frames it was made for."""
+        """Channels of the frames."""
         return self.field.channels
 
     def config(self) -> dict:
@@ -83,30 +83,30 @@ class WarpingODE(nn.Module):
         return cls(field_from_config(config["field"]), solver=Solver(**config["solver"]), **options)
 
     def forward(self, first: Tensor, last: Tensor | None, t: Tensor) -> Motion:
-        """Frames (B, C, H, W) in [0, 1] and times (B, T), any order, also outside [0, 1] -> the motion there.
+        """The motion of frames (B, C, H, W) in [0, 1] at times (B, T) in any order, also outside [0, 1].
 
-        ``last`` may be None where nothing needs it: a field conditioned on the first frame, ``sides=first``.
+        ``last`` may be None for a field conditioned on the first frame with ``sides=first``.
         """
-        batch, asked = t.shape
+        batch, count = t.shape
         even = torch.linspace(0, 1, self.path_times + 1, dtype=t.dtype, device=t.device)[1:].expand(batch, -1)
-        forward = self._solved(first, last)
+        forward = self._trajectories(first, last)
         maps = forward.maps(torch.cat((t, even), dim=1))
-        flow, path, nfe = maps[:asked], maps[asked:], forward.nfe
-        back = None
+        flow, path, nfe = maps[:count], maps[count:], forward.nfe
+        backward = None
         if self.there_and_back:
             returning = forward.reversed()
-            back = returning.maps(torch.ones_like(t[:, :1]))[0]
+            backward = returning.maps(torch.ones_like(t[:, :1]))[0]
             nfe += returning.nfe
         from_first = _warped(first, flow)
         frame, auxiliary = from_first, {}
         if self.sides != "first":
             assert last is not None
-            pulled, more, calls = self._from_last(first, last, t, even, forward, flow)
+            pulled, path_from_last, calls = self._from_last(first, last, t, even, forward, flow)
             from_last = _warped(last, pulled)
-            share = (1 - t).view(batch, asked, 1, 1, 1)
-            frame = share * from_first + (1 - share) * from_last
+            weight = (1 - t).view(batch, count, 1, 1, 1)
+            frame = weight * from_first + (1 - weight) * from_last
             auxiliary = {"one_sided/first": from_first, "one_sided/last": from_last}
-            path, nfe = torch.cat((path, more)), nfe + calls
+            path, nfe = torch.cat((path, path_from_last)), nfe + calls
         return Motion(
             frame,
             flow.transpose(0, 1),
@@ -114,29 +114,29 @@ class WarpingODE(nn.Module):
             nfe,
             forward.velocity.picture(0.0),
             path[self.path_times - 1],
-            back,
+            backward,
             auxiliary,
         )
 
-    def _solved(self, first: Tensor, last: Tensor | None) -> _Solved:
-        return _Solved(self.field(first, last), first, self.solver)
+    def _trajectories(self, first: Tensor, last: Tensor | None) -> _Trajectories:
+        return _Trajectories(self.field(first, last), first, self.solver)
 
     def _from_last(
-        self, first: Tensor, last: Tensor, t: Tensor, even: Tensor, forward: _Solved, flow: Tensor
+        self, first: Tensor, last: Tensor, t: Tensor, even: Tensor, forward: _Trajectories, flow: Tensor
     ) -> tuple[Tensor, Tensor, int]:
         """(T, B, 2, H, W) maps that pull the last frame to t, maps for the penalties, NFE."""
-        asked = t.shape[1]
+        count = t.shape[1]
         if self.sides == "both":
-            backward = self._solved(last, first)
+            backward = self._trajectories(last, first)
             maps = backward.maps(torch.cat((1 - t, even), dim=1))
-            return maps[:asked], maps[asked:], backward.nfe
+            return maps[:count], maps[count:], backward.nfe
         backward = forward.reversed()
         if self.field.kind == "time":
             # Only a stationary field has phi_1^-1 o phi_t = phi_(t - 1).
-            home = backward.maps(torch.ones_like(t[:, :1]))[0]
-            return torch.stack([compose(home, u) for u in flow]), home[None], backward.nfe
+            to_start = backward.maps(torch.ones_like(t[:, :1]))[0]
+            return torch.stack([compose(to_start, u) for u in flow]), to_start[None], backward.nfe
         maps = backward.maps(torch.cat((1 - t, even), dim=1))
-        return maps[:asked], maps[asked:], backward.nfe
+        return maps[:count], maps[count:], backward.nfe
 
     # ------------------------------------------------------------------------ films: models.motion.MotionModel
 
@@ -146,7 +146,7 @@ class WarpingODE(nn.Module):
         return NodeMotion(self, first, last)
 
     def _fitted(self, image: Tensor) -> Tensor:
-        """RGB as the channels that the model was trained on: luma, RGB, or RGB with an opaque alpha."""
+        """An RGB image with the model's channels: luma, RGB, or RGB with an opaque alpha."""
         image = image.to(next(self.parameters()))
         if self.channels == 1 and image.shape[1] == 3:
             return (image * constant((0.299, 0.587, 0.114), image)).sum(dim=1, keepdim=True)
@@ -160,7 +160,7 @@ def load_node(weights: str | None, guide_span: int | None = None, device: str = 
 
     Args:
         weights: the file, or the name of weights that ship with the program.
-        guide_span: longest side, px, of the picture that the network sees; None takes what it was trained for.
+        guide_span: longest side, px, of the picture that the network sees; None: as in training.
 
     Raises:
         UserError: if the file is missing, damaged, or holds another kind of model.
@@ -187,40 +187,40 @@ class NodeMotion:
 
     @torch.no_grad()
     def at(self, times: Sequence[float]) -> list[IntermediateMotion]:
-        """The motions; t outside [0, 1] goes on along the field, past the last frame or before the first."""
+        """The motions; for t outside [0, 1] the paths continue before the first frame and after the last."""
         if not times:
             return []
         model, height, width = self.model, *self.first.shape[-2:]
-        # float64 times: a t of 1/3 shall be the same number on both sides of a pair.
+        # float64 times, so that a t of 1/3 is the same number on both sides of a pair.
         t = torch.tensor([list(times)], dtype=torch.float64, device=self.first.device)
-        forward = model._solved(self.first, self.last)
+        forward = model._trajectories(self.first, self.last)
         to_first = forward.maps(t)
         self._nfe += forward.nfe
         if model.sides == "first":
-            # Only the first frame's pixels are shown: what the last would give is not asked for.
+            # The last frame has no weight.
             to_last = torch.zeros_like(to_first)
         else:
             to_last, _, calls = model._from_last(self.first, self.last, t, t[:, :0], forward, to_first)
             self._nfe += calls
         motions = []
         for index, time in enumerate(times):
-            low, share = folding(to_first[index])
-            self._folds.append((float(low), float(share)))
+            min_det, folded = folding(to_first[index])
+            self._folds.append((float(min_det), float(folded)))
             weight = 1.0 if model.sides == "first" else min(max(1.0 - time, 0.0), 1.0)
-            shown = self.first.new_full((1, 1, height, width), weight)
-            motions.append(IntermediateMotion(float(time), to_first[index], to_last[index], shown))
+            blend_weight = self.first.new_full((1, 1, height, width), weight)
+            motions.append(IntermediateMotion(float(time), to_first[index], to_last[index], blend_weight))
         return motions
 
     def report(self) -> MotionReport:
-        """NFE, smallest determinant and folded share of what was asked so far."""
+        """See ``PairMotion``."""
         if not self._folds:
             self.at([0.5])
-        low, shares = zip(*self._folds)
-        return MotionReport(self._nfe, min(low), sum(shares) / len(shares))
+        determinants, shares = zip(*self._folds)
+        return MotionReport(self._nfe, min(determinants), sum(shares) / len(shares))
 
 
-class _Solved:
-    """A conditioned velocity, its grid, and how it is solved."""
+class _Trajectories:
+    """The paths of a grid's pixels along a conditioned velocity, and the solver's velocity calls so far."""
 
     def __init__(self, velocity: Conditioned, like: Tensor, solver: Solver) -> None:
         self.velocity, self.like, self.solver = velocity, like, solver
@@ -236,8 +236,8 @@ class _Solved:
         grid = pixel_grid(height, width, like=self.like).expand(batch, -1, -1, -1)
         return flow_maps_at(self.counted, grid, times, 0.0, self.solver, self.velocity.tensors)
 
-    def reversed(self) -> _Solved:
-        return _Solved(self.velocity.reversed(), self.like, self.solver)
+    def reversed(self) -> _Trajectories:
+        return _Trajectories(self.velocity.reversed(), self.like, self.solver)
 
 
 def _warped(image: Tensor, flows: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vfi_pipeline.geometry import resize_flow
 from vfi_pipeline.media.frames import Frame
-from vfi_pipeline.models.style import carried
+from vfi_pipeline.models.style import advected
 from vfi_pipeline.synthesis.guide import guide
 from vfi_pipeline.synthesis.rgb import from_rgb, mixed, to_rgb, with_luma_of
 
@@ -124,7 +124,7 @@ class Stylist:
         earlier = None if before is None else self._known.get(before)
         if earlier is not None and flows is not None and self.painter.looks_back:
             backward, forward = (resize_flow(flow.to(self.device), *image.shape[-2:]) for flow in flows())
-            expected, confidence = carried(earlier.to(self.device).float(), backward, forward)
+            expected, confidence = advected(earlier.to(self.device).float(), backward, forward)
         picture = self.painter.paint(index, image, expected, confidence).cpu().clamp(0, 1)
         self._remember(index, picture)
         if self.settings.preview is not None:

@@ -17,9 +17,9 @@ from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.losses.perceptual import STYLE_LAYERS, StyleObjective, StyleTarget, temporal_distance
 from vfi_pipeline.media.stills import read_rgb8
 from vfi_pipeline.models.checkpoint import load_model
-from vfi_pipeline.models.flow import FlowInterpolator
+from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.shipped import locate
-from vfi_pipeline.models.style import StyleTransfer, carried
+from vfi_pipeline.models.style import StyleTransfer, advected
 from vfi_pipeline.nets.features import Features, features
 from vfi_pipeline.training.loggers import log_picture
 from vfi_pipeline.training.triplet_module import OptimizerFactory, SchedulerFactory, named_tensors, refuse_divergence
@@ -111,7 +111,7 @@ class StyleModule(pl.LightningModule):
             stylised = self.model(frames[number], expected, confidence)
             following = sequence[place + 1] if place + 1 < len(sequence) else 2
             forward, backward = flows[number, following]
-            expected, confidence = carried(stylised, backward, forward)
+            expected, confidence = advected(stylised, backward, forward)
         return expected, confidence
 
     def _flows(self, frames: Sequence[Tensor], sequence: Sequence[int]) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
@@ -137,7 +137,7 @@ class StyleModule(pl.LightningModule):
         frames = _frames(batch)
         alone = [self.model(frame) for frame in frames[1:]]
         forward, backward = self._flows(frames, (1,))[1, 2]
-        expected, confidence = carried(alone[0], backward, forward)
+        expected, confidence = advected(alone[0], backward, forward)
         figures["temporal_alone"] = temporal_distance(alone[1], expected, confidence)
         content = self.objective.content_of(network, frames[2])
         figures["style_alone"] = self.objective(network, alone[1], content, target)["style"]

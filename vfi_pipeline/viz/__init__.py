@@ -1,1 +1,1 @@
-"""Pictures of results for people, which training, evaluation and the applications share."""
+"""Pictures that show results, shared by training, evaluation and the applications."""

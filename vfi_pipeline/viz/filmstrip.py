@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-SOURCE, MADE, NEUTRAL = "#4c8dff", "#ff9f1c", "#8a8f98"
+SOURCE, GENERATED, NEUTRAL = "#4c8dff", "#ff9f1c", "#8a8f98"
 PAPER, INK, FAINT = "#15171c", "#f2f3f5", "#a9aeb8"
 GAP, FRAME, CAPTION = 14, 5, 40
 
@@ -32,8 +32,8 @@ def filmstrip(rows: Sequence[Sequence[Cell]], width: int = 320, legend: Sequence
     """
     scaled = [[_scaled(cell.picture, width) for cell in row] for row in rows]
     head = CAPTION if legend else GAP
-    tall = head + sum(row[0].height + CAPTION + GAP for row in scaled)
-    sheet = Image.new("RGB", (GAP + len(rows[0]) * (width + GAP), tall), PAPER)
+    height = head + sum(row[0].height + CAPTION + GAP for row in scaled)
+    sheet = Image.new("RGB", (GAP + len(rows[0]) * (width + GAP), height), PAPER)
     draw = ImageDraw.Draw(sheet)
     x: float = GAP
     for colour, text in legend:
@@ -69,7 +69,7 @@ def beside(left: np.ndarray, right: np.ndarray, labels: tuple[str, str], strip: 
     for column, (picture, label) in enumerate(zip((left, right), labels)):
         canvas.paste(Image.fromarray(picture), (column * width, 0))
         x = column * width + 14
-        draw.rectangle((x, height + 13, x + 13, height + 26), fill=(SOURCE, MADE)[column])
+        draw.rectangle((x, height + 13, x + 13, height + 26), fill=(SOURCE, GENERATED)[column])
         draw.text((x + 24, height + strip / 2), label, INK, font(18), anchor="lm")
     return np.asarray(canvas)
 

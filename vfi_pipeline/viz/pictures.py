@@ -21,7 +21,7 @@ def colour_wheel(flow: Tensor, full: float | None = None) -> Tensor:
 
     Args:
         flow: (B, 2, H, W), pixels.
-        full: length of full saturation, px; None takes each picture's longest.
+        full: length of full saturation, px; None: each picture's longest.
 
     Returns:
         (B, 3, H, W) in [0, 1]; white where nothing moves.
@@ -70,10 +70,10 @@ def save_picture(path: Path, picture: Tensor) -> Path:
     return path
 
 
-def save_animation(path: Path, frames: Tensor, fps: float = 12.0, least: int = 96) -> Path:
-    """(T, C, H, W) in [0, 1] as a GIF that runs forth and back, enlarged to at least ``least`` px."""
+def save_animation(path: Path, frames: Tensor, fps: float = 12.0, min_side: int = 96) -> Path:
+    """(T, C, H, W) in [0, 1] as a GIF that plays forward and backward, its sides at least ``min_side`` px."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scale = max(1, math.ceil(least / min(frames.shape[-2:])))
+    scale = max(1, math.ceil(min_side / min(frames.shape[-2:])))
     frames = F.interpolate(rgb(frames).float(), scale_factor=scale, mode="nearest")
     pictures = [as_image(frame) for frame in frames]
     loop = [*pictures, *pictures[-2:0:-1]]
