@@ -17,6 +17,7 @@ PACKAGE = "vfi_pipeline"
 # Library -> the places that may import it. A folder ends with a slash.
 DOORS = {
     "torchdiffeq": ["ode/flow_map.py"],
+    "scipy": ["models/style_optimisation.py"],
     "ffmpeg": ["media/ffmpeg.py"],
     "imageio_ffmpeg": ["media/ffmpeg.py"],
     "av": ["media/"],

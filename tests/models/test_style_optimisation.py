@@ -94,14 +94,14 @@ def test_the_descent_ends_between_what_pulls_it():
     expected, trusted = torch.full((1, 3, 4, 4), 0.75), torch.zeros(1, 1, 4, 4)
     trusted[..., 2:] = 1
     objective = StyleObjective(1.0, 0.0, 32.0, 0.0, ("picture",))
-    told = []
+    shares = []
     made, losses = optimised(
-        torch.rand(1, 3, 4, 4), image, network, target, objective, 60, (expected, trusted), told.append
+        torch.rand(1, 3, 4, 4), image, network, target, objective, 60, (expected, trusted), shares.append
     )
     # content: (x - 1/4)^2 / (1/16) a pixel; temporal: 32 (x - 3/4)^2: 16 (x - 1/4) + 32 (x - 3/4) = 0.
     assert torch.allclose(made[..., :2], torch.tensor(0.25), atol=1e-3)
     assert torch.allclose(made[..., 2:], torch.tensor(28 / 48), atol=1e-3)
-    assert set(losses) == {"content", "style", "tv", "temporal", "total"} and told[-1] <= 1
+    assert set(losses) == {"content", "style", "tv", "temporal", "total"} and shares[-1] <= 1
 
 
 def test_style_alone_reaches_the_gram_matrix():
@@ -112,3 +112,18 @@ def test_style_alone_reaches_the_gram_matrix():
     made, losses = optimised(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), network, target, objective, 80)
     assert losses["style"] < 1e-4 and made.min() >= 0 and made.max() <= 1
     assert losses["style"] == pytest.approx(float(losses["total"]))
+
+
+def test_the_search_stays_within_the_range_of_a_picture():
+    """What pulls beyond white ends at white, and the others are not left short for it: exact for a quadratic."""
+    network = Itself()
+    target = StyleTarget.of(network, torch.rand(1, 3, 4, 4), ("picture",))
+    expected = torch.full((1, 3, 4, 4), 0.6)
+    expected[..., 0] = 1.5
+    objective = StyleObjective(0.0, 0.0, 1.0, 0.0, ("picture",))
+    picture, losses = optimised(
+        torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), network, target, objective, 40, (expected, torch.ones(1, 1, 4, 4))
+    )
+    assert torch.equal(picture[..., 0], torch.ones(1, 3, 4))
+    assert torch.allclose(picture[..., 1:], torch.tensor(0.6), atol=1e-4)
+    assert losses["temporal"] == pytest.approx(0.25 * 0.25, abs=1e-4)  # of the picture that is returned

@@ -85,7 +85,7 @@ class StyleOptions:
         unset="60 for one pass, 15 for each of several", concerns="films",
     )  # fmt: skip
     style_weight: float = option(
-        real(0, 1e6, "10"), STYLE, "10", "for a picture: how much the style counts", default="5", concerns="films"
+        real(0, 1e6, "10"), STYLE, "10", "for a picture: how much the style counts", default="20", concerns="films"
     )
     content_weight: float = option(
         real(0, 1e6, "2"),
@@ -122,7 +122,7 @@ class StyleChoice:
         passes: over the film; 1 goes once through it and lets each frame converge.
         long_term: how many frames back the earlier frames lie that each frame is held to.
         iterations: of the optimiser, for a frame and pass.
-        style, content, temporal: weights of the three losses.
+        style, content, temporal, smoothness: weights of the losses; the last is of the total variation.
     """
 
     source: Path
@@ -137,6 +137,7 @@ class StyleChoice:
     style: float = StyleOptions.style_weight
     content: float = StyleOptions.content_weight
     temporal: float = StyleOptions.temporal_weight
+    smoothness: float = 20.0
 
     def facts(self) -> dict[str, str]:
         """All that changes the pictures, for the fingerprint."""
@@ -145,6 +146,7 @@ class StyleChoice:
             facts |= {
                 "passes": self.passes, "long_term": self.long_term, "iterations": self.iterations,
                 "style_weight": self.style, "content_weight": self.content, "temporal_weight": self.temporal,
+                "smoothness_weight": self.smoothness,
             }  # fmt: skip
         return {"style": content_hash(self.source), **{f"style.{key}": str(value) for key, value in facts.items()}}
 

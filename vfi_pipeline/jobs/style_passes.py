@@ -199,7 +199,7 @@ class Painting:
             start = later_pass_start(own, expected, confidence)
         held = [] if self.settling(number) else list(moved.values())
         weights = long_term_confidence([c for _, c in held])
-        objective = StyleObjective(choice.content, choice.style, choice.temporal)
+        objective = StyleObjective(choice.content, choice.style, choice.temporal, choice.smoothness)
         painted, losses = optimised(
             start, image, self.network, self.target, objective, choice.iterations,
             combined([w for w, _ in held], weights),

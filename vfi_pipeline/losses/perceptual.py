@@ -123,9 +123,9 @@ class StyleObjective:
     """
 
     content: float = 1.0
-    style: float = 5.0
+    style: float = 20.0
     temporal: float = 100.0
-    total_variation: float = 1.0
+    total_variation: float = 20.0
     content_layers: tuple[str, ...] = CONTENT_LAYERS
 
     def __call__(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,32 +81,41 @@ def optimised(
     expectation: tuple[Tensor, Tensor] | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """The minimum that L-BFGS reaches from ``start``, (1, 3, H, W) in [0, 1], and the unweighted losses there.
+    """The picture that L-BFGS-B reaches from ``start``, (1, 3, H, W) in [0, 1], and its unweighted losses.
+
+    The search is bounded to the range that a picture can have (Byrd, Lu, Nocedal, Zhu 1995; SciPy's): one that is free
+    meets the style with values outside it, and cutting those off afterwards gives away most of what it found.
 
     Args:
         image: (1, 3, H, W) the film's own frame.
         expectation: (expected, confidence) of the temporal loss.
         progress: is called with the share of the work done, in [0, 1].
     """
+    from scipy.optimize import minimize  # a third of a second, which other jobs do not pay
+
     content = objective.content_of(network, image)
-    picture = start.detach().clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [picture], max_iter=iterations, max_eval=iterations + iterations // 2 + 1, history_size=20,
-        tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe",
-    )  # fmt: skip
     expected, confidence = (None, None) if expectation is None else expectation
-    last: dict[str, float] = {}
+    evaluations = iterations + iterations // 2 + 1
     calls = 0
 
-    def evaluate() -> float:
+    def evaluate(values: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal calls
-        terms = objective(network, picture, content, target, expected, confidence)
-        (gradient,) = torch.autograd.grad(terms["total"], picture)
-        picture.grad = gradient.contiguous()
+        picture = as_picture(values).requires_grad_()
+        total = objective(network, picture, content, target, expected, confidence)["total"]
+        (gradient,) = torch.autograd.grad(total, picture)
         calls += 1
         progress(min(1.0, calls / max(1, iterations)))
-        last.update({name: float(value.detach()) for name, value in terms.items()})
-        return last["total"]
+        return float(total.detach()), gradient.double().cpu().numpy().ravel()
 
-    optimizer.step(evaluate)
-    return picture.detach().clamp(0, 1), last
+    def as_picture(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.reshape(start.shape)).to(start)
+
+    result = minimize(
+        evaluate, start.detach().clamp(0, 1).double().cpu().numpy().ravel(), jac=True, method="L-BFGS-B",
+        bounds=[(0, 1)] * start.numel(),
+        options={"maxiter": iterations, "maxfun": evaluations, "maxcor": 20, "ftol": 0, "gtol": 0},
+    )  # fmt: skip
+    picture = as_picture(result.x).clamp(0, 1)
+    with torch.no_grad():
+        losses = objective(network, picture, content, target, expected, confidence)
+    return picture, {name: float(value) for name, value in losses.items()}
