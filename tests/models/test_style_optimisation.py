@@ -122,7 +122,13 @@ def test_the_search_stays_within_the_range_of_a_picture():
     expected[..., 0] = 1.5
     objective = StyleObjective(0.0, 0.0, 1.0, 0.0, ("picture",))
     picture, losses = optimised(
-        torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), network, target, objective, 40, (expected, torch.ones(1, 1, 4, 4))
+        torch.rand(1, 3, 4, 4),
+        torch.rand(1, 3, 4, 4),
+        network,
+        target,
+        objective,
+        40,
+        (expected, torch.ones(1, 1, 4, 4)),
     )
     assert torch.equal(picture[..., 0], torch.ones(1, 3, 4))
     assert torch.allclose(picture[..., 1:], torch.tensor(0.6), atol=1e-4)
