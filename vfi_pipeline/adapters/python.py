@@ -114,8 +114,9 @@ def _frames(plan: Any, options: Any, method: Any, kind: np.dtype[Any]) -> Iterat
     whole = Segment(0, 0, timeline.count, *timeline.sources(0, timeline.count))
     part = whole.within(CONTEXT_BEFORE, CONTEXT_AFTER, *timeline.sources_shown)
     with reader.read_numbered(
-        plan.info, part.first, part.last + 1, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels
-    ) as source:
+        plan.info, part.first, part.last + 1, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels,
+        decode=options.decode,
+    ) as source:  # fmt: skip
         for output in stream.interpolate(source, timeline.slots(), model, settings, timeline.times):
             shown = oriented(output.frame, video.rotation, video.mirrored)
             yield FilmFrame(output.slot.time - plan.info.start, as_rgb(shown, kind))

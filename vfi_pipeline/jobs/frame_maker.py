@@ -85,6 +85,7 @@ class FrameMaker:
             return reader.read_numbered(
                 plan.info, start, None,
                 allow_damaged=options.allow_damaged, max_pixels=options.max_pixels, threads=1 if self._lean else None,
+                decode=options.decode,
             )  # fmt: skip
 
         def compute(segment: Segment, frames: Iterator[tuple[int, Frame]]) -> Iterator[tuple[Frame, bool]]:
