@@ -10,11 +10,13 @@ from fake_device import fake_cuda
 from films import panning
 
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
+from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.models.flow import FlowInterpolator, FlowModel
 from vfi_pipeline.models.motion import MotionReport, PendingReport, settled
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import device_guide, guide
+from vfi_pipeline.synthesis.mask import Mask
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.statistics import MOST_PENDING, Statistics
 from vfi_pipeline.synthesis.stream import interpolate
@@ -48,7 +50,7 @@ class Slow:
 
     events: list = []
 
-    def __init__(self, groups, layout, like, time):
+    def __init__(self, groups, layout, like, time, finish=None):
         assert {codes.device.type for codes in groups} == {"cuda"} and groups[0].dtype == torch.uint8
         self.like = like
         Slow.events.append("launched")
@@ -90,6 +92,64 @@ def test_outputs_are_launched_ahead_within_their_memory_and_the_device_is_never_
         highest = max(highest, under_way)
     # Made frames alternate with copies, which wait for nothing; a window's own frame is launched with it.
     assert most // 2 <= highest <= most + 1 and under_way == 0
+
+
+def logo_over(frames):
+    """The same film with letters that stay, in the lower left corner."""
+    shown = []
+    for index, picture in frames:
+        luma = picture.planes[0].copy()
+        for k, x in enumerate(range(24, 88, 8)):
+            luma[76:90, x : x + 3] = 235
+            luma[76 + 4 * (k % 3) : 80 + 4 * (k % 3), x : x + 6] = 16
+        shown.append((index, replace(picture, planes=(luma, *picture.planes[1:]))))
+    return shown
+
+
+def wide_pan(count, name="yuv420p"):
+    """Frames of 160 x 120 whose content moves to the left by 3 px each."""
+    luma = panning(count, speed=3, height=120, width=160)[..., 1]
+    like = frame(name, 160, 120)
+    planes = [np.full_like(plane, 128) for plane in like.planes[1:]]
+    return [(k, replace(like, planes=(luma[k].copy(), *planes), time=Fraction(k, 25))) for k in range(count)]
+
+
+BARS = Scaling((160, 120), (128, 72), (16, 0, 96, 72), tuple(map(Fraction, (0, 0, 160, 120))))
+CASES = {
+    "alpha": ("yuva420p", {}),
+    "smaller, with bars": ("yuv420p", {"scaling": BARS}),
+    "mask": ("yuv420p", {"mask": Mask(np.eye(12, dtype=np.float32))}),
+    "overlay": ("yuv420p", {"overlay": True}),
+    "all": ("yuva420p", {"overlay": True, "scaling": BARS, "mask": Mask(np.eye(12, dtype=np.float32))}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("case", CASES)
+def test_whatever_is_done_to_frames_is_done_without_asking_the_device(monkeypatch, case):
+    name, settings = CASES[case]
+    Slow.events, uploads = [], []
+    real, covers = compose.to_codes, []
+    monkeypatch.setattr(compose, "to_codes", lambda frame, device: uploads.append(frame.time) or real(frame, device))
+    monkeypatch.setattr(compose, "Arriving", Slow)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    composed = compose.composed
+    monkeypatch.setattr(compose, "composed", lambda *a: covers.append(len(a) > 4 and a[4] is not None) or composed(*a))
+    frames = logo_over(wide_pan(9, name)) if settings.get("overlay") else wide_pan(9, name)
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(17)]
+    options = Options(device="cuda", batch=2, prefetch=4, dedup=False, scene=False, **{"overlay": False, **settings})
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = FlowModel(FlowInterpolator(**TINY), device="cuda")
+        with watch:
+            made = list(interpolate(iter(frames), slots, model, options))
+
+    assert [output.made for output in made] == [bool(n % 2) for n in range(17)]
+    assert [fault for fault in watch.faults if "reads" in fault] == []
+    assert sorted(uploads) == sorted(set(uploads))  # each frame once
+    assert any(covers) == bool(settings.get("overlay"))
 
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv411p", "gray", "gray16le", "gbrp"])

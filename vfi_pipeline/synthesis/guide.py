@@ -61,12 +61,12 @@ def device_guide(frame: Frame, codes: Sequence[Tensor], span: int) -> Tensor | N
     if frame.format.has_alpha:
         return None
     size = thumbnail_size(frame.width, frame.height, span)
-    planes = torch.cat([_resampled(group, size) for group in codes], dim=1)
+    planes = torch.cat([resampled(group, size) for group in codes], dim=1)
     matrix, offset = _rgb_on(planes.device, frame.format, frame.colour, (frame.width, frame.height))
     return torch.addmm(offset, matrix, planes[0].flatten(1)).clamp_(0, 1).view(1, 3, *size)
 
 
-def _resampled(planes: Tensor, size: tuple[int, int]) -> Tensor:
+def resampled(planes: Tensor, size: tuple[int, int]) -> Tensor:
     """(1, C, H, W) on (h, w) pixels that cover the same area: averaged to shrink both ways, else bilinear."""
     rows, columns = planes.shape[-2:]
     if (rows, columns) == size:

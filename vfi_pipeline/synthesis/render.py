@@ -6,7 +6,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -31,6 +31,7 @@ from vfi_pipeline.models.motion import (
     PreparesPairs,
 )
 from vfi_pipeline.synthesis import compose, exposure
+from vfi_pipeline.synthesis.covering import PairCover, kept, plane_weights
 from vfi_pipeline.synthesis.guide import device_guide, looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
@@ -82,12 +83,14 @@ class PendingFrame:
     """An output that may not be finished: a source frame, at hand or being resized, or one that is being composed."""
 
     slot: Slot
-    frame: Frame | Future[Frame] | Future[Composed] | Future[Frame | Developed]
+    frame: Frame | Future[Frame | compose.Arriving] | Future[Composed] | Future[Frame | Developed]
     held: bool = False
 
     def finished(self, facts: Statistics) -> Output:
         """The output, waited for and counted."""
         composed = self.frame if isinstance(self.frame, Frame) else self.frame.result()
+        if isinstance(composed, compose.Arriving):
+            composed = composed.frame()
         if isinstance(composed, Frame):
             if self.held:
                 facts.held += 1
@@ -288,11 +291,11 @@ class PairRenderer:
         reports = tuple(each.report for each in seen if each.report is not None)
         return Developed(total.frame(one.slot.time), reports)
 
-    def _copy(self, key: KeyFrame) -> Frame | Future[Frame]:
+    def _copy(self, key: KeyFrame) -> Frame | Future[Frame | compose.Arriving]:
         """A source frame in the size that is asked for."""
         if self.options.scaling is None:
             return self._shown_frame(key)
-        return self.executor.submit(self._loaded(key).resized)
+        return self.executor.submit(self._loaded(key).arriving)
 
     def _moves(self, first: KeyFrame, last: KeyFrame) -> bool:
         """Whether anything is made between two keys."""
@@ -413,15 +416,28 @@ class PairRenderer:
     ) -> Composed:
         solved, report = motions.result()
         motion, options = solved[number], self.options
-        layout = compose.layout_of(first.frame)
-        plain = options.scaling is None and options.mask is None
-        # What stays is looked for on the host; whether it matters is asked of the motion, which waits for the device.
-        if torch.device(options.device).type != "cpu" and plain and (staying is None or staying.is_nothing()):
-            # Nothing is done to the frame on the host: it may arrive while the next ones are made.
-            with self.facts.timed("compose"):
-                codes = compose.composed(loaded[0].codes(), loaded[1].codes(), [motion], layout)
-                return Composed(compose.Arriving(codes, layout, first.frame, time), first.index, report)
-        return Composed(self._frame(motion, first, loaded, nearer, time, staying), first.index, report)
+        device = torch.device(options.device)
+        if device.type == "cpu":
+            return Composed(self._frame(motion, first, loaded, nearer, time, staying), first.index, report)
+        # Nothing waits for the device: the frame arrives while the next ones are made.
+        cover = None
+        if staying is not None:
+            with self.facts.timed("overlay"):
+                cover = staying.cover(device)
+        with self.facts.timed("compose"):
+            layout = compose.layout_of(first.frame, None if options.scaling is None else options.scaling.place[2:])
+            covered = None if cover is None else cover.covered(motion)
+            codes = compose.composed(
+                loaded[0].sources(), loaded[1].sources(), [motion], layout, covered, options.scaling
+            )  # fmt: skip
+            if cover is not None and covered is not None and cover.has(nearer):
+                weights = plane_weights(covered[nearer], layout, options.scaling)
+                codes = kept(codes, loaded[nearer].placed(), weights, layout)
+            if options.mask is not None:
+                weights = options.mask.on_device(layout, options.scaling, device)
+                codes = kept(codes, loaded[nearer].placed(), weights, layout)
+            arriving = compose.Arriving(codes, layout, first.frame, time, *_finish(options.scaling))
+        return Composed(arriving, first.index, report)
 
     def _frame(
         self,
@@ -457,6 +473,11 @@ class PairRenderer:
         return frame
 
 
+def _finish(scaling: Scaling | None) -> tuple[Callable[[Frame], Frame], ...]:
+    """What is left to do to a placed picture on the host: bars around it."""
+    return () if scaling is None or not scaling.padded else (partial(on_canvas, scaling=scaling),)
+
+
 class _SolvedPair:
     """The motion of one pair, solved when it is first asked for; asked by one thread at a time.
 
@@ -488,6 +509,7 @@ class _Staying:
     def __init__(self, overlays: Overlays, shot: Sequence[tuple[int, Frame]], first: int, last: int) -> None:
         self._overlays, self._shot, self._pair = overlays, shot, (first, last)
         self._found: tuple[Masks, Masks] | None = None
+        self._cover: PairCover | None = None
         self._lock = threading.Lock()
 
     def masks(self, motion: IntermediateMotion) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -500,9 +522,16 @@ class _Staying:
         first, last = (None if mask is None else within(mask, gate) for mask in lasting)
         return either(first, changed[0]), either(last, changed[1])
 
-    def is_nothing(self) -> bool:
-        """Whether neither frame has an overlay, whatever moves."""
-        return all(mask is None for masks in self._looked_for() for mask in masks)
+    def cover(self, device: torch.device) -> PairCover | None:
+        """The same for made frames of the pair on a device; None where neither frame has an overlay."""
+        lasting, changed = self._looked_for()
+        if all(mask is None for mask in (*lasting, *changed)):
+            return None
+        with self._lock:
+            if self._cover is None:
+                frame = self._shot[0][1]
+                self._cover = PairCover(lasting, changed, (frame.height, frame.width), device)
+            return self._cover
 
     def _looked_for(self) -> tuple[Masks, Masks]:
         with self._lock:
@@ -521,6 +550,8 @@ class _Planes:
         self._frame, self._device, self._scaling = frame, torch.device(device), scaling
         self._codes: list[Tensor] | None = None
         self._tensors: list[Tensor] | None = None
+        self._sources: list[Tensor] | None = None
+        self._placed: list[Tensor] | None = None
         self._resized: Frame | None = frame if scaling is None else None
         self._lock = threading.Lock()
 
@@ -535,6 +566,35 @@ class _Planes:
         """See ``compose.to_tensors`` and ``compose.readable``."""
         with self._lock:
             return self._loaded()
+
+    @torch.inference_mode()
+    def sources(self) -> list[Tensor]:
+        """See ``compose.sources``."""
+        with self._lock:
+            if self._sources is None:
+                self._sources = compose.sources(self._uploaded(), compose.layout_of(self._frame), self._scaling)
+            return self._sources
+
+    @torch.inference_mode()
+    def placed(self) -> list[Tensor]:
+        """The frame's codes on a device, in the size that is asked for, without bars."""
+        if self._scaling is None:
+            return self.codes()
+        sources = self.sources()
+        with self._lock:
+            if self._placed is None:
+                layout = compose.layout_of(self._frame, self._scaling.place[2:])
+                self._placed = compose.composed(
+                    sources, sources, [compose.no_motion(self._device)], layout, None, self._scaling
+                )  # fmt: skip
+            return self._placed
+
+    def arriving(self) -> Frame | compose.Arriving:
+        """The frame in the size that is asked for; a device's is not waited for."""
+        if self._scaling is None or self._device.type == "cpu":
+            return self.resized()
+        layout = compose.layout_of(self._frame, self._scaling.place[2:])
+        return compose.Arriving(self.placed(), layout, self._frame, self._frame.time, *_finish(self._scaling))
 
     @torch.inference_mode()
     def resized(self) -> Frame:
