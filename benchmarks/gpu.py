@@ -170,15 +170,16 @@ def stage_times(model: FlowModel, frames: Sequence[Frame], device: str, budget_s
 def _one_pair(model: FlowModel, four: list[Frame], device: str, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
     layout = compose.layout_of(four[0])
     looks = timed("guides (4 frames, host)", lambda: [guide(each, model.guide_span or 512) for each in four])
-    before, first, last, after = timed("guides to the device (4)", lambda: [each.to(device) for each in looks])
-    window = Window.of(first, last, before, after)
+    before, near, far, after = timed("guides to the device (4)", lambda: [each.to(device) for each in looks])
+    window = Window.of(near, far, before, after)
     timed("encode (4 frames)", lambda: [model._encoded(each) for pair in window.pairs() for each in pair])
     timed("estimate (3 pairs)", lambda: [model._pair(*pair) for pair in window.pairs()])
     motion = timed("acceleration", lambda: model.motion(window))
     moves = timed("ODE and maps (7 times)", lambda: motion.at([k / 8 for k in range(1, 8)]))
-    one, two = timed("planes to the device (2)", lambda: [compose.to_tensors(each, device) for each in four[1:3]])
-    made = timed("composition (1 frame)", lambda: compose.planes(one, two, [moves[3]], layout))
-    timed("rounding and back (1 frame)", lambda: compose.to_frame(made, layout, four[1], Fraction(0)))
+    codes = timed("planes to the device (2)", lambda: [compose.to_codes(each, device) for each in four[1:3]])
+    first, last = timed("what is read of them (2)", lambda: [compose.sources(each, layout) for each in codes])
+    made = timed("composition (1 frame)", lambda: compose.composed(first, last, [moves[3]], layout))
+    timed("back (1 frame)", lambda: compose.Arriving(made, layout, four[1], Fraction(0)).frame())
     timed("facts read", motion.report)
 
 
@@ -204,11 +205,11 @@ def launches(model: FlowModel, frames: Sequence[Frame], device: str) -> dict[str
         window = Window.of(looks[1], looks[2], looks[0], looks[3])
         for pair in window.pairs()[:2]:
             model._pair(*pair)
-        one, two = (compose.to_tensors(each, device) for each in frames[1:3])
+        first, last = (compose.sources(compose.to_codes(each, device), layout) for each in frames[1:3])
         wait(device)
         with counted() as found:
             moves = model.motion(window).at([0.5])
-            compose.to_frame(compose.planes(one, two, moves, layout), layout, frames[1], Fraction(0))
+            compose.Arriving(compose.composed(first, last, moves, layout), layout, frames[1], Fraction(0)).frame()
             wait(device)
         return found
 
@@ -432,9 +433,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rates", default=RATES, help=f"factors of the frame rate ({RATES})")
     parser.add_argument("--seconds", type=float, default=100.0, help="about how long it may take (100)")
     parser.add_argument("--weights", default="flow", help="name or file (flow)")
+    parser.add_argument("--count", action="store_true", help="without a device: launches, copies and waits of a pair")
     parser.add_argument("--output", type=Path, default=Path("outputs/bench/gpu.json"))
     asked = parser.parse_args(words)
     try:
+        if asked.count:
+            return counted(_sizes(asked.sizes)[0], _rates(asked.rates), asked.weights)
         figures = measure(
             available(asked.device), _sizes(asked.sizes), _rates(asked.rates), asked.seconds, asked.weights,
             say, lambda found: save(asked.output, found),
@@ -443,6 +447,17 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return error.code
     sys.stdout.write(f"{asked.output}, after {figures.seconds:.0f} s\n")
+    return 0
+
+
+def counted(size: tuple[int, int], rates: Sequence[int], weights: str) -> int:
+    """Prints the tables of ``launch_counts``, one for each rate."""
+    from benchmarks.launch_counts import count as launch_count
+    from benchmarks.launch_counts import table
+
+    frames = drawn_frames(*size, 4)
+    for rate in rates:
+        say(f"{size[0]}x{size[1]}, {rate}x:\n\n{table(launch_count(frames, weights, times=rate - 1))}\n")
     return 0
 
 
