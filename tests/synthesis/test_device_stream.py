@@ -20,6 +20,7 @@ from vfi_pipeline.synthesis.mask import Mask
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.statistics import MOST_PENDING, Statistics
 from vfi_pipeline.synthesis.stream import interpolate
+from vfi_pipeline.synthesis.style import StyleSettings, Stylist
 
 TINY = {
     "widths": (8, 8, 8), "hidden": (6, 6, 6), "context_channels": (4, 4), "radii": (0, 1, 3), "match": (4, 4, 4),
@@ -150,6 +151,52 @@ def test_whatever_is_done_to_frames_is_done_without_asking_the_device(monkeypatc
     assert [fault for fault in watch.faults if "reads" in fault] == []
     assert sorted(uploads) == sorted(set(uploads))  # each frame once
     assert any(covers) == bool(settings.get("overlay"))
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("size", [None, 32])
+def test_with_a_style_the_films_own_frames_are_uploaded_once_for_guide_and_painter(monkeypatch, size):
+    uploads, seen = [], []
+    real = compose.to_codes
+    monkeypatch.setattr(compose, "to_codes", lambda frame, device: uploads.append(frame.time) or real(frame, device))
+    monkeypatch.setattr(compose, "Arriving", Slow)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    frames = pan(5)
+    whole = {picture.time for _, picture in frames}
+
+    class Style(Stylist):
+        """Shows the painter's picture to the test, and the film's own frames to the stream."""
+
+        def shown(self, index, frame, before=None, flows=None, values=None):
+            image = self.seen(frame, values())
+            seen.append((frame.time, image.device.type, tuple(image.shape)))
+            return replace(frame, time=frame.time + 100)
+
+    style = Style(None, StyleSettings(size=size), device="cuda")
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(9)]
+    options = Options(device="cuda", style=style, batch=2, prefetch=4, overlay=False, scene=False)
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = FlowModel(FlowInterpolator(**TINY), device="cuda")
+        with watch:
+            list(interpolate(iter(frames), slots, model, options))
+
+    assert [fault for fault in watch.faults if "reads" in fault] == []
+    assert sorted(time for time in uploads if time < 100) == sorted(whole)  # the film's own
+    assert sorted(time - 100 for time in uploads if time >= 100) == sorted(whole)  # what was painted of each
+    assert {time for time, *_ in seen} == whole
+    assert {facts[1:] for facts in seen} == {("cuda", (1, 3, 48, 64) if size is None else (1, 3, 24, 32))}
+
+
+def test_a_painter_sees_the_same_of_planes_that_lie_on_a_device():
+    for name in ("yuv420p", "yuv422p10le", "gbrp", "gray"):
+        picture = frame(name)
+        for size in (None, 32):
+            style = Stylist(None, StyleSettings(size=size))
+            there = style.seen(picture, compose.to_tensors(picture))
+            assert (there - style.seen(picture)).abs().max() < 2.1 / 255
 
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv411p", "gray", "gray16le", "gbrp"])

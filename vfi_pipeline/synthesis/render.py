@@ -123,6 +123,7 @@ class PairRenderer:
         self._observations: dict[int, Observation] = {}
         self._planes: weakref.WeakValueDictionary[int, _Planes] = weakref.WeakValueDictionary()
         self._on_device: dict[int, _Planes] = {}
+        self._painted: dict[int, _Planes] = {}
         self._same: dict[tuple[int, int], bool] = {}
         self._solved: _SolvedPair | None = None
         self._shown: dict[int, Frame] = {}
@@ -138,6 +139,7 @@ class PairRenderer:
         begin = first.index if window.before is None else window.before.index
         self._ahead = {index: seen for index, seen in self._ahead.items() if index >= begin}
         self._on_device = {index: planes for index, planes in self._on_device.items() if index >= begin}
+        self._painted = {index: planes for index, planes in self._painted.items() if index >= first.index}
         places = [place(slot, first, last) for slot in slots]
         inner = [(slot, t) for slot, t in zip(slots, places) if t]
         made = iter(self._composed(window, inner) if inner and last is not None and self._moves(first, last) else ())
@@ -167,7 +169,8 @@ class PairRenderer:
             moves = before is not None and self._continues(before, key) and self.model.guide_span is not None
             flows = partial(self._flows, first, key) if moves else None
             with self.facts.timed("style"):
-                shown = style.shown(key.index, key.frame, first.index if moves else None, flows)
+                values = partial(self._source_values, key) if torch.device(self.options.device).type != "cpu" else None
+                shown = style.shown(key.index, key.frame, first.index if moves else None, flows, values)
             self._shown[key.index] = shown if self.options.mask is None else keep(shown, key.frame, self.options.mask)
         for old in sorted(self._shown)[:-2]:
             del self._shown[old]
@@ -383,24 +386,31 @@ class PairRenderer:
         device, frame = torch.device(self.options.device), key.frame
         with self.facts.timed("guide"):
             if device.type != "cpu" and span is not None:
-                # Of the planes as the film has them: a style changes what is shown, not what moves.
-                if self.options.style is None:
-                    self._on_device[key.index] = self._loaded(key)  # until it is composed: it is uploaded once
-                    codes = self._on_device[key.index].codes()
-                else:
-                    codes = compose.to_codes(frame, device)
-                made = device_guide(frame, [compose.as_values(group) for group in codes], span)
+                made = device_guide(frame, self._source_values(key), span)
                 if made is not None:
                     return made
             return looked_at(frame, span).to(device)
 
+    def _source_values(self, key: KeyFrame) -> list[Tensor]:
+        """The planes as the film has them, on the device: a style changes what is shown, not what moves. They are
+        uploaded once, for the guide, the painter and, without a style, the composition."""
+        held = self._on_device.get(key.index)
+        if held is None:
+            plain = self.options.style is None
+            held = self._loaded(key) if plain else _Planes(key.frame, self.options.device, None)
+            self._on_device[key.index] = held
+        return [compose.as_values(group) for group in held.codes()]
+
     def _loaded(self, key: KeyFrame) -> _Planes:
-        """The frame's planes as tensors, held as long as a pair that is being composed needs them."""
+        """The frame's planes as tensors, held as long as a pair that is being composed needs them; on a device until
+        the last pair that shows the frame is."""
         known = self._planes.get(key.index)
         if known is None:
             known = self._planes[key.index] = _Planes(
                 self._shown_frame(key), self.options.device, self.options.scaling
             )  # fmt: skip
+            if self.options.style is not None and torch.device(self.options.device).type != "cpu":
+                self._painted[key.index] = known
         return known
 
     @torch.inference_mode()
