@@ -185,7 +185,8 @@ def test_what_ffmpeg_is_told(tmp_path):
 
     assert words[words.index("-i") + 1] == ffmpeg.file_url(path)
     for option, value in (("-hwaccel", "vaapi"), ("-ss", "2.222233"), ("-max_pixels", "1000000"),
-                          ("-protocol_whitelist", ffmpeg.PROTOCOLS), ("-format_whitelist", ffmpeg.DEMUXERS)):  # fmt: skip
+                          ("-protocol_whitelist", ffmpeg.PROTOCOLS),
+                          ("-format_whitelist", ffmpeg.DEMUXERS)):  # fmt: skip
         assert opened[opened.index(option) + 1] == value
     assert {"-copyts", "-noautorotate", "-noaccurate_seek"} <= set(opened)
     assert "-noautoscale" in closed

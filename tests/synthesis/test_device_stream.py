@@ -151,6 +151,50 @@ def test_whatever_is_done_to_frames_is_done_without_asking_the_device(monkeypatc
     assert [fault for fault in watch.faults if "reads" in fault] == []
     assert sorted(uploads) == sorted(set(uploads))  # each frame once
     assert any(covers) == bool(settings.get("overlay"))
+    assert most_under_way(Slow.events) <= 4 + 2  # as asked for, the one that is waited for, a window's own
+
+
+def most_under_way(events):
+    under_way = highest = 0
+    for event in events:
+        under_way += 1 if event == "launched" else -1
+        highest = max(highest, under_way)
+    assert under_way == 0
+    return highest
+
+
+class Cramped(FlowModel):
+    """A device whose memory holds one pair."""
+
+    def prepare_pairs(self, pairs):
+        if len(pairs) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        super().prepare_pairs(pairs)
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_a_batch_that_does_not_fit_is_halved_whatever_is_done_to_frames(monkeypatch, caplog):
+    name, settings = CASES["all"]
+    settings = settings | {"mask": Mask(settings["mask"].values)}  # with nothing uploaded yet
+    monkeypatch.setattr(compose, "Arriving", Slow)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(9)]
+    room = 3 * 128 * 72 * 5 // 2  # of three made frames
+    options = Options(device="cuda", batch=4, dedup=False, scene=False, prefetch_bytes=room, **settings)
+    Slow.events = []
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = Cramped(FlowInterpolator(**TINY), device="cuda")
+        with watch, caplog.at_level("WARNING"):
+            made = list(interpolate(iter(wide_pan(5, name)), slots, model, options))
+
+    assert [output.made for output in made] == [bool(n % 2) for n in range(9)]
+    assert [line for line in caplog.messages if "pairs at once" in line] == [
+        f"The device's memory does not hold {2 * n} pairs at once: {n} from now on." for n in (2, 1)
+    ]
+    assert 1 <= most_under_way(Slow.events) <= 3 + 2
 
 
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
