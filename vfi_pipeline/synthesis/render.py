@@ -121,15 +121,15 @@ class PairRenderer:
             options = replace(options, overlay=False)
         self.model, self.options, self.facts, self.executor = model, options, facts, executor
         self._observations: dict[int, Observation] = {}
-        self._planes: weakref.WeakValueDictionary[int, _Planes] = weakref.WeakValueDictionary()
-        self._on_device: dict[int, _Planes] = {}
-        self._painted: dict[int, _Planes] = {}
+        self._loaded_frames: weakref.WeakValueDictionary[int, _LoadedFrame] = weakref.WeakValueDictionary()
+        self._uploaded_frames: dict[int, _LoadedFrame] = {}
+        self._painted_frames: dict[int, _LoadedFrame] = {}
         self._same: dict[tuple[int, int], bool] = {}
-        self._solved: _SolvedPair | None = None
+        self._solved: _PairSolution | None = None
         self._shown: dict[int, Frame] = {}
-        self._ahead: dict[int, Observation] = {}
+        self._prefetched: dict[int, Observation] = {}
         self._estimated: set[tuple[int, int]] = set()
-        self._most_pairs: int | None = options.batch
+        self._batch_limit: int | None = options.batch
         self._overlays = Overlays() if options.overlay else None
 
     def render(self, window: KeyWindow, slots: Sequence[Slot]) -> Iterator[PendingFrame]:
@@ -137,9 +137,9 @@ class PairRenderer:
         first, last = window.first, window.last
         self.stylise(window)
         begin = first.index if window.before is None else window.before.index
-        self._ahead = {index: seen for index, seen in self._ahead.items() if index >= begin}
-        self._on_device = {index: planes for index, planes in self._on_device.items() if index >= begin}
-        self._painted = {index: planes for index, planes in self._painted.items() if index >= first.index}
+        self._prefetched = {index: seen for index, seen in self._prefetched.items() if index >= begin}
+        self._uploaded_frames = {index: planes for index, planes in self._uploaded_frames.items() if index >= begin}
+        self._painted_frames = {index: planes for index, planes in self._painted_frames.items() if index >= first.index}
         places = [place(slot, first, last) for slot in slots]
         inner = [(slot, t) for slot, t in zip(slots, places) if t]
         made = iter(self._composed(window, inner) if inner and last is not None and self._moves(first, last) else ())
@@ -193,10 +193,10 @@ class PairRenderer:
 
     def pairs_at_once(self, frame: Frame) -> int:
         """How many pairs of such frames are to be estimated as one batch."""
-        if self._most_pairs is None:
+        if self._batch_limit is None:
             size = sum(plane.nbytes for plane in frame.planes)
-            self._most_pairs = pairs_at_once(self.options.device, size, self.options.prefetch_bytes)
-        return self._most_pairs if isinstance(self.model, PreparesPairs) else 1
+            self._batch_limit = pairs_at_once(self.options.device, size, self.options.prefetch_bytes)
+        return self._batch_limit if isinstance(self.model, PreparesPairs) else 1
 
     def prepare(self, windows: Sequence[KeyWindow]) -> None:
         """Estimates the pairs of windows that are about to be rendered, as one batch, or as its halves where the
@@ -210,15 +210,15 @@ class PairRenderer:
             shown = self._window(window)
             if shown is not None:
                 seen |= self._observations
-                self._ahead |= seen
+                self._prefetched |= seen
                 pairs |= {(first.index, last.index): (first, last) for first, last in shown.pairs()}
-        self._ahead = seen
+        self._prefetched = seen
         waiting = [pair for key, pair in pairs.items() if key not in self._estimated]
         self._estimated = set(pairs)
         with self.facts.timed("motion"):
             while waiting:
                 # There is a pair more than windows where the one before them is new as well: at the film's beginning.
-                some = waiting[: self._most_pairs]
+                some = waiting[: self._batch_limit]
                 if self._fits(some):
                     del waiting[: len(some)]
 
@@ -232,8 +232,10 @@ class PairRenderer:
             if len(pairs) == 1:
                 raise
         # Out of the handler: what the failure held on to is free by now.
-        self._most_pairs = len(pairs) // 2
-        log.warning("The device's memory does not hold %d pairs at once: %d from now on.", len(pairs), self._most_pairs)
+        self._batch_limit = len(pairs) // 2
+        log.warning(
+            "The device's memory does not hold %d pairs at once: %d from now on.", len(pairs), self._batch_limit
+        )
         if torch.device(self.options.device).type == "cuda":
             torch.cuda.empty_cache()
         return False
@@ -245,24 +247,24 @@ class PairRenderer:
             return self.executor.submit(self._seen_still, self._loaded(first), float(part.share))
         solved = self._solve(window)
         loaded = self._loaded(first), self._loaded(last)
-        return self.executor.submit(self._seen_moving, solved, part, first, loaded, self._staying(window))
+        return self.executor.submit(self._seen_moving, solved, part, first, loaded, self._pair_overlays(window))
 
     def exposed(self, one: exposure.Exposed, parts: Sequence[Future[Seen]]) -> PendingFrame:
         """The frame of an exposure whose parts are all begun."""
         return PendingFrame(one.slot, self.executor.submit(self._developed, one, parts))
 
     @torch.inference_mode()
-    def _seen_still(self, loaded: _Planes, share: float) -> Seen:
+    def _seen_still(self, loaded: _LoadedFrame, share: float) -> Seen:
         return Seen(None, share, loaded.resized(), None)
 
     @torch.inference_mode()
     def _seen_moving(
         self,
-        solved: _SolvedPair,
+        solved: _PairSolution,
         part: exposure.Part,
         first: KeyFrame,
-        loaded: tuple[_Planes, _Planes],
-        staying: _Staying | None,
+        loaded: tuple[_LoadedFrame, _LoadedFrame],
+        overlays: _PairOverlays | None,
     ) -> Seen:
         size = first.frame.width, first.frame.height
         middle = (part.begin + part.end) / 2
@@ -273,7 +275,7 @@ class PairRenderer:
         for begin in range(0, len(times), step):
             motions, report = solved.at(times[begin : begin + step])
             for motion in motions:
-                frame = self._frame(motion, first, loaded, nearer, Fraction(0), staying)
+                frame = self._frame(motion, first, loaded, nearer, Fraction(0), overlays)
                 mean.add(frame, float(part.share) / len(times))
         return Seen(mean, float(part.share), None, (first.index, report))
 
@@ -327,14 +329,14 @@ class PairRenderer:
         solved = self._solve(window)
         loaded = self._loaded(first), self._loaded(last)
         motions = self.executor.submit(solved.at, [float(t) for _, t in slots])
-        staying = self._staying(window)
+        overlays = self._pair_overlays(window)
         for number, (slot, t) in enumerate(slots):
             nearer = 0 if t <= Fraction(1, 2) else 1
-            yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time, staying)
+            yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time, overlays)
 
-    def _solve(self, window: KeyWindow) -> _SolvedPair:
+    def _solve(self, window: KeyWindow) -> _PairSolution:
         if self._solved is None or self._solved.index != window.first.index:
-            self._solved = _SolvedPair(window.first.index, self._window(window), self.model, self.facts)
+            self._solved = _PairSolution(window.first.index, self._window(window), self.model, self.facts)
         return self._solved
 
     def _window(self, window: KeyWindow) -> Window | None:
@@ -357,7 +359,7 @@ class PairRenderer:
             1.0 if after is None else float((after.time - last.time) / length),
         )  # fmt: skip
 
-    def _staying(self, window: KeyWindow) -> _Staying | None:
+    def _pair_overlays(self, window: KeyWindow) -> _PairOverlays | None:
         """What finds the pair's overlays; None where none are looked for: at a cut, or without ``overlay``."""
         assert window.last is not None
         if self._overlays is None or window.last.starts_shot:
@@ -372,13 +374,15 @@ class PairRenderer:
                 break
             shot.append(key)
         self._overlays.forget_before(shot[0].index)
-        return _Staying(self._overlays, [(key.index, key.frame) for key in shot], window.first.index, window.last.index)
+        return _PairOverlays(
+            self._overlays, [(key.index, key.frame) for key in shot], window.first.index, window.last.index
+        )
 
     def _is_one_shot(self, first: KeyFrame, last: KeyFrame) -> bool:
         return not last.starts_shot and not leaves_gap(first, last, self.options.max_gap_s)
 
     def _observed(self, key: KeyFrame) -> Observation:
-        known = self._observations.get(key.index) or self._ahead.get(key.index)
+        known = self._observations.get(key.index) or self._prefetched.get(key.index)
         return known if known is not None else Observation(key.index, partial(self._guide, key))
 
     @torch.inference_mode()
@@ -394,23 +398,23 @@ class PairRenderer:
     def _source_values(self, key: KeyFrame) -> list[Tensor]:
         """The planes as the film has them, on the device: a style changes what is shown, not what moves. They are
         uploaded once, for the guide, the painter and, without a style, the composition."""
-        held = self._on_device.get(key.index)
+        held = self._uploaded_frames.get(key.index)
         if held is None:
             plain = self.options.style is None
-            held = self._loaded(key) if plain else _Planes(key.frame, self.options.device, None)
-            self._on_device[key.index] = held
+            held = self._loaded(key) if plain else _LoadedFrame(key.frame, self.options.device, None)
+            self._uploaded_frames[key.index] = held
         return [compose.as_values(group) for group in held.codes()]
 
-    def _loaded(self, key: KeyFrame) -> _Planes:
+    def _loaded(self, key: KeyFrame) -> _LoadedFrame:
         """The frame's planes as tensors, held as long as a pair that is being composed needs them; on a device until
         the last pair that shows the frame is."""
-        known = self._planes.get(key.index)
+        known = self._loaded_frames.get(key.index)
         if known is None:
-            known = self._planes[key.index] = _Planes(
+            known = self._loaded_frames[key.index] = _LoadedFrame(
                 self._shown_frame(key), self.options.device, self.options.scaling
             )  # fmt: skip
             if self.options.style is not None and torch.device(self.options.device).type != "cpu":
-                self._painted[key.index] = known
+                self._painted_frames[key.index] = known
         return known
 
     @torch.inference_mode()
@@ -419,21 +423,21 @@ class PairRenderer:
         motions: Future[tuple[list[IntermediateMotion], Report | None]],
         number: int,
         first: KeyFrame,
-        loaded: tuple[_Planes, _Planes],
+        loaded: tuple[_LoadedFrame, _LoadedFrame],
         nearer: int,
         time: Fraction,
-        staying: _Staying | None,
+        overlays: _PairOverlays | None,
     ) -> Composed:
         solved, report = motions.result()
         motion, options = solved[number], self.options
         device = torch.device(options.device)
         if device.type == "cpu":
-            return Composed(self._frame(motion, first, loaded, nearer, time, staying), first.index, report)
+            return Composed(self._frame(motion, first, loaded, nearer, time, overlays), first.index, report)
         # Nothing waits for the device: the frame arrives while the next ones are made.
         cover = None
-        if staying is not None:
+        if overlays is not None:
             with self.facts.timed("overlay"):
-                cover = staying.cover(device)
+                cover = overlays.cover(device)
         with self.facts.timed("compose"):
             layout = compose.layout_of(first.frame, None if options.scaling is None else options.scaling.place[2:])
             covered = None if cover is None else cover.covered(motion)
@@ -453,15 +457,15 @@ class PairRenderer:
         self,
         motion: IntermediateMotion,
         first: KeyFrame,
-        loaded: tuple[_Planes, _Planes],
+        loaded: tuple[_LoadedFrame, _LoadedFrame],
         nearer: int,
         time: Fraction,
-        staying: _Staying | None,
+        overlays: _PairOverlays | None,
     ) -> Frame:
         overlay: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
-        if staying is not None:
+        if overlays is not None:
             with self.facts.timed("overlay"):
-                overlay = staying.masks(motion)
+                overlay = overlays.masks(motion)
         with self.facts.timed("compose"):
             scaling = self.options.scaling
             layout = compose.layout_of(first.frame, None if scaling is None else scaling.place[2:])
@@ -488,7 +492,7 @@ def _finish(scaling: Scaling | None) -> tuple[Callable[[Frame], Frame], ...]:
     return () if scaling is None or not scaling.padded else (partial(on_canvas, scaling=scaling),)
 
 
-class _SolvedPair:
+class _PairSolution:
     """The motion of one pair, solved when it is first asked for; asked by one thread at a time.
 
     ``window`` is None at a cut: nothing moves, the frames are mixed.
@@ -510,7 +514,7 @@ class _SolvedPair:
             return self._motion.at(times), self._motion.report()
 
 
-class _Staying:
+class _PairOverlays:
     """The overlays of a pair's two frames, looked for when something around them moves.
 
     ``shot`` are (index, frame) of the pair and of those around it, in one shot.
@@ -518,7 +522,7 @@ class _Staying:
 
     def __init__(self, overlays: Overlays, shot: Sequence[tuple[int, Frame]], first: int, last: int) -> None:
         self._overlays, self._shot, self._pair = overlays, shot, (first, last)
-        self._found: tuple[Masks, Masks] | None = None
+        self._masks: tuple[Masks, Masks] | None = None
         self._cover: PairCover | None = None
         self._lock = threading.Lock()
 
@@ -528,13 +532,13 @@ class _Staying:
         gate = moving(motion, frame.width, frame.height)
         if gate is None:
             return None, None
-        lasting, changed = self._looked_for()
+        lasting, changed = self._pair_masks()
         first, last = (None if mask is None else within(mask, gate) for mask in lasting)
         return either(first, changed[0]), either(last, changed[1])
 
     def cover(self, device: torch.device) -> PairCover | None:
         """The same for made frames of the pair on a device; None where neither frame has an overlay."""
-        lasting, changed = self._looked_for()
+        lasting, changed = self._pair_masks()
         if all(mask is None for mask in (*lasting, *changed)):
             return None
         with self._lock:
@@ -543,14 +547,14 @@ class _Staying:
                 self._cover = PairCover(lasting, changed, (frame.height, frame.width), device)
             return self._cover
 
-    def _looked_for(self) -> tuple[Masks, Masks]:
+    def _pair_masks(self) -> tuple[Masks, Masks]:
         with self._lock:
-            if self._found is None:
-                self._found = self._overlays.masks(self._shot, self._pair)
-            return self._found
+            if self._masks is None:
+                self._masks = self._overlays.masks(self._shot, self._pair)
+            return self._masks
 
 
-class _Planes:
+class _LoadedFrame:
     """A frame's planes as tensors, and the frame in the size that is asked for, made when first needed.
 
     To a device the frame is copied once, as it is.
