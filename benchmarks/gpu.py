@@ -192,11 +192,12 @@ def _pair_stages(
     timed("estimate (3 pairs)", estimate)
     motion = timed("acceleration", lambda: model.motion(window))
     moves = timed("ODE and maps (7 times)", lambda: motion.at([k / 8 for k in range(1, 8)]))
-    planes_first, planes_last = timed(
-        "planes to the device (2)", lambda: [compose.to_tensors(each, device) for each in four[1:3]]
+    codes = timed("planes to the device (2)", lambda: [compose.to_codes(each, device) for each in four[1:3]])
+    sources_first, sources_last = timed(
+        "what is read of them (2)", lambda: [compose.sources(each, layout) for each in codes]
     )
-    frame = timed("composition (1 frame)", lambda: compose.planes(planes_first, planes_last, [moves[3]], layout))
-    timed("rounding and back (1 frame)", lambda: compose.to_frame(frame, layout, four[1], Fraction(0)))
+    frame = timed("composition (1 frame)", lambda: compose.composed(sources_first, sources_last, [moves[3]], layout))
+    timed("back (1 frame)", lambda: compose.Arriving(frame, layout, four[1], Fraction(0)).frame())
     timed("facts read", motion.report)
 
 
@@ -222,11 +223,11 @@ def launches(model: FlowModel, frames: Sequence[Frame], device: str) -> dict[str
         window = Window.of(looks[1], looks[2], looks[0], looks[3])
         for pair in window.pairs()[:2]:
             model.prepare(*pair)
-        planes_first, planes_last = (compose.to_tensors(each, device) for each in frames[1:3])
+        first, last = (compose.sources(compose.to_codes(each, device), layout) for each in frames[1:3])
         wait(device)
         with counted() as operators:
             moves = model.motion(window).at([0.5])
-            compose.to_frame(compose.planes(planes_first, planes_last, moves, layout), layout, frames[1], Fraction(0))
+            compose.Arriving(compose.composed(first, last, moves, layout), layout, frames[1], Fraction(0)).frame()
             wait(device)
         return operators
 
@@ -450,9 +451,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rates", default=RATES, help=f"factors of the frame rate ({RATES})")
     parser.add_argument("--seconds", type=float, default=100.0, help="about how long it may take (100)")
     parser.add_argument("--weights", default="flow", help="name or file (flow)")
+    parser.add_argument("--count", action="store_true", help="without a device: launches, copies and waits of a pair")
     parser.add_argument("--output", type=Path, default=Path("outputs/bench/gpu.json"))
     options = parser.parse_args(words)
     try:
+        if options.count:
+            return counted(_sizes(options.sizes)[0], _rates(options.rates), options.weights)
         figures = measure(
             available(options.device), _sizes(options.sizes), _rates(options.rates), options.seconds, options.weights,
             say, lambda figures: save(options.output, figures),
@@ -461,6 +465,17 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return error.code
     sys.stdout.write(f"{options.output}, after {figures.seconds:.0f} s\n")
+    return 0
+
+
+def counted(size: tuple[int, int], rates: Sequence[int], weights: str) -> int:
+    """Prints the tables of ``launch_counts``, one for each rate."""
+    from benchmarks.launch_counts import count as launch_count
+    from benchmarks.launch_counts import table
+
+    frames = drawn_frames(*size, 4)
+    for rate in rates:
+        say(f"{size[0]}x{size[1]}, {rate}x:\n\n{table(launch_count(frames, weights, times=rate - 1))}\n")
     return 0
 
 

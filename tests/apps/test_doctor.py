@@ -20,6 +20,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(
         doctor, "hardware_encoders", lambda: {"h264_nvenc": True, "hevc_nvenc": False, "av1_qsv": False}
     )
+    monkeypatch.setattr(doctor, "hardware_decoders", lambda: {"cuda": True, "vaapi": False, "qsv": False})
 
 
 @pytest.fixture
@@ -54,7 +55,17 @@ def test_the_table_has_two_columns_and_ends_with_the_verdict(quick, tmp_path):
     assert all(len(line) <= doctor.WIDTH or " " not in line[doctor.COLUMN :] for line in lines)
     assert any(line.startswith("ffmpeg        ") and ffmpeg.version() in line for line in lines)
     assert "on a device   h264_nvenc works; those of nvenc, qsv do not start here" in lines
+    assert "decoding      decode=cuda starts; vaapi, qsv do not start here" in lines
     assert any(line.startswith("by default    model=flow") for line in lines)
+
+
+def test_what_decodes_on_a_device_is_what_ffmpeg_lists_and_starts(monkeypatch):
+    monkeypatch.setattr(ffmpeg, "hwaccels", lambda: frozenset({"cuda", "vulkan", "opencl"}))
+    monkeypatch.setattr(ffmpeg, "hwaccel_works", lambda method: method == "vulkan")
+
+    assert doctor._hardware_decoders() == {"cuda": False, "vulkan": True}
+    assert doctor._decoders_text({}) == "by software alone"
+    assert doctor._decoders_text({"cuda": False}) == "cuda does not start here"
 
 
 def test_without_ffmpeg_films_cannot_be_made(quick, fresh, tmp_path, monkeypatch, capsys):

@@ -200,30 +200,27 @@ def test_what_enters_the_picture_comes_from_the_frame_that_sees_it():
     assert np.abs(again.planes[0].astype(int) - truth.planes[0])[:, -6:].max() <= 1
 
 
-def test_the_border_rule_is_the_same_in_bands_and_in_one_piece(monkeypatch):
+def test_the_border_rule_is_the_same_in_bands_and_in_one_piece():
     first, last, motion = noise("yuv420p", 131, 87, 1), noise("yuv420p", 131, 87, 2), wavy(33, 22, 3, amplitude=9)
-    banded = compose.intermediate_frame(first, last, motion, HALF)
-    monkeypatch.setattr(compose, "BAND", 1 << 30)
-    monkeypatch.setattr(compose, "_edges", lambda coarse, layout: [(slice(0, 87), slice(0, 131))])
-    whole = compose.intermediate_frame(first, last, motion, HALF)
+    banded = compose.intermediate_frame(first, last, motion, HALF, shortcuts=compose.Shortcuts(band_px=131 * 10))
+    once = compose.Shortcuts(band_px=1 << 30, regions=False)
+    whole = compose.intermediate_frame(first, last, motion, HALF, shortcuts=once)
     for a, b in zip(banded.planes, whole.planes):
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1  # float rounding only
 
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "gbrp", "yuva444p", "gray16le"])
-def test_opencvs_lookup_gives_the_pictures_of_grid_sample(name, monkeypatch):
+def test_opencvs_lookup_gives_the_pictures_of_grid_sample(name):
     first, last, motion = noise(name, 131, 87, 1), noise(name, 131, 87, 2), wavy(33, 22, 3, amplitude=9)
     layout = compose.layout_of(first)
 
-    def made():
+    def made(opencv):
         sources = compose.to_tensors(first), compose.to_tensors(last)
-        return compose.planes(*sources, [motion], layout)
+        return compose.planes(*sources, [motion], layout, shortcuts=compose.Shortcuts(opencv=opencv))
 
-    if not compose._remap_is_exact():
+    if not compose.remap_is_exact():
         pytest.skip("this OpenCV rounds positions: it is not used")
-    fast = made()
-    monkeypatch.setattr(compose, "_remap_fits", lambda height, width: False)
-    for group, exact in zip(fast, made()):
+    for group, exact in zip(made(True), made(False)):
         assert (group - exact).abs().max() < 1e-4 * layout.format.peak
 
 

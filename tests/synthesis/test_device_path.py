@@ -11,7 +11,7 @@ import torch
 from fake_device import fake_cuda
 
 from vfi_pipeline.estimation.window import Window
-from vfi_pipeline.media.frames import Colour, pixel_format
+from vfi_pipeline.media.frames import pixel_format
 from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.models import flow as flow_module
 from vfi_pipeline.models import flow_fields
@@ -36,7 +36,7 @@ def on(device):
 
 
 def layout_of(name, width, height):
-    return compose._layout(name, width, height, Colour().chroma_location or "left")
+    return compose.layout_of_format(name, width, height)
 
 
 def sources(layout):

@@ -10,15 +10,18 @@ from fake_device import fake_cuda
 from films import panning
 
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
+from vfi_pipeline.media.scaling import Scaling
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.models.flow import FlowModel
 from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.motion import MotionReport, PendingReport, settled
 from vfi_pipeline.synthesis import compose
 from vfi_pipeline.synthesis.guide import device_guide, guide
+from vfi_pipeline.synthesis.mask import Mask
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.statistics import MOST_PENDING, Statistics
 from vfi_pipeline.synthesis.stream import interpolate
+from vfi_pipeline.synthesis.style import StyleSettings, Stylist
 
 TINY = {
     "widths": (8, 8, 8), "hidden": (6, 6, 6), "context_channels": (4, 4), "radii": (0, 1, 3), "match": (4, 4, 4),
@@ -49,7 +52,7 @@ class Slow:
 
     events: list = []
 
-    def __init__(self, groups, layout, like, time):
+    def __init__(self, groups, layout, like, time, finish=None):
         assert {codes.device.type for codes in groups} == {"cuda"} and groups[0].dtype == torch.uint8
         self.like = like
         Slow.events.append("launched")
@@ -91,6 +94,154 @@ def test_outputs_are_launched_ahead_within_their_memory_and_the_device_is_never_
         highest = max(highest, under_way)
     # Made frames alternate with copies, which wait for nothing; a window's own frame is launched with it.
     assert most // 2 <= highest <= most + 1 and under_way == 0
+
+
+def logo_over(frames):
+    """The same film with letters that stay, in the lower left corner."""
+    shown = []
+    for index, picture in frames:
+        luma = picture.planes[0].copy()
+        for k, x in enumerate(range(24, 88, 8)):
+            luma[76:90, x : x + 3] = 235
+            luma[76 + 4 * (k % 3) : 80 + 4 * (k % 3), x : x + 6] = 16
+        shown.append((index, replace(picture, planes=(luma, *picture.planes[1:]))))
+    return shown
+
+
+def wide_pan(count, name="yuv420p"):
+    """Frames of 160 x 120 whose content moves to the left by 3 px each."""
+    luma = panning(count, speed=3, height=120, width=160)[..., 1]
+    like = frame(name, 160, 120)
+    planes = [np.full_like(plane, 128) for plane in like.planes[1:]]
+    return [(k, replace(like, planes=(luma[k].copy(), *planes), time=Fraction(k, 25))) for k in range(count)]
+
+
+BARS = Scaling((160, 120), (128, 72), (16, 0, 96, 72), tuple(map(Fraction, (0, 0, 160, 120))))
+CASES = {
+    "alpha": ("yuva420p", {}),
+    "smaller, with bars": ("yuv420p", {"scaling": BARS}),
+    "mask": ("yuv420p", {"mask": Mask(np.eye(12, dtype=np.float32))}),
+    "overlay": ("yuv420p", {"overlay": True}),
+    "all": ("yuva420p", {"overlay": True, "scaling": BARS, "mask": Mask(np.eye(12, dtype=np.float32))}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("case", CASES)
+def test_whatever_is_done_to_frames_is_done_without_asking_the_device(monkeypatch, case):
+    name, settings = CASES[case]
+    Slow.events, uploads = [], []
+    real, covers = compose.to_codes, []
+    monkeypatch.setattr(compose, "to_codes", lambda frame, device: uploads.append(frame.time) or real(frame, device))
+    monkeypatch.setattr(compose, "Arriving", Slow)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    composed = compose.composed
+    monkeypatch.setattr(compose, "composed", lambda *a: covers.append(len(a) > 4 and a[4] is not None) or composed(*a))
+    frames = logo_over(wide_pan(9, name)) if settings.get("overlay") else wide_pan(9, name)
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(17)]
+    options = Options(device="cuda", batch=2, prefetch=4, dedup=False, scene=False, **{"overlay": False, **settings})
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = FlowModel(FlowInterpolator(**TINY), device="cuda")
+        with watch:
+            made = list(interpolate(iter(frames), slots, model, options))
+
+    assert [output.made for output in made] == [bool(n % 2) for n in range(17)]
+    assert [fault for fault in watch.faults if "reads" in fault] == []
+    assert sorted(uploads) == sorted(set(uploads))  # each frame once
+    assert any(covers) == bool(settings.get("overlay"))
+    assert most_under_way(Slow.events) <= 4 + 2  # as asked for, the one that is waited for, a window's own
+
+
+def most_under_way(events):
+    under_way = highest = 0
+    for event in events:
+        under_way += 1 if event == "launched" else -1
+        highest = max(highest, under_way)
+    assert under_way == 0
+    return highest
+
+
+class Cramped(FlowModel):
+    """A device whose memory holds one pair."""
+
+    def prepare_pairs(self, pairs):
+        if len(pairs) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        super().prepare_pairs(pairs)
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_a_batch_that_does_not_fit_is_halved_whatever_is_done_to_frames(monkeypatch, caplog):
+    name, settings = CASES["all"]
+    settings = settings | {"mask": Mask(settings["mask"].values)}  # with nothing uploaded yet
+    monkeypatch.setattr(compose, "Arriving", Slow)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(9)]
+    room = 3 * 128 * 72 * 5 // 2  # of three made frames
+    options = Options(device="cuda", batch=4, dedup=False, scene=False, prefetch_bytes=room, **settings)
+    Slow.events = []
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = Cramped(FlowInterpolator(**TINY), device="cuda")
+        with watch, caplog.at_level("WARNING"):
+            made = list(interpolate(iter(wide_pan(5, name)), slots, model, options))
+
+    assert [output.made for output in made] == [bool(n % 2) for n in range(9)]
+    assert [line for line in caplog.messages if "pairs at once" in line] == [
+        f"The device's memory does not hold {2 * n} pairs at once: {n} from now on." for n in (2, 1)
+    ]
+    assert 1 <= most_under_way(Slow.events) <= 3 + 2
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("size", [None, 32])
+def test_with_a_style_the_films_own_frames_are_uploaded_once_for_guide_and_painter(monkeypatch, size):
+    uploads, seen = [], []
+    real = compose.to_codes
+    monkeypatch.setattr(compose, "to_codes", lambda frame, device: uploads.append(frame.time) or real(frame, device))
+    monkeypatch.setattr(compose, "Arriving", Slow)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    frames = pan(5)
+    whole = {picture.time for _, picture in frames}
+
+    class Style(Stylist):
+        """Shows the painter's picture to the test, and the film's own frames to the stream."""
+
+        def shown(self, index, frame, before=None, flows=None, values=None):
+            image = self.seen(frame, values())
+            seen.append((frame.time, image.device.type, tuple(image.shape)))
+            return replace(frame, time=frame.time + 100)
+
+    style = Style(None, StyleSettings(size=size), device="cuda")
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(9)]
+    options = Options(device="cuda", style=style, batch=2, prefetch=4, overlay=False, scene=False)
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = FlowModel(FlowInterpolator(**TINY), device="cuda")
+        with watch:
+            list(interpolate(iter(frames), slots, model, options))
+
+    assert [fault for fault in watch.faults if "reads" in fault] == []
+    assert sorted(time for time in uploads if time < 100) == sorted(whole)  # the film's own
+    assert sorted(time - 100 for time in uploads if time >= 100) == sorted(whole)  # what was painted of each
+    assert {time for time, *_ in seen} == whole
+    assert {facts[1:] for facts in seen} == {("cuda", (1, 3, 48, 64) if size is None else (1, 3, 24, 32))}
+
+
+def test_a_painter_sees_the_same_of_planes_that_lie_on_a_device():
+    for name in ("yuv420p", "yuv422p10le", "gbrp", "gray"):
+        picture = frame(name)
+        for size in (None, 32):
+            style = Stylist(None, StyleSettings(size=size))
+            there = style.seen(picture, compose.to_tensors(picture))
+            assert (there - style.seen(picture)).abs().max() < 2.1 / 255
 
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv411p", "gray", "gray16le", "gbrp"])

@@ -132,8 +132,9 @@ def _frames(plan: Any, options: Any, model_choice: Any, kind: np.dtype[Any]) -> 
     whole = Segment(0, 0, timeline.count, *timeline.sources(0, timeline.count))
     part = whole.within(CONTEXT_BEFORE, CONTEXT_AFTER, *timeline.sources_shown)
     source_frames = reader.read_numbered(
-        plan.info, part.first, part.last + 1, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels
-    )
+        plan.info, part.first, part.last + 1, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels,
+        decode=options.decode,
+    )  # fmt: skip
     with remedies_in_keywords(), source_frames as source:
         for output in stream.interpolate(source, timeline.slots(), model, settings, timeline.times):
             shown = oriented(output.frame, video.rotation, video.mirrored)

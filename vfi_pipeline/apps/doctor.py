@@ -78,6 +78,7 @@ def examine(folder: Path, trial: bool = True) -> dict[str, Any]:
         "ffmpeg": tried(lambda: {"path": ffmpeg.ffmpeg_path(), "version": ffmpeg.version()}),
         "encoders": {},
         "hardware_encoders": {},
+        "hardware_decoders": {},
         "memory": memory_facts(),
         "disk": {"folder": str(folder), "free_bytes": free_bytes(folder), "writable": os.access(folder, os.W_OK)},
         "extras": {name: _extra(name) for name in extras.EXTRAS},
@@ -85,6 +86,7 @@ def examine(folder: Path, trial: bool = True) -> dict[str, Any]:
     if facts["ffmpeg"]:
         facts["encoders"] = tried(_encoders) or {}
         facts["hardware_encoders"] = tried(hardware_encoders) or {}
+        facts["hardware_decoders"] = tried(hardware_decoders) or {}
     facts["defaults"] = tried(_defaults)
     if trial and not problems:
         facts["trial"] = tried(_trial)
@@ -111,6 +113,7 @@ def table(facts: dict[str, Any]) -> str:
     rows.append(("ffmpeg", f"{program['version']}, {program['path']}" if program else "none that works"))
     rows.append(("encoders", ", ".join(f"{k} ({v})" if k != v else k for k, v in facts["encoders"].items()) or "none"))
     rows.append(("on a device", _hardware_text(facts["hardware_encoders"])))
+    rows.append(("decoding", _decoders_text(facts["hardware_decoders"])))
     for name, extra in facts["extras"].items():
         rows.append(
             (
@@ -142,6 +145,13 @@ def _hardware_text(encoders: dict[str, bool]) -> str:
     phrases = [f"{', '.join(working)} work{'s' * (len(working) == 1)}"] if working else []
     phrases += [f"those of {', '.join(others)} do not start here"] if others else []
     return "; ".join(phrases) or "no encoders"
+
+
+def _decoders_text(methods: dict[str, bool]) -> str:
+    words = [f"decode={name} starts" for name, works in methods.items() if works]
+    others = [name for name, works in methods.items() if not works]
+    words += [f"{', '.join(others)} do{'es' * (len(others) == 1)} not start here"] if others else []
+    return "; ".join(words) or "by software alone"
 
 
 def _row(label: str, value: str) -> list[str]:
@@ -205,6 +215,11 @@ def hardware_encoders() -> dict[str, bool]:
         name for name in ffmpeg.encoders() if name.endswith(HARDWARE) and name.startswith(("h264", "hevc", "av1"))
     )
     return {name: ffmpeg.encoder_works(name) for name in names}
+
+
+def hardware_decoders() -> dict[str, bool]:
+    """Values of ``decode=`` that this ffmpeg lists -> whether a device for them starts."""
+    return {name: ffmpeg.hwaccel_works(name) for name in ffmpeg.HWACCELS if name in ffmpeg.hwaccels()}
 
 
 def memory_facts() -> dict[str, int | None]:

@@ -89,6 +89,7 @@ class FrameMaker:
                 plan.info, start, None,
                 allow_damaged=options.allow_damaged, max_pixels=options.max_pixels,
                 threads=1 if self._memory_level else None,
+                decode=options.decode,
             )  # fmt: skip
 
         def compute(segment: Segment, frames: Iterator[tuple[int, Frame]]) -> Iterator[tuple[Frame, bool]]:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import values
 from vfi_pipeline.jobs.option_fields import Kind
+from vfi_pipeline.media.ffmpeg import HWACCELS
 
 NAME_FIELDS = ("stem", "fps", "multi", "slowmo", "at", "model", "ext", "folder", "source_ext")
 """What a template of names may hold in braces."""
@@ -61,6 +62,16 @@ def _deinterlace(option: str, text: str) -> str:
             f"{option}={text} is not known.",
             f"{option}=auto (looks), on (one picture per field), film (inverse telecine) or off.",
         ) from None
+
+
+def _hwaccel(option: str, text: str) -> str:
+    plain = text.strip().lower()
+    if plain in ("false", "no", "none", "cpu", "software"):
+        plain = "off"
+    return values.choice(option, {"nvdec": "cuda", "cuvid": "cuda", "quicksync": "qsv"}.get(plain, plain), DECODERS)
+
+
+DECODERS = ("off", *HWACCELS)
 
 
 def _overlay(option: str, text: str) -> bool:
@@ -188,6 +199,7 @@ AUDIO = Kind(_audio, ("keep", "drop", "stretch", "silence"))
 OVERLAY = Kind(_overlay, ("auto", "off"), switch=True)
 SHUTTER = Kind(_shutter, ("off",))
 DEINTERLACE = Kind(_deinterlace, ("auto", "on", "film", "off"), switch=True)
+HWACCEL = Kind(_hwaccel, DECODERS)
 GAP = Kind(_gap, ("off",))
 DEVICE = Kind(_device, ("auto", "cpu", "cuda", "mps", "xpu"))
 DEVICES = Kind(_devices, ("all",))

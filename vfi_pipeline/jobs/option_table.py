@@ -27,6 +27,7 @@ from vfi_pipeline.jobs.option_kinds import (
     FILE,
     FILM_SIZE,
     GAP,
+    HWACCEL,
     MOMENT,
     MOMENTS,
     OVERLAY,
@@ -220,6 +221,12 @@ class Options:
     )  # fmt: skip
     benchmark: bool = option(SWITCH, JOB, "true", "write nothing, measure the speed", default="false")
     device: str = option(DEVICE, JOB, "cpu", "cpu, cuda, cuda:1; auto takes a GPU if there is one", default="auto")
+    decode: str = option(
+        HWACCEL, JOB, "cuda", "a device decodes, by an ffmpeg that knows it: cuda (NVDEC), vaapi, qsv, videotoolbox,"
+        " vulkan...", details="The ffmpeg on PATH, if it lists it (`ffmpeg -hwaccels`; `vfi doctor` says what starts)."
+        " Its first frames are compared with software's, and what it does not decode as they do, software decodes; the"
+        " log says so.", default="off", concerns="films",
+    )  # fmt: skip
     precision: str = option(
         one_of("auto", "fp32", "fp16", "bf16"), JOB, "fp16", "fp32, fp16, bf16, for models that know them",
         default="auto", changes_frames=True, shorthands={"fp16": "fp16", "half": "fp16", "bf16": "bf16"},

@@ -20,7 +20,7 @@ from vfi_pipeline.jobs.options import Options, read_cuts
 from vfi_pipeline.jobs.plan import Plan, cuts_of, exposure_of, max_gap_of, moments_of, segments_of, timeline_of
 from vfi_pipeline.jobs.sources import Film
 from vfi_pipeline.jobs.values import counted, rate_text
-from vfi_pipeline.media import ffmpeg, fields, images, index, probe, tracks
+from vfi_pipeline.media import ffmpeg, fields, hardware, images, index, probe, tracks
 from vfi_pipeline.media.containers import stream_plan
 from vfi_pipeline.media.encoders import choose_encoding, default_suffix
 from vfi_pipeline.media.encoding import VideoSpec
@@ -48,6 +48,7 @@ def prepare(film: Film, options: Options, model_choice: ModelChoice, inputs: Seq
     """
     if options.mask is not None and not Path(options.mask).is_file():
         raise UserError(f"mask={options.mask} does not exist.", "check the name.", BAD_INPUT)
+    hardware.check_listed(options.decode)
     info = _probe(film, options)
     view, seen = view_of(film, options, info)
     info = replace(info, view=view)

@@ -127,7 +127,12 @@ def read_sources(plan: Plan, options: Options, choice: StyleChoice, folder: Path
     begin = max(0, first - stream.CONTEXT_BEFORE)
     cuts, seen = [], first - 1
     with reader.read_numbered(
-        plan.info, begin, None, allow_damaged=options.allow_damaged, max_pixels=options.max_pixels
+        plan.info,
+        begin,
+        None,
+        allow_damaged=options.allow_damaged,
+        max_pixels=options.max_pixels,
+        decode=options.decode,
     ) as frames:
         for index, frame, starts_shot in windows.shots(windows.checked(frames, facts), settings, facts):
             if index < first:

@@ -53,6 +53,9 @@ OLDEST = (6, 0)
 """The oldest ffmpeg taken from PATH: 6.0 brought ``-display_rotation``, without which no container is told how its
 pictures are turned; 5.1 also loses the sound of a trimmed film in MP4."""
 
+HWACCELS = ("cuda", "vaapi", "qsv", "videotoolbox", "vulkan", "d3d11va", "d3d12va", "dxva2", "vdpau")
+"""ffmpeg's names of what decodes films on a device; NVDEC is ``cuda``."""
+
 _LINES_KEPT = 2000
 """Lines of what ffmpeg says that are kept, the last ones."""
 
@@ -233,6 +236,27 @@ def encoder_works(encoder: str, pixel_format: str = "yuv420p") -> bool:
         run(trial, doing=f"trying the encoder {encoder}", timeout_s=60)
     except UserError as error:
         log.debug("encoder %s does not work here: %s", encoder, error)
+        return False
+    return True
+
+
+@lru_cache
+def hwaccels() -> frozenset[str]:
+    """Names of the ways to decode on a device that this ffmpeg was built with; ``hwaccel_works`` says what is there."""
+    lines = _listing("hwaccels").splitlines()
+    return frozenset(line.strip() for line in lines if line.strip() and ":" not in line)
+
+
+@lru_cache
+def hwaccel_works(method: str) -> bool:
+    """Whether a device for ``method`` starts here."""
+    if method not in hwaccels():
+        return False
+    grey = ["-f", "lavfi", "-i", "color=gray:size=64x64:rate=25:duration=0.04", "-f", "null", "-"]
+    try:
+        run([*_ALWAYS, "-loglevel", "error", "-init_hw_device", method, *grey], f"starting {method}", timeout_s=60)
+    except UserError as error:
+        log.debug("decoding by %s does not work here: %s", method, error)
         return False
     return True
 
@@ -478,6 +502,10 @@ class Process:
         self._close_pipes()
         if status != 0:
             raise self._failure(status)
+
+    def interrupt(self) -> None:
+        """End it at once, from any thread: whoever reads from it sees the end, and ``finish`` raises."""
+        self._popen.kill()
 
     def kill(self) -> None:
         """End it at once; no error."""

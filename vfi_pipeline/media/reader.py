@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 
@@ -15,7 +15,7 @@ import av.error
 import av.filter
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
-from vfi_pipeline.media import images
+from vfi_pipeline.media import hardware, images
 from vfi_pipeline.media.decoding import decode_packets, decoder_for
 from vfi_pipeline.media.fields import View, pulled
 from vfi_pipeline.media.frames import Frame, PixelFormat, pixel_format
@@ -38,6 +38,7 @@ def read_frames(
     allow_damaged: bool = False,
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    decode: str = hardware.OFF,
 ) -> Iterator[Iterator[Frame]]:
     """The frames with ``start <= time < stop`` (seconds on the source's clock), in order; else as ``read_numbered``.
 
@@ -50,8 +51,9 @@ def read_frames(
     first = 0 if start is None else times.starting_at(Fraction(start))
     end = len(times) if stop is None else times.starting_at(Fraction(stop))
     with read_numbered(
-        info, first, end, deinterlace, allow_damaged=allow_damaged, threads=threads, max_pixels=max_pixels
-    ) as numbered:
+        info, first, end, deinterlace, allow_damaged=allow_damaged, threads=threads, max_pixels=max_pixels,
+        decode=decode,
+    ) as numbered:  # fmt: skip
         yield (frame for _, frame in numbered)
 
 
@@ -65,6 +67,7 @@ def read_numbered(
     allow_damaged: bool = False,
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    decode: str = hardware.OFF,
 ) -> Iterator[Iterator[tuple[int, Frame]]]:
     """``(k, frame)`` for the frames ``first .. stop - 1`` of ``picture_times(info)``: each once, in order.
 
@@ -76,6 +79,7 @@ def read_numbered(
         allow_damaged: show the frame before in place of one that cannot be decoded; otherwise that is a UserError
             that names the time.
         threads: of the decoder; by default as many as there are processors, 8 at most.
+        decode: one of ``ffmpeg.HWACCELS``: a device decodes, as long as it does so as software does.
 
     Raises:
         UserError: also if the picture's size or format changes on the way.
@@ -88,7 +92,7 @@ def read_numbered(
     if info.images:
         yield ((first + k, frame) for k, frame in enumerate(images.read_images(info, first, stop, max_pixels)))
         return
-    reader = _FilmReader(info, source_index, allow_damaged, threads or min(8, os.cpu_count() or 1), max_pixels)
+    reader = _FilmReader(info, source_index, allow_damaged, threads or min(8, os.cpu_count() or 1), max_pixels, decode)
     try:
         frames = reader.frames(first, stop) if view is None else reader.viewed(view, times, first, stop)
         yield _plain(frames, info, "deinterlaced" if view is not None else "decoded")
@@ -102,6 +106,10 @@ def picture_times(info: SourceInfo, max_pixels: int = MAX_PIXELS) -> SourceTimes
     return times if info.view is None else info.view.times(times)
 
 
+SEEK_BACK_S = (0, 1, 4, 16, 64, None)
+"""How far before a frame a seek aims, one after another until it comes out before the frame; None: the beginning."""
+
+
 class _FilmReader:
     """Decodes one stretch of a film and matches what comes out against the index."""
 
@@ -112,13 +120,16 @@ class _FilmReader:
         allow_damaged: bool,
         threads: int,
         max_pixels: int,
+        decode: str = hardware.OFF,
     ) -> None:
         self.info, self.index, self.allow_damaged = info, source_index, allow_damaged
-        self.threads, self.max_pixels = threads, max_pixels
+        self.threads, self.max_pixels, self.decode = threads, max_pixels, decode
         self.format: PixelFormat = pixel_format(info.video.working_format)
         self._container: av.container.InputContainer | None = None
+        self._device = ExitStack()
 
     def close(self) -> None:
+        self._device.close()
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -127,7 +138,7 @@ class _FilmReader:
         if first >= stop:
             return
         k, before = first, None
-        for number, picture in self._numbered(self._decoded_from(first), first):
+        for number, picture in self._numbered_from(first):
             if number < k:
                 continue
             if number >= stop and k >= stop:
@@ -152,6 +163,9 @@ class _FilmReader:
         """What ``view`` takes out of the frames; ``times`` are those of its pictures."""
         if first >= stop:
             return
+        if self.decode != hardware.OFF:
+            why = "fields are taken apart, and a device's pictures do not say which comes first"
+            hardware.say_software(self.decode, self.info, why)
         low, high, number = view.frames(first, stop)
         graph: av.filter.Graph | None = None
         for k, picture in self._complete(low, min(high, len(self.index.times))):
@@ -193,6 +207,57 @@ class _FilmReader:
                 raise self._damaged(k)
             yield k, before
             k += 1
+
+    def _numbered_from(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Numbered pictures from ``first`` on, as ``_numbered``: by the device if one is asked for, and from the first
+        that it leaves out, or that is not what the film holds, by software."""
+        k = first
+        if self.decode != hardware.OFF and hardware.is_usable(self.decode, self.info, self.index, self.max_pixels):
+            for number, picture in self._on_device(first):
+                if number < k:
+                    continue
+                if number > k or not self._fits(picture):
+                    break
+                yield number, picture
+                k += 1
+            self._device.close()
+            if k == len(self.index.times):
+                return
+            lost = f"it loses the frame at {self._at_s(self.index.times.time(k)):.3f} s"
+            hardware.say_software(self.decode, self.info, lost)
+        yield from self._numbered(self._decoded_from(k), k)
+
+    def _on_device(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """What the device decodes of the film from frame ``first`` on; it ends early where the device fails.
+
+        As with software, a seek that comes out too late is repeated from further back.
+        """
+        times, started = self.index.times, False
+        for back in SEEK_BACK_S if first else (None,):
+            start = None if back is None or times.time(first) - back <= times.time(0) else times.time(first) - back
+            self._device.close()
+            try:
+                pictures = self._device.enter_context(
+                    hardware.device_pictures(self.decode, self.info, times.time_base, start, self.max_pixels)
+                )
+                for number, picture in self._numbered(pictures, first):
+                    if number > first and not started:
+                        break
+                    started = True
+                    yield number, picture
+            except (UserError, av.error.FFmpegError) as error:
+                log.debug("%s: decode=%s: %s", self.info.path, self.decode, error)
+            if started or start is None:
+                return
+
+    def _fits(self, picture: av.VideoFrame) -> bool:
+        """Whether a picture has the film's size and format."""
+        try:
+            form = layout(picture.format.name)
+        except ValueError:
+            return False
+        video = self.info.video
+        return (picture.width, picture.height) == (video.width, video.height) and form.working == self.format
 
     def _numbered(self, decoded: Iterator[av.VideoFrame], lead: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """The number of each decoded picture in the index; those that are not in it are left out."""
@@ -289,7 +354,7 @@ class _FilmReader:
         """
         times = self.index.times
         if first > 0 and not self.index.counted:
-            for back in (0, 1, 4, 16, 64):
+            for back in SEEK_BACK_S[:-1]:
                 target = times.pts[first] - round(back / times.time_base)
                 if target <= times.pts[0]:
                     break

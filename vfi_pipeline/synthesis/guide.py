@@ -61,12 +61,12 @@ def device_guide(frame: Frame, codes: Sequence[Tensor], span: int) -> Tensor | N
     if frame.format.has_alpha:
         return None
     size = thumbnail_size(frame.width, frame.height, span)
-    planes = torch.cat([_resampled(group, size) for group in codes], dim=1)
-    matrix, offset = _rgb_on(planes.device, frame.format, frame.colour, (frame.width, frame.height))
+    planes = torch.cat([resampled(group, size) for group in codes], dim=1)
+    matrix, offset = rgb_matrix_on(planes.device, frame)
     return torch.addmm(offset, matrix, planes[0].flatten(1)).clamp_(0, 1).view(1, 3, *size)
 
 
-def _resampled(planes: Tensor, size: tuple[int, int]) -> Tensor:
+def resampled(planes: Tensor, size: tuple[int, int]) -> Tensor:
     """(1, C, H, W) on (h, w) pixels that cover the same area: averaged to shrink both ways, else bilinear."""
     rows, columns = planes.shape[-2:]
     if (rows, columns) == size:
@@ -89,6 +89,11 @@ def _weights(pixels: int, cells: int, shrinks: bool, device: torch.device) -> Te
             at = (begin + ratio / 2 - 0.5).clamp(0, pixels - 1)
             weights = (1 - (pixel - at).abs()).clamp(min=0)
         return (weights / weights.sum(dim=1, keepdim=True)).float().to(device)
+
+
+def rgb_matrix_on(device: torch.device, frame: Frame) -> tuple[Tensor, Tensor]:
+    """``rgb_matrix`` on a device, copied to it once for all frames that look like this one."""
+    return _rgb_on(device, frame.format, frame.colour, (frame.width, frame.height))
 
 
 @lru_cache(maxsize=16)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.media.scaling import Scaling
+from vfi_pipeline.synthesis.planes import Layout, to_device
 from vfi_pipeline.synthesis.resize import mask_on
 
 
@@ -19,6 +22,7 @@ class Mask:
     def __init__(self, values: np.ndarray) -> None:
         """``values``: (h, w) in [0, 1], any h, w; 1 = protected."""
         self.values = np.clip(values, 0, 1).astype(np.float32)
+        self._uploaded: dict[tuple[Layout, Scaling | None, torch.device], list[Tensor]] = {}
         self._scaled: dict[Scaling, Mask] = {}
         self._fitted: dict[tuple[int, ...], tuple[np.ndarray, tuple[slice, slice]]] = {}
 
@@ -32,6 +36,20 @@ class Mask:
             whole[y : y + height, x : x + width] = mask_on(self.values, scaling)
             self._scaled[scaling] = Mask(whole)
         return self._scaled[scaling]
+
+    def on_device(self, layout: Layout, scaling: Scaling | None, device: torch.device) -> list[Tensor]:
+        """The mask on each group's samples of the made picture, (1, 1, h, w), uploaded once."""
+        key = layout, scaling, device
+        if key not in self._uploaded:
+            placed = self if scaling is None else Mask(mask_on(self.values, scaling))
+            weights = []
+            for group in layout.groups:
+                part, box = placed.on(layout.plane_size(group))
+                whole = np.zeros(layout.plane_size(group), np.float32)
+                whole[box] = part
+                weights.append(to_device(torch.from_numpy(whole)[None, None], device))
+            self._uploaded[key] = weights
+        return self._uploaded[key]
 
     def on(self, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[slice, slice]]:
         """The mask on a plane of ``shape`` (h, w): (the part that is not zero, where that part lies)."""

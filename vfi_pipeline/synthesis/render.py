@@ -6,7 +6,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -31,6 +31,7 @@ from vfi_pipeline.models.motion import (
     PreparesPairs,
 )
 from vfi_pipeline.synthesis import compose, exposure
+from vfi_pipeline.synthesis.covering import PairCover, kept, plane_weights
 from vfi_pipeline.synthesis.guide import device_guide, looked_at
 from vfi_pipeline.synthesis.mask import Mask, keep
 from vfi_pipeline.synthesis.options import Options
@@ -82,12 +83,14 @@ class PendingFrame:
     """An output that may not be finished: a source frame, at hand or being resized, or one that is being composed."""
 
     slot: Slot
-    frame: Frame | Future[Frame] | Future[Composed] | Future[Frame | Developed]
+    frame: Frame | Future[Frame | compose.Arriving] | Future[Composed] | Future[Frame | Developed]
     held: bool = False
 
     def finished(self, facts: Statistics) -> Output:
         """The output, waited for and counted."""
         composed = self.frame if isinstance(self.frame, Frame) else self.frame.result()
+        if isinstance(composed, compose.Arriving):
+            composed = composed.frame()
         if isinstance(composed, Frame):
             if self.held:
                 facts.held += 1
@@ -118,14 +121,15 @@ class PairRenderer:
             options = replace(options, overlay=False)
         self.model, self.options, self.facts, self.executor = model, options, facts, executor
         self._observations: dict[int, Observation] = {}
-        self._planes: weakref.WeakValueDictionary[int, _Planes] = weakref.WeakValueDictionary()
-        self._on_device: dict[int, _Planes] = {}
+        self._loaded_frames: weakref.WeakValueDictionary[int, _LoadedFrame] = weakref.WeakValueDictionary()
+        self._uploaded_frames: dict[int, _LoadedFrame] = {}
+        self._painted_frames: dict[int, _LoadedFrame] = {}
         self._same: dict[tuple[int, int], bool] = {}
-        self._solved: _SolvedPair | None = None
+        self._solved: _PairSolution | None = None
         self._shown: dict[int, Frame] = {}
-        self._ahead: dict[int, Observation] = {}
+        self._prefetched: dict[int, Observation] = {}
         self._estimated: set[tuple[int, int]] = set()
-        self._most_pairs: int | None = options.batch
+        self._batch_limit: int | None = options.batch
         self._overlays = Overlays() if options.overlay else None
 
     def render(self, window: KeyWindow, slots: Sequence[Slot]) -> Iterator[PendingFrame]:
@@ -133,8 +137,9 @@ class PairRenderer:
         first, last = window.first, window.last
         self.stylise(window)
         begin = first.index if window.before is None else window.before.index
-        self._ahead = {index: seen for index, seen in self._ahead.items() if index >= begin}
-        self._on_device = {index: planes for index, planes in self._on_device.items() if index >= begin}
+        self._prefetched = {index: seen for index, seen in self._prefetched.items() if index >= begin}
+        self._uploaded_frames = {index: planes for index, planes in self._uploaded_frames.items() if index >= begin}
+        self._painted_frames = {index: planes for index, planes in self._painted_frames.items() if index >= first.index}
         places = [place(slot, first, last) for slot in slots]
         inner = [(slot, t) for slot, t in zip(slots, places) if t]
         made = iter(self._composed(window, inner) if inner and last is not None and self._moves(first, last) else ())
@@ -164,7 +169,8 @@ class PairRenderer:
             moves = before is not None and self._continues(before, key) and self.model.guide_span is not None
             flows = partial(self._flows, first, key) if moves else None
             with self.facts.timed("style"):
-                shown = style.shown(key.index, key.frame, first.index if moves else None, flows)
+                values = partial(self._source_values, key) if torch.device(self.options.device).type != "cpu" else None
+                shown = style.shown(key.index, key.frame, first.index if moves else None, flows, values)
             self._shown[key.index] = shown if self.options.mask is None else keep(shown, key.frame, self.options.mask)
         for old in sorted(self._shown)[:-2]:
             del self._shown[old]
@@ -187,10 +193,10 @@ class PairRenderer:
 
     def pairs_at_once(self, frame: Frame) -> int:
         """How many pairs of such frames are to be estimated as one batch."""
-        if self._most_pairs is None:
+        if self._batch_limit is None:
             size = sum(plane.nbytes for plane in frame.planes)
-            self._most_pairs = pairs_at_once(self.options.device, size, self.options.prefetch_bytes)
-        return self._most_pairs if isinstance(self.model, PreparesPairs) else 1
+            self._batch_limit = pairs_at_once(self.options.device, size, self.options.prefetch_bytes)
+        return self._batch_limit if isinstance(self.model, PreparesPairs) else 1
 
     def prepare(self, windows: Sequence[KeyWindow]) -> None:
         """Estimates the pairs of windows that are about to be rendered, as one batch, or as its halves where the
@@ -204,15 +210,15 @@ class PairRenderer:
             shown = self._window(window)
             if shown is not None:
                 seen |= self._observations
-                self._ahead |= seen
+                self._prefetched |= seen
                 pairs |= {(first.index, last.index): (first, last) for first, last in shown.pairs()}
-        self._ahead = seen
+        self._prefetched = seen
         waiting = [pair for key, pair in pairs.items() if key not in self._estimated]
         self._estimated = set(pairs)
         with self.facts.timed("motion"):
             while waiting:
                 # There is a pair more than windows where the one before them is new as well: at the film's beginning.
-                some = waiting[: self._most_pairs]
+                some = waiting[: self._batch_limit]
                 if self._fits(some):
                     del waiting[: len(some)]
 
@@ -226,8 +232,10 @@ class PairRenderer:
             if len(pairs) == 1:
                 raise
         # Out of the handler: what the failure held on to is free by now.
-        self._most_pairs = len(pairs) // 2
-        log.warning("The device's memory does not hold %d pairs at once: %d from now on.", len(pairs), self._most_pairs)
+        self._batch_limit = len(pairs) // 2
+        log.warning(
+            "The device's memory does not hold %d pairs at once: %d from now on.", len(pairs), self._batch_limit
+        )
         if torch.device(self.options.device).type == "cuda":
             torch.cuda.empty_cache()
         return False
@@ -239,24 +247,24 @@ class PairRenderer:
             return self.executor.submit(self._seen_still, self._loaded(first), float(part.share))
         solved = self._solve(window)
         loaded = self._loaded(first), self._loaded(last)
-        return self.executor.submit(self._seen_moving, solved, part, first, loaded, self._staying(window))
+        return self.executor.submit(self._seen_moving, solved, part, first, loaded, self._pair_overlays(window))
 
     def exposed(self, one: exposure.Exposed, parts: Sequence[Future[Seen]]) -> PendingFrame:
         """The frame of an exposure whose parts are all begun."""
         return PendingFrame(one.slot, self.executor.submit(self._developed, one, parts))
 
     @torch.inference_mode()
-    def _seen_still(self, loaded: _Planes, share: float) -> Seen:
+    def _seen_still(self, loaded: _LoadedFrame, share: float) -> Seen:
         return Seen(None, share, loaded.resized(), None)
 
     @torch.inference_mode()
     def _seen_moving(
         self,
-        solved: _SolvedPair,
+        solved: _PairSolution,
         part: exposure.Part,
         first: KeyFrame,
-        loaded: tuple[_Planes, _Planes],
-        staying: _Staying | None,
+        loaded: tuple[_LoadedFrame, _LoadedFrame],
+        overlays: _PairOverlays | None,
     ) -> Seen:
         size = first.frame.width, first.frame.height
         middle = (part.begin + part.end) / 2
@@ -267,7 +275,7 @@ class PairRenderer:
         for begin in range(0, len(times), step):
             motions, report = solved.at(times[begin : begin + step])
             for motion in motions:
-                frame = self._frame(motion, first, loaded, nearer, Fraction(0), staying)
+                frame = self._frame(motion, first, loaded, nearer, Fraction(0), overlays)
                 mean.add(frame, float(part.share) / len(times))
         return Seen(mean, float(part.share), None, (first.index, report))
 
@@ -288,11 +296,11 @@ class PairRenderer:
         reports = tuple(each.report for each in seen if each.report is not None)
         return Developed(total.frame(one.slot.time), reports)
 
-    def _copy(self, key: KeyFrame) -> Frame | Future[Frame]:
+    def _copy(self, key: KeyFrame) -> Frame | Future[Frame | compose.Arriving]:
         """A source frame in the size that is asked for."""
         if self.options.scaling is None:
             return self._shown_frame(key)
-        return self.executor.submit(self._loaded(key).resized)
+        return self.executor.submit(self._loaded(key).arriving)
 
     def _moves(self, first: KeyFrame, last: KeyFrame) -> bool:
         """Whether anything is made between two keys."""
@@ -321,14 +329,14 @@ class PairRenderer:
         solved = self._solve(window)
         loaded = self._loaded(first), self._loaded(last)
         motions = self.executor.submit(solved.at, [float(t) for _, t in slots])
-        staying = self._staying(window)
+        overlays = self._pair_overlays(window)
         for number, (slot, t) in enumerate(slots):
             nearer = 0 if t <= Fraction(1, 2) else 1
-            yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time, staying)
+            yield self.executor.submit(self._compose, motions, number, first, loaded, nearer, slot.time, overlays)
 
-    def _solve(self, window: KeyWindow) -> _SolvedPair:
+    def _solve(self, window: KeyWindow) -> _PairSolution:
         if self._solved is None or self._solved.index != window.first.index:
-            self._solved = _SolvedPair(window.first.index, self._window(window), self.model, self.facts)
+            self._solved = _PairSolution(window.first.index, self._window(window), self.model, self.facts)
         return self._solved
 
     def _window(self, window: KeyWindow) -> Window | None:
@@ -351,7 +359,7 @@ class PairRenderer:
             1.0 if after is None else float((after.time - last.time) / length),
         )  # fmt: skip
 
-    def _staying(self, window: KeyWindow) -> _Staying | None:
+    def _pair_overlays(self, window: KeyWindow) -> _PairOverlays | None:
         """What finds the pair's overlays; None where none are looked for: at a cut, or without ``overlay``."""
         assert window.last is not None
         if self._overlays is None or window.last.starts_shot:
@@ -366,13 +374,15 @@ class PairRenderer:
                 break
             shot.append(key)
         self._overlays.forget_before(shot[0].index)
-        return _Staying(self._overlays, [(key.index, key.frame) for key in shot], window.first.index, window.last.index)
+        return _PairOverlays(
+            self._overlays, [(key.index, key.frame) for key in shot], window.first.index, window.last.index
+        )
 
     def _is_one_shot(self, first: KeyFrame, last: KeyFrame) -> bool:
         return not last.starts_shot and not leaves_gap(first, last, self.options.max_gap_s)
 
     def _observed(self, key: KeyFrame) -> Observation:
-        known = self._observations.get(key.index) or self._ahead.get(key.index)
+        known = self._observations.get(key.index) or self._prefetched.get(key.index)
         return known if known is not None else Observation(key.index, partial(self._guide, key))
 
     @torch.inference_mode()
@@ -380,24 +390,31 @@ class PairRenderer:
         device, frame = torch.device(self.options.device), key.frame
         with self.facts.timed("guide"):
             if device.type != "cpu" and span is not None:
-                # Of the planes as the film has them: a style changes what is shown, not what moves.
-                if self.options.style is None:
-                    self._on_device[key.index] = self._loaded(key)  # until it is composed: it is uploaded once
-                    codes = self._on_device[key.index].codes()
-                else:
-                    codes = compose.to_codes(frame, device)
-                made = device_guide(frame, [compose.as_values(group) for group in codes], span)
+                made = device_guide(frame, self._source_values(key), span)
                 if made is not None:
                     return made
             return looked_at(frame, span).to(device)
 
-    def _loaded(self, key: KeyFrame) -> _Planes:
-        """The frame's planes as tensors, held as long as a pair that is being composed needs them."""
-        known = self._planes.get(key.index)
+    def _source_values(self, key: KeyFrame) -> list[Tensor]:
+        """The planes as the film has them, on the device: a style changes what is shown, not what moves. They are
+        uploaded once, for the guide, the painter and, without a style, the composition."""
+        held = self._uploaded_frames.get(key.index)
+        if held is None:
+            plain = self.options.style is None
+            held = self._loaded(key) if plain else _LoadedFrame(key.frame, self.options.device, None)
+            self._uploaded_frames[key.index] = held
+        return [compose.as_values(group) for group in held.codes()]
+
+    def _loaded(self, key: KeyFrame) -> _LoadedFrame:
+        """The frame's planes as tensors, held as long as a pair that is being composed needs them; on a device until
+        the last pair that shows the frame is."""
+        known = self._loaded_frames.get(key.index)
         if known is None:
-            known = self._planes[key.index] = _Planes(
+            known = self._loaded_frames[key.index] = _LoadedFrame(
                 self._shown_frame(key), self.options.device, self.options.scaling
             )  # fmt: skip
+            if self.options.style is not None and torch.device(self.options.device).type != "cpu":
+                self._painted_frames[key.index] = known
         return known
 
     @torch.inference_mode()
@@ -406,36 +423,49 @@ class PairRenderer:
         motions: Future[tuple[list[IntermediateMotion], Report | None]],
         number: int,
         first: KeyFrame,
-        loaded: tuple[_Planes, _Planes],
+        loaded: tuple[_LoadedFrame, _LoadedFrame],
         nearer: int,
         time: Fraction,
-        staying: _Staying | None,
+        overlays: _PairOverlays | None,
     ) -> Composed:
         solved, report = motions.result()
         motion, options = solved[number], self.options
-        layout = compose.layout_of(first.frame)
-        plain = options.scaling is None and options.mask is None
-        # What stays is looked for on the host; whether it matters is asked of the motion, which waits for the device.
-        if torch.device(options.device).type != "cpu" and plain and (staying is None or staying.is_nothing()):
-            # Nothing is done to the frame on the host: it may arrive while the next ones are made.
-            with self.facts.timed("compose"):
-                codes = compose.composed(loaded[0].codes(), loaded[1].codes(), [motion], layout)
-                return Composed(compose.Arriving(codes, layout, first.frame, time), first.index, report)
-        return Composed(self._frame(motion, first, loaded, nearer, time, staying), first.index, report)
+        device = torch.device(options.device)
+        if device.type == "cpu":
+            return Composed(self._frame(motion, first, loaded, nearer, time, overlays), first.index, report)
+        # Nothing waits for the device: the frame arrives while the next ones are made.
+        cover = None
+        if overlays is not None:
+            with self.facts.timed("overlay"):
+                cover = overlays.cover(device)
+        with self.facts.timed("compose"):
+            layout = compose.layout_of(first.frame, None if options.scaling is None else options.scaling.place[2:])
+            covered = None if cover is None else cover.covered(motion)
+            codes = compose.composed(
+                loaded[0].sources(), loaded[1].sources(), [motion], layout, covered, options.scaling
+            )  # fmt: skip
+            if cover is not None and covered is not None and cover.has(nearer):
+                weights = plane_weights(covered[nearer], layout, options.scaling)
+                codes = kept(codes, loaded[nearer].placed(), weights, layout)
+            if options.mask is not None:
+                weights = options.mask.on_device(layout, options.scaling, device)
+                codes = kept(codes, loaded[nearer].placed(), weights, layout)
+            arriving = compose.Arriving(codes, layout, first.frame, time, *_finish(options.scaling))
+        return Composed(arriving, first.index, report)
 
     def _frame(
         self,
         motion: IntermediateMotion,
         first: KeyFrame,
-        loaded: tuple[_Planes, _Planes],
+        loaded: tuple[_LoadedFrame, _LoadedFrame],
         nearer: int,
         time: Fraction,
-        staying: _Staying | None,
+        overlays: _PairOverlays | None,
     ) -> Frame:
         overlay: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
-        if staying is not None:
+        if overlays is not None:
             with self.facts.timed("overlay"):
-                overlay = staying.masks(motion)
+                overlay = overlays.masks(motion)
         with self.facts.timed("compose"):
             scaling = self.options.scaling
             layout = compose.layout_of(first.frame, None if scaling is None else scaling.place[2:])
@@ -457,7 +487,12 @@ class PairRenderer:
         return frame
 
 
-class _SolvedPair:
+def _finish(scaling: Scaling | None) -> tuple[Callable[[Frame], Frame], ...]:
+    """What is left to do to a placed picture on the host: bars around it."""
+    return () if scaling is None or not scaling.padded else (partial(on_canvas, scaling=scaling),)
+
+
+class _PairSolution:
     """The motion of one pair, solved when it is first asked for; asked by one thread at a time.
 
     ``window`` is None at a cut: nothing moves, the frames are mixed.
@@ -479,7 +514,7 @@ class _SolvedPair:
             return self._motion.at(times), self._motion.report()
 
 
-class _Staying:
+class _PairOverlays:
     """The overlays of a pair's two frames, looked for when something around them moves.
 
     ``shot`` are (index, frame) of the pair and of those around it, in one shot.
@@ -487,7 +522,8 @@ class _Staying:
 
     def __init__(self, overlays: Overlays, shot: Sequence[tuple[int, Frame]], first: int, last: int) -> None:
         self._overlays, self._shot, self._pair = overlays, shot, (first, last)
-        self._found: tuple[Masks, Masks] | None = None
+        self._masks: tuple[Masks, Masks] | None = None
+        self._cover: PairCover | None = None
         self._lock = threading.Lock()
 
     def masks(self, motion: IntermediateMotion) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -496,22 +532,29 @@ class _Staying:
         gate = moving(motion, frame.width, frame.height)
         if gate is None:
             return None, None
-        lasting, changed = self._looked_for()
+        lasting, changed = self._pair_masks()
         first, last = (None if mask is None else within(mask, gate) for mask in lasting)
         return either(first, changed[0]), either(last, changed[1])
 
-    def is_nothing(self) -> bool:
-        """Whether neither frame has an overlay, whatever moves."""
-        return all(mask is None for masks in self._looked_for() for mask in masks)
-
-    def _looked_for(self) -> tuple[Masks, Masks]:
+    def cover(self, device: torch.device) -> PairCover | None:
+        """The same for made frames of the pair on a device; None where neither frame has an overlay."""
+        lasting, changed = self._pair_masks()
+        if all(mask is None for mask in (*lasting, *changed)):
+            return None
         with self._lock:
-            if self._found is None:
-                self._found = self._overlays.masks(self._shot, self._pair)
-            return self._found
+            if self._cover is None:
+                frame = self._shot[0][1]
+                self._cover = PairCover(lasting, changed, (frame.height, frame.width), device)
+            return self._cover
+
+    def _pair_masks(self) -> tuple[Masks, Masks]:
+        with self._lock:
+            if self._masks is None:
+                self._masks = self._overlays.masks(self._shot, self._pair)
+            return self._masks
 
 
-class _Planes:
+class _LoadedFrame:
     """A frame's planes as tensors, and the frame in the size that is asked for, made when first needed.
 
     To a device the frame is copied once, as it is.
@@ -521,6 +564,8 @@ class _Planes:
         self._frame, self._device, self._scaling = frame, torch.device(device), scaling
         self._codes: list[Tensor] | None = None
         self._tensors: list[Tensor] | None = None
+        self._sources: list[Tensor] | None = None
+        self._placed: list[Tensor] | None = None
         self._resized: Frame | None = frame if scaling is None else None
         self._lock = threading.Lock()
 
@@ -535,6 +580,35 @@ class _Planes:
         """See ``compose.to_tensors`` and ``compose.readable``."""
         with self._lock:
             return self._loaded()
+
+    @torch.inference_mode()
+    def sources(self) -> list[Tensor]:
+        """See ``compose.sources``."""
+        with self._lock:
+            if self._sources is None:
+                self._sources = compose.sources(self._uploaded(), compose.layout_of(self._frame), self._scaling)
+            return self._sources
+
+    @torch.inference_mode()
+    def placed(self) -> list[Tensor]:
+        """The frame's codes on a device, in the size that is asked for, without bars."""
+        if self._scaling is None:
+            return self.codes()
+        sources = self.sources()
+        with self._lock:
+            if self._placed is None:
+                layout = compose.layout_of(self._frame, self._scaling.place[2:])
+                self._placed = compose.composed(
+                    sources, sources, [compose.no_motion(self._device)], layout, None, self._scaling
+                )  # fmt: skip
+            return self._placed
+
+    def arriving(self) -> Frame | compose.Arriving:
+        """The frame in the size that is asked for; a device's is not waited for."""
+        if self._scaling is None or self._device.type == "cpu":
+            return self.resized()
+        layout = compose.layout_of(self._frame, self._scaling.place[2:])
+        return compose.Arriving(self.placed(), layout, self._frame, self._frame.time, *_finish(self._scaling))
 
     @torch.inference_mode()
     def resized(self) -> Frame:

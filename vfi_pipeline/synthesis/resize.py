@@ -44,23 +44,36 @@ def pulled(source: Tensor, move: Tensor, sub: tuple[int, int], offset: tuple[flo
     return sample(source, (position - constant(offset, position)) / constant(sub, position), cubic=True)
 
 
+def shrinks(scaling: Scaling) -> bool:
+    """Whether sources are to be low-passed before they are read."""
+    (across, _), (down, _) = scaling.to_source
+    return across > 1 or down > 1
+
+
 def window_of(field: Tensor, scaling: Scaling) -> Tensor:
     """The part of a motion field (B, C, h, w), which covers the source, that the placed picture shows; same grid."""
     x, y, width, height = (float(v) for v in scaling.window)
     if (x, y, width, height) == (0.0, 0.0, *scaling.source):
         return field
-    h, w = field.shape[-2:]
-    columns = ((torch.arange(w, device=field.device) + 0.5) * (width / w) + x) * (w / scaling.source[0]) - 0.5
-    rows = ((torch.arange(h, device=field.device) + 0.5) * (height / h) + y) * (h / scaling.source[1]) - 0.5
-    grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"))[None].expand(len(field), -1, -1, -1)
-    return sample(field, grid)
+    grid = _window_grid(scaling, *field.shape[-2:], field.device)
+    return sample(field, grid.expand(len(field), -1, -1, -1))
+
+
+@lru_cache(maxsize=8)
+def _window_grid(scaling: Scaling, h: int, w: int, device: torch.device) -> Tensor:
+    """(1, 2, h, w): where the cells of the shown part lie on the grid that covers the source."""
+    x, y, width, height = (float(v) for v in scaling.window)
+    with torch.inference_mode(False):
+        columns = ((torch.arange(w, device=device) + 0.5) * (width / w) + x) * (w / scaling.source[0]) - 0.5
+        rows = ((torch.arange(h, device=device) + 0.5) * (height / h) + y) * (h / scaling.source[1]) - 0.5
+        return torch.stack(torch.meshgrid(columns, rows, indexing="xy"))[None]
 
 
 def low_passed(groups: Sequence[Tensor], scaling: Scaling) -> list[Tensor]:
     """Planes of the source (B, C, h, w) without what a smaller picture cannot hold; else as they are."""
-    (across, _), (down, _) = scaling.to_source
-    if across <= 1 and down <= 1:
+    if not shrinks(scaling):
         return list(groups)
+    (across, _), (down, _) = scaling.to_source
     x, y = _kernel(across), _kernel(down)
     return [_filtered(group, x, y) for group in groups]
 

@@ -6,6 +6,7 @@ sited. PQ and HLG are only normalised, as in ``synthesis.guide``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,15 +17,19 @@ from torch import Tensor
 from vfi_pipeline.geometry import constant, pixel_grid, sample
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.synthesis.compose import Group, layout_of, to_tensors
-from vfi_pipeline.synthesis.guide import luma_weights, rgb_matrix
+from vfi_pipeline.synthesis.guide import luma_weights, rgb_matrix, rgb_matrix_on
 
 
-def to_rgb(frame: Frame) -> Tensor:
-    """(1, 3, H, W), float32 in [0, 1]; what is transparent shows mid grey."""
-    layout, groups = layout_of(frame), to_tensors(frame)
+def to_rgb(frame: Frame, values: Sequence[Tensor] | None = None) -> Tensor:
+    """(1, 3, H, W), float32 in [0, 1]; what is transparent shows mid grey.
+
+    Args:
+        values: the frame's planes where they lie already, on a device; see ``planes.to_tensors``.
+    """
+    layout, groups = layout_of(frame), to_tensors(frame) if values is None else values
     full = [_upsampled(tensor, group, frame) for tensor, group in zip(groups, layout.groups)]
     codes = _in_order(full, layout.groups)
-    matrix, offset = rgb_matrix(frame)
+    matrix, offset = rgb_matrix_on(groups[0].device, frame)
     rgb = _mixed(matrix, codes[: matrix.shape[1]], offset).clamp_(0, 1)
     if layout.alpha is None:
         return rgb

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cv2
@@ -64,23 +65,32 @@ class _SingleThreadedOpenCV:
 _single_threaded_opencv = _SingleThreadedOpenCV()
 
 
+@dataclass(frozen=True)
+class KeptMemory:
+    """What stays with the process when it is freed.
+
+    Attributes:
+        largest_bytes: larger pieces go back to the system: float planes of 4K fit.
+        most_bytes: what is free beyond this goes back.
+    """
+
+    largest_bytes: int = 1 << 26
+    most_bytes: int = 1 << 28
+
+
 def keep_freed_memory() -> None:
     """Tells glibc to keep what is freed instead of giving it back page by page: a quarter of an estimate's time.
 
     For the whole process, and for good. Other C libraries are left as they are.
     """
-    mmap_threshold, trim_threshold = -3, -1  # malloc.h: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+    mmap_threshold, trim_threshold, kept = -3, -1, KeptMemory()  # malloc.h: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
     try:
         library = ctypes.CDLL(None)
         library.gnu_get_libc_version  # noqa: B018  only glibc's mallopt takes these
-        library.mallopt(mmap_threshold, LARGEST_KEPT)
-        library.mallopt(trim_threshold, MOST_KEPT)
+        library.mallopt(mmap_threshold, kept.largest_bytes)
+        library.mallopt(trim_threshold, kept.most_bytes)
     except (AttributeError, OSError, TypeError):
         log.debug("This C library's allocator has no such settings.")
-
-
-LARGEST_KEPT, MOST_KEPT = 1 << 26, 1 << 28
-"""Bytes: larger pieces go back to the system when they are freed, and so does what is free beyond the second."""
 
 
 @contextmanager
@@ -98,14 +108,20 @@ def workers(device: str) -> Iterator[Executor]:
             pool.shutdown(cancel_futures=True)
 
 
-MOST_PAIRS = 8
-"""Pairs at once: on an H200, so many took the network of 0.6.0 the time of one."""
+@dataclass(frozen=True)
+class BatchLimits:
+    """How many pairs are estimated at once.
 
-PAIR_BYTES = 1 << 28
-"""Free memory of the device for each pair of a batch."""
+    Attributes:
+        most_pairs: on an H200, so many took the network of 0.6.0 the time of one (issue 20).
+        pair_bytes: free memory of the device for each pair; a guess with a margin, halved when it fails.
+    """
+
+    most_pairs: int = 8
+    pair_bytes: int = 1 << 28
 
 
-def pairs_at_once(device: str, frame_bytes: int, holds: int) -> int:
+def pairs_at_once(device: str, frame_bytes: int, holds: int, limits: BatchLimits = BatchLimits()) -> int:
     """How many pairs are estimated as one batch: one but on CUDA, where the device and the host have room for more.
 
     Args:
@@ -116,7 +132,7 @@ def pairs_at_once(device: str, frame_bytes: int, holds: int) -> int:
     if where.type != "cuda":
         return 1
     free, _ = torch.cuda.mem_get_info(where)
-    return max(1, min(MOST_PAIRS, free // PAIR_BYTES, holds // max(1, frame_bytes)))
+    return max(1, min(limits.most_pairs, free // limits.pair_bytes, holds // max(1, frame_bytes)))
 
 
 def in_batches(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ from torch import Tensor
 from vfi_pipeline.geometry import resize_flow
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.models.style import advected
-from vfi_pipeline.synthesis.guide import guide
+from vfi_pipeline.synthesis.guide import device_guide, guide
 from vfi_pipeline.synthesis.rgb import from_rgb, mixed, to_rgb, with_luma_of
 
 log = logging.getLogger(__name__)
@@ -107,19 +107,27 @@ class Stylist:
         # Painted pictures (1, 3, h, w), float16: finer than 10 bits, and the same when they are read from the memory.
         self._known: dict[int, Tensor] = {}
 
-    def shown(self, index: int, frame: Frame, before: int | None = None, flows: Flows | None = None) -> Frame:
+    def shown(
+        self,
+        index: int,
+        frame: Frame,
+        before: int | None = None,
+        flows: Flows | None = None,
+        values: Callable[[], Sequence[Tensor]] | None = None,
+    ) -> Frame:
         """Source frame ``index`` in the style.
 
         Args:
             before: the source frame that leads to this one; None after a cut, or where nothing is known of it.
             flows: the motion between the two.
+            values: the frame's planes on the painter's device, where they are there already; see ``seen``.
         """
         if not self.settings.strength:
             return frame
         known = self._known.get(index)
         if known is not None:
             return self._finished(known.float(), frame)
-        image = self.seen(frame).to(self.device)
+        image = self.seen(frame, None if values is None else values()).to(self.device)
         expected = confidence = None
         earlier = None if before is None else self._known.get(before)
         if earlier is not None and flows is not None and self.painter.looks_back:
@@ -141,10 +149,16 @@ class Stylist:
         """Whether source frame ``index`` is one that the next can be painted from."""
         return index in self._known
 
-    def seen(self, frame: Frame) -> Tensor:
-        """The frame as the painter sees it, (1, 3, h, w)."""
+    def seen(self, frame: Frame, values: Sequence[Tensor] | None = None) -> Tensor:
+        """The frame as the painter sees it, (1, 3, h, w).
+
+        ``values`` are its planes on a device, see ``planes.to_tensors``: it is converted there, not uploaded again.
+        """
         size = self.settings.size
-        return to_rgb(frame) if size is None or size >= max(frame.width, frame.height) else guide(frame, size)
+        if size is None or size >= max(frame.width, frame.height):
+            return to_rgb(frame, values)
+        made = None if values is None else device_guide(frame, values, size)
+        return guide(frame, size) if made is None else made
 
     def segment_ends(self, number: int) -> None:
         """Keeps what the next segment goes on from."""
