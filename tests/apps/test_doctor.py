@@ -63,7 +63,7 @@ def test_what_decodes_on_a_device_is_what_ffmpeg_lists_and_starts(monkeypatch):
     monkeypatch.setattr(ffmpeg, "hwaccels", lambda: frozenset({"cuda", "vulkan", "opencl"}))
     monkeypatch.setattr(ffmpeg, "hwaccel_works", lambda method: method == "vulkan")
 
-    assert doctor._hardware_decoders() == {"cuda": False, "vulkan": True}
+    assert doctor.hardware_decoders() == {"cuda": False, "vulkan": True}
     assert doctor._decoders_text({}) == "by software alone"
     assert doctor._decoders_text({"cuda": False}) == "cuda does not start here"
 
