@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from benchmarks.scene import photograph
+from benchmarks.words import words_of
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.evaluation.baselines import Gaps, baseline, to_rgb
 from vfi_pipeline.evaluation.page import circumstances, write_section
@@ -81,7 +82,7 @@ def _without_hand_over(first: Frame, last: Frame, between: IntermediateMotion, t
 
 def main() -> None:
     """The command; see the module's docstring."""
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/border.png")
+    path = Path(next(iter(words_of(__doc__)), "outputs/border.png"))
     image, errors = figure(load_flow("flow"))
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, optimize=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.words import words_of
 from vfi_pipeline.evaluation.baselines import Method, baseline, by_model
 from vfi_pipeline.evaluation.page import circumstances, write_section
 from vfi_pipeline.evaluation.quality import evaluate
@@ -86,7 +87,7 @@ def curve_table(means_of: Sequence[Mapping], settings: Sequence[Setting]) -> str
 
 def main(words: Sequence[str]) -> None:
     """The command; see the module's docstring."""
-    page, *clips = words
+    page, *clips = words_of(__doc__, words, least=2)
     methods: dict[str, Method] = {str(setting): by_model(model_of(setting)) for setting in SETTINGS}
     methods[BASELINE] = baseline(BASELINE)
     loaded = [sample for clip in clips for source in named(clip) for sample in samples(source, "films", FRAMES)]

@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from benchmarks.scene import ENLARGE, photograph
+from benchmarks.words import words_of
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import synthesise
 from vfi_pipeline.metrics import psnr
@@ -32,7 +33,7 @@ Scene = Callable[[float], np.ndarray]
 
 def main() -> None:
     """The command; see the module's docstring."""
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/failures.jpg")
+    path = Path(next(iter(words_of(__doc__)), "outputs/failures.jpg"))
     path.parent.mkdir(parents=True, exist_ok=True)
     strip, lines = figure(load_flow("flow"))
     strip.convert("RGB").save(path, quality=84)

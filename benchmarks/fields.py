@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from PIL import Image
 
 from benchmarks.scene import demo_scene
+from benchmarks.words import words_of
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import synthesise
 from vfi_pipeline.models.flow import FlowModel, load_flow
@@ -26,7 +26,7 @@ TIMES = tuple(k / 15 for k in (10, 11, 12, 13))
 
 def main() -> None:
     """The command; see the module's docstring."""
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/fields.jpg")
+    path = Path(next(iter(words_of(__doc__)), "outputs/fields.jpg"))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure(load_flow("flow")).convert("RGB").save(path, quality=84)
 

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.words import words_of
 from vfi_pipeline.animation.morph import morph_model
 from vfi_pipeline.animation.motion_animation import animator
 from vfi_pipeline.animation.picture_fit import picture_fit
@@ -70,7 +71,7 @@ def row(animation: PairAnimation, name: str) -> list[Cell]:
 def main(arguments: Sequence[str]) -> int:
     """Writes ``pictures.jpg`` and ``pictures_sheet.jpg`` into the folder named (default: docs/figures)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    folder = Path(arguments[0] if arguments else "docs/figures")
+    folder = Path(next(iter(words_of(__doc__, arguments)), "docs/figures"))
     folder.mkdir(parents=True, exist_ok=True)
     face, cat = crop_of("astronaut", 150, 5, 190), crop_of("chelsea", 75, 0, 300)
     moved = turned(face, 0.16, 1.12, 9, -6)

@@ -9,7 +9,6 @@ EfficientNet-Lite0's features (``losses.perceptual.content_distance``), which no
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.words import words_of
 from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import resize_flow, synthesise
 from vfi_pipeline.losses.perceptual import content_distance
@@ -35,7 +35,7 @@ LAYERS = ("stage1", "stage2", "stage3")
 
 def main(words: Sequence[str] | None = None) -> None:
     """The command; see the module's docstring."""
-    words = list(sys.argv[1:] if words is None else words)
+    words = words_of(__doc__, words, least=2, needs=("weights",))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = dict(word.split("=", 1) for word in words if "=" in word)
     clips = [Path(word) for word in words if "=" not in word]

@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.words import words_of
 from vfi_pipeline.data.style_pictures import DRAWN, shrunk_picture
 from vfi_pipeline.evaluation.dis import dis_flow
 from vfi_pipeline.evaluation.page import circumstances, write_section
@@ -94,7 +95,7 @@ class Measured:
 
 def main(words: Sequence[str] | None = None) -> None:
     """The command; see the module's docstring."""
-    words = list(sys.argv[1:] if words is None else words)
+    words = words_of(__doc__, words, needs=("style", "picture"))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = dict(word.split("=", 1) for word in words if "=" in word)
     clips = [Path(word) for word in words if "=" not in word]

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.style import SCRIPT, frames_of
+from benchmarks.words import words_of
 from vfi_pipeline.estimation.lucas_kanade import luma
 from vfi_pipeline.evaluation.page import circumstances, write_section
 from vfi_pipeline.media.ffmpeg import ffmpeg_path
@@ -92,9 +93,9 @@ def _shrunk(picture: np.ndarray, width: int) -> np.ndarray:
 
 def main(words: Sequence[str] | None = None) -> None:
     """The command; see the module's docstring."""
-    words = list(sys.argv[1:] if words is None else words)
+    words = words_of(__doc__, words, needs=("picture",))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = dict(word.split("=", 1) for word in words)
+    options = dict(word.split("=", 1) for word in words if "=" in word)
     folder, picture = Path(options.get("output", "outputs/style_checks")), options["picture"]
     rows = [
         ("hidden for five frames: change, of 255", "each frame alone", "hidden_alone", ["long_term=off"], returned),

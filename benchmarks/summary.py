@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.words import words_of
 from vfi_pipeline.evaluation.page import write_section
 from vfi_pipeline.evaluation.tables import quality
 
@@ -47,7 +48,7 @@ def summary(records: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def main(words: Sequence[str]) -> None:
-    page, *sets = words
+    page, *sets = words_of(__doc__, words, least=2)
     named = [text.partition("=") for text in sets]
     records = {title: json.loads(Path(path).read_text(encoding="utf-8")) for title, _, path in named}
     write_section(Path(page), "summary", "What was measured", summary(records))

@@ -54,6 +54,7 @@ NOW = {**FACTS, "tool": "0.9.0", "code.shots": "abc", "code.models": "def"}
         ({**NOW, "code.shots": "xyz"}, r"an earlier state of version 0\.9\.0; .* its code changed in shots\.$"),
         ({**FACTS, "tool": "0.9.0"}, r"an earlier state of version 0\.9\.0; .* its code changed in models, shots\.$"),
         ({**FACTS, "tool": "0.8.0", "crf": "20"}, r"by version 0\.8\.0; .* Changed, too: crf: 20 -> 16\.$"),
+        ({**FACTS, "tool": "0.8.0", "gone": "1"}, r"by version 0\.8\.0; version 0\.9\.0 may make other frames\.$"),
     ],
 )
 def test_work_of_another_version_is_refused_by_name(folder, before, said):

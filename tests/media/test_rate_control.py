@@ -102,6 +102,11 @@ def test_a_better_quality_asked_for_is_a_better_picture(tmp_path, pictures, enco
         ("libopenh264", ".mp4", "h264"),
         ("libvpx", ".webm", "vp8"),
         ("dnxhd", ".mov", "dnxhd"),
+        ("mpeg4", ".mp4", "mpeg4"),
+        ("mpeg4", ".mov", "mpeg4"),
+        ("mpeg2video", ".mp4", "mpeg2video"),
+        ("mpeg2video", ".mov", "mpeg2video"),
+        ("mpeg2video", ".ts", "mpeg2video"),
     ],
 )
 def test_films_of_encoders_by_their_names_are_checked_as_what_they_hold(tmp_path, encoder, suffix, codec):

@@ -111,6 +111,8 @@ def test_sixteen_bit_in_ten_is_told() -> None:
         (("o.png", "h264"), ".png cannot hold codec=h264"),
         (("o.gif", "h264"), ".gif cannot hold codec=h264"),
         (("o.mp4", "aac"), "codec=aac is not known"),
+        (("o.ts", "mpeg4"), ".ts cannot hold mpeg4"),
+        (("o.mov", "dnxhd"), "from 256x120 on"),
     ],
 )
 def test_impossible_choices_are_refused(arguments: tuple[str, str], message: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from hydra.utils import instantiate
 from pytorch_lightning import Callback
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, INTERRUPTED, UserError
@@ -203,6 +204,17 @@ def test_a_run_of_an_older_version_names_objects_where_they_lie_now():
     for new in MOVED.values():
         module, _, name = new.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_an_objective_of_version_0_6_is_the_same_now():
+    settings = {"_target_": "vfi_pipeline.losses.TripletObjective", "l2": 1.0, "margin": 0.1, "sharpness": 10.0}
+    config = {"training": {"objective": {**settings, "decibels": 0.01, "extras": {"one_sided": 0.5}}}}
+
+    objective = instantiate(with_new_names(config)["training"]["objective"])
+
+    assert {term.name: term.weight for term in objective.terms} == {"l2": 1.0, "negative_psnr": 0.01}
+    assert objective.auxiliary == {"one_sided": 0.5}
+    assert with_new_names({"extras": 1, "parts": [{"decibels": 2}]}) == {"extras": 1, "parts": [{"decibels": 2}]}
 
 
 def test_changed_settings_or_data_are_refused_by_name(tmp_path):

@@ -146,6 +146,9 @@ def _refuse_other_work(folder: Path, journal: Journal, fingerprint: Mapping[str,
             "the settings and input of before, or resume=false to start anew.",
             USAGE,
         )
+    # A setting that only one of two versions has is not one that somebody changed.
+    common = journal.fingerprint.keys() & fingerprint.keys()
+    settings = [line for line in settings if line.partition(": ")[0] in common]
     before, now = journal.fingerprint.get(TOOL, "unknown"), fingerprint.get(TOOL, "unknown")
     if TOOL in changed:
         maker, finish = f"version {before}; version {now} may make other frames", f"finish with version {before}"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.media import encoder_limits, ffmpeg, rate_control
 from vfi_pipeline.media.encoding import VideoSpec
 from vfi_pipeline.media.pixel_formats import shape
@@ -47,12 +48,12 @@ ROTATES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 # What a container holds of our codec families, where it does not hold them all. Matroska and NUT hold everything.
 HOLDS = {
-    ".mp4": ("h264", "hevc", "av1", "vp9", "ffv1"),
-    ".m4v": ("h264", "hevc", "av1", "vp9"),
-    ".mov": ("h264", "hevc", "prores", "ffv1", "mjpeg", "png", "qtrle", "dnxhd"),
+    ".mp4": ("h264", "hevc", "av1", "vp9", "ffv1", "mpeg4", "mpeg2video"),
+    ".m4v": ("h264", "hevc", "av1", "vp9", "mpeg4"),
+    ".mov": ("h264", "hevc", "prores", "ffv1", "mjpeg", "png", "qtrle", "dnxhd", "mpeg4", "mpeg2video"),
     ".webm": ("vp9", "av1", "vp8"),
-    ".ts": ("h264", "hevc"),
-    ".m2ts": ("h264", "hevc"),
+    ".ts": ("h264", "hevc", "mpeg2video"),
+    ".m2ts": ("h264", "hevc", "mpeg2video"),
 }
 
 
@@ -160,7 +161,13 @@ def _prores(asked: Request) -> Options:
 
 
 def _dnxhd(asked: Request) -> Options:
-    # DNxHR: every size and rate, where DNxHD itself knows a few of broadcasting.
+    # DNxHR: every size from 256x120 and every rate, where DNxHD itself knows a few of broadcasting.
+    if asked.spec.width < 256 or asked.spec.height < 120:
+        raise UserError(
+            f"codec=dnxhd takes pictures from 256x120 on, not {asked.spec.width}x{asked.spec.height}.",
+            "codec=prores, or a larger size=.",
+            USAGE,
+        )
     stored = shape(asked.pixel_format)
     return {"profile:v": "dnxhr_444" if stored.sub == (1, 1) else "dnxhr_hqx" if stored.depth > 8 else "dnxhr_hq"}
 

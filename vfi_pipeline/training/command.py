@@ -113,6 +113,8 @@ def remedy(problem: str, conf: Path) -> str:
     listed = "python train.py --cfg job shows every value that can be set, --help the groups."
     if match := re.search(r"Could not (?:override|append to config|delete from config) '([^']+)'", problem):
         near = hint(match[1], configuration_keys(conf))
+        if near == match[1]:
+            return f"+{near}= adds it, as some choices of groups have it and those made here have not. {listed}"
         return f"did you mean {near}=? {listed}" if near else listed
     if match := re.search(r"Could not find '([^'/]+)/([^']+)'", problem):
         options = sorted(path.stem for path in (conf / match[1]).glob("*.yaml"))

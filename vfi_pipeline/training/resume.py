@@ -158,12 +158,20 @@ MOVED = {
 """Where the objects lie now that the configuration of runs up to 0.8 names."""
 
 
+RENAMED = {
+    "vfi_pipeline.losses.triplet_objective": {"extras": "auxiliary", "decibels": "negative_psnr"},
+}
+"""Options of objects, by where these lie now: names of runs up to 0.6 -> names of now."""
+
+
 def with_new_names(config: Any) -> Any:
-    """A run's configuration with every ``_target_`` of ``MOVED`` where it lies now."""
+    """A run's configuration with every ``_target_`` of ``MOVED`` where it lies now, and options as in ``RENAMED``."""
     if isinstance(config, Mapping):
+        target = config.get("_target_")
+        target = MOVED.get(target, target) if isinstance(target, str) else target
+        names = RENAMED.get(target, {}) if isinstance(target, str) else {}
         return {
-            key: MOVED.get(value, value) if key == "_target_" else with_new_names(value)
-            for key, value in config.items()
+            names.get(key, key): target if key == "_target_" else with_new_names(value) for key, value in config.items()
         }
     return [with_new_names(value) for value in config] if isinstance(config, list) else config
 
