@@ -21,10 +21,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.digits import run_weights
 from vfi_pipeline.data.batch import Triplet, collate
 from vfi_pipeline.data.synthetic import Recipe, SyntheticMotion
 from vfi_pipeline.data.textures import bundled_textures, split_textures
+from vfi_pipeline.evaluation.digits import run_weights
 from vfi_pipeline.geometry import folding, pixel_grid, resize_flow, warp
 from vfi_pipeline.losses.penalties import smoothness
 from vfi_pipeline.metrics import psnr
@@ -60,7 +60,9 @@ def scenes(count: int = 64, size: int = 32, seed: int = 77) -> Triplet:
     drawn = SyntheticMotion(
         size, split_textures(bundled_textures(), held=True), Recipe.smooth(), times=TIMES[:-1], seed=seed
     )
-    return collate([drawn[k] for k in range(count)])
+    batch = collate([drawn[k] for k in range(count)])
+    assert isinstance(batch, Triplet)
+    return batch
 
 
 def inside(frames: Tensor) -> Tensor:

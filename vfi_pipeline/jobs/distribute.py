@@ -206,10 +206,10 @@ class _Watch:
                 log.warning("worker %s ended before it began: %s", name, words)
         # One that says nothing may be there and hang: another takes its place.
         silent = {name for name, record in self._workers.items() if record.gone}
-        there = len(self._started - silent)
-        room = self._executor.workers - there - len(self._refused.keys() & self._ours)
+        running = len(self._started - silent)
+        room = self._executor.workers - running - len(self._refused.keys() & self._ours)
         left = len(self._segments) - len(self._scheduler.done)
-        fresh = [self._new_name() for _ in range(min(room, left - there))]
+        fresh = [self._new_name() for _ in range(min(room, left - running))]
         most = 3 + 2 * self._executor.workers
         if self._fruitless >= most:
             raise UserError(
@@ -222,7 +222,7 @@ class _Watch:
             self._executor.start(self._session.folder, fresh)
             self._started |= set(fresh)
             self._ours |= set(fresh)
-        if self._refused and not there and not fresh and not self._present():
+        if self._refused and not running and not fresh and not self._present():
             raise next(iter(self._refused.values()))
 
     def _new_name(self) -> str:

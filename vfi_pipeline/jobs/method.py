@@ -184,14 +184,14 @@ def resolve_device(text: str) -> str:
     kind, _, number = text.partition(":")
     if kind not in KINDS:
         return text
-    there = device_count(kind)
-    if not there:
+    count = device_count(kind)
+    if not count:
         raise UserError(
             f"device={text}, but torch {torch.__version__} sees no {kind.upper()} device here.", "device=cpu.",
             ENVIRONMENT,
         )  # fmt: skip
-    if number and int(number) >= there:
-        raise UserError(f"There is no {text}, only {there} of them.", f"device={kind}:0.", ENVIRONMENT)
+    if number and int(number) >= count:
+        raise UserError(f"There is no {text}, only {count} of them.", f"device={kind}:0.", ENVIRONMENT)
     return text
 
 

@@ -100,10 +100,10 @@ class RayCluster:
             raise _no_cluster(address, str(error).strip().partition("\n")[0]) from error
 
     def _room(self) -> int:
-        there = self._ray.cluster_resources()
-        room = int(there.get("CPU", 0) // self._processors)
+        resources = self._ray.cluster_resources()
+        room = int(resources.get("CPU", 0) // self._processors)
         if self._gpus:
-            room = min(room, int(there.get("GPU", 0)))
+            room = min(room, int(resources.get("GPU", 0)))
         return max(1, room)
 
     def start(self, session: Path, names: Sequence[str]) -> None:

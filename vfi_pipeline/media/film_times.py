@@ -9,7 +9,7 @@ from vfi_pipeline.media.cadence import find_cadence
 from vfi_pipeline.media.index import SourceIndex
 from vfi_pipeline.media.info import SourceInfo
 from vfi_pipeline.media.probe import with_rate
-from vfi_pipeline.media.timeline import SourceTimes, strays
+from vfi_pipeline.media.timeline import SourceTimes, outlying_stamps
 
 
 def film_times(info: SourceInfo, source_index: SourceIndex) -> tuple[SourceInfo, SourceTimes, tuple[str, ...]]:
@@ -43,7 +43,7 @@ LEAST = 10
 def _even(times: SourceTimes, rate: Fraction) -> tuple[SourceTimes, list[str]]:
     """Even times if the clock has rounded them, or if it is wrong for single frames only."""
     even = times.even_at(rate)
-    off = strays(times.pts, rate * times.time_base) if even is times and len(times) >= LEAST else None
+    off = outlying_stamps(times.pts, rate * times.time_base) if even is times and len(times) >= LEAST else None
     if off is None:
         return even, []
     even = times.spaced(rate)

@@ -224,11 +224,11 @@ def _true_remedy(fate: StreamFate, trial: _Trial, tried: dict[tuple[str, str, st
         target = Path("trial" + match[1])
         encoding = choose_encoding(trial.output.spec, target)
         plan = stream_plan(trial.output.info, target, encoding)
-        there = next((same for same in plan.fates if same.index == fate.index), None)
-        good = there is not None and (there.action == "copy" or (there.action == "convert" and not match[2]))
-        if good and there is not None:
+        planned = next((same for same in plan.fates if same.index == fate.index), None)
+        good = planned is not None and (planned.action == "copy" or (planned.action == "convert" and not match[2]))
+        if good and planned is not None:
             other = _Trial(replace(trial.output, encoding=encoding), trial.begins)
-            good = other.failure(StreamPlan(match[1], (there,))) is None
+            good = other.failure(StreamPlan(match[1], (planned,))) is None
         tried[key] = good
     return fate if tried[key] else replace(fate, remedy="")
 

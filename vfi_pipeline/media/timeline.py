@@ -117,7 +117,7 @@ def is_even(pts: Sequence[int], frames_per_tick: Fraction) -> bool:
     return max(errors) - min(errors) <= (0 if exact else step.denominator)
 
 
-def strays(pts: Sequence[int], frames_per_tick: Fraction) -> tuple[int, ...] | None:
+def outlying_stamps(pts: Sequence[int], frames_per_tick: Fraction) -> tuple[int, ...] | None:
     """The frames, one in a hundred at most, that keep ``pts`` from being even; None if more do, or two in a row.
 
     Neither the first nor the last frame is among them: a film may begin or end with a pause.
