@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = ()) -> int:
         sys.stderr.write(in_words_of(program, f"error: {lack}\n"))
         return lack.code
     except Interrupted as signal:
-        sys.stderr.write(f"\nStopped ({signal}). The finished segments are kept. To go on:\n  {command}\n")
+        sys.stderr.write(f"\nStopped ({signal}). Segments that were finished are kept. To go on:\n  {command}\n")
         return INTERRUPTED
 
 
