@@ -79,7 +79,7 @@ FILM codec=prores output=b.mp4 | FILM codec=h264 output=b.webm | FILM codec=h264
 FILM codec=h264 output=f/%d.png
 FILM pix_fmt=gray output=b.gif | FILM crf=99 | FILM crf=99 codec=vp9 | FILM crf=20.5 codec=av1 | FILM crf=3 codec=ffv1
 FILM crf=3 codec=prores output=b.mov | FILM crf=99 codec=mpeg2video | FILM crf=3 output=f/%d.png
-FILM decode=videotoolbox | FILM crf=99 output=f/%d.jpg
+FILM decode=videotoolbox | FILM codec=dnxhd output=b.mov | FILM crf=99 output=f/%d.jpg
 FILM crf=300 output=b.webp | FILM preset=slwo output=b.mp4 | FILM preset=banana | FILM preset=slow codec=vp9
 FILM preset=x codec=ffv1 | FILM preset=x output=b.gif | FILM pix_fmt=yuv420 output=b.mp4
 FILM pix_fmt=banana output=b.mp4
