@@ -11,7 +11,8 @@ kernel for each group of planes, the second column has what is launched then.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import _lru_cache_wrapper
 from typing import Any
@@ -66,9 +67,19 @@ class DeviceCounter(TorchDispatchMode):
             self.copies += 1
         elif "cuda" in kinds and not func.is_view and func.overloadpacket.__name__ not in ALLOCATIONS:
             self.launches += 1
-        if torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags:
+        if reads_back(func, args):
             self.waits += 1
         return out
+
+
+def reads_back(func: Any, args: Any) -> bool:
+    """Whether the operator's result, or its shape, depends on values that lie on the device."""
+    if torch.Tag.data_dependent_output in func.tags:
+        return True
+    if func.name().startswith("aten::index"):  # of these, only masks do
+        places = [leaf for leaf in tree_leaves(args[1:]) if isinstance(leaf, Tensor)]
+        return any(place.dtype in (torch.bool, torch.uint8) for place in places)
+    return torch.Tag.dynamic_output_shape in func.tags
 
 
 class _OnDevice(FlowInterpolator):
@@ -85,9 +96,21 @@ def count(frames: list[Frame], weights: str = "flow", batch: int = 8, times: int
         frames: of one film, at least two.
     """
     config = load_flow(weights).model.config()
+    with fake_tensors(), torch.device("cuda"):
+        model = FlowModel(_OnDevice.from_config(config), device="cuda", dtype=torch.float16)
+        with torch.inference_mode():
+            _stages(model, frames, batch, times)  # what is made once for a size
+            return _stages(model, frames, batch, times)
+
+
+@contextmanager
+def fake_tensors() -> Iterator[None]:
+    """Tensors have shapes, types and devices and no values, on any machine. Constants that the package keeps for each
+    device are made anew, and not kept."""
     _forget_constants()
     try:
-        return _counted(frames, config, batch, times)
+        with FakeTensorMode():
+            yield
     finally:
         _forget_constants()
 
@@ -97,14 +120,6 @@ def _forget_constants() -> None:
     for kept in gc.get_objects():
         if type(kept) is _lru_cache_wrapper and str(kept.__module__).startswith("vfi_pipeline."):
             kept.cache_clear()
-
-
-def _counted(frames: list[Frame], config: dict[str, Any], batch: int, times: int) -> list[StageCount]:
-    with FakeTensorMode(), torch.device("cuda"):
-        model = FlowModel(_OnDevice.from_config(config), device="cuda", dtype=torch.float16)
-        with torch.inference_mode():
-            _stages(model, frames, batch, times)  # what is made once for a size
-            return _stages(model, frames, batch, times)
 
 
 def _stages(model: FlowModel, frames: list[Frame], batch: int, times: int) -> list[StageCount]:

@@ -7,18 +7,17 @@ results, or that fails.
 
 from __future__ import annotations
 
-import gc
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import _lru_cache_wrapper
 from pathlib import Path
 
-import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from benchmarks.launch_counts import fake_tensors, reads_back
 
 PACKAGE = str(Path(__file__).resolve().parent.parent / "vfi_pipeline")
 
@@ -52,28 +51,8 @@ class Watch(TorchDispatchMode):
         self.faults.append(f"{func.name()} {what}, {place}")
 
 
-def reads_back(func, args) -> bool:
-    """Whether the operator's result, or its shape, depends on values that lie on the device."""
-    if torch.Tag.data_dependent_output in func.tags:
-        return True
-    if func.name().startswith("aten::index"):  # of these, only masks do
-        places = [leaf for leaf in tree_leaves(args[1:]) if isinstance(leaf, Tensor)]
-        return any(place.dtype in (torch.bool, torch.uint8) for place in places)
-    return torch.Tag.dynamic_output_shape in func.tags
-
-
 @contextmanager
 def fake_cuda() -> Iterator[Watch]:
-    """Everything on "cuda" is fake. Constants that the package keeps for each device are made anew, and not kept."""
-    _forget_constants()
-    try:
-        with FakeTensorMode():
-            yield Watch()
-    finally:
-        _forget_constants()
-
-
-def _forget_constants() -> None:
-    for kept in gc.get_objects():
-        if type(kept) is _lru_cache_wrapper and str(kept.__module__).startswith("vfi_pipeline."):
-            kept.cache_clear()
+    """Everything on "cuda" is fake, and watched."""
+    with fake_tensors():
+        yield Watch()
