@@ -89,6 +89,11 @@ def test_a_section_is_replaced_alone(tmp_path):
     assert before.startswith("# Benchmarks") and before.count("\n## ") == 3
 
 
+def test_a_section_keeps_the_indentation_of_its_first_line(tmp_path):
+    page.write_section(tmp_path / "page.md", "one", "One", "\n    make one\n    make two\n\n")
+    assert "## One\n\n    make one\n    make two\n<!--" in (tmp_path / "page.md").read_text()
+
+
 def test_ratios_are_taken_against_the_same_factor():
     figures = speed.Figures(costs=[
         speed.Cost("flow", 2, 0.1, 0.15, ours=True), speed.Cost("minterpolate", 2, 0.5, 0.5),

@@ -25,7 +25,8 @@ def write_section(page: Path, name: str, title: str, body: str, head: str = HEAD
         head: of a page that does not exist yet.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    section = f"{begin}\n## {title}\n\n{body.strip()}\n{end}\n"
+    text_of_body = body.strip("\n").rstrip()  # a body may begin with an indented command
+    section = f"{begin}\n## {title}\n\n{text_of_body}\n{end}\n"
     text = page.read_text(encoding="utf-8") if page.is_file() else head
     before, mark, rest = text.partition(begin)
     if mark and end in rest:
