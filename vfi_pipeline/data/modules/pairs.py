@@ -7,49 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from vfi_pipeline.data.dataset import SizedDataset
-from vfi_pipeline.data.modules.base import Batches, content
-from vfi_pipeline.data.modules.image_sets import Member, longest_side, resize_target, warn_if_nothing_is_held
+from vfi_pipeline.data.modules.base import content
+from vfi_pipeline.data.modules.image_sets import Member, TwoImageSets, longest_side, warn_if_nothing_is_held
 from vfi_pipeline.data.pairs import ImagePairs, Pair, groups_of, listed_pairs, matched_pairs
 from vfi_pipeline.data.sampler import Shuffled
-from vfi_pipeline.data.split import PARTS, check_shares, counted, split_groups
+from vfi_pipeline.data.split import PARTS, counted, split_groups
 from vfi_pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
-class Pairs(Batches):
+class Pairs(TwoImageSets):
     """Image pairs for paired L2: from a list, or from two folders whose images are named alike.
 
     Args:
         pairs: a text file with two paths a line, and perhaps a group; else ``first`` and ``last``, two folders.
-        size: side (or (height, width)) that all are resized to; None keeps the images' own.
-        group: which pairs belong together, so that no group is in two parts; see ``data.pairs.groups_of``.
-        val_share, test_share: of the groups, for the choice of the best weights and for the final figures.
-        channels: of a picture: 1 grey, 3 RGB, 4 RGB and alpha.
-        jitter: small random shifts, zooms and turns in training; see ``data.pairs.jittered``.
+        **pictures: of ``TwoImageSets``; what ``group`` is here: ``data.pairs.groups_of``.
     """
 
     def __init__(
-        self,
-        pairs: str | None = None,
-        first: str | None = None,
-        last: str | None = None,
-        size: int | tuple[int, int] | None = 64,
-        flip: float = 0.5,
-        group: str | None = None,
-        val_share: float = 0.1,
-        test_share: float = 0.1,
-        channels: int = 3,
-        jitter: float = 0.0,
-        **loader: int,
+        self, pairs: str | None = None, first: str | None = None, last: str | None = None, **pictures: Any
     ) -> None:
-        super().__init__(**{"batch_size": 16, **loader})
-        check_shares(val_share, test_share)
-        self.pairs, self.first, self.last, self.size = pairs, first, last, resize_target(size)
-        self.flip, self.group, self.val_share, self.test_share = flip, group, val_share, test_share
-        self.channels, self.jitter = channels, jitter
+        super().__init__(**{"batch_size": 16, **pictures})
+        self.pairs, self.first, self.last = pairs, first, last
         self._parts: dict[str, list[Pair]] | None = None
-        self._group: dict[Path, str] = {}
 
     def all_pairs(self) -> list[Pair]:
         """All pairs."""

@@ -7,47 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from vfi_pipeline.data.dataset import SizedDataset
-from vfi_pipeline.data.modules.base import Batches, content
-from vfi_pipeline.data.modules.image_sets import Member, longest_side, resize_target, warn_if_nothing_is_held
+from vfi_pipeline.data.modules.base import content
+from vfi_pipeline.data.modules.image_sets import Member, TwoImageSets, longest_side, warn_if_nothing_is_held
 from vfi_pipeline.data.pairs import UnpairedFolders
-from vfi_pipeline.data.split import PARTS, check_shares, counted, group_of, split_sides, usual_rule
+from vfi_pipeline.data.split import PARTS, counted, group_of, split_sides, usual_rule
 from vfi_pipeline.data.textures import image_files
 
 log = logging.getLogger(__name__)
 
 
-class UnpairedImages(Batches):
+class UnpairedImages(TwoImageSets):
     """Two folders of unrelated images, for WGAN-GP.
 
     Args:
         source, target: the folders.
-        size: side (or (height, width)) that all are resized to; None keeps the images' own.
-        group: which images belong together, on either side, so that no group is in two parts; see ``data.split``.
-        val_share, test_share: of the groups, for validation and for the final figures.
-        channels: of a picture: 1 grey, 3 RGB, 4 RGB and alpha.
-        jitter: small random shifts, zooms and turns in training; see ``data.pairs.jittered``.
+        **pictures: of ``TwoImageSets``; groups reach over both sides.
     """
 
-    def __init__(
-        self,
-        source: str,
-        target: str,
-        size: int | tuple[int, int] | None = 64,
-        flip: float = 0.5,
-        group: str | None = None,
-        val_share: float = 0.1,
-        test_share: float = 0.1,
-        channels: int = 3,
-        jitter: float = 0.0,
-        **loader: int,
-    ) -> None:
-        super().__init__(**{"batch_size": 32, **loader})
-        check_shares(val_share, test_share)
+    def __init__(self, source: str, target: str, **pictures: Any) -> None:
+        super().__init__(**{"batch_size": 32, **pictures})
         self.roots = (Path(str(source)).expanduser(), Path(str(target)).expanduser())
-        self.size, self.flip, self.group = resize_target(size), flip, group
-        self.val_share, self.test_share, self.channels, self.jitter = val_share, test_share, channels, jitter
         self._parts: dict[str, tuple[list[Path], list[Path]]] | None = None
-        self._group: dict[Path, str] = {}
 
     def parts(self) -> dict[str, tuple[list[Path], list[Path]]]:
         """The files of each part: sources and targets."""
