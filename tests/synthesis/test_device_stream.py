@@ -11,11 +11,11 @@ from films import panning
 
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.scaling import Scaling
-from vfi_pipeline.media.timeline import Slot
+from vfi_pipeline.media.timeline import Slot, SourceTimes
 from vfi_pipeline.models.flow import FlowModel
 from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.motion import MotionReport, PendingReport, settled
-from vfi_pipeline.synthesis import compose
+from vfi_pipeline.synthesis import compose, render
 from vfi_pipeline.synthesis.guide import device_guide, guide
 from vfi_pipeline.synthesis.mask import Mask
 from vfi_pipeline.synthesis.options import Options
@@ -153,6 +153,84 @@ def test_whatever_is_done_to_frames_is_done_without_asking_the_device(monkeypatc
     assert sorted(uploads) == sorted(set(uploads))  # each frame once
     assert any(covers) == bool(settings.get("overlay"))
     assert most_under_way(Slow.events) <= 4 + 2  # as asked for, the one that is waited for, a window's own
+
+
+class Late:
+    """Stands in for ``compose.ArrivingNumber``: the device has computed it when it is asked for: 7 px."""
+
+    def __init__(self, number):
+        assert (number.device.type, number.shape) == ("cuda", ())
+        Slow.events.append("asked")
+
+    def value(self):
+        Slow.events.append("read")
+        return 7.0
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("case", ["plain", *CASES])
+def test_motion_blur_is_summed_on_the_device_and_nothing_waits_inside_a_pair(monkeypatch, case):
+    name, settings = CASES.get(case, ("yuv420p", {}))
+    Slow.events, uploads = [], []
+    real, composed, count = compose.to_codes, compose.composed, []
+    monkeypatch.setattr(compose, "to_codes", lambda frame, device: uploads.append(frame.time) or real(frame, device))
+    monkeypatch.setattr(compose, "composed", lambda *a: count.append(1) or composed(*a))
+    monkeypatch.setattr(compose, "Arriving", Slow)
+    monkeypatch.setattr(compose, "ArrivingNumber", Late)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    frames = logo_over(wide_pan(9, name)) if settings.get("overlay") else wide_pan(9, name)
+    slots = [Slot(n, Fraction(n, 25), n, Fraction(0)) for n in range(9)]
+    settings = {"overlay": False, "exposure_s": Fraction(1, 50), **settings}
+    options = Options(device="cuda", batch=2, prefetch=4, dedup=False, scene=False, **settings)
+    times = SourceTimes(range(9), Fraction(1, 25), Fraction(1, 25))
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = FlowModel(FlowInterpolator(**TINY), device="cuda")
+        with watch:
+            made = list(interpolate(iter(frames), slots, model, options, times))
+
+    assert [output.made for output in made] == 9 * [True]
+    assert [fault for fault in watch.faults if "reads" in fault] == []
+    assert sorted(uploads) == sorted(set(uploads)) and len(uploads) == 9  # each frame once
+    assert Slow.events.count("launched") == Slow.events.count("waited") == 9  # one download for each output
+    assert len(count) >= 2 * 16  # two moments in every part
+    # Two parts lie in each of eight pairs. What is asked of one is read when two more pairs have been begun.
+    asked = read = 0
+    for event in Slow.events:
+        asked, read = asked + (event == "asked"), read + (event == "read")
+        if event == "read":
+            assert asked >= min(16, 2 * ((read - 1) // 2 + 3))
+    assert asked == read == 16
+
+
+@pytest.mark.parametrize("case", ["plain", "alpha", "mask", "overlay"])
+def test_motion_blur_made_the_devices_way_is_the_cpus(monkeypatch, case):
+    name, settings = CASES.get(case, ("yuv420p", {}))
+    frames = logo_over(wide_pan(6, name)) if settings.get("overlay") else wide_pan(6, name)
+    slots = [Slot(n, Fraction(n, 25), n, Fraction(0)) for n in range(6)]
+    options = Options(scene=False, **{"overlay": False, "exposure_s": Fraction(1, 30), **settings})
+    times = SourceTimes(range(6), Fraction(1, 25), Fraction(1, 25))
+    torch.manual_seed(2)
+    model = FlowModel(FlowInterpolator(**TINY))
+
+    def blurred():
+        return [output.frame for output in interpolate(iter(frames), slots, model, options, times)]
+
+    host = blurred()
+    made = render.PairRenderer.__init__
+
+    def as_on_device(self, *arguments):
+        made(self, *arguments)
+        self._on_device = True
+
+    monkeypatch.setattr(render.PairRenderer, "__init__", as_on_device)
+
+    for one, other in zip(host, blurred(), strict=True):
+        assert one.time == other.time
+        for a, b in zip(one.planes, other.planes):
+            assert np.abs(a.astype(int) - b).max() <= 1
 
 
 def most_under_way(events):

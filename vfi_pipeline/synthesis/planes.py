@@ -119,8 +119,44 @@ def to_frame(groups: list[Tensor], layout: Layout, like: Frame, time: Fraction, 
     return Arriving(rounded([tensor[row : row + 1] for tensor in groups], layout), layout, like, time).frame()
 
 
+class _Download:
+    """Tensors on their way from the device. The copies run beside what the device computes next."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors = list(tensors)
+        self._copied: torch.cuda.Event | None = None
+        if tensors[0].is_cuda and torch.cuda.is_available():
+            stream = _copy_stream(tensors[0].device)
+            stream.wait_stream(torch.cuda.current_stream(tensors[0].device))
+            with torch.cuda.stream(stream):
+                self._tensors = [
+                    torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True) for x in tensors
+                ]
+                self._copied = torch.cuda.Event()
+                self._copied.record(stream)
+            for x in tensors:
+                x.record_stream(stream)  # not to be given away before it is copied
+
+    def tensors(self) -> list[Tensor]:
+        """The tensors on the host, waited for."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return [x.cpu() for x in self._tensors]
+
+
+class ArrivingNumber:
+    """A number () on its way from the device."""
+
+    def __init__(self, number: Tensor) -> None:
+        self._download = _Download([number])
+
+    def value(self) -> float:
+        """The number, waited for."""
+        return float(self._download.tensors()[0])
+
+
 class Arriving:
-    """A frame on its way from the device. The copy runs beside what the device computes next.
+    """A frame on its way from the device.
 
     Args:
         groups: per group of ``layout`` (1, C, h, w), see ``rounded``.
@@ -137,30 +173,14 @@ class Arriving:
         finish: Callable[[Frame], Frame] | None = None,
     ) -> None:
         self._layout, self._like, self._time, self._finish = layout, like, time, finish
-        self._copied: torch.cuda.Event | None = None
-        if groups[0].is_cuda and torch.cuda.is_available():
-            stream = _copy_stream(groups[0].device)
-            stream.wait_stream(torch.cuda.current_stream(groups[0].device))
-            with torch.cuda.stream(stream):
-                self._groups = [
-                    torch.empty(codes.shape, dtype=codes.dtype, pin_memory=True).copy_(codes, non_blocking=True)
-                    for codes in groups
-                ]
-                self._copied = torch.cuda.Event()
-                self._copied.record(stream)
-            for codes in groups:
-                codes.record_stream(stream)  # not to be given away before it is copied
-        else:
-            self._groups = list(groups)
+        self._download = _Download(groups)
 
     def frame(self) -> Frame:
         """The frame, waited for."""
-        if self._copied is not None:
-            self._copied.synchronize()
         layout = self._layout
         planes: list[np.ndarray] = [np.empty(0)] * len(layout.format.planes)
-        for group, codes in zip(layout.groups, self._groups):
-            samples = codes[0].cpu().numpy().view(layout.format.dtype)
+        for group, codes in zip(layout.groups, self._download.tensors()):
+            samples = codes[0].numpy().view(layout.format.dtype)
             for channel, index in enumerate(group.planes):
                 planes[index] = samples[channel]
         frame = Frame(tuple(planes), layout.format, layout.width, layout.height, self._time, self._like.colour)
