@@ -213,9 +213,7 @@ def _stages(model: FlowModel, frames: list[Frame], batch: int, times: int) -> li
     codes = [first_codes, *(compose.to_codes(frame, "cuda") for frame in pictures[1:])]
 
     def guide_of(k: int) -> Tensor:
-        made = device_guide(pictures[k], [compose.as_values(group) for group in codes[k]], span)
-        assert made is not None
-        return made
+        return device_guide(pictures[k], [compose.as_values(group) for group in codes[k]], span)
 
     guides = [counted("guide", lambda: guide_of(0)), *(guide_of(k) for k in range(1, batch + 3))]
     observed = [Observation.of(each, k) for k, each in enumerate(guides)]

@@ -135,7 +135,7 @@ class PairRenderer:
         self._painted_frames: dict[int, _LoadedFrame] = {}
         self._same: dict[tuple[int, int], bool] = {}
         self._solved: _PairSolution | None = None
-        self._shown: dict[int, Frame] = {}
+        self._shown: dict[int, Frame | list[Tensor]] = {}  # in the style; on a device as codes, see planes.rounded
         self._prefetched: dict[int, Observation] = {}
         self._estimated: set[tuple[int, int]] = set()
         self._batch_limit: int | None = options.batch
@@ -185,9 +185,19 @@ class PairRenderer:
             with self.facts.timed("style"):
                 values = partial(self._source_values, key) if self._on_device else None
                 shown = style.shown(key.index, key.frame, first.index if moves else None, flows, values)
-            self._shown[key.index] = shown if self.options.mask is None else keep(shown, key.frame, self.options.mask)
+            self._shown[key.index] = self._masked(shown, key)
         for old in sorted(self._shown)[:-2]:
             del self._shown[old]
+
+    def _masked(self, shown: Frame | list[Tensor], key: KeyFrame) -> Frame | list[Tensor]:
+        """The frame in the style, with what is protected as it was."""
+        mask = self.options.mask
+        if mask is None:
+            return shown
+        if isinstance(shown, Frame):
+            return keep(shown, key.frame, mask)
+        layout = compose.layout_of(key.frame)
+        return kept(shown, self._own_codes(key), mask.on_device(layout, None, self._device), layout)
 
     def _repeats(self, first: KeyFrame, last: KeyFrame) -> bool:
         return not last.starts_shot and (last.repeats or self._shows_same(first, last))
@@ -201,9 +211,6 @@ class PairRenderer:
         motion = self.model.motion(Window(self._observations[first.index], self._observations[last.index]))
         start, end = motion.at([0.0, 1.0])
         return end.flow_to_first, start.flow_to_last
-
-    def _shown_frame(self, key: KeyFrame) -> Frame:
-        return self._shown.get(key.index, key.frame)
 
     def pairs_at_once(self, frame: Frame) -> int:
         """How many pairs of such frames are to be estimated as one batch."""
@@ -328,9 +335,9 @@ class PairRenderer:
     @torch.inference_mode()
     def _exposed(self, one: exposure.Exposure, parts: Sequence[BegunPart]) -> Frame | compose.Arriving | ExposedFrame:
         done = [part() for part in parts]
-        stills = [None if each.still is None else each.still.source for each in done]
-        if done[0].still is not None and all(still is stills[0] for still in stills):
-            return done[0].still.arriving()
+        still = done[0].still
+        if still is not None and all(each.still is not None and each.still.shows_same(still) for each in done):
+            return still.arriving()
         like = done[0].like
         layout = self._exposed_layout(like)
         with self.facts.timed("compose"):
@@ -347,8 +354,9 @@ class PairRenderer:
 
     def _copy(self, key: KeyFrame) -> Frame | Future[Frame | compose.Arriving]:
         """A source frame in the size that is asked for."""
-        if self.options.scaling is None:
-            return self._shown_frame(key)
+        shown = self._shown.get(key.index, key.frame)
+        if self.options.scaling is None and isinstance(shown, Frame):
+            return shown
         return self.executor.submit(self._loaded(key).arriving)
 
     def _moves(self, first: KeyFrame, last: KeyFrame) -> bool:
@@ -439,12 +447,13 @@ class PairRenderer:
         frame = key.frame
         with self.facts.timed("guide"):
             if self._on_device and span is not None:
-                made = device_guide(frame, self._source_values(key), span)
-                if made is not None:
-                    return made
+                return device_guide(frame, self._source_values(key), span)
             return looked_at(frame, span).to(self._device)
 
     def _source_values(self, key: KeyFrame) -> list[Tensor]:
+        return [compose.as_values(group) for group in self._own_codes(key)]
+
+    def _own_codes(self, key: KeyFrame) -> list[Tensor]:
         """The planes as the film has them, on the device: a style changes what is shown, not what moves. They are
         uploaded once, for the guide, the painter and, without a style, the composition."""
         held = self._uploaded_frames.get(key.index)
@@ -452,16 +461,17 @@ class PairRenderer:
             plain = self.options.style is None
             held = self._loaded(key) if plain else _LoadedFrame(key.frame, self.options.device, None)
             self._uploaded_frames[key.index] = held
-        return [compose.as_values(group) for group in held.codes()]
+        return held.codes()
 
     def _loaded(self, key: KeyFrame) -> _LoadedFrame:
         """The frame's planes as tensors, held as long as a pair that is being composed needs them; on a device until
         the last pair that shows the frame is."""
         known = self._loaded_frames.get(key.index)
         if known is None:
-            known = self._loaded_frames[key.index] = _LoadedFrame(
-                self._shown_frame(key), self.options.device, self.options.scaling
-            )  # fmt: skip
+            shown = self._shown.get(key.index, key.frame)
+            frame, codes = (shown, None) if isinstance(shown, Frame) else (key.frame, shown)
+            known = _LoadedFrame(frame, self.options.device, self.options.scaling, codes)
+            self._loaded_frames[key.index] = known
             if self.options.style is not None and self._on_device:
                 self._painted_frames[key.index] = known
         return known
@@ -617,21 +627,26 @@ class _PairOverlays:
 class _LoadedFrame:
     """A frame's planes as tensors, and the frame in the size that is asked for, made when first needed.
 
-    To a device the frame is copied once, as it is.
+    To a device the frame is copied once, as it is, unless it lies there.
+
+    Args:
+        codes: on the device, what is shown in place of the frame's own, see ``compose.to_codes``.
     """
 
-    def __init__(self, frame: Frame, device: str, scaling: Scaling | None) -> None:
+    def __init__(
+        self, frame: Frame, device: str, scaling: Scaling | None, codes: list[Tensor] | None = None
+    ) -> None:  # fmt: skip
         self._frame, self._device, self._scaling = frame, torch.device(device), scaling
-        self._codes: list[Tensor] | None = None
+        self._codes, self._painted = codes, codes is not None
         self._tensors: list[Tensor] | None = None
         self._sources: list[Tensor] | None = None
         self._placed: list[Tensor] | None = None
-        self._resized: Frame | None = frame if scaling is None else None
+        self._resized: Frame | None = frame if scaling is None and codes is None else None
         self._lock = threading.Lock()
 
-    @property
-    def source(self) -> Frame:
-        return self._frame
+    def shows_same(self, other: _LoadedFrame) -> bool:
+        """Whether both are one picture, for certain."""
+        return self is other or (self._frame is other._frame and not (self._painted or other._painted))
 
     @torch.inference_mode()
     def values(self) -> list[Tensor]:
@@ -677,9 +692,9 @@ class _LoadedFrame:
 
     def arriving(self) -> Frame | compose.Arriving:
         """The frame in the size that is asked for; a device's is not waited for."""
-        if self._scaling is None or self._device.type == "cpu":
+        if (self._scaling is None and not self._painted) or self._device.type == "cpu":
             return self.resized()
-        layout = compose.layout_of(self._frame, self._scaling.place[2:])
+        layout = compose.layout_of(self._frame, None if self._scaling is None else self._scaling.place[2:])
         return compose.Arriving(self.placed(), layout, self._frame, self._frame.time, *_finish(self._scaling))
 
     @torch.inference_mode()
