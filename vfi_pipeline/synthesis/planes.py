@@ -85,10 +85,22 @@ def to_codes(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host's on the device; the host goes on meanwhile."""
-    if device.type == "cuda" and torch.cuda.is_available():
-        tensor = tensor.pin_memory()  # only from there is a copy made while the host goes on
-    return tensor.to(device, non_blocking=True)
+    """A tensor of the host's on the device. The host goes on meanwhile, and so does what the device computes: the copy
+    has a stream of its own, for which only what is launched from now on waits."""
+    if not (device.type == "cuda" and torch.cuda.is_available()):
+        return tensor.to(device)
+    pinned = tensor.pin_memory()  # only from there is a copy made while the host goes on
+    stream, computing = _upload_stream(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(stream):
+        there = pinned.to(device, non_blocking=True)
+    computing.wait_stream(stream)
+    there.record_stream(computing)  # not to be given away while it is read
+    return there
+
+
+@lru_cache(maxsize=8)
+def _upload_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 def as_values(codes: Tensor) -> Tensor:
@@ -126,7 +138,7 @@ class _Download:
         self._tensors = list(tensors)
         self._copied: torch.cuda.Event | None = None
         if tensors[0].is_cuda and torch.cuda.is_available():
-            stream = _copy_stream(tensors[0].device)
+            stream = _download_stream(tensors[0].device)
             stream.wait_stream(torch.cuda.current_stream(tensors[0].device))
             with torch.cuda.stream(stream):
                 self._tensors = [
@@ -188,7 +200,7 @@ class Arriving:
 
 
 @lru_cache(maxsize=8)
-def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+def _download_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
