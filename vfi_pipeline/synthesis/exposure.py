@@ -1,4 +1,4 @@
-"""Motion blur: a frame that is exposed for a while is the mean of what is seen meanwhile.
+"""Motion blur: a frame that is exposed for a while is the mean of what it shows meanwhile.
 
 The shutter is open for ``length`` seconds of the source, half of them before the frame's own moment and half after it,
 so that what moves stays in time with the sound. An exposure is cut where pairs of key frames meet; in each pair, so
@@ -98,7 +98,7 @@ class Exposure:
     end: Fraction
 
 
-def exposed(slots: Iterable[Slot], times: SourceTimes, length: Fraction) -> Iterator[Exposure]:
+def exposures(slots: Iterable[Slot], times: SourceTimes, length: Fraction) -> Iterator[Exposure]:
     """The exposures of the slots, in order; ``length`` in source seconds."""
     for slot in slots:
         here = times.time(slot.source)
@@ -133,5 +133,5 @@ def is_over(window: KeyWindow, one: Exposure) -> bool:
 
 
 def is_of_an_earlier_shot(window: KeyWindow, one: Exposure) -> bool:
-    """Whether what has been seen of an exposure before this window is of another shot than its moment."""
+    """Whether the parts of an exposure before this window are of another shot than its moment."""
     return window.first.starts_shot and one.moment >= window.first.time

@@ -276,14 +276,14 @@ class PairRenderer:
         both, overlays = (loaded, self._loaded(last)), self._pair_overlays(window)
         solved = self._solve(window)
         if not self._on_device:
-            return self.executor.submit(self._exposed_part, solved, part, first, both, overlays).result
+            return self.executor.submit(self._expose_part, solved, part, first, both, overlays).result
         # How many moments are averaged depends on the motion. The number is under way while the next windows begin.
         longest = compose.ArrivingNumber(self._longest_move(solved, part, first.frame))
-        return partial(self._exposed_part, solved, part, first, both, overlays, longest)
+        return partial(self._expose_part, solved, part, first, both, overlays, longest)
 
-    def exposed(self, one: exposure.Exposure, parts: Sequence[BegunPart]) -> PendingFrame:
+    def finish_exposure(self, one: exposure.Exposure, parts: Sequence[BegunPart]) -> PendingFrame:
         """The frame of an exposure whose parts are all begun."""
-        return PendingFrame(one.slot, self.executor.submit(self._exposed, one, parts))
+        return PendingFrame(one.slot, self.executor.submit(self._averaged, one, parts))
 
     def _longest_move(self, solved: _PairSolution, part: exposure.Part, frame: Frame) -> Tensor:
         middle = float((part.begin + part.end) / 2)
@@ -291,7 +291,7 @@ class PairRenderer:
             return exposure.longest_move(solved.at([middle])[0][0], frame.width, frame.height)
 
     @torch.inference_mode()
-    def _exposed_part(
+    def _expose_part(
         self,
         solved: _PairSolution,
         part: exposure.Part,
@@ -303,7 +303,7 @@ class PairRenderer:
         moves = float(self._longest_move(solved, part, first.frame)) if longest is None else longest.value()
         times, step = part.moments(moves), self.options.times_per_solve
         nearer = 0 if (part.begin + part.end) / 2 <= Fraction(1, 2) else 1
-        mean = exposure.Mean(self._exposed_layout(first.frame))
+        mean = exposure.Mean(self._averaged_layout(first.frame))
         report: Report | None = None
         for begin in range(0, len(times), step):
             motions, report = solved.at(times[begin : begin + step])
@@ -325,7 +325,7 @@ class PairRenderer:
             return [compose.as_values(group) for group in codes]
         return compose.to_tensors(self._frame(motion, first, loaded, nearer, Fraction(0), overlays))
 
-    def _exposed_layout(self, frame: Frame) -> compose.Layout:
+    def _averaged_layout(self, frame: Frame) -> compose.Layout:
         """Of the frames that are averaged: on a device without the bars, which are added at the end."""
         scaling = self.options.scaling
         if scaling is None:
@@ -333,13 +333,13 @@ class PairRenderer:
         return compose.layout_of(frame, scaling.place[2:] if self._on_device else scaling.canvas)
 
     @torch.inference_mode()
-    def _exposed(self, one: exposure.Exposure, parts: Sequence[BegunPart]) -> Frame | compose.Arriving | ExposedFrame:
+    def _averaged(self, one: exposure.Exposure, parts: Sequence[BegunPart]) -> Frame | compose.Arriving | ExposedFrame:
         done = [part() for part in parts]
         still = done[0].still
         if still is not None and all(each.still is not None and each.still.shows_same(still) for each in done):
             return still.arriving()
         like = done[0].like
-        layout = self._exposed_layout(like)
+        layout = self._averaged_layout(like)
         with self.facts.timed("compose"):
             total = exposure.Mean(layout)
             for each in done:
@@ -407,11 +407,11 @@ class PairRenderer:
         length = (last.time - first.time) or Fraction(1)  # frames that carry no times have no lengths to compare
         near = [key for key in (before, first, last, after) if key is not None]
         self._observations = {key.index: self._observed(key) for key in near}
-        seen = self._observations
+        observed = self._observations
         return Window(
-            seen[first.index], seen[last.index],
-            None if before is None else seen[before.index],
-            None if after is None else seen[after.index],
+            observed[first.index], observed[last.index],
+            None if before is None else observed[before.index],
+            None if after is None else observed[after.index],
             1.0 if before is None else float((first.time - before.time) / length),
             1.0 if after is None else float((after.time - last.time) / length),
         )  # fmt: skip
@@ -456,12 +456,12 @@ class PairRenderer:
     def _own_codes(self, key: KeyFrame) -> list[Tensor]:
         """The planes as the film has them, on the device: a style changes what is shown, not what moves. They are
         uploaded once, for the guide, the painter and, without a style, the composition."""
-        held = self._uploaded_frames.get(key.index)
-        if held is None:
+        uploaded = self._uploaded_frames.get(key.index)
+        if uploaded is None:
             plain = self.options.style is None
-            held = self._loaded(key) if plain else _LoadedFrame(key.frame, self.options.device, None)
-            self._uploaded_frames[key.index] = held
-        return held.codes()
+            uploaded = self._loaded(key) if plain else _LoadedFrame(key.frame, self.options.device, None)
+            self._uploaded_frames[key.index] = uploaded
+        return uploaded.codes()
 
     def _loaded(self, key: KeyFrame) -> _LoadedFrame:
         """The frame's planes as tensors, held as long as a pair that is being composed needs them; on a device until

@@ -57,11 +57,11 @@ def interpolate(
         if options.exposure_s:
             if times is None:
                 raise ValueError("Exposures need to know when each source frame is shown.")
-            begun = _exposures(frames, slots, renderer, times, prefetch, options.exposure_s)
+            outputs = _exposures(frames, slots, renderer, times, prefetch, options.exposure_s)
         else:
-            begun = _pending(frames, slots, renderer, times, prefetch)
+            outputs = _pending(frames, slots, renderer, times, prefetch)
         try:
-            for pending in scheduled(begun, prefetch.count):
+            for pending in scheduled(outputs, prefetch.count):
                 yield pending.finished(facts)
         finally:
             facts.settle()
@@ -121,10 +121,10 @@ def _assigned(
     slot = next(waiting, None)
     if slot is None:
         return
-    origin, last_seen = slot.source, None
+    origin, last_read = slot.source, None
     for window in windows(frames, renderer.options, times, facts):
         first, last = window.first, window.last
-        last_seen = first
+        last_read = first
         if last is not None and last.index <= origin:
             renderer.skip(window)
             continue  # context
@@ -141,12 +141,12 @@ def _assigned(
         yield window, here
         if slot is None:
             return
-    raise _broken_off(last_seen, slot)
+    raise _broken_off(last_read, slot)
 
 
-def _broken_off(last_seen: KeyFrame | None, slot: Slot) -> UserError:
+def _broken_off(last_read: KeyFrame | None, slot: Slot) -> UserError:
     return UserError(
-        f"The film breaks off {'before its first frame' if last_seen is None else f'after frame {last_seen.index}'}; "
+        f"The film breaks off {'before its first frame' if last_read is None else f'after frame {last_read.index}'}; "
         f"output frame {slot.index} needs frame {slot.source + (slot.t > 0)}.",
         "repair the file (ffmpeg -i broken -c copy repaired), or set end= to a time before the damage",
         BAD_INPUT,
@@ -185,7 +185,7 @@ def _exposures(
     )
     for ended in scheduled(_begun_parts(windows, renderer), lambda: renderer.windows_ahead):
         for one, parts in ended:
-            yield renderer.exposed(one, parts)
+            yield renderer.finish_exposure(one, parts)
 
 
 def _begun_parts(
@@ -212,15 +212,15 @@ def _exposed_windows(
 ) -> Iterator[_ExposedWindow]:
     """The windows, each with what of the exposures lies in it."""
     facts = renderer.facts
-    coming = exposure.exposed(slots, times, length)
+    coming = exposure.exposures(slots, times, length)
     following = next(coming, None)
     if following is None:
         return
     under_way: deque[exposure.Exposure] = deque()
-    begin, last_seen = following.begin, None
+    begin, last_read = following.begin, None
     for window in windows(frames, renderer.options, times, facts):
         first, last = window.first, window.last
-        last_seen = first
+        last_read = first
         if last is not None and last.time <= begin:
             renderer.skip(window)
             continue  # context
@@ -246,7 +246,7 @@ def _exposed_windows(
             return
     waiting = under_way[0] if under_way else following
     assert waiting is not None
-    raise _broken_off(last_seen, waiting.slot)
+    raise _broken_off(last_read, waiting.slot)
 
 
 def _lies_in(slot: Slot, first: KeyFrame, last: KeyFrame | None) -> bool:
