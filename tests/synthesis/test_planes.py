@@ -3,9 +3,11 @@
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from vfi_pipeline.media.frames import Frame, pixel_format
 from vfi_pipeline.synthesis import planes
 
 CUDA = torch.device("cuda")
@@ -80,6 +82,26 @@ def test_uploads_have_a_stream_of_their_own_for_which_only_what_follows_waits(cu
 
     once = ["to the device on copying", "computing waits for copying", "kept for computing"]
     assert cuda.done == once + once
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "gbrap16le"])
+def test_frames_are_copied_once_on_the_host_into_page_locked_memory(cuda, monkeypatch, name):
+    layout = pixel_format(name)
+    random = np.random.default_rng(0)
+    frame = Frame(
+        tuple(
+            random.integers(0, layout.peak + 1, layout.plane_size(k, 18, 10)).astype(layout.dtype)
+            for k in range(len(layout.planes))
+        ),
+        layout, 18, 10,
+    )  # fmt: skip
+    known = planes.to_codes(frame)
+    monkeypatch.setattr(np, "stack", None)
+
+    codes = planes.to_codes(frame, CUDA)
+
+    assert all(torch.equal(a.as_subclass(torch.Tensor), b) for a, b in zip(codes, known, strict=True))
+    assert cuda.done.count("to the device on copying") == len(planes.layout_of(frame).groups)
 
 
 def test_downloads_begin_when_the_frame_is_made_and_are_waited_for_when_it_is_asked_for(cuda):

@@ -76,18 +76,37 @@ def layout_of(frame: Frame, size: tuple[int, int] | None = None) -> Layout:
 def to_codes(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]:
     """The frame's planes as they are, one (1, C, h, w) tensor per group of its layout: uint8, or int16 that holds the
     bits of the unsigned 16."""
+    device = torch.device(device)
     loaded = []
     for group in layout_of(frame).groups:
-        planes = np.stack([frame.planes[index] for index in group.planes])[None]
-        codes = torch.from_numpy(planes if planes.itemsize == 1 else planes.view(np.int16))
-        loaded.append(to_device(codes, torch.device(device)))
+        planes = [frame.planes[index] for index in group.planes]
+        if _has_pinned_memory(device):
+            codes = _pinned(planes)
+        else:
+            together = np.stack(planes)[None]
+            codes = torch.from_numpy(together if together.itemsize == 1 else together.view(np.int16))
+        loaded.append(to_device(codes, device))
     return loaded
+
+
+def _pinned(planes: Sequence[np.ndarray]) -> Tensor:
+    """Planes of one size as the channels of one tensor (1, C, h, w) in page-locked memory: uint8 or int16."""
+    kind = torch.uint8 if planes[0].itemsize == 1 else torch.int16
+    codes = torch.empty(1, len(planes), *planes[0].shape, dtype=kind, pin_memory=True)
+    samples = codes.numpy().view(planes[0].dtype)
+    for channel, plane in enumerate(planes):
+        samples[0, channel] = plane
+    return codes
+
+
+def _has_pinned_memory(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.is_available()
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the host's on the device. The host goes on meanwhile, and so does what the device computes: the copy
     has a stream of its own, for which only what is launched from now on waits."""
-    if not (device.type == "cuda" and torch.cuda.is_available()):
+    if not _has_pinned_memory(device):
         return tensor.to(device)
     pinned = tensor.pin_memory()  # only from there is a copy made while the host goes on
     stream, computing = _upload_stream(device), torch.cuda.current_stream(device)
