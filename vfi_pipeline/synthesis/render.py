@@ -121,12 +121,17 @@ class PairRenderer:
 
     Args:
         executor: runs motion and composition; with an executor of one's own thread, one thing after another.
+        background: looks for overlays while a device is busy; None: whoever needs them does.
     """
 
-    def __init__(self, model: MotionModel, options: Options, facts: Statistics, executor: Executor) -> None:
+    def __init__(
+        self, model: MotionModel, options: Options, facts: Statistics, executor: Executor,
+        background: Executor | None = None,
+    ) -> None:  # fmt: skip
         if model.guide_span is None:  # nothing moves
             options = replace(options, overlay=False)
         self.model, self.options, self.facts, self.executor = model, options, facts, executor
+        self.background = background
         self._device = torch.device(options.device)
         self._on_device = self._device.type != "cpu"
         self._observations: dict[int, Observation] = {}
@@ -140,6 +145,7 @@ class PairRenderer:
         self._estimated: set[tuple[int, int]] = set()
         self._batch_limit: int | None = options.batch
         self._overlays = Overlays() if options.overlay else None
+        self._begun_overlays: dict[int, _PairOverlays] = {}
 
     def render(self, window: KeyWindow, slots: Sequence[Slot]) -> Iterator[PendingFrame]:
         """The outputs of ``slots``, all of which lie in [window.first, window.last)."""
@@ -163,6 +169,10 @@ class PairRenderer:
         self._prefetched = {index: frame for index, frame in self._prefetched.items() if index >= begin}
         self._uploaded_frames = {index: planes for index, planes in self._uploaded_frames.items() if index >= begin}
         self._painted_frames = {index: planes for index, planes in self._painted_frames.items() if index >= first}
+        self._estimated = {pair for pair in self._estimated if pair[0] >= begin}
+        if self.background is not None and self._overlays is not None:
+            self._begun_overlays = {index: found for index, found in self._begun_overlays.items() if index >= first}
+            self._overlays.forget_before(window.earlier[0].index if window.earlier else first)
 
     def skip(self, window: KeyWindow) -> None:
         """A window before the first output: the style goes on through it, if it has come that far."""
@@ -223,19 +233,18 @@ class PairRenderer:
         """Estimates the pairs of windows that are about to be rendered, as one batch, or as its halves where the
         device's memory does not hold it. Where it holds not even one pair, the failure is the caller's."""
         assert isinstance(self.model, PreparesPairs)
-        observations: dict[int, Observation] = {}
         pairs: dict[tuple[int, int], tuple[Observation, Observation]] = {}
         for window in windows:
             if window.last is None or not self._moves(window.first, window.last):
                 continue
             observed = self._window(window)
             if observed is not None:
-                observations |= self._observations
-                self._prefetched |= observations
+                self._prefetched |= self._observations
                 pairs |= {(first.index, last.index): (first, last) for first, last in observed.pairs()}
-        self._prefetched = observations
+                if self.background is not None:
+                    self._pair_overlays(window)
         waiting = [pair for key, pair in pairs.items() if key not in self._estimated]
-        self._estimated = set(pairs)
+        self._estimated |= set(pairs)
         with self.facts.timed("motion"):
             while waiting:
                 # There is a pair more than windows where the one before them is new as well: at the film's beginning.
@@ -421,6 +430,8 @@ class PairRenderer:
         assert window.last is not None
         if self._overlays is None or window.last.starts_shot:
             return None
+        if window.first.index in self._begun_overlays:
+            return self._begun_overlays[window.first.index]
         shot = deque([window.first, window.last])
         for key in reversed(window.earlier):
             if not self._is_one_shot(key, shot[0]):
@@ -430,10 +441,15 @@ class PairRenderer:
             if not self._is_one_shot(shot[-1], key):
                 break
             shot.append(key)
-        self._overlays.forget_before(shot[0].index)
-        return _PairOverlays(
+        found = _PairOverlays(
             self._overlays, [(key.index, key.frame) for key in shot], window.first.index, window.last.index
         )
+        if self.background is None:
+            self._overlays.forget_before(shot[0].index)
+        else:
+            self._begun_overlays[window.first.index] = found
+            self.background.submit(found.look)
+        return found
 
     def _is_one_shot(self, first: KeyFrame, last: KeyFrame) -> bool:
         return not last.starts_shot and not leaves_gap(first, last, self.options.max_gap_s)
@@ -595,6 +611,10 @@ class _PairOverlays:
         self._masks: tuple[Masks, Masks] | None = None
         self._cover: PairCover | None = None
         self._lock = threading.Lock()
+
+    def look(self) -> None:
+        """Looks for them now."""
+        self._pair_masks()
 
     def masks(self, motion: IntermediateMotion) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(of the first frame, of the last): (h, w) uint8, 0 or 255, or None where nothing has to stay."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from vfi_pipeline.synthesis import exposure
 from vfi_pipeline.synthesis.context import CONTEXT_AFTER, CONTEXT_BEFORE
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.render import BegunPart, Output, PairRenderer, PendingFrame
-from vfi_pipeline.synthesis.schedule import in_batches, scheduled, workers
+from vfi_pipeline.synthesis.schedule import background_workers, in_background, in_batches, scheduled, workers
 from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, windows
 
@@ -51,8 +52,8 @@ def interpolate(
         UserError: if the frames end before the slots do (a damaged file), or change size or format on the way.
     """
     facts = Statistics() if statistics is None else statistics
-    with workers(options.device) as executor:
-        renderer = PairRenderer(model, options, facts, executor)
+    with workers(options.device) as executor, background_workers(options.device) as background:
+        renderer = PairRenderer(model, options, facts, executor, background)
         prefetch = _Prefetch(options)
         if options.exposure_s:
             if times is None:
@@ -98,11 +99,12 @@ def _pending(
 ) -> Iterator[PendingFrame]:
     """``interpolate``'s outputs, each as soon as it is begun."""
     assigned = _assigned(frames, slots, renderer, times, prefetch)
-    for window, here in in_batches(
+    batches = in_batches(
         assigned,
         lambda one: renderer.pairs_at_once(one[0].first.frame),
         lambda batch: renderer.prepare([window for window, here in batch if any(slot.t for slot in here)]),
-    ):
+    )
+    for window, here in scheduled(batches, lambda: renderer.windows_ahead):
         step = renderer.options.times_per_solve
         for begin in range(0, max(1, len(here)), step):  # without outputs too: a style goes on through the pair
             yield from renderer.render(window, here[begin : begin + step])
@@ -122,26 +124,41 @@ def _assigned(
     if slot is None:
         return
     origin, last_read = slot.source, None
-    for window in windows(frames, renderer.options, times, facts):
-        first, last = window.first, window.last
-        last_read = first
-        if last is not None and last.index <= origin:
-            renderer.skip(window)
-            continue  # context
-        if first.index > slot.source:
-            raise ValueError(f"Output {slot.index} needs source frame {slot.source}; the first given is {first.index}.")
-        if last is not None and last.starts_shot:
-            facts.cuts.append(last.index)
-            facts.cut_times.append(last.time)
-        prefetch.fit(first.frame)
-        here: list[Slot] = []
-        while slot is not None and _lies_in(slot, first, last):
-            here.append(slot)
-            slot = next(waiting, None)
-        yield window, here
-        if slot is None:
-            return
+    with closing(_windows(frames, renderer, times)) as coming_windows:
+        for window in coming_windows:
+            first, last = window.first, window.last
+            last_read = first
+            if last is not None and last.index <= origin:
+                renderer.skip(window)
+                continue  # context
+            if first.index > slot.source:
+                raise ValueError(
+                    f"Output {slot.index} needs source frame {slot.source}; the first given is {first.index}."
+                )
+            if last is not None and last.starts_shot:
+                facts.cuts.append(last.index)
+                facts.cut_times.append(last.time)
+            prefetch.fit(first.frame)
+            here: list[Slot] = []
+            while slot is not None and _lies_in(slot, first, last):
+                here.append(slot)
+                slot = next(waiting, None)
+            yield window, here
+            if slot is None:
+                return
     raise _broken_off(last_read, slot)
+
+
+def _windows(
+    frames: Iterable[tuple[int, Frame]], renderer: PairRenderer, times: SourceTimes | None
+) -> Generator[KeyWindow]:
+    """The film's windows; for a device a thread finds them, meanwhile."""
+    found = windows(frames, renderer.options, times, renderer.facts)
+    yield from found if renderer.background is None else in_background(found, WINDOWS_FOUND_AHEAD)
+
+
+WINDOWS_FOUND_AHEAD = 4
+"""For a device: detectors take milliseconds a frame, and should not wait for the frame to be asked for."""
 
 
 def _broken_off(last_read: KeyFrame | None, slot: Slot) -> UserError:
@@ -178,12 +195,12 @@ def _exposures(
     length: Fraction,
 ) -> Iterator[PendingFrame]:
     """``interpolate``'s outputs with motion blur, each as soon as all its parts are begun."""
-    windows = in_batches(
+    batches = in_batches(
         _exposed_windows(frames, slots, renderer, times, prefetch, length),
         lambda one: renderer.pairs_at_once(one.window.first.frame),
         lambda batch: renderer.prepare([one.window for one in batch if one.parts]),
     )
-    for ended in scheduled(_begun_parts(windows, renderer), lambda: renderer.windows_ahead):
+    for ended in scheduled(_begun_parts(batches, renderer), lambda: renderer.windows_ahead):
         for one, parts in ended:
             yield renderer.finish_exposure(one, parts)
 
@@ -218,32 +235,33 @@ def _exposed_windows(
         return
     under_way: deque[exposure.Exposure] = deque()
     begin, last_read = following.begin, None
-    for window in windows(frames, renderer.options, times, facts):
-        first, last = window.first, window.last
-        last_read = first
-        if last is not None and last.time <= begin:
-            renderer.skip(window)
-            continue  # context
-        if last is not None and last.starts_shot:
-            facts.cuts.append(last.index)
-            facts.cut_times.append(last.time)
-        prefetch.fit(first.frame)
-        while following is not None and exposure.begins_before(window, following):
-            under_way.append(following)
-            following = next(coming, None)
-        parts = [(one, part) for one in under_way if (part := exposure.part_in(window, one)) is not None]
-        here = _ExposedWindow(
-            window, [one for one in under_way if exposure.is_of_an_earlier_shot(window, one)], parts, []
-        )  # fmt: skip
-        while under_way and exposure.is_over(window, under_way[0]):
-            one = under_way[0]
-            if last is None and one.slot.source > first.index + len(first.covers):
-                yield here
-                raise _broken_off(first, one.slot)
-            here.ended.append(under_way.popleft())
-        yield here
-        if not under_way and following is None:
-            return
+    with closing(_windows(frames, renderer, times)) as coming_windows:
+        for window in coming_windows:
+            first, last = window.first, window.last
+            last_read = first
+            if last is not None and last.time <= begin:
+                renderer.skip(window)
+                continue  # context
+            if last is not None and last.starts_shot:
+                facts.cuts.append(last.index)
+                facts.cut_times.append(last.time)
+            prefetch.fit(first.frame)
+            while following is not None and exposure.begins_before(window, following):
+                under_way.append(following)
+                following = next(coming, None)
+            parts = [(one, part) for one in under_way if (part := exposure.part_in(window, one)) is not None]
+            here = _ExposedWindow(
+                window, [one for one in under_way if exposure.is_of_an_earlier_shot(window, one)], parts, []
+            )  # fmt: skip
+            while under_way and exposure.is_over(window, under_way[0]):
+                one = under_way[0]
+                if last is None and one.slot.source > first.index + len(first.covers):
+                    yield here
+                    raise _broken_off(first, one.slot)
+                here.ended.append(under_way.popleft())
+            yield here
+            if not under_way and following is None:
+                return
     waiting = under_way[0] if under_way else following
     assert waiting is not None
     raise _broken_off(last_read, waiting.slot)
