@@ -150,3 +150,18 @@ def test_overlays_and_cuts_are_looked_for_beside_the_thread_that_launches(monkey
     assert needed[0] >= 8 and needed[len(needed) // 2] >= len(asked) // 2 + 4  # a batch ahead
     assert len(asked) == len(begun) == 19
     assert [fault for fault in watch.faults if "reads" in fault] == []
+
+
+@pytest.mark.parametrize("plane", [0, 1, 2])
+@pytest.mark.parametrize("place", [(0, 0), (5, 7), (-1, -1)])
+def test_pictures_that_differ_in_one_sample_are_not_the_same(plane, place):
+    random = np.random.default_rng(1)
+    sizes = [(48, 64), (24, 32), (24, 32)]
+    planes = [random.integers(0, 256, size, np.uint8) for size in sizes]
+    other = [each.copy() for each in planes]
+    other[plane][place] ^= 1
+    keys = [
+        windows.KeyFrame(k, Frame(tuple(each), pixel_format("yuv420p"), 64, 48), False, Fraction(k))
+        for k, each in enumerate((planes, [each.copy() for each in planes], other))
+    ]
+    assert windows.same_picture(keys[0], keys[1]) and not windows.same_picture(keys[0], keys[2])
