@@ -42,7 +42,8 @@ def record_graph(run: Callable[[], list[Tensor]]) -> tuple[Callable[[], None], l
     """The ``Recorder`` of CUDA graphs. RuntimeError for an operator that cannot be recorded, or too little memory."""
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Other threads may go on: the encoder's gives page-locked memory back meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         outputs = run()
     return graph.replay, outputs
 
