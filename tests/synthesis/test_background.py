@@ -10,6 +10,7 @@ import torch
 from fake_device import fake_cuda
 from films import panning
 
+from vfi_pipeline.errors import UserError
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.timeline import Slot, SourceTimes
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
@@ -64,6 +65,30 @@ def test_when_nobody_wants_more_the_thread_ends():
     coming.close()
     del coming
     assert threading.active_count() == before
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_a_stream_that_fails_or_is_left_keeps_no_thread(monkeypatch):
+    monkeypatch.setattr(compose, "Arriving", Given)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    grey = np.full((12, 16), 128, np.uint8)
+    frames = [
+        (k, Frame((np.full((24, 32), 9 * k, np.uint8), grey, grey), pixel_format("yuv420p"), 32, 24)) for k in range(20)
+    ]
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(39)]
+    before = threading.active_count()
+    failures = []
+    with fake_cuda(), torch.device("cuda"):
+        coming = interpolate(iter(frames), slots, Cheap(), Options(device="cuda", batch=2))
+        next(coming)
+        coming.close()
+        assert threading.active_count() == before
+        try:
+            list(interpolate(iter(frames[:9]), slots, Cheap(), Options(device="cuda", batch=2)))
+        except UserError as error:
+            failures.append(error)  # and its traceback with it
+            assert threading.active_count() == before
+    assert "breaks off after frame 8" in str(failures[0])
 
 
 class Cheap:

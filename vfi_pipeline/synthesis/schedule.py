@@ -127,7 +127,7 @@ def background_workers(device: str) -> Iterator[Executor | None]:
 
 def in_background(items: Iterator[Item], ahead: int) -> Iterator[Item]:
     """The items, drawn by a thread of their own, up to ``ahead`` before they are asked for. What was drawn before a
-    failure still comes. When this is closed the thread has ended."""
+    failure still comes. When this is closed the thread has ended, unless it waits for an item for too long."""
     ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(ahead)
     stopped = threading.Event()
 
@@ -159,11 +159,11 @@ def in_background(items: Iterator[Item], ahead: int) -> Iterator[Item]:
             yield item  # type: ignore[misc]
     finally:
         stopped.set()
-        ended.wait()
+        ended.wait(PATIENCE_S)
 
 
-POLL_S = 0.1
-"""How soon a thread that waits for room sees that nobody wants any more."""
+POLL_S, PATIENCE_S = 0.1, 10.0
+"""How soon a thread that waits for room sees that nobody wants any more, and how long it may take to end."""
 
 
 @dataclass(frozen=True)

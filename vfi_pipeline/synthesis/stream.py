@@ -62,8 +62,9 @@ def interpolate(
         else:
             outputs = _pending(frames, slots, renderer, times, prefetch)
         try:
-            for pending in scheduled(outputs, prefetch.count):
-                yield pending.finished(facts)
+            with closing(outputs):
+                for pending in scheduled(outputs, prefetch.count):
+                    yield pending.finished(facts)
         finally:
             facts.settle()
 
@@ -96,7 +97,7 @@ def _pending(
     renderer: PairRenderer,
     times: SourceTimes | None,
     prefetch: _Prefetch,
-) -> Iterator[PendingFrame]:
+) -> Generator[PendingFrame]:
     """``interpolate``'s outputs, each as soon as it is begun."""
     assigned = _assigned(frames, slots, renderer, times, prefetch)
     batches = in_batches(
@@ -193,7 +194,7 @@ def _exposures(
     times: SourceTimes,
     prefetch: _Prefetch,
     length: Fraction,
-) -> Iterator[PendingFrame]:
+) -> Generator[PendingFrame]:
     """``interpolate``'s outputs with motion blur, each as soon as all its parts are begun."""
     batches = in_batches(
         _exposed_windows(frames, slots, renderer, times, prefetch, length),
