@@ -214,11 +214,9 @@ class PairRenderer:
 
     def _flows(self, first: KeyFrame, last: KeyFrame) -> tuple[Tensor, Tensor]:
         """(backward, forward) flow between two keys, from the estimate that made frames share."""
-        for key in (first, last):
-            self._observations.setdefault(key.index, self._observed(key))
-        for old in sorted(self._observations)[:-4]:  # a window's
-            del self._observations[old]
-        motion = self.model.motion(Window(self._observations[first.index], self._observations[last.index]))
+        observed = {key.index: self._observed(key) for key in (first, last)}
+        self._prefetched |= observed
+        motion = self.model.motion(Window(observed[first.index], observed[last.index]))
         start, end = motion.at([0.0, 1.0])
         return end.flow_to_first, start.flow_to_last
 
