@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -105,6 +106,32 @@ def test_results_may_be_of_several_types_and_layouts():
         assert half.dtype == torch.float16 and torch.equal(half, inputs[0].half())
         assert torch.equal(part, inputs[1].t()[1:]) and torch.equal(more, inputs[0] + 1)
     assert graphs.replays == [2]
+
+
+def test_a_graph_is_recorded_on_the_device_of_its_tensors(monkeypatch):
+    """With ``devices=all`` that is not the process's current one."""
+
+    class OnSecond(OnDevice):
+        @property
+        def device(self):
+            return torch.device("cuda", 1)
+
+    current, recorded_on, graphs = ["cuda:0"], [], Graphs()
+
+    @contextmanager
+    def device(which):
+        current.append(str(which))
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", device)
+    function = Replayed(
+        lambda tensors, _: [tensors[0] + 1], record=lambda run: recorded_on.append(current[-1]) or graphs.record(run)
+    )
+    for _ in range(BEFORE + 1):
+        function([torch.rand(2).as_subclass(OnSecond)])
+    assert recorded_on == ["cuda:1"] and current == ["cuda:0"]
 
 
 def test_without_a_recorder_the_function_is_called():

@@ -203,6 +203,14 @@ def test_overlays_opacity_and_another_size_together(fused, name, confidence):
     check(fused, layout, 2, 2, (9, 13), 4.0, confidence, scaling=SCALINGS["cut"], covered=covered)
 
 
+def test_the_kernel_runs_on_the_device_of_its_planes(fused, monkeypatch):
+    """Triton takes the current one, which with ``devices=all`` is another."""
+    asked, real = [], fused.on_device
+    monkeypatch.setattr(fused, "on_device", lambda device: asked.append(device) or real(device))
+    check(fused, compose.layout_of_format("yuv420p", 19, 13), 1, 1, (4, 5), 2.0, True)
+    assert asked == 2 * [torch.device("cpu")]
+
+
 def test_a_plane_may_take_several_programs(fused):
     torch.manual_seed(3)
     check(fused, compose.layout_of_format("gray", 19, 13), 1, 1, (4, 5), 2.0, True, block=64)

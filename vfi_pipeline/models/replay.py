@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -39,13 +40,23 @@ Recorder = Callable[[Callable[[], list[Tensor]]], tuple[Callable[[], None], list
 
 
 def record_graph(run: Callable[[], list[Tensor]]) -> tuple[Callable[[], None], list[Tensor]]:
-    """The ``Recorder`` of CUDA graphs. RuntimeError for an operator that cannot be recorded, or too little memory."""
+    """The ``Recorder`` of CUDA graphs, on the current device.
+
+    Raises:
+        RuntimeError: for an operator that cannot be recorded, or too little memory.
+    """
     torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
     # Other threads may go on: the encoder's gives page-locked memory back meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         outputs = run()
     return graph.replay, outputs
+
+
+def on_device(device: torch.device) -> AbstractContextManager[object]:
+    """Makes it CUDA's current device meanwhile: graphs, new streams and Triton's kernels take that one, not the one
+    where their tensors lie. Nothing where there is no CUDA."""
+    return torch.cuda.device(device) if device.type == "cuda" and torch.cuda.is_available() else nullcontext()
 
 
 class _Graph(NamedTuple):
@@ -104,7 +115,7 @@ class Replayed:
         assert self.record is not None
         try:
             inputs = [x.clone() for x in tensors]
-            with _Constants() as constants:
+            with on_device(tensors[0].device), _Constants() as constants:
                 repeat, outputs = self.record(lambda: self.function(inputs, value))
         except RuntimeError as error:
             self.recordable = False

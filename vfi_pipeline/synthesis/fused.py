@@ -18,6 +18,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vfi_pipeline.models.replay import on_device
+
 BLOCK = 256
 """Samples of a plane that one program makes."""
 
@@ -324,16 +326,17 @@ def composed(
     share = plane.offset[0] - low[0], plane.offset[1] - low[1]
     lies = source or Source(plane.luma, (1.0, 1.0), (0.0, 0.0))
     covers = covered or (field, field)  # not read
-    _kernel[(triton.cdiv(width * height, block), batch)](
-        first, last, field, *covers, out,
-        width, height, plane.luma[1], plane.luma[0], source_width, source_height, lies.luma[1], lies.luma[0],
-        cells_x, cells_y, channels if count > 1 else 0, *share, *plane.offset, *lies.scale, *lies.shift, plane.peak,
-        CHANNELS=out_channels, FIELDS=fields, SUB_X=plane.sub[0], SUB_Y=plane.sub[1], LOW_X=low[0], LOW_Y=low[1],
-        TAPS_X=2 if share[0] else 1, TAPS_Y=2 if share[1] else 1,
-        KIND={torch.uint8: 0, torch.int16: 1, torch.float32: 2}[first.dtype], WIDE=plane.wide,
-        SCALED=source is not None, COVERED=covered is not None, WEIGHTED=plane.weighted,
-        ALPHA=-1 if plane.alpha is None else plane.alpha, BLOCK=block,
-    )  # fmt: skip
+    with on_device(first.device):
+        _kernel[(triton.cdiv(width * height, block), batch)](
+            first, last, field, *covers, out,
+            width, height, plane.luma[1], plane.luma[0], source_width, source_height, lies.luma[1], lies.luma[0],
+            cells_x, cells_y, channels if count > 1 else 0, *share, *plane.offset, *lies.scale, *lies.shift, plane.peak,
+            CHANNELS=out_channels, FIELDS=fields, SUB_X=plane.sub[0], SUB_Y=plane.sub[1], LOW_X=low[0], LOW_Y=low[1],
+            TAPS_X=2 if share[0] else 1, TAPS_Y=2 if share[1] else 1,
+            KIND={torch.uint8: 0, torch.int16: 1, torch.float32: 2}[first.dtype], WIDE=plane.wide,
+            SCALED=source is not None, COVERED=covered is not None, WEIGHTED=plane.weighted,
+            ALPHA=-1 if plane.alpha is None else plane.alpha, BLOCK=block,
+        )  # fmt: skip
     return out
 
 

@@ -183,8 +183,8 @@ def pairs_at_once(device: str, frame_bytes: int, holds: int, limits: BatchLimits
     """How many pairs are estimated as one batch: one but on CUDA, where the device and the host have room for more.
 
     Args:
-        frame_bytes: of a source frame; a batch of n pairs keeps n frames more.
-        holds: bytes that those may take.
+        frame_bytes: of a source frame; a batch of n pairs keeps n frames more, and so does the next one.
+        holds: bytes that those of one may take.
     """
     where = torch.device(device)
     if where.type != "cuda":
