@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import count
@@ -38,8 +38,10 @@ from vfi_pipeline.evaluation.page import cores, processor
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.models.flow import FlowModel, load_flow
+from vfi_pipeline.models.motion import IntermediateMotion
+from vfi_pipeline.models.replay import ReplaySettings
 from vfi_pipeline.synthesis import compose
-from vfi_pipeline.synthesis.guide import guide
+from vfi_pipeline.synthesis.guide import device_guide, guide
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.stream import interpolate
@@ -66,7 +68,7 @@ class Figures:
     stages: list[dict[str, Any]] = field(default_factory=list)
     launches: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
-    file: dict[str, Any] = field(default_factory=dict)
+    file: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -179,9 +181,15 @@ def stage_times(model: FlowModel, frames: Sequence[Frame], device: str, budget_s
 def _pair_stages(
     model: FlowModel, four: list[Frame], device: str, timed: Callable[[str, Callable[[], Any]], Any]
 ) -> None:
-    layout = compose.layout_of(four[0])
-    looks = timed("guides (4 frames, host)", lambda: [guide(each, model.guide_span or 512) for each in four])
-    before, first, last, after = timed("guides to the device (4)", lambda: [each.to(device) for each in looks])
+    layout, span = compose.layout_of(four[0]), model.guide_span or 512
+    codes = timed("planes to the device (4 frames)", lambda: [compose.to_codes(each, device) for each in four])
+
+    def guide_of(frame: Frame, planes: list[Tensor]) -> Tensor:
+        if torch.device(device).type == "cpu":
+            return guide(frame, span)
+        return device_guide(frame, [compose.as_values(group) for group in planes], span)
+
+    before, first, last, after = timed("guides (4 frames)", lambda: [guide_of(*each) for each in zip(four, codes)])
     window = Window.of(first, last, before, after)
     timed("encode (4 frames)", lambda: [model.encoded(each) for pair in window.pairs() for each in pair])
 
@@ -192,9 +200,8 @@ def _pair_stages(
     timed("estimate (3 pairs)", estimate)
     motion = timed("acceleration", lambda: model.motion(window))
     moves = timed("ODE and maps (7 times)", lambda: motion.at([k / 8 for k in range(1, 8)]))
-    codes = timed("planes to the device (2)", lambda: [compose.to_codes(each, device) for each in four[1:3]])
     sources_first, sources_last = timed(
-        "what is read of them (2)", lambda: [compose.sources(each, layout) for each in codes]
+        "what is read of frames (2)", lambda: [compose.sources(each, layout) for each in codes[1:3]]
     )
     frame = timed("composition (1 frame)", lambda: compose.composed(sources_first, sources_last, [moves[3]], layout))
     timed("back (1 frame)", lambda: compose.Arriving(frame, layout, four[1], Fraction(0)).frame())
@@ -232,7 +239,8 @@ def launches(model: FlowModel, frames: Sequence[Frame], device: str) -> dict[str
         return operators
 
     with torch.inference_mode():
-        run(_Operators)  # results that are computed once for each size
+        for _ in range(1 + ReplaySettings().calls_before_recording):  # what is made once for a size, and graphs
+            run(_Operators)
         facts: dict[str, Any] = {"operators": run(_Operators).count}
         if torch.device(device).type == "cuda":
             from torch.profiler import ProfilerActivity, profile
@@ -247,13 +255,23 @@ def launches(model: FlowModel, frames: Sequence[Frame], device: str) -> dict[str
 
 
 def parity(load: Callable[[str, str], FlowModel], frames: Sequence[Frame], device: str) -> dict[str, Any]:
-    """A made frame against that of fp32 on the CPU: largest difference (of 1) of fp32, dB of the half precisions."""
+    """A made frame against that of fp32 on the CPU: largest difference (of 1) of fp32, dB of the half precisions; and
+    how many code values the composition that films get differs by, from one motion (``codes``: 1 at most)."""
     layout = compose.layout_of(frames[0])
 
-    def render(precision: str, where: str) -> Tensor:
+    def motions(precision: str, where: str) -> list[IntermediateMotion]:
         model = load(precision, where)
-        looks = [guide(each, model.guide_span or 512) for each in frames[:4]]
-        moves = model.motion(Window.of(looks[1], looks[2], looks[0], looks[3])).at([0.5])
+        guides = [guide(each, model.guide_span or 512) for each in frames[:4]]
+        return model.motion(Window.of(guides[1], guides[2], guides[0], guides[3])).at([0.5])
+
+    def codes(where: str, moves: list[IntermediateMotion]) -> Tensor:
+        with torch.inference_mode():
+            first, last = (compose.sources(compose.to_codes(each, where), layout) for each in frames[1:3])
+            made = compose.composed(first, last, moves, layout)
+            return torch.cat([compose.as_values(group).flatten() for group in made]).cpu()
+
+    def render(precision: str, where: str) -> Tensor:
+        moves = motions(precision, where)
         with torch.inference_mode():
             planes_first, planes_last = (compose.to_tensors(each, where) for each in frames[1:3])
             groups = compose.planes(planes_first, planes_last, moves, layout)
@@ -265,40 +283,77 @@ def parity(load: Callable[[str, str], FlowModel], frames: Sequence[Frame], devic
     for precision in ("fp16", "bf16"):
         miss = float((render(precision, device) - reference).square().mean())
         facts[f"{precision}_db"] = round(-10 * math.log10(max(miss, 1e-12)), 2)
-    facts["holds"] = facts["fp32_max_difference"] < MOST_DIFFERENCE and all(
-        facts[f"{precision}_db"] >= LEAST_DB for precision in ("fp16", "bf16")
+    moves = motions("fp32", "cpu")
+    facts["kernel"] = compose.is_fused(torch.device(device))
+    facts["codes"] = float((codes(device, moves) - codes("cpu", moves)).abs().max())
+    facts["holds"] = (
+        facts["fp32_max_difference"] < MOST_DIFFERENCE
+        and facts["codes"] <= 1
+        and all(facts[f"{precision}_db"] >= LEAST_DB for precision in ("fp16", "bf16"))
     )
     return facts
 
 
-def file_to_nothing(model: FlowModel, frames: Sequence[Frame], device: str, budget_s: float) -> dict[str, Any]:
-    """A film of H.264 read from a file, made frames thrown away: made frames a second at 2x.
+DECODERS = {"cuda": "cuda", "xpu": "qsv", "mps": "videotoolbox"}
+"""``decode=`` of the machine's own decoder, by the kind of device."""
+
+
+@contextmanager
+def film_file(frames: Sequence[Frame]) -> Iterator[Path]:
+    """A film of H.264 that lies in a file meanwhile.
 
     Raises:
-        ImportError, UserError: without PyAV or ffmpeg.
+        ImportError, UserError: without ffmpeg.
     """
     from vfi_pipeline.media import ffmpeg
-    from vfi_pipeline.media.probe import probe
-    from vfi_pipeline.media.reader import read_frames
 
-    width, height = frames[0].width, frames[0].height
     with tempfile.TemporaryDirectory() as folder:
-        path, pairs = Path(folder) / "film.mp4", 60
-        moving = film(frames)
-        data = b"".join(plane.tobytes() for _ in range(pairs) for plane in next(moving)[1].planes)
-        written = ffmpeg.raw_input("yuv420p", width, height, FILM_FPS).video.output(
+        path, moving = Path(folder) / "film.mp4", film(frames)
+        data = b"".join(plane.tobytes() for _ in range(PAIRS) for plane in next(moving)[1].planes)
+        written = ffmpeg.raw_input("yuv420p", frames[0].width, frames[0].height, FILM_FPS).video.output(
             ffmpeg.file_url(path), vcodec="libx264", preset="veryfast", crf=18
         )
         ffmpeg.run(written, "drawing a film", stdin=data)
-        facts, begin = Statistics(), time.perf_counter()
-        times = (slot for slot, _ in zip(slots(2), range(2 * (pairs - 1))))
-        with read_frames(probe(path)) as decoded:
-            coming = ((index, frame) for index, frame in enumerate(decoded))
-            for _ in interpolate(coming, times, model, Options(device=device), statistics=facts):
-                if facts.made and time.perf_counter() - begin > budget_s:
-                    break
-        spent = time.perf_counter() - begin
-    return {"width": width, "height": height, "rate": 2, "made_per_s": facts.made / spent, "made": facts.made}
+        yield path
+
+
+PAIRS = 60
+"""Pairs of frames in that film."""
+
+
+def file_to_nothing(
+    model: FlowModel, path: Path, device: str, budget_s: float, decode: str | None = None
+) -> dict[str, Any]:
+    """A film read from a file, made frames thrown away: made frames a second at 2x.
+
+    Args:
+        decode: None: software; else the name of the device's decoder, see ``media.hardware``.
+
+    Raises:
+        ImportError, UserError: without PyAV, or where that decoder is not there or does not decode the film.
+    """
+    from vfi_pipeline.media import hardware
+    from vfi_pipeline.media.index import index
+    from vfi_pipeline.media.opening import MAX_PIXELS
+    from vfi_pipeline.media.probe import probe
+    from vfi_pipeline.media.reader import read_frames
+
+    info, method = probe(path), decode or hardware.OFF
+    if decode is not None:
+        hardware.check_listed(decode)
+        if not hardware.is_usable(decode, info, index(info), MAX_PIXELS):
+            raise UserError(f"no device decodes it by decode={decode}", "decode=off", ENVIRONMENT)
+    facts, begin = Statistics(), time.perf_counter()
+    times = (slot for slot, _ in zip(slots(2), range(2 * (PAIRS - 1))))
+    with read_frames(info, decode=method) as decoded:
+        for _ in interpolate(enumerate(decoded), times, model, Options(device=device), statistics=facts):
+            if facts.made and time.perf_counter() - begin > budget_s:
+                break
+    spent = time.perf_counter() - begin
+    return {
+        "width": info.video.width, "height": info.video.height, "rate": 2, "device": device, "decode": method,
+        "made_per_s": facts.made / spent, "made": facts.made,
+    }  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------- the device
@@ -407,10 +462,20 @@ def measure(
             part("launches", lambda model=model: figures.launches.update(launches(model, frames(middle), device)))  # type: ignore[misc]
             if figures.launches:
                 say("a pair: " + ", ".join(f"{v} {k}" for k, v in figures.launches.items() if k != "calls"))
-            part("file to null", lambda model=model: figures.file.update(  # type: ignore[misc]
-                file_to_nothing(model, frames(middle), device, 0.05 * seconds)))  # fmt: skip
-            if figures.file:
-                say("file to null: " + rate_line(figures.file | {"device": device}))
+
+            def files(model: FlowModel = model) -> None:
+                with film_file(frames(middle)) as path:
+
+                    def measured(decode: str | None = None) -> None:
+                        found = file_to_nothing(model, path, device, 0.05 * seconds, decode)
+                        figures.file.append(found)
+                        say(f"file to null, decode={found['decode']}: {rate_line(found)}")
+
+                    measured()
+                    if (decode := DECODERS.get(torch.device(device).type)) is not None:
+                        part(f"file to null, decode={decode}", lambda: measured(decode))
+
+            part("file to null", files)
     figures.seconds = round(time.perf_counter() - begin, 1)
     for line in figures.left_out:
         say(f"left out: {line}")

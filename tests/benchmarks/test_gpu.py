@@ -38,6 +38,7 @@ def test_it_runs_without_ffmpeg_pyav_hydra_and_lightning_and_says_what_is_left_o
     assert len(found["stages"]) == 2 and all(ms > 0 for ms in found["stages"][0]["ms"].values())
     assert found["launches"]["operators"] > 500
     assert found["parity"]["fp32_max_difference"] == 0 and found["parity"]["holds"]
+    assert found["parity"]["codes"] == 0 and found["parity"]["kernel"] is False
     assert [line.partition(":")[0] for line in found["left_out"]] == ["file to null"]
     assert "made frames/s" in run.stdout and "left out: file to null" in run.stdout
     assert [path.name for path in target.parent.iterdir()] == ["gpu.json"]
@@ -56,6 +57,27 @@ def test_the_drawn_film_moves_as_it_says_and_goes_on_without_end():
     assert [(slot.source, str(slot.t)) for slot in islice(gpu.slots(3), 5)] == [
         (0, "0"), (0, "1/3"), (0, "2/3"), (1, "0"), (1, "1/3"),
     ]  # fmt: skip
+
+
+def test_a_film_is_read_from_a_file_with_and_without_the_machines_decoder(monkeypatch):
+    """Where no device decodes it, no rate of software's goes by the device's name."""
+    from vfi_pipeline.media import hardware, reader
+
+    real = reader.read_frames
+    tried = []
+    monkeypatch.setattr(hardware, "check_listed", tried.append)
+    model = load_flow("flow")
+    with gpu.film_file(gpu.drawn_frames(96, 64)) as path:
+        plain = gpu.file_to_nothing(model, path, "cpu", 0.5)
+        with pytest.raises(gpu.UserError, match="decode=cuda"):
+            gpu.file_to_nothing(model, path, "cpu", 0.5, "cuda")
+        monkeypatch.setattr(hardware, "is_usable", lambda *_: True)
+        monkeypatch.setattr(reader, "read_frames", lambda info, decode: real(info) if decode == "cuda" else None)
+        there = gpu.file_to_nothing(model, path, "cpu", 0.5, "cuda")
+
+    assert (plain["width"], plain["decode"]) == (96, "off") and plain["made_per_s"] > 0
+    assert (there["width"], there["decode"]) == (96, "cuda") and there["made"] > 0
+    assert tried == ["cuda", "cuda"]
 
 
 def test_parity_that_does_not_hold_is_said():

@@ -1,9 +1,11 @@
 """The flow model's contract: swap symmetry in t, work shared between windows, any size, ends of the interval."""
 
 import json
+from fractions import Fraction
 
 import pytest
 import torch
+from fake_graphs import Graphs
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.estimation.lucas_kanade import LucasKanade
@@ -142,6 +144,83 @@ def test_times_read_as_one_batch_are_those_read_one_by_one(model, height, width)
     assert reports[0].nfe == reports[1].nfe
     assert reports[0].min_det == pytest.approx(reports[1].min_det, abs=1e-4)
     assert reports[0].folded == pytest.approx(reports[1].folded, abs=1e-6)
+
+
+@pytest.mark.parametrize("height, width", [(64, 96), (61, 90)])
+def test_what_a_device_reads_from_the_fields_is_what_a_cpu_reads_bit_for_bit(model, height, width):
+    """On a device times are tensors, and all are read by one function."""
+    times = [0.0, 0.2, 0.5, 1 / 3, 1.0]
+    motion = model.motion(Window.of(*pictures(height, width, 4)))
+    there = FlowMotion(motion.fields, motion.size, motion.solver)
+
+    for one, other in zip(motion.at(times), there._on_device(times, {*times, *(1 - t for t in times)}), strict=True):
+        assert one.t == other.t
+        for name in ("flow_to_first", "flow_to_last", "blend_weight", "confidence"):
+            assert torch.equal(getattr(one, name), getattr(other, name))
+    one, other = motion.report(), there.report()
+    assert (one.min_det, one.folded, one.confidence) == (other.min_det, other.folded, other.confidence)
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor of the host that says it lies on a CUDA device."""
+
+    @property
+    def device(self):
+        return torch.device("cuda")
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """A model whose functions are replayed on the host."""
+    graphs = Graphs()
+    flow = FlowModel(tiny(), record=graphs.record)
+    for replayed in (flow._estimator, flow._accelerator, flow._reader):
+        usual = replayed.__call__
+
+        def call(tensors, value=None, usual=usual):
+            return [x.as_subclass(torch.Tensor) for x in usual([x.as_subclass(Elsewhere) for x in tensors], value)]
+
+        monkeypatch.setattr(replayed, "function", _plain(replayed.function))
+        name = next(name for name, held in vars(flow).items() if held is replayed)
+        monkeypatch.setattr(flow, name, call)
+    monkeypatch.setattr(FlowMotion, "_on_cpu", FlowMotion._on_device)
+    return flow, graphs
+
+
+def _plain(function):
+    return lambda tensors, value: function([x.as_subclass(torch.Tensor) for x in tensors], value)
+
+
+def test_replayed_pairs_are_those_computed_at_once(recorded, model):
+    flow, graphs = recorded
+    for number in range(7):
+        four = [0.5 + 0.5 * (number + 1) / 8 * (x - 0.5) for x in pictures(48, 64, 4)]
+        window, times = Window.of(*four, 1.0 + number / 10, 0.9), [0.1 * number + 0.05, 0.1 * number + 0.3]
+        replayed, direct = flow.motion(window), model.motion(window)
+        for one, other in zip(replayed.at(times), direct.at(times), strict=True):
+            assert torch.equal(one.flow_to_first, other.flow_to_first)
+            assert torch.equal(one.flow_to_last, other.flow_to_last)
+            assert torch.equal(one.blend_weight, other.blend_weight) and torch.equal(one.confidence, other.confidence)
+        assert replayed.report() == direct.report()
+    assert len([count for count in graphs.replays if count]) >= 3  # estimate, acceleration, and what is read
+
+
+@pytest.mark.parametrize(
+    "source, target", [(24, 48), (24, 192), (24, 60), (25, 60), (Fraction(24000, 1001), 60), (30, 144), (24, 25)]
+)
+def test_a_film_of_any_rate_is_read_by_few_graphs(recorded, source, target):
+    """As many as there are numbers of times and of steps, not one for each time."""
+    flow, graphs = recorded
+    motion = flow.motion(Window.of(*pictures(16, 16)))
+    graphs.replays.clear()
+    step, reads = Fraction(source) / Fraction(target), 0
+    for pair in range(120):
+        times = [k * step - pair for k in range(int((pair + 1) / step) + 1) if pair < k * step < pair + 1]
+        if times:
+            motion.at([float(t) for t in times])
+            reads += 1
+    assert len(graphs.replays) <= 5  # of 8 that are kept
+    assert sum(graphs.replays) >= reads - 5 * 3
 
 
 def fields_of(velocity: torch.Tensor, confidence: float | None = None) -> MotionFields:

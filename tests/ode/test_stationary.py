@@ -4,7 +4,16 @@ import pytest
 import torch
 from fields import CENTRE, GRID, HEIGHT, WIDTH, swirl
 
-from vfi_pipeline.ode import SampledVelocity, Solver, flow_map, flow_maps, stationary_flow, stationary_flows
+from vfi_pipeline.ode import (
+    SampledVelocity,
+    Solver,
+    flow_map,
+    flow_maps,
+    positions_after,
+    stationary_flow,
+    stationary_flows,
+    steps_to,
+)
 from vfi_pipeline.ode.stationary import stationary_nfe
 
 FIELD = swirl(2.0)(torch.zeros(()), GRID)
@@ -65,3 +74,14 @@ def test_adaptive_methods_are_refused():
 def test_gradients_reach_the_field():
     field = FIELD[..., 10:18, 10:20].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda v: stationary_flow(v, 0.7, Solver("midpoint", steps=2)), field, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["euler", "midpoint", "rk4"])
+def test_steps_given_as_a_tensor_are_the_steps_given_as_numbers(method):
+    path = steps_to([0.125, 0.9, 1 / 3], Solver(method, steps=4))
+    assert path.stops == {0.0: 0, 0.125: 1, 1 / 3: 2, 0.9: 5} and sum(path.lengths) == pytest.approx(0.9)
+    numbers = positions_after(FIELD, path.lengths, method)
+    tensors = positions_after(FIELD, torch.tensor(path.lengths, dtype=FIELD.dtype), method)
+    assert len(numbers) == len(tensors) == 6
+    for one, other in zip(numbers, tensors):
+        assert torch.allclose(one, other, atol=1e-6)

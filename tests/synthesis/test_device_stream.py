@@ -1,5 +1,6 @@
 """A stream on a device: what is launched before anything is waited for, how much that may be, and what is uploaded."""
 
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,17 +12,17 @@ from films import panning
 
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.scaling import Scaling
-from vfi_pipeline.media.timeline import Slot
+from vfi_pipeline.media.timeline import Slot, SourceTimes
 from vfi_pipeline.models.flow import FlowModel
 from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.motion import MotionReport, PendingReport, settled
-from vfi_pipeline.synthesis import compose
+from vfi_pipeline.synthesis import compose, render
 from vfi_pipeline.synthesis.guide import device_guide, guide
 from vfi_pipeline.synthesis.mask import Mask
 from vfi_pipeline.synthesis.options import Options
 from vfi_pipeline.synthesis.statistics import MOST_PENDING, Statistics
 from vfi_pipeline.synthesis.stream import interpolate
-from vfi_pipeline.synthesis.style import StyleSettings, Stylist
+from vfi_pipeline.synthesis.style import NetworkPainter, StyleSettings, Stylist
 
 TINY = {
     "widths": (8, 8, 8), "hidden": (6, 6, 6), "context_channels": (4, 4), "radii": (0, 1, 3), "match": (4, 4, 4),
@@ -155,6 +156,86 @@ def test_whatever_is_done_to_frames_is_done_without_asking_the_device(monkeypatc
     assert most_under_way(Slow.events) <= 4 + 2  # as asked for, the one that is waited for, a window's own
 
 
+class Late:
+    """Stands in for ``compose.ArrivingNumber``: the device has computed it when it is asked for: 7 px."""
+
+    def __init__(self, number):
+        assert (number.device.type, number.shape) == ("cuda", ())
+        Slow.events.append("asked")
+
+    def value(self):
+        Slow.events.append("read")
+        return 7.0
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("case", ["plain", *CASES])
+def test_motion_blur_is_summed_on_the_device_and_nothing_waits_inside_a_pair(monkeypatch, case):
+    name, settings = CASES.get(case, ("yuv420p", {}))
+    Slow.events, uploads = [], []
+    real, composed, count = compose.to_codes, compose.composed, []
+    monkeypatch.setattr(compose, "to_codes", lambda frame, device: uploads.append(frame.time) or real(frame, device))
+    monkeypatch.setattr(compose, "composed", lambda *a: count.append(1) or composed(*a))
+    monkeypatch.setattr(compose, "Arriving", Slow)
+    monkeypatch.setattr(compose, "ArrivingNumber", Late)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    frames = logo_over(wide_pan(9, name)) if settings.get("overlay") else wide_pan(9, name)
+    slots = [Slot(n, Fraction(n, 25), n, Fraction(0)) for n in range(9)]
+    settings = {"overlay": False, "exposure_s": Fraction(1, 50), **settings}
+    if "mask" in settings:
+        settings["mask"] = Mask(settings["mask"].values)  # with nothing uploaded yet
+    options = Options(device="cuda", batch=2, prefetch=4, dedup=False, scene=False, **settings)
+    times = SourceTimes(range(9), Fraction(1, 25), Fraction(1, 25))
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = FlowModel(FlowInterpolator(**TINY), device="cuda")
+        with watch:
+            made = list(interpolate(iter(frames), slots, model, options, times))
+
+    assert [output.made for output in made] == 9 * [True]
+    assert [fault for fault in watch.faults if "reads" in fault] == []
+    assert sorted(uploads) == sorted(set(uploads)) and len(uploads) == 9  # each frame once
+    assert Slow.events.count("launched") == Slow.events.count("waited") == 9  # one download for each output
+    assert len(count) >= 2 * 16  # two moments in every part
+    # Two parts lie in each of eight pairs. What is asked of one is read when two more pairs have been begun.
+    asked = read = 0
+    for event in Slow.events:
+        asked, read = asked + (event == "asked"), read + (event == "read")
+        if event == "read":
+            assert asked >= min(16, 2 * ((read - 1) // 2 + 3))
+    assert asked == read == 16
+
+
+@pytest.mark.parametrize("case", ["plain", "alpha", "mask", "overlay"])
+def test_motion_blur_made_the_devices_way_is_the_cpus(monkeypatch, case):
+    name, settings = CASES.get(case, ("yuv420p", {}))
+    frames = logo_over(wide_pan(6, name)) if settings.get("overlay") else wide_pan(6, name)
+    slots = [Slot(n, Fraction(n, 25), n, Fraction(0)) for n in range(6)]
+    options = Options(scene=False, **{"overlay": False, "exposure_s": Fraction(1, 30), **settings})
+    times = SourceTimes(range(6), Fraction(1, 25), Fraction(1, 25))
+    torch.manual_seed(2)
+    model = FlowModel(FlowInterpolator(**TINY))
+
+    def blurred():
+        return [output.frame for output in interpolate(iter(frames), slots, model, options, times)]
+
+    host = blurred()
+    made = render.PairRenderer.__init__
+
+    def as_on_device(self, *arguments):
+        made(self, *arguments)
+        self._on_device = True
+
+    monkeypatch.setattr(render.PairRenderer, "__init__", as_on_device)
+
+    for one, other in zip(host, blurred(), strict=True):
+        assert one.time == other.time
+        for a, b in zip(one.planes, other.planes):
+            assert np.abs(a.astype(int) - b).max() <= 1
+
+
 def most_under_way(events):
     under_way = highest = 0
     for event in events:
@@ -235,6 +316,86 @@ def test_with_a_style_the_films_own_frames_are_uploaded_once_for_guide_and_paint
     assert {facts[1:] for facts in seen} == {("cuda", (1, 3, 48, 64) if size is None else (1, 3, 24, 32))}
 
 
+STYLES = {
+    "plain": ("yuv420p", {}, {}),
+    "half, in a smaller size": ("yuv420p10le", {"strength": 0.5, "size": 32}, {}),
+    "alpha, its own colours": ("yuva420p", {"keep_colour": True}, {}),
+    "added, beside a mask": ("gbrp", {"adds": True}, {"mask": Mask(np.eye(12, dtype=np.float32))}),
+    "in another size": ("yuv420p", {}, {"scaling": BARS}),
+    "with motion blur": ("yuv420p", {}, {"exposure_s": Fraction(1, 50)}),
+}
+
+
+def halfway(image, expected, confidence):
+    """A network of a style, in a word: half the negative, half what was painted before."""
+    return 1 - image if expected is None else 0.5 * (1 - image) + 0.5 * torch.lerp(image, expected, confidence)
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("case", STYLES)
+def test_what_is_painted_on_a_device_stays_there(monkeypatch, case):
+    name, how, settings = STYLES[case]
+    Slow.events, uploads = [], []
+    real = compose.to_codes
+    monkeypatch.setattr(compose, "to_codes", lambda frame, device: uploads.append(frame.time) or real(frame, device))
+    monkeypatch.setattr(compose, "Arriving", Wide if "10" in name else Slow)
+    monkeypatch.setattr(compose, "ArrivingNumber", Late)
+    monkeypatch.setattr(FlowInterpolator, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(Statistics, "settle", lambda self: None)
+    style = Stylist(NetworkPainter(halfway, settle=1), StyleSettings(**how), device="cuda")
+    like = frame(name, 160, 120)
+    frames = [(k, replace(frame(name, 160, 120, k), time=Fraction(k, 25), colour=like.colour)) for k in range(7)]
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(13)]
+    options = Options(device="cuda", style=style, batch=2, prefetch=4, overlay=False, scene=False, **settings)
+    times = SourceTimes(range(7), Fraction(1, 25), Fraction(1, 25))
+
+    with fake_cuda() as watch:
+        with torch.device("cuda"):
+            model = FlowModel(FlowInterpolator(**TINY), device="cuda")
+        with watch:
+            made = list(interpolate(iter(frames), slots, model, options, times))
+
+    assert len(made) == 13
+    assert [fault for fault in watch.faults if "reads" in fault] == []
+    # Between host and device there are only the film's frames, each once, the mask, and what is made once for a size.
+    assert sorted(uploads) == [picture.time for _, picture in frames]
+    mixing = [fault for fault in watch.faults if "mixes" in fault and ", planes.py" not in fault]
+    assert [fault for fault in mixing if ", style.py" in fault or ", render.py" in fault] == []
+    for_sizes = (", grid.py", ", warp.py")
+    assert max(Counter(fault for fault in mixing if not any(name in fault for name in for_sizes)).values()) < 7
+    # Source frames in a style come back to be shown, as made ones do.
+    assert Slow.events.count("launched") == Slow.events.count("waited") == 13
+
+
+class Wide(Slow):
+    """For frames of more than 8 bits."""
+
+    def __init__(self, groups, layout, like, time, finish=None):
+        assert {(codes.device.type, codes.dtype) for codes in groups} == {("cuda", torch.int16)}
+        self.like = like
+        Slow.events.append("launched")
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "yuva444p16le", "gray", "gray12le", "gbrp", "gbrap12le"])
+@pytest.mark.parametrize(
+    "how", [{}, {"strength": 0.3}, {"keep_colour": True}, {"size": 32}, {"adds": True}, {"strength": 0.0}]
+)
+def test_what_is_painted_on_a_device_is_what_is_painted_on_a_cpu(name, how):
+    pictures = [frame(name, seed=1), frame(name, seed=2)]
+    flow = torch.full((1, 2, 12, 16), 1.5)
+    here, there = (Stylist(NetworkPainter(halfway), StyleSettings(**how)) for _ in range(2))
+    layout = compose.layout_of(pictures[0])
+    for k, picture in enumerate(pictures):
+        before = {} if not k else {"before": 0, "flows": lambda: (flow, -flow)}
+        host = here.shown(k, picture, **before)
+        codes = there.shown(k, picture, **before, values=lambda picture=picture: compose.to_tensors(picture))
+        back = compose.Arriving(codes, layout, picture, picture.time).frame()
+        tolerance = 3 if how.get("size") else 0  # the smaller picture is another one: the device makes its own
+        peak = picture.format.peak / 255
+        for a, b in zip(host.planes, back.planes, strict=True):
+            assert np.abs(a.astype(int) - b).max() <= tolerance * max(1, peak)
+
+
 def test_a_painter_sees_the_same_of_planes_that_lie_on_a_device():
     for name in ("yuv420p", "yuv422p10le", "gbrp", "gray"):
         picture = frame(name)
@@ -258,9 +419,21 @@ def test_the_guide_that_a_device_makes_is_the_hosts(name, size, span):
     assert made.shape == known.shape and (made - known).abs().max() < 2.1 / 255  # Y, U and V are rounded there
 
 
-def test_frames_with_alpha_are_looked_at_by_the_host():
-    picture = frame("yuva420p")
-    assert device_guide(picture, compose.to_tensors(picture), 32) is None
+@pytest.mark.parametrize("opacity", ["any", "none and all", "all"])
+@pytest.mark.parametrize("name", ["yuva420p", "yuva422p10le", "yuva444p16le", "gbrap", "gbrap12le"])
+@pytest.mark.parametrize("size, span", [((64, 48), 64), ((64, 48), 37), ((90, 61), 50)])
+def test_the_guide_of_what_is_visible_is_the_hosts(name, size, span, opacity):
+    picture = frame(name, *size)
+    *colours, alpha = picture.planes
+    if opacity != "any":
+        alpha = np.full_like(alpha, picture.format.peak)
+        alpha[: size[1] // 3] = picture.format.peak if opacity == "all" else 0
+    picture = replace(picture, planes=(*colours, alpha))
+
+    made = device_guide(picture, compose.to_tensors(picture), span)
+
+    known = guide(picture, span)
+    assert made.shape == known.shape and (made - known).abs().max() < 2.1 / 255
 
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le", "gray16le", "gbrp", "yuva444p16le"])

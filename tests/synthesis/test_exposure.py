@@ -165,7 +165,7 @@ def test_another_size_is_blurred_too():
 
 def test_the_parts_of_an_exposure_are_all_of_it():
     key = [KeyFrame(k, bar(0), False, F(k, 10)) for k in range(4)]
-    one = next(exposure.exposed([stream_slot(1, F(1, 2))], SourceTimes(range(4), F(1, 10), F(1, 10)), F(1, 5)))
+    one = next(exposure.exposures([stream_slot(1, F(1, 2))], SourceTimes(range(4), F(1, 10), F(1, 10)), F(1, 5)))
     assert (one.moment, one.begin, one.end) == (F(3, 20), F(1, 20), F(1, 4))
     parts = [exposure.part_in(KeyWindow(None, a, b, None), one) for a, b in zip(key, key[1:])]
     assert [(p.begin, p.end, p.share) for p in parts] == [

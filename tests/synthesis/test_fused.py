@@ -110,8 +110,8 @@ def check(fused, layout, batch, frames, cells, reach, confidence, block=None, sc
     for one, other in zip(made, expected):
         assert one.dtype == other.dtype and one.shape == other.shape
         difference = (compose.as_values(one) - compose.as_values(other)).abs()
-        seldom = 0.02 if layout.format.depth <= 12 else 0.1  # float32 positions are as fine as 16 bits
-        assert difference.max() <= 1 and (difference > 0).float().mean() < seldom
+        seldom = 0.005 if layout.format.depth <= 12 else 0.03  # float32 positions are as fine as 16 bits
+        assert difference.max() <= 1 and (difference > 0).sum() <= max(2, seldom * difference.numel())
         assert pixel_format(layout.format.name).dtype.itemsize == one.element_size()
 
 
@@ -140,6 +140,27 @@ def test_every_format_is_equal_within_a_code_value(fused, name, siting):
 def test_every_size_and_grid_is_equal_within_a_code_value(fused, size, cells, confidence):
     torch.manual_seed(1)
     check(fused, compose.layout_of_format("yuv420p", *size), 2, 1, cells, 2.0, confidence)
+
+
+@pytest.mark.parametrize("covered", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 7), (13, 11)])
+@pytest.mark.parametrize(
+    "name",
+    ["yuv410p", "yuv440p", "yuv440p12le", "gray14le", "yuv420p14le", "yuv422p16le", "yuv444p16le", "gbrp9le",
+     "gbrp16le", "yuva420p16le", "yuva444p", "gbrap14le"],
+)  # fmt: skip
+def test_formats_that_are_rare_in_sizes_that_are_odd(fused, name, size, covered):
+    torch.manual_seed(8)
+    layout = compose.layout_of_format(name, *size, "topleft")
+    check(fused, layout, 2, 1, (3, 4), 15.0, True, covered=covers(size[1], size[0]) if covered else None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cells", [(1, 1), (6, 9), (240, 427)])
+@pytest.mark.parametrize("name", ["yuv420p", "yuv411p", "yuva420p10le", "gbrp12le"])
+def test_frames_as_large_as_films(fused, name, cells):
+    torch.manual_seed(9)
+    check(fused, compose.layout_of_format(name, 853, 481), 1, 1, cells, 2.0, True)
 
 
 @pytest.mark.parametrize("reach", [0.0, 0.3, 40.0])
@@ -182,6 +203,14 @@ def test_overlays_opacity_and_another_size_together(fused, name, confidence):
     check(fused, layout, 2, 2, (9, 13), 4.0, confidence, scaling=SCALINGS["cut"], covered=covered)
 
 
+def test_the_kernel_runs_on_the_device_of_its_planes(fused, monkeypatch):
+    """Triton takes the current one, which with ``devices=all`` is another."""
+    asked, real = [], fused.on_device
+    monkeypatch.setattr(fused, "on_device", lambda device: asked.append(device) or real(device))
+    check(fused, compose.layout_of_format("yuv420p", 19, 13), 1, 1, (4, 5), 2.0, True)
+    assert asked == 2 * [torch.device("cpu")]
+
+
 def test_a_plane_may_take_several_programs(fused):
     torch.manual_seed(3)
     check(fused, compose.layout_of_format("gray", 19, 13), 1, 1, (4, 5), 2.0, True, block=64)
@@ -200,7 +229,13 @@ def compiled_kernel():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, settings",
-    [(0, {}), (1, {"WIDE": True, "COVERED": True}), (2, {"SCALED": True, "COVERED": True, "WEIGHTED": True})],
+    [
+        (0, {}),
+        (1, {"WIDE": True, "COVERED": True}),
+        (2, {"SCALED": True, "COVERED": True, "WEIGHTED": True}),
+        # Triton makes constants of arguments that are 1.
+        (0, dict.fromkeys(("width", "height", "luma_width", "luma_height", "cells_x", "cells_y"), 1)),
+    ],
 )
 def test_the_kernel_compiles_for_a_gpu_that_is_not_here(kind, settings):
     from triton.backends.compiler import GPUTarget

@@ -13,6 +13,7 @@ to first order in ``a``. Both ends stay where they are, and all t still come fro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,11 +45,33 @@ class AccelerationSettings:
     smoothing: float = 1.0
 
 
+class Interval(NamedTuple):
+    """A neighbouring interval: numbers, or tensors that broadcast (a recorded CUDA graph then serves other lengths).
+
+    Attributes:
+        span: its length in time, in units of the pair's.
+        rate: from a difference of mean velocities to the acceleration: one over the time between the middles of both
+            intervals, ``2 / (1 + span)``.
+    """
+
+    span: float | Tensor
+    rate: float | Tensor
+
+    @classmethod
+    def of(cls, span: float) -> Interval:
+        return cls(span, 2 / (1 + span))
+
+
+def is_comparable(span: float, settings: AccelerationSettings) -> bool:
+    """Whether an interval of this length, in units of the pair's, says something of the pair."""
+    return 1 / settings.longest_ratio <= span <= settings.longest_ratio
+
+
 def estimate_acceleration(
     pair: BidirectionalFlow,
     before: BidirectionalFlow | None,
     after: BidirectionalFlow | None,
-    spans: tuple[float, float],
+    spans: tuple[float | Interval, float | Interval],
     velocity: Tensor,
     settings: AccelerationSettings = AccelerationSettings(),
 ) -> Tensor | None:
@@ -56,7 +79,8 @@ def estimate_acceleration(
 
     Args:
         pair, before, after: flows of the pair and of its neighbours, all on one grid.
-        spans: the neighbours' lengths in time, in units of the pair's.
+        spans: the neighbours' lengths in time, in units of the pair's. A neighbour of another length than
+            ``is_comparable`` allows is left out, unless its ``Interval`` is given.
         velocity: (B, 2, h, w) of the pair at t = 1/2, cells per unit t.
 
     Returns:
@@ -66,18 +90,18 @@ def estimate_acceleration(
     of the mean less that of the difference). A jump in one interval, such as a repeated frame, gives opposite signs
     and cancels.
     """
-    before, after = (
-        neighbour if neighbour is not None and 1 / settings.longest_ratio <= span <= settings.longest_ratio else None
-        for neighbour, span in zip((before, after), spans)
-    )
+    intervals = [
+        span if isinstance(span, Interval) else Interval.of(span) if is_comparable(span, settings) else None
+        for span in spans
+    ]
     grid = pixel_grid(*velocity.shape[-2:], like=velocity)
     estimates = []
-    if before is not None:
-        change = (pair.forward + before.backward / spans[0]) * (2 / (1 + spans[0]))
+    if before is not None and (interval := intervals[0]) is not None:
+        change = (pair.forward + before.backward / interval.span) * interval.rate
         trust = pair.confidence_first * before.confidence_last
         estimates.append(sample(torch.cat((change, trust), dim=1), grid - velocity / 2).split((2, 1), dim=1))
-    if after is not None:
-        change = (pair.backward + after.forward / spans[1]) * (2 / (1 + spans[1]))
+    if after is not None and (interval := intervals[1]) is not None:
+        change = (pair.backward + after.forward / interval.span) * interval.rate
         trust = pair.confidence_last * after.confidence_first
         estimates.append(sample(torch.cat((change, trust), dim=1), grid + velocity / 2).split((2, 1), dim=1))
     if not estimates:

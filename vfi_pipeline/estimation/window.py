@@ -6,18 +6,15 @@ its features, the flow of its pair), so that it is computed once and lives as lo
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from torch import Tensor
 
-Value = TypeVar("Value")
+from vfi_pipeline.estimation.memo import Memo
 
 
-class Observation:
+class Observation(Memo):
     """One source frame.
 
     Args:
@@ -26,10 +23,9 @@ class Observation:
     """
 
     def __init__(self, index: int, make_guide: Callable[[int | None], Tensor]) -> None:
+        super().__init__()
         self.index = index
         self._make_guide = make_guide
-        self._results: dict[Hashable, Future[Any]] = {}
-        self._lock = threading.Lock()
 
     @classmethod
     def of(cls, image: Tensor, index: int = 0) -> Observation:
@@ -39,31 +35,6 @@ class Observation:
     def guide(self, span: int | None) -> Tensor:
         """The frame at a working size, computed once for each ``span``."""
         return self.recall(("guide", span), lambda: self._make_guide(span))
-
-    def recall(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """``make()``, computed once for each ``key``; another thread that calls meanwhile waits for the result.
-
-        An error is raised in all threads that wait and then forgotten, so that the next call tries again.
-        """
-        with self._lock:
-            result = self._results.get(key)
-            first_caller = result is None
-            if result is None:
-                result = self._results[key] = Future()
-        if first_caller:
-            try:
-                result.set_result(make())
-            except BaseException as error:
-                with self._lock:
-                    del self._results[key]
-                result.set_exception(error)
-        value: Value = result.result()
-        return value
-
-    def knows(self, key: Hashable) -> bool:
-        """Whether ``recall`` has computed this, or a thread is computing it."""
-        with self._lock:
-            return key in self._results
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ Content *moves by minus the displacement*: to show a scene that has moved right 
 
 from vfi_pipeline.geometry.blending import Blended, inside, synthesise, visible_weight
 from vfi_pipeline.geometry.blur import blur
-from vfi_pipeline.geometry.grid import constant, pixel_grid
+from vfi_pipeline.geometry.grid import constant, filled, pixel_grid
 from vfi_pipeline.geometry.jacobian import folding, jacobian_determinant, outside
 from vfi_pipeline.geometry.warp import compose, resize_flow, sample, shrunk, warp
 
@@ -28,6 +28,7 @@ __all__ = [
     "blur",
     "compose",
     "constant",
+    "filled",
     "folding",
     "inside",
     "jacobian_determinant",

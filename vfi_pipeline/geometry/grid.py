@@ -47,3 +47,21 @@ def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
     ``Tensor.new_tensor`` copies from the host at every call, which stalls a GPU and cannot be captured in a CUDA graph.
     """
     return _constant(values, like.dtype, like.device)
+
+
+def filled(values: tuple[float, ...], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The values as one tensor (N,) on the device of ``like``, of its type or another. Shared: not to be changed in
+    place.
+
+    Unlike ``constant``, which copies them when it first sees them, nothing comes from the host: for values that may be
+    new with every pair.
+    """
+    return _filled(values, dtype or like.dtype, like.device)
+
+
+@lru_cache(maxsize=256)
+def _filled(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        if device.type == "cpu":
+            return torch.tensor(values, dtype=dtype)
+        return torch.cat([torch.full((1,), value, dtype=dtype, device=device) for value in values])

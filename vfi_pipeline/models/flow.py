@@ -12,6 +12,7 @@ The motion model is here; its fields are in ``flow_fields``, the trainable estim
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,17 +21,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
-from vfi_pipeline.estimation.acceleration import estimate_acceleration
+from vfi_pipeline.estimation.acceleration import Interval, estimate_acceleration, is_comparable
 from vfi_pipeline.estimation.flow import BidirectionalFlow
 from vfi_pipeline.estimation.window import Observation, Window
-from vfi_pipeline.geometry import resize_flow
+from vfi_pipeline.geometry import filled, resize_flow
 from vfi_pipeline.models.checkpoint import config_of, load_model
-from vfi_pipeline.models.flow_fields import FlowMotion, MotionFields
+from vfi_pipeline.models.flow_fields import FlowMotion, MotionFields, read_fields
 from vfi_pipeline.models.flow_interpolator import CELL, PADDING, FlowInterpolator, PairEstimate
-from vfi_pipeline.models.replay import Replayed
+from vfi_pipeline.models.replay import Recorder, Replayed, ReplaySettings, record_graph
 from vfi_pipeline.models.shipped import locate
 
 Item = TypeVar("Item")
+
+READING_GRAPHS = 8
+"""How many graphs that read fields are kept: more than a film of any two constant rates needs (tests/models)."""
 
 
 class FlowModel:
@@ -44,6 +48,7 @@ class FlowModel:
         guide_span, network_span, enlargement: see ``FlowInterpolator``; None: as trained.
         device: torch device of the estimate.
         dtype: of the convolutions; warps and the ODE always run in float32.
+        record: records what is replayed on CUDA, see ``models.replay``.
     """
 
     name = "flow"
@@ -56,6 +61,7 @@ class FlowModel:
         enlargement: float | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        record: Recorder | None = record_graph,
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
         self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)
@@ -63,25 +69,52 @@ class FlowModel:
         self.network_span = network_span or model.network_span
         self.enlargement = enlargement or model.enlargement
         self._key = object()
-        self._encoder = Replayed(lambda pictures, _: self.model.net.encode(pictures[0]))
-        self._estimator = Replayed(self._flat_estimate)
+        self._encoder = Replayed(lambda pictures, _: self.model.net.encode(pictures[0]), record=record)
+        self._estimator = Replayed(self._flat_estimate, record=record)
+        self._accelerator = Replayed(self._flat_acceleration, record=record)
+        # One for each number of times and of the solver's steps to them.
+        self._reader = Replayed(read_fields, ReplaySettings(graphs=READING_GRAPHS), record)
 
     def motion(self, window: Window) -> FlowMotion:
         """See ``MotionModel``."""
         estimate = self._estimate_of(window.first, window.last)
         before = None if window.before is None else self._estimate_of(window.before, window.first)
         after = None if window.after is None else self._estimate_of(window.last, window.after)
-        fields, settings = estimate.fields, self.model.settings
-        with torch.inference_mode():
-            acceleration = estimate_acceleration(
-                estimate.flow, before and before.flow, after and after.flow,
-                (window.span_before, window.span_after), estimate.velocity, settings.acceleration,
-            )  # fmt: skip
-            if acceleration is not None:
-                finer = resize_flow(acceleration, *fields.first.shape[-2:])
-                fields = MotionFields(**{**vars(fields), "acceleration": fields.acceleration + finer})
+        settings = self.model.settings
+        spans = window.span_before, window.span_after
+        neighbours = [
+            neighbour.flow if neighbour is not None and is_comparable(span, settings.acceleration) else None
+            for neighbour, span in zip((before, after), spans)
+        ]
+        fields = estimate.fields
+        if any(neighbours):
+            with torch.inference_mode():
+                fields = replace(fields, acceleration=self._acceleration(estimate, neighbours, spans))
         height, width = window.first.guide(self.guide_span).shape[-2:]
-        return FlowMotion(fields, (2 * height / CELL, 2 * width / CELL), settings.solver)
+        return FlowMotion(fields, (2 * height / CELL, 2 * width / CELL), settings.solver, read=self._reader)
+
+    def _acceleration(
+        self, estimate: PairEstimate, neighbours: Sequence[BidirectionalFlow | None], spans: tuple[float, float]
+    ) -> Tensor:
+        """The fields' acceleration with that from the neighbours' flows; on CUDA replayed as a graph."""
+        present = tuple(flow is not None for flow in neighbours)
+        intervals = [Interval.of(span if here else 1.0) for span, here in zip(spans, present)]
+        numbers = tuple(float(number) for interval in intervals for number in interval)
+        flows = [vars(flow).values() for flow in (estimate.flow, *neighbours) if flow is not None]
+        tensors = [filled(numbers, estimate.velocity), estimate.fields.acceleration, estimate.velocity]
+        return self._accelerator([*tensors, *(part for parts in flows for part in parts)], present)[0]
+
+    def _flat_acceleration(self, tensors: Sequence[Tensor], present: tuple[bool, bool]) -> list[Tensor]:
+        numbers, learned, velocity, *parts = tensors
+        before_span, after_span = (Interval(*pair.unbind()) for pair in numbers.view(2, 2, 1, 1, 1, 1))
+        flows = iter([BidirectionalFlow(*parts[start : start + 4]) for start in range(0, len(parts), 4)])
+        pair = next(flows)
+        before, after = (next(flows) if here else None for here in present)
+        acceleration = estimate_acceleration(
+            pair, before, after, (before_span, after_span), velocity, self.model.settings.acceleration
+        )  # fmt: skip
+        assert acceleration is not None
+        return [learned + resize_flow(acceleration, *learned.shape[-2:])]
 
     def prepare(self, first: Observation, last: Observation) -> None:
         """Estimates a pair ahead of the windows that use it."""

@@ -7,7 +7,8 @@ from the device on the way, so the solve can be captured in a CUDA graph, and no
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,27 +43,56 @@ def stationary_flows(
     """
     if solver.method not in FIXED:
         raise ValueError(f"A sampled field is followed in fixed steps ({', '.join(FIXED)}), not by {solver.method}.")
-    grid = pixel_grid(*field.shape[-2:], like=field).expand_as(field)
     flows = {0.0: torch.zeros_like(field)}
     for sign in (1, -1):
-        position, now = grid, 0.0
-        for stop in sorted({float(s) for s in durations if sign * s > 0}, key=abs):
-            pieces = steps_between(now, stop, solver)
-            for _ in range(pieces):
-                position = _step(field, position, (stop - now) / pieces, solver.method, position is grid)
-            now = stop
-            flows[stop] = position - grid
+        if ahead := {float(s) for s in durations if sign * s > 0}:
+            path = steps_to(ahead, solver)
+            start, *positions = positions_after(field, path.lengths, solver.method)
+            flows |= {stop: positions[count - 1] - start for stop, count in path.stops.items() if count}
     return [flows[float(s)] for s in durations]
+
+
+class Path(NamedTuple):
+    """The steps of one solve.
+
+    Attributes:
+        lengths: of the steps, in their order.
+        stops: duration: after how many steps it is over.
+    """
+
+    lengths: tuple[float, ...]
+    stops: dict[float, int]
+
+
+def steps_to(durations: Collection[float], solver: Solver) -> Path:
+    """The steps that end at every one of ``durations``, all of one sign; none longer than ``1 / solver.steps``."""
+    lengths: list[float] = []
+    stops, now = {0.0: 0}, 0.0
+    for stop in sorted({float(s) for s in durations if s}, key=abs):
+        pieces = steps_between(now, stop, solver)
+        lengths += pieces * [(stop - now) / pieces]
+        stops[stop], now = len(lengths), stop
+    return Path(tuple(lengths), stops)
+
+
+def positions_after(field: Tensor, lengths: Sequence[float] | Tensor, method: str) -> list[Tensor]:
+    """Where the pixels of a grid are along ``field`` (B, 2, H, W): before the first of ``lengths``, and after each.
+
+    ``lengths`` as a tensor (K,) on the field's device: a recorded CUDA graph then serves other lengths as well.
+    """
+    steps: list[float | Tensor] = (
+        [*lengths.view(-1, 1, 1, 1, 1).unbind()] if isinstance(lengths, Tensor) else [*lengths]
+    )
+    positions = [pixel_grid(*field.shape[-2:], like=field).expand_as(field)]
+    for number, step in enumerate(steps):
+        positions.append(_step(field, positions[-1], step, method, not number))
+    return positions
 
 
 def stationary_nfe(durations: Sequence[float], solver: Solver) -> int:
     """Velocity evaluations that ``stationary_flows`` takes for these durations."""
-    steps = 0
-    for sign in (1, -1):
-        now = 0.0
-        for stop in sorted({float(s) for s in durations if sign * s > 0}, key=abs):
-            steps, now = steps + steps_between(now, stop, solver), stop
-    return steps * EVALUATIONS[solver.method]
+    ways = ([s for s in durations if sign * s > 0] for sign in (1, -1))
+    return sum(len(steps_to(way, solver).lengths) for way in ways) * EVALUATIONS[solver.method]
 
 
 def steps_between(start: float, stop: float, solver: Solver) -> int:
@@ -70,7 +100,7 @@ def steps_between(start: float, stop: float, solver: Solver) -> int:
     return max(1, math.ceil(abs(stop - start) * solver.steps - 1e-6))
 
 
-def _step(field: Tensor, x: Tensor, h: float, method: str, at_grid: bool) -> Tensor:
+def _step(field: Tensor, x: Tensor, h: float | Tensor, method: str, at_grid: bool) -> Tensor:
     k1 = field if at_grid else sample(field, x)
     if method == "euler":
         return x + h * k1

@@ -40,6 +40,7 @@ from vfi_pipeline.synthesis.opacity import (
 from vfi_pipeline.synthesis.planes import (
     SITING,
     Arriving,
+    ArrivingNumber,
     Group,
     Layout,
     as_values,
@@ -68,7 +69,8 @@ if TYPE_CHECKING:
     from vfi_pipeline.synthesis import fused
 
 __all__ = [
-    "SHORTCUTS", "SITING", "Arriving", "Group", "Layout", "Shortcuts", "as_values", "composed", "intermediate_frame",
+    "SHORTCUTS", "SITING", "Arriving", "ArrivingNumber", "Group", "Layout", "Shortcuts", "as_values", "composed",
+    "intermediate_frame",
     "is_fused", "layout_of", "layout_of_format", "motion_field", "no_motion", "planes", "readable",
     "remap_is_exact", "resized", "rounded", "sources", "to_codes", "to_frame", "to_tensors", "unweighted_by_opacity",
     "weighted_by_opacity",

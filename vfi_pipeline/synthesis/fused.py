@@ -3,7 +3,9 @@
 For every sample of a plane it reads the motion between the cells of its grid and both sources at their places, lets a
 source yield where it leaves the frame or pulls from under an overlay, blends, divides by the opacity, and rounds to the
 format's own samples; in another size it reads the sources by the cubic filter of ``synthesis.resize``.
-``compose.planes`` is the reference, and serves other devices; both differ by one code value at most.
+``compose.planes`` is the reference, and serves other devices; both differ by one code value at most. (Both round
+positions to float32: of 14 and 16 bits, where neighbours differ by the whole range and moves are hundreds of pixels
+long, a few samples in ten thousand differ by two or three.)
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vfi_pipeline.models.replay import on_device
+
 BLOCK = 256
 """Samples of a plane that one program makes."""
 
@@ -23,10 +27,11 @@ BLOCK = 256
 @triton.jit
 def _cell(pixel, cells, pixels):
     """The cell before a pixel's centre, the one behind it, and the share of the latter (half-pixel centres)."""
-    at = (pixel + 0.5) * (cells * 1.0 / pixels) - 0.5
-    at = tl.minimum(tl.maximum(at, 0.0), cells - 1.0)
-    low = tl.floor(at).to(tl.int32)
-    return low, tl.minimum(low + 1, cells - 1), at - low.to(tl.float32)
+    # Whole numbers, so that the share is rounded once: ``(pixel + 1 / 2) cells / pixels - 1 / 2`` is numerator / whole.
+    whole = 2 * pixels
+    numerator = tl.minimum(tl.maximum((2 * pixel + 1) * cells - pixels, 0), (cells - 1) * whole)
+    low = numerator // whole
+    return low, tl.minimum(low + 1, cells - 1), (numerator - low * whole) * 1.0 / whole
 
 
 @triton.jit
@@ -35,11 +40,17 @@ def _mixed(a, b, share):
 
 
 @triton.jit
-def _between(field, top, bottom, left, right, down, across, width):
-    """A channel of the motion field between four cells."""
-    upper = _mixed(tl.load(field + top * width + left), tl.load(field + top * width + right), across)
-    lower = _mixed(tl.load(field + bottom * width + left), tl.load(field + bottom * width + right), across)
-    return _mixed(upper, lower, down)
+def _lerp(a, b, share):
+    """``torch.lerp``."""
+    return tl.where(share < 0.5, a + share * (b - a), b - (b - a) * (1.0 - share))
+
+
+@triton.jit
+def _between(field, top, bottom, left, right, down, across, width, scale):
+    """A channel of the motion field between four cells, times ``scale``; in the order of ``reading.upsample``."""
+    before = _lerp(tl.load(field + top * width + left) * scale, tl.load(field + bottom * width + left) * scale, down)
+    after = _lerp(tl.load(field + top * width + right) * scale, tl.load(field + bottom * width + right) * scale, down)
+    return before * (1.0 - across) + after * across
 
 
 @triton.jit
@@ -157,11 +168,11 @@ def _kernel(
             luma_x = tl.minimum(column * SUB_X + LOW_X + tap_x, luma_width - 1)
             part = part_y * (share_x if tap_x else 1.0 - share_x)
             left, right, across = _cell(luma_x, cells_x, luma_width)
-            ux = _between(field, top, bottom, left, right, down, across, cells_x) * to_luma_x
-            uy = _between(field + area, top, bottom, left, right, down, across, cells_x) * to_luma_y
-            vx = _between(field + 2 * area, top, bottom, left, right, down, across, cells_x) * to_luma_x
-            vy = _between(field + 3 * area, top, bottom, left, right, down, across, cells_x) * to_luma_y
-            w = _between(field + 4 * area, top, bottom, left, right, down, across, cells_x)
+            ux = _between(field, top, bottom, left, right, down, across, cells_x, to_luma_x)
+            uy = _between(field + area, top, bottom, left, right, down, across, cells_x, to_luma_y)
+            vx = _between(field + 2 * area, top, bottom, left, right, down, across, cells_x, to_luma_x)
+            vy = _between(field + 3 * area, top, bottom, left, right, down, across, cells_x, to_luma_y)
+            w = _between(field + 4 * area, top, bottom, left, right, down, across, cells_x, 1.0)
             at_first_x, at_first_y, at_last_x, at_last_y = luma_x + ux, luma_y + uy, luma_x + vx, luma_y + vy
             at_x, at_y = luma_x * 1.0, luma_y * 1.0
             if SCALED:
@@ -173,7 +184,7 @@ def _kernel(
             moved, unmoved = _visible(w, in_first, in_last), w
             certain = w * 0.0 + 1.0
             if FIELDS > 5:
-                certain = _between(field + 5 * area, top, bottom, left, right, down, across, cells_x)
+                certain = _between(field + 5 * area, top, bottom, left, right, down, across, cells_x, 1.0)
             if COVERED:
                 seen_first = _bare(cover_first, at_first_x, at_first_y, full_width, full_height, valid)
                 seen_last = _bare(cover_last, at_last_x, at_last_y, full_width, full_height, valid)
@@ -315,16 +326,17 @@ def composed(
     share = plane.offset[0] - low[0], plane.offset[1] - low[1]
     lies = source or Source(plane.luma, (1.0, 1.0), (0.0, 0.0))
     covers = covered or (field, field)  # not read
-    _kernel[(triton.cdiv(width * height, block), batch)](
-        first, last, field, *covers, out,
-        width, height, plane.luma[1], plane.luma[0], source_width, source_height, lies.luma[1], lies.luma[0],
-        cells_x, cells_y, channels if count > 1 else 0, *share, *plane.offset, *lies.scale, *lies.shift, plane.peak,
-        CHANNELS=out_channels, FIELDS=fields, SUB_X=plane.sub[0], SUB_Y=plane.sub[1], LOW_X=low[0], LOW_Y=low[1],
-        TAPS_X=2 if share[0] else 1, TAPS_Y=2 if share[1] else 1,
-        KIND={torch.uint8: 0, torch.int16: 1, torch.float32: 2}[first.dtype], WIDE=plane.wide,
-        SCALED=source is not None, COVERED=covered is not None, WEIGHTED=plane.weighted,
-        ALPHA=-1 if plane.alpha is None else plane.alpha, BLOCK=block,
-    )  # fmt: skip
+    with on_device(first.device):
+        _kernel[(triton.cdiv(width * height, block), batch)](
+            first, last, field, *covers, out,
+            width, height, plane.luma[1], plane.luma[0], source_width, source_height, lies.luma[1], lies.luma[0],
+            cells_x, cells_y, channels if count > 1 else 0, *share, *plane.offset, *lies.scale, *lies.shift, plane.peak,
+            CHANNELS=out_channels, FIELDS=fields, SUB_X=plane.sub[0], SUB_Y=plane.sub[1], LOW_X=low[0], LOW_Y=low[1],
+            TAPS_X=2 if share[0] else 1, TAPS_Y=2 if share[1] else 1,
+            KIND={torch.uint8: 0, torch.int16: 1, torch.float32: 2}[first.dtype], WIDE=plane.wide,
+            SCALED=source is not None, COVERED=covered is not None, WEIGHTED=plane.weighted,
+            ALPHA=-1 if plane.alpha is None else plane.alpha, BLOCK=block,
+        )  # fmt: skip
     return out
 
 

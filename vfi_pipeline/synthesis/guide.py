@@ -24,6 +24,9 @@ _LUMA = {
     "bt2020c": (0.2627, 0.0593),
 }
 
+VISIBLE = 1e-4
+"""Added to the opacity by which colours are weighted: where nothing is visible, their plain mean is left."""
+
 
 def looked_at(frame: Frame, span: int | None) -> Tensor:
     """What a motion model with this ``guide_span`` is shown of a frame: its guide, or a token if it never looks."""
@@ -49,21 +52,29 @@ def guide(frame: Frame, span: int) -> Tensor:
     return _converted(frame, [shrunk(plane, size) for kind, plane in zip(kinds, frame.planes) if kind != "a"])
 
 
-def device_guide(frame: Frame, codes: Sequence[Tensor], span: int) -> Tensor | None:
+def device_guide(frame: Frame, codes: Sequence[Tensor], span: int) -> Tensor:
     """``guide`` of planes that lie on a device, made there: equal to the rounding of shrunk planes to code values.
 
     Args:
         codes: ``compose.to_codes`` of the frame, as values: per group (1, C, h, w) float32.
-
-    Returns:
-        None for frames with alpha, which the host looks at.
     """
-    if frame.format.has_alpha:
-        return None
-    size = thumbnail_size(frame.width, frame.height, span)
-    planes = torch.cat([resampled(group, size) for group in codes], dim=1)
-    matrix, offset = rgb_matrix_on(planes.device, frame)
-    return torch.addmm(offset, matrix, planes[0].flatten(1)).clamp_(0, 1).view(1, 3, *size)
+    fmt, size = frame.format, thumbnail_size(frame.width, frame.height, span)
+    matrix, offset = rgb_matrix_on(codes[0].device, frame)
+    if not fmt.has_alpha:
+        planes = torch.cat([resampled(group, size) for group in codes], dim=1)
+        return torch.addmm(offset, matrix, planes[0].flatten(1)).clamp_(0, 1).view(1, 3, *size)
+    # Alpha has luma's size: it is the last plane of the first group.
+    colours, opacity = codes[0][:, :-1], codes[0][:, -1:] * (1 / fmt.peak)
+    visible = torch.cat([_visible(group, opacity, size) for group in (colours, *codes[1:])], dim=1)
+    rgb = torch.addmm(offset, matrix, visible[0].flatten(1)).clamp_(0, 1).view(1, 3, *size)
+    small = resampled(opacity, size)
+    return rgb * small + 0.5 * (1 - small)
+
+
+def _visible(planes: Tensor, opacity: Tensor, size: tuple[int, int]) -> Tensor:
+    """``_premultiplied`` of planes (1, C, H, W) on a device."""
+    weight = resampled(opacity, (planes.shape[-2], planes.shape[-1])) + VISIBLE
+    return resampled(planes * weight, size) / resampled(weight, size)
 
 
 def resampled(planes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -151,5 +162,5 @@ def _matrix(frame: Frame) -> str:
 def _premultiplied(plane: np.ndarray, opacity: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The shrunk plane of the visible colours: each sample counts by its opacity."""
     weight = opacity if plane.shape == opacity.shape else shrunk(opacity, plane.shape)
-    weight = weight + np.float32(1e-4)  # where nothing is visible, the plain mean
+    weight = weight + np.float32(VISIBLE)
     return shrunk(plane.astype(np.float32) * weight, size) / shrunk(weight, size)

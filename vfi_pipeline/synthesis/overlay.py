@@ -26,7 +26,6 @@ an overlay, what would be pulled from under it is taken from the other frame (``
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -36,6 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vfi_pipeline.estimation.memo import Memo
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.models.motion import IntermediateMotion
 from vfi_pipeline.synthesis.counters import changing_digits
@@ -125,14 +125,11 @@ Masks = tuple[np.ndarray | None, np.ndarray | None]
 
 
 class Overlays:
-    """The overlay masks of a stream's frames; what several need of a frame is made once."""
+    """The overlay masks of a stream's frames; what several need of a frame is made once, whatever threads ask."""
 
     def __init__(self, rule: Rule = RULE) -> None:
         self.rule = rule
-        self._lumas: dict[int, np.ndarray] = {}
-        self._runs: dict[int, Run | None] = {}
-        self._gapped: dict[tuple[int, ...], Run | None] = {}
-        self._lock = threading.Lock()
+        self._memo = Memo()  # ("luma" | "run", frame numbers)
 
     def masks(self, shot: Around, pair: tuple[int, int]) -> tuple[Masks, Masks]:
         """What has to stay of a pair's two frames: overlays that last, and digits beside them that change in the pair.
@@ -142,31 +139,27 @@ class Overlays:
             pair: the indices of the two.
         """
         place = [number for number, _ in shot].index(pair[0])
-        with self._lock:
-            found = [self._found(shot, place + k, pair) for k in (0, 1)]
-            first, last = (self._luma(shot[place + k]) for k in (0, 1))
-            masks = [None if one is None else _without_ground(one, first, last, self.rule) for one in found]
-            near = either(*masks)
-            changed: Masks = None, None
-            if near is not None and 0 < place < len(shot) - 2:
-                before, after = self._luma(shot[place - 1]), self._luma(shot[place + 2])
-                changed = switched((before, first, last, after), near, self.rule)
-            near = either(near, self._near(shot))
-            if near is None:
-                return (masks[0], masks[1]), (None, None)
-            lumas, beside = [self._luma(item) for item in shot], _beside(near, self.rule)
-            digits = changing_digits(lumas, place, beside)
-            changed = either(changed[0], digits[0]), either(changed[1], digits[1])
-            boxes = [_with_box(lumas, mask, beside, self.rule) for mask in masks]
-            around = [_with_box(lumas, mask, beside, self.rule) for mask in changed]
-            return (boxes[0], boxes[1]), (around[0], around[1])
+        found = [self._found(shot, place + k, pair) for k in (0, 1)]
+        first, last = (self._luma(shot[place + k]) for k in (0, 1))
+        masks = [None if one is None else _without_ground(one, first, last, self.rule) for one in found]
+        near = either(*masks)
+        changed: Masks = None, None
+        if near is not None and 0 < place < len(shot) - 2:
+            before, after = self._luma(shot[place - 1]), self._luma(shot[place + 2])
+            changed = switched((before, first, last, after), near, self.rule)
+        near = either(near, self._near(shot))
+        if near is None:
+            return (masks[0], masks[1]), (None, None)
+        lumas, beside = [self._luma(item) for item in shot], _beside(near, self.rule)
+        digits = changing_digits(lumas, place, beside)
+        changed = either(changed[0], digits[0]), either(changed[1], digits[1])
+        boxes = [_with_box(lumas, mask, beside, self.rule) for mask in masks]
+        around = [_with_box(lumas, mask, beside, self.rule) for mask in changed]
+        return (boxes[0], boxes[1]), (around[0], around[1])
 
     def forget_before(self, index: int) -> None:
         """Frees what belongs to frames before ``index``."""
-        with self._lock:
-            self._lumas = {key: kept for key, kept in self._lumas.items() if key >= index}
-            self._runs = {key: kept for key, kept in self._runs.items() if key >= index}
-            self._gapped = {key: kept for key, kept in self._gapped.items() if key[0] >= index}
+        self._memo.forget(lambda key: key[1] < index)
 
     def _found(self, shot: Around, place: int, pair: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
         """(mask, its sure part) of frame ``place`` of ``shot``, from the runs that hold it and those beside it."""
@@ -206,10 +199,7 @@ class Overlays:
             return None, None
         for gapped in GAPPED:
             places = [k if begins else len(shot) - 1 - k for k in gapped]
-            key = tuple(shot[k][0] for k in sorted(places))
-            if key not in self._gapped:
-                self._gapped[key] = lasting([self._luma(shot[k]) for k in sorted(places)], self.rule)
-            run = self._gapped[key]
+            run = self._run([shot[k] for k in sorted(places)])
             if run is None or run.share > self.rule.still:
                 continue
             parts = run.mask, run.sure
@@ -234,15 +224,13 @@ class Overlays:
 
     def _luma(self, item: tuple[int, Frame]) -> np.ndarray:
         index, frame = item
-        if index not in self._lumas:
-            self._lumas[index] = luma(frame)
-        return self._lumas[index]
+        return self._memo.recall(("luma", index), lambda: luma(frame))
 
     def _run(self, frames: Around) -> Run | None:
-        begin = frames[0][0]
-        if begin not in self._runs:
-            self._runs[begin] = lasting([self._luma(item) for item in frames], self.rule)
-        return self._runs[begin]
+        return self._memo.recall(
+            ("run", *(index for index, _ in frames)),
+            lambda: lasting([self._luma(item) for item in frames], self.rule),
+        )
 
 
 def either(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:

@@ -76,19 +76,50 @@ def layout_of(frame: Frame, size: tuple[int, int] | None = None) -> Layout:
 def to_codes(frame: Frame, device: str | torch.device = "cpu") -> list[Tensor]:
     """The frame's planes as they are, one (1, C, h, w) tensor per group of its layout: uint8, or int16 that holds the
     bits of the unsigned 16."""
+    device = torch.device(device)
     loaded = []
     for group in layout_of(frame).groups:
-        planes = np.stack([frame.planes[index] for index in group.planes])[None]
-        codes = torch.from_numpy(planes if planes.itemsize == 1 else planes.view(np.int16))
-        loaded.append(to_device(codes, torch.device(device)))
+        planes = [frame.planes[index] for index in group.planes]
+        if _has_pinned_memory(device):
+            codes = _pinned(planes)
+        else:
+            together = np.stack(planes)[None]
+            codes = torch.from_numpy(together if together.itemsize == 1 else together.view(np.int16))
+        loaded.append(to_device(codes, device))
     return loaded
 
 
+def _pinned(planes: Sequence[np.ndarray]) -> Tensor:
+    """Planes of one size as the channels of one tensor (1, C, h, w) in page-locked memory: uint8 or int16."""
+    kind = torch.uint8 if planes[0].itemsize == 1 else torch.int16
+    codes = torch.empty(1, len(planes), *planes[0].shape, dtype=kind, pin_memory=True)
+    samples = codes.numpy().view(planes[0].dtype)
+    for channel, plane in enumerate(planes):
+        samples[0, channel] = plane
+    return codes
+
+
+def _has_pinned_memory(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.is_available()
+
+
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host's on the device; the host goes on meanwhile."""
-    if device.type == "cuda" and torch.cuda.is_available():
-        tensor = tensor.pin_memory()  # only from there is a copy made while the host goes on
-    return tensor.to(device, non_blocking=True)
+    """A tensor of the host's on the device. The host goes on meanwhile, and so does what the device computes: the copy
+    has a stream of its own, for which only what is launched from now on waits."""
+    if not _has_pinned_memory(device):
+        return tensor.to(device)
+    pinned = tensor.pin_memory()  # only from there is a copy made while the host goes on
+    stream, computing = _upload_stream(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(stream):
+        there = pinned.to(device, non_blocking=True)
+    computing.wait_stream(stream)
+    there.record_stream(computing)  # not to be given away while it is read
+    return there
+
+
+@lru_cache(maxsize=8)
+def _upload_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 def as_values(codes: Tensor) -> Tensor:
@@ -119,8 +150,44 @@ def to_frame(groups: list[Tensor], layout: Layout, like: Frame, time: Fraction, 
     return Arriving(rounded([tensor[row : row + 1] for tensor in groups], layout), layout, like, time).frame()
 
 
+class _Download:
+    """Tensors on their way from the device. The copies run beside what the device computes next."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors = list(tensors)
+        self._copied: torch.cuda.Event | None = None
+        if tensors[0].is_cuda and torch.cuda.is_available():
+            stream = _download_stream(tensors[0].device)
+            stream.wait_stream(torch.cuda.current_stream(tensors[0].device))
+            with torch.cuda.stream(stream):
+                self._tensors = [
+                    torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True) for x in tensors
+                ]
+                self._copied = torch.cuda.Event()
+                self._copied.record(stream)
+            for x in tensors:
+                x.record_stream(stream)  # not to be given away before it is copied
+
+    def tensors(self) -> list[Tensor]:
+        """The tensors on the host, waited for."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return [x.cpu() for x in self._tensors]
+
+
+class ArrivingNumber:
+    """A number () on its way from the device."""
+
+    def __init__(self, number: Tensor) -> None:
+        self._download = _Download([number])
+
+    def value(self) -> float:
+        """The number, waited for."""
+        return float(self._download.tensors()[0])
+
+
 class Arriving:
-    """A frame on its way from the device. The copy runs beside what the device computes next.
+    """A frame on its way from the device.
 
     Args:
         groups: per group of ``layout`` (1, C, h, w), see ``rounded``.
@@ -137,30 +204,14 @@ class Arriving:
         finish: Callable[[Frame], Frame] | None = None,
     ) -> None:
         self._layout, self._like, self._time, self._finish = layout, like, time, finish
-        self._copied: torch.cuda.Event | None = None
-        if groups[0].is_cuda and torch.cuda.is_available():
-            stream = _copy_stream(groups[0].device)
-            stream.wait_stream(torch.cuda.current_stream(groups[0].device))
-            with torch.cuda.stream(stream):
-                self._groups = [
-                    torch.empty(codes.shape, dtype=codes.dtype, pin_memory=True).copy_(codes, non_blocking=True)
-                    for codes in groups
-                ]
-                self._copied = torch.cuda.Event()
-                self._copied.record(stream)
-            for codes in groups:
-                codes.record_stream(stream)  # not to be given away before it is copied
-        else:
-            self._groups = list(groups)
+        self._download = _Download(groups)
 
     def frame(self) -> Frame:
         """The frame, waited for."""
-        if self._copied is not None:
-            self._copied.synchronize()
         layout = self._layout
         planes: list[np.ndarray] = [np.empty(0)] * len(layout.format.planes)
-        for group, codes in zip(layout.groups, self._groups):
-            samples = codes[0].cpu().numpy().view(layout.format.dtype)
+        for group, codes in zip(layout.groups, self._download.tensors()):
+            samples = codes[0].numpy().view(layout.format.dtype)
             for channel, index in enumerate(group.planes):
                 planes[index] = samples[channel]
         frame = Frame(tuple(planes), layout.format, layout.width, layout.height, self._time, self._like.colour)
@@ -168,7 +219,7 @@ class Arriving:
 
 
 @lru_cache(maxsize=8)
-def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+def _download_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 

@@ -62,20 +62,28 @@ class Composed(NamedTuple):
     report: Report | None
 
 
-class Developed(NamedTuple):
-    """A frame that was exposed, and (pair, what is known of its motion so far) for every pair that moved in it."""
+class ExposedFrame(NamedTuple):
+    """A frame with motion blur, and (pair, what is known of its motion so far) for every pair that moved in it."""
 
-    frame: Frame
+    frame: Frame | compose.Arriving
     reports: tuple[tuple[int, Report | None], ...]
 
 
-class Seen(NamedTuple):
-    """A part of an exposure: a mean of frames, whose weights sum to ``share``, or a frame that stays."""
+class PartialExposure(NamedTuple):
+    """What a part of an exposure adds to it: a mean of frames, whose weights sum to ``share``, or a frame that stays.
 
-    mean: exposure.Mean | None
+    ``like`` is a source frame.
+    """
+
     share: float
-    still: Frame | None
+    mean: exposure.Mean | None
+    still: _LoadedFrame | None
     report: tuple[int, Report | None] | None
+    like: Frame
+
+
+BegunPart = Callable[[], PartialExposure]
+"""A part of an exposure that is being made; the call waits for it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class PendingFrame:
     """An output that may not be finished: a source frame, at hand or being resized, or one that is being composed."""
 
     slot: Slot
-    frame: Frame | Future[Frame | compose.Arriving] | Future[Composed] | Future[Frame | Developed]
+    frame: Frame | Future[Frame | compose.Arriving] | Future[Composed] | Future[Frame | compose.Arriving | ExposedFrame]
     held: bool = False
 
     def finished(self, facts: Statistics) -> Output:
@@ -98,12 +106,11 @@ class PendingFrame:
                 facts.copied += 1
             return Output(self.slot, replace(composed, time=self.slot.time), False)
         facts.made += 1
-        if isinstance(composed, Developed):
+        if isinstance(composed, ExposedFrame):
             for pair, report in composed.reports:
-                if report is not None and pair >= facts.last_pair:  # an exposure may reach back to pairs told before
+                if report is not None and pair >= facts.last_pair:  # an exposure may reach back to recorded pairs
                     facts.record(pair, report)
-            return Output(self.slot, composed.frame, True)
-        if composed.report is not None:
+        elif composed.report is not None:
             facts.record(composed.pair, composed.report)
         frame = composed.frame
         return Output(self.slot, frame if isinstance(frame, Frame) else frame.frame(), True)
@@ -114,32 +121,36 @@ class PairRenderer:
 
     Args:
         executor: runs motion and composition; with an executor of one's own thread, one thing after another.
+        background: looks for overlays while a device is busy; None: whoever needs them does.
     """
 
-    def __init__(self, model: MotionModel, options: Options, facts: Statistics, executor: Executor) -> None:
+    def __init__(
+        self, model: MotionModel, options: Options, facts: Statistics, executor: Executor,
+        background: Executor | None = None,
+    ) -> None:  # fmt: skip
         if model.guide_span is None:  # nothing moves
             options = replace(options, overlay=False)
         self.model, self.options, self.facts, self.executor = model, options, facts, executor
+        self.background = background
+        self._device = torch.device(options.device)
+        self._on_device = self._device.type != "cpu"
         self._observations: dict[int, Observation] = {}
         self._loaded_frames: weakref.WeakValueDictionary[int, _LoadedFrame] = weakref.WeakValueDictionary()
         self._uploaded_frames: dict[int, _LoadedFrame] = {}
         self._painted_frames: dict[int, _LoadedFrame] = {}
         self._same: dict[tuple[int, int], bool] = {}
         self._solved: _PairSolution | None = None
-        self._shown: dict[int, Frame] = {}
+        self._shown: dict[int, Frame | list[Tensor]] = {}  # in the style; on a device as codes, see planes.rounded
         self._prefetched: dict[int, Observation] = {}
         self._estimated: set[tuple[int, int]] = set()
         self._batch_limit: int | None = options.batch
         self._overlays = Overlays() if options.overlay else None
+        self._begun_overlays: dict[int, _PairOverlays] = {}
 
     def render(self, window: KeyWindow, slots: Sequence[Slot]) -> Iterator[PendingFrame]:
         """The outputs of ``slots``, all of which lie in [window.first, window.last)."""
         first, last = window.first, window.last
-        self.stylise(window)
-        begin = first.index if window.before is None else window.before.index
-        self._prefetched = {index: seen for index, seen in self._prefetched.items() if index >= begin}
-        self._uploaded_frames = {index: planes for index, planes in self._uploaded_frames.items() if index >= begin}
-        self._painted_frames = {index: planes for index, planes in self._painted_frames.items() if index >= first.index}
+        self.enter(window)
         places = [place(slot, first, last) for slot in slots]
         inner = [(slot, t) for slot, t in zip(slots, places) if t]
         made = iter(self._composed(window, inner) if inner and last is not None and self._moves(first, last) else ())
@@ -150,7 +161,20 @@ class PairRenderer:
             else:
                 yield PendingFrame(slot, self._copy(first), held=bool(t))
 
-    def leads_in(self, window: KeyWindow) -> None:
+    def enter(self, window: KeyWindow) -> None:
+        """A window that outputs come from: its frames are put in the style, and what is before it is forgotten."""
+        self.stylise(window)
+        first = window.first.index
+        begin = first if window.before is None else window.before.index
+        self._prefetched = {index: frame for index, frame in self._prefetched.items() if index >= begin}
+        self._uploaded_frames = {index: planes for index, planes in self._uploaded_frames.items() if index >= begin}
+        self._painted_frames = {index: planes for index, planes in self._painted_frames.items() if index >= first}
+        self._estimated = {pair for pair in self._estimated if pair[0] >= begin}
+        if self.background is not None and self._overlays is not None:
+            self._begun_overlays = {index: found for index, found in self._begun_overlays.items() if index >= first}
+            self._overlays.forget_before(window.earlier[0].index if window.earlier else first)
+
+    def skip(self, window: KeyWindow) -> None:
         """A window before the first output: the style goes on through it, if it has come that far."""
         style = self.options.style
         if style is not None and style.knows(window.first.index):
@@ -169,27 +193,32 @@ class PairRenderer:
             moves = before is not None and self._continues(before, key) and self.model.guide_span is not None
             flows = partial(self._flows, first, key) if moves else None
             with self.facts.timed("style"):
-                values = partial(self._source_values, key) if torch.device(self.options.device).type != "cpu" else None
+                values = partial(self._source_values, key) if self._on_device else None
                 shown = style.shown(key.index, key.frame, first.index if moves else None, flows, values)
-            self._shown[key.index] = shown if self.options.mask is None else keep(shown, key.frame, self.options.mask)
+            self._shown[key.index] = self._masked(shown, key)
         for old in sorted(self._shown)[:-2]:
             del self._shown[old]
+
+    def _masked(self, shown: Frame | list[Tensor], key: KeyFrame) -> Frame | list[Tensor]:
+        """The frame in the style, with what is protected as it was."""
+        mask = self.options.mask
+        if mask is None:
+            return shown
+        if isinstance(shown, Frame):
+            return keep(shown, key.frame, mask)
+        layout = compose.layout_of(key.frame)
+        return kept(shown, self._own_codes(key), mask.on_device(layout, None, self._device), layout)
 
     def _repeats(self, first: KeyFrame, last: KeyFrame) -> bool:
         return not last.starts_shot and (last.repeats or self._shows_same(first, last))
 
     def _flows(self, first: KeyFrame, last: KeyFrame) -> tuple[Tensor, Tensor]:
         """(backward, forward) flow between two keys, from the estimate that made frames share."""
-        for key in (first, last):
-            self._observations.setdefault(key.index, self._observed(key))
-        for old in sorted(self._observations)[:-4]:  # a window's
-            del self._observations[old]
-        motion = self.model.motion(Window(self._observations[first.index], self._observations[last.index]))
+        observed = {key.index: self._observed(key) for key in (first, last)}
+        self._prefetched |= observed
+        motion = self.model.motion(Window(observed[first.index], observed[last.index]))
         start, end = motion.at([0.0, 1.0])
         return end.flow_to_first, start.flow_to_last
-
-    def _shown_frame(self, key: KeyFrame) -> Frame:
-        return self._shown.get(key.index, key.frame)
 
     def pairs_at_once(self, frame: Frame) -> int:
         """How many pairs of such frames are to be estimated as one batch."""
@@ -202,19 +231,18 @@ class PairRenderer:
         """Estimates the pairs of windows that are about to be rendered, as one batch, or as its halves where the
         device's memory does not hold it. Where it holds not even one pair, the failure is the caller's."""
         assert isinstance(self.model, PreparesPairs)
-        seen: dict[int, Observation] = {}
         pairs: dict[tuple[int, int], tuple[Observation, Observation]] = {}
         for window in windows:
             if window.last is None or not self._moves(window.first, window.last):
                 continue
-            shown = self._window(window)
-            if shown is not None:
-                seen |= self._observations
-                self._prefetched |= seen
-                pairs |= {(first.index, last.index): (first, last) for first, last in shown.pairs()}
-        self._prefetched = seen
+            observed = self._window(window)
+            if observed is not None:
+                self._prefetched |= self._observations
+                pairs |= {(first.index, last.index): (first, last) for first, last in observed.pairs()}
+                if self.background is not None:
+                    self._pair_overlays(window)
         waiting = [pair for key, pair in pairs.items() if key not in self._estimated]
-        self._estimated = set(pairs)
+        self._estimated |= set(pairs)
         with self.facts.timed("motion"):
             while waiting:
                 # There is a pair more than windows where the one before them is new as well: at the film's beginning.
@@ -236,70 +264,106 @@ class PairRenderer:
         log.warning(
             "The device's memory does not hold %d pairs at once: %d from now on.", len(pairs), self._batch_limit
         )
-        if torch.device(self.options.device).type == "cuda":
+        if self._device.type == "cuda":
             torch.cuda.empty_cache()
         return False
 
-    def seen(self, window: KeyWindow, part: exposure.Part) -> Future[Seen]:
-        """What is seen in a part of an exposure."""
+    @property
+    def windows_ahead(self) -> int:
+        """How many windows are begun before what was made of one is finished: on a device a batch of them, so that
+        what is read back of one has come by then. 0 on a CPU."""
+        return (self._batch_limit or 1) if self._on_device else 0
+
+    def expose(self, window: KeyWindow, part: exposure.Part) -> BegunPart:
+        """Begins a part of an exposure."""
         first, last = window.first, window.last
+        loaded, share = self._loaded(first), float(part.share)
         if last is None or not self._moves(first, last):
-            return self.executor.submit(self._seen_still, self._loaded(first), float(part.share))
+            return partial(PartialExposure, share, None, loaded, None, first.frame)
+        both, overlays = (loaded, self._loaded(last)), self._pair_overlays(window)
         solved = self._solve(window)
-        loaded = self._loaded(first), self._loaded(last)
-        return self.executor.submit(self._seen_moving, solved, part, first, loaded, self._pair_overlays(window))
+        if not self._on_device:
+            return self.executor.submit(self._expose_part, solved, part, first, both, overlays).result
+        # How many moments are averaged depends on the motion. The number is under way while the next windows begin.
+        longest = compose.ArrivingNumber(self._longest_move(solved, part, first.frame))
+        return partial(self._expose_part, solved, part, first, both, overlays, longest)
 
-    def exposed(self, one: exposure.Exposed, parts: Sequence[Future[Seen]]) -> PendingFrame:
+    def finish_exposure(self, one: exposure.Exposure, parts: Sequence[BegunPart]) -> PendingFrame:
         """The frame of an exposure whose parts are all begun."""
-        return PendingFrame(one.slot, self.executor.submit(self._developed, one, parts))
+        return PendingFrame(one.slot, self.executor.submit(self._averaged, one, parts))
+
+    def _longest_move(self, solved: _PairSolution, part: exposure.Part, frame: Frame) -> Tensor:
+        middle = float((part.begin + part.end) / 2)
+        with torch.inference_mode():
+            return exposure.longest_move(solved.at([middle])[0][0], frame.width, frame.height)
 
     @torch.inference_mode()
-    def _seen_still(self, loaded: _LoadedFrame, share: float) -> Seen:
-        return Seen(None, share, loaded.resized(), None)
-
-    @torch.inference_mode()
-    def _seen_moving(
+    def _expose_part(
         self,
         solved: _PairSolution,
         part: exposure.Part,
         first: KeyFrame,
         loaded: tuple[_LoadedFrame, _LoadedFrame],
         overlays: _PairOverlays | None,
-    ) -> Seen:
-        size = first.frame.width, first.frame.height
-        middle = (part.begin + part.end) / 2
-        times = part.times(solved.at([float(middle)])[0][0], *size)
-        mean, step = exposure.Mean(), self.options.times_per_solve
-        nearer = 0 if middle <= Fraction(1, 2) else 1
+        longest: compose.ArrivingNumber | None = None,
+    ) -> PartialExposure:
+        moves = float(self._longest_move(solved, part, first.frame)) if longest is None else longest.value()
+        times, step = part.moments(moves), self.options.times_per_solve
+        nearer = 0 if (part.begin + part.end) / 2 <= Fraction(1, 2) else 1
+        mean = exposure.Mean(self._averaged_layout(first.frame))
         report: Report | None = None
         for begin in range(0, len(times), step):
             motions, report = solved.at(times[begin : begin + step])
             for motion in motions:
-                frame = self._frame(motion, first, loaded, nearer, Fraction(0), overlays)
-                mean.add(frame, float(part.share) / len(times))
-        return Seen(mean, float(part.share), None, (first.index, report))
+                mean.add(self._values(motion, first, loaded, nearer, overlays), float(part.share) / len(times))
+        return PartialExposure(float(part.share), mean, None, (first.index, report), first.frame)
+
+    def _values(
+        self,
+        motion: IntermediateMotion,
+        first: KeyFrame,
+        loaded: tuple[_LoadedFrame, _LoadedFrame],
+        nearer: int,
+        overlays: _PairOverlays | None,
+    ) -> list[Tensor]:
+        """The code values of a made frame, where the sources lie."""
+        if self._on_device:
+            codes, _ = self._codes(motion, first, loaded, nearer, overlays)
+            return [compose.as_values(group) for group in codes]
+        return compose.to_tensors(self._frame(motion, first, loaded, nearer, Fraction(0), overlays))
+
+    def _averaged_layout(self, frame: Frame) -> compose.Layout:
+        """Of the frames that are averaged: on a device without the bars, which are added at the end."""
+        scaling = self.options.scaling
+        if scaling is None:
+            return compose.layout_of(frame)
+        return compose.layout_of(frame, scaling.place[2:] if self._on_device else scaling.canvas)
 
     @torch.inference_mode()
-    def _developed(self, one: exposure.Exposed, parts: Sequence[Future[Seen]]) -> Frame | Developed:
-        seen = [part.result() for part in parts]
-        stills = [each.still for each in seen]
-        if all(still is not None and still is stills[0] for still in stills):
-            assert stills[0] is not None
-            return stills[0]
+    def _averaged(self, one: exposure.Exposure, parts: Sequence[BegunPart]) -> Frame | compose.Arriving | ExposedFrame:
+        done = [part() for part in parts]
+        still = done[0].still
+        if still is not None and all(each.still is not None and each.still.shows_same(still) for each in done):
+            return still.arriving()
+        like = done[0].like
+        layout = self._averaged_layout(like)
         with self.facts.timed("compose"):
-            total = exposure.Mean()
-            for each in seen:
+            total = exposure.Mean(layout)
+            for each in done:
                 if each.mean is not None:
                     total.merge(each.mean)
                 elif each.still is not None:
-                    total.add(each.still, each.share)
-        reports = tuple(each.report for each in seen if each.report is not None)
-        return Developed(total.frame(one.slot.time), reports)
+                    total.add(each.still.values(), each.share)
+            finish = _finish(self.options.scaling) if self._on_device else ()
+            arriving = compose.Arriving(total.codes(), layout, like, one.slot.time, *finish)
+        reports = tuple(each.report for each in done if each.report is not None)
+        return ExposedFrame(arriving if self._on_device else arriving.frame(), reports)
 
     def _copy(self, key: KeyFrame) -> Frame | Future[Frame | compose.Arriving]:
         """A source frame in the size that is asked for."""
-        if self.options.scaling is None:
-            return self._shown_frame(key)
+        shown = self._shown.get(key.index, key.frame)
+        if self.options.scaling is None and isinstance(shown, Frame):
+            return shown
         return self.executor.submit(self._loaded(key).arriving)
 
     def _moves(self, first: KeyFrame, last: KeyFrame) -> bool:
@@ -350,11 +414,11 @@ class PairRenderer:
         length = (last.time - first.time) or Fraction(1)  # frames that carry no times have no lengths to compare
         near = [key for key in (before, first, last, after) if key is not None]
         self._observations = {key.index: self._observed(key) for key in near}
-        seen = self._observations
+        observed = self._observations
         return Window(
-            seen[first.index], seen[last.index],
-            None if before is None else seen[before.index],
-            None if after is None else seen[after.index],
+            observed[first.index], observed[last.index],
+            None if before is None else observed[before.index],
+            None if after is None else observed[after.index],
             1.0 if before is None else float((first.time - before.time) / length),
             1.0 if after is None else float((after.time - last.time) / length),
         )  # fmt: skip
@@ -364,6 +428,8 @@ class PairRenderer:
         assert window.last is not None
         if self._overlays is None or window.last.starts_shot:
             return None
+        if window.first.index in self._begun_overlays:
+            return self._begun_overlays[window.first.index]
         shot = deque([window.first, window.last])
         for key in reversed(window.earlier):
             if not self._is_one_shot(key, shot[0]):
@@ -373,10 +439,15 @@ class PairRenderer:
             if not self._is_one_shot(shot[-1], key):
                 break
             shot.append(key)
-        self._overlays.forget_before(shot[0].index)
-        return _PairOverlays(
+        found = _PairOverlays(
             self._overlays, [(key.index, key.frame) for key in shot], window.first.index, window.last.index
         )
+        if self.background is None:
+            self._overlays.forget_before(shot[0].index)
+        else:
+            self._begun_overlays[window.first.index] = found
+            self.background.submit(found.look)
+        return found
 
     def _is_one_shot(self, first: KeyFrame, last: KeyFrame) -> bool:
         return not last.starts_shot and not leaves_gap(first, last, self.options.max_gap_s)
@@ -387,33 +458,35 @@ class PairRenderer:
 
     @torch.inference_mode()
     def _guide(self, key: KeyFrame, span: int | None) -> Tensor:
-        device, frame = torch.device(self.options.device), key.frame
+        frame = key.frame
         with self.facts.timed("guide"):
-            if device.type != "cpu" and span is not None:
-                made = device_guide(frame, self._source_values(key), span)
-                if made is not None:
-                    return made
-            return looked_at(frame, span).to(device)
+            if self._on_device and span is not None:
+                return device_guide(frame, self._source_values(key), span)
+            return looked_at(frame, span).to(self._device)
 
     def _source_values(self, key: KeyFrame) -> list[Tensor]:
+        return [compose.as_values(group) for group in self._own_codes(key)]
+
+    def _own_codes(self, key: KeyFrame) -> list[Tensor]:
         """The planes as the film has them, on the device: a style changes what is shown, not what moves. They are
         uploaded once, for the guide, the painter and, without a style, the composition."""
-        held = self._uploaded_frames.get(key.index)
-        if held is None:
+        uploaded = self._uploaded_frames.get(key.index)
+        if uploaded is None:
             plain = self.options.style is None
-            held = self._loaded(key) if plain else _LoadedFrame(key.frame, self.options.device, None)
-            self._uploaded_frames[key.index] = held
-        return [compose.as_values(group) for group in held.codes()]
+            uploaded = self._loaded(key) if plain else _LoadedFrame(key.frame, self.options.device, None)
+            self._uploaded_frames[key.index] = uploaded
+        return uploaded.codes()
 
     def _loaded(self, key: KeyFrame) -> _LoadedFrame:
         """The frame's planes as tensors, held as long as a pair that is being composed needs them; on a device until
         the last pair that shows the frame is."""
         known = self._loaded_frames.get(key.index)
         if known is None:
-            known = self._loaded_frames[key.index] = _LoadedFrame(
-                self._shown_frame(key), self.options.device, self.options.scaling
-            )  # fmt: skip
-            if self.options.style is not None and torch.device(self.options.device).type != "cpu":
+            shown = self._shown.get(key.index, key.frame)
+            frame, codes = (shown, None) if isinstance(shown, Frame) else (key.frame, shown)
+            known = _LoadedFrame(frame, self.options.device, self.options.scaling, codes)
+            self._loaded_frames[key.index] = known
+            if self.options.style is not None and self._on_device:
                 self._painted_frames[key.index] = known
         return known
 
@@ -430,10 +503,23 @@ class PairRenderer:
     ) -> Composed:
         solved, report = motions.result()
         motion, options = solved[number], self.options
-        device = torch.device(options.device)
-        if device.type == "cpu":
+        if not self._on_device:
             return Composed(self._frame(motion, first, loaded, nearer, time, overlays), first.index, report)
         # Nothing waits for the device: the frame arrives while the next ones are made.
+        codes, layout = self._codes(motion, first, loaded, nearer, overlays)
+        arriving = compose.Arriving(codes, layout, first.frame, time, *_finish(options.scaling))
+        return Composed(arriving, first.index, report)
+
+    def _codes(
+        self,
+        motion: IntermediateMotion,
+        first: KeyFrame,
+        loaded: tuple[_LoadedFrame, _LoadedFrame],
+        nearer: int,
+        overlays: _PairOverlays | None,
+    ) -> tuple[list[Tensor], compose.Layout]:
+        """A made frame on a device, rounded and without bars, and its layout."""
+        options, device = self.options, self._device
         cover = None
         if overlays is not None:
             with self.facts.timed("overlay"):
@@ -450,8 +536,7 @@ class PairRenderer:
             if options.mask is not None:
                 weights = options.mask.on_device(layout, options.scaling, device)
                 codes = kept(codes, loaded[nearer].placed(), weights, layout)
-            arriving = compose.Arriving(codes, layout, first.frame, time, *_finish(options.scaling))
-        return Composed(arriving, first.index, report)
+        return codes, layout
 
     def _frame(
         self,
@@ -472,8 +557,7 @@ class PairRenderer:
             hidden = None
             if any(mask is not None for mask in overlay):
                 size = first.frame.height, first.frame.width
-                device = torch.device(self.options.device)
-                hidden = hidden_part(overlay[0], size, device), hidden_part(overlay[1], size, device)
+                hidden = hidden_part(overlay[0], size, self._device), hidden_part(overlay[1], size, self._device)
             tensors = loaded[0].tensors(), loaded[1].tensors()
             groups = compose.planes(*tensors, [motion], layout, hidden, scaling)
             frame = compose.to_frame(groups, layout, first.frame, time)
@@ -526,6 +610,10 @@ class _PairOverlays:
         self._cover: PairCover | None = None
         self._lock = threading.Lock()
 
+    def look(self) -> None:
+        """Looks for them now."""
+        self._pair_masks()
+
     def masks(self, motion: IntermediateMotion) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(of the first frame, of the last): (h, w) uint8, 0 or 255, or None where nothing has to stay."""
         frame = self._shot[0][1]
@@ -557,17 +645,34 @@ class _PairOverlays:
 class _LoadedFrame:
     """A frame's planes as tensors, and the frame in the size that is asked for, made when first needed.
 
-    To a device the frame is copied once, as it is.
+    To a device the frame is copied once, as it is, unless it lies there.
+
+    Args:
+        codes: on the device, what is shown in place of the frame's own, see ``compose.to_codes``.
     """
 
-    def __init__(self, frame: Frame, device: str, scaling: Scaling | None) -> None:
+    def __init__(
+        self, frame: Frame, device: str, scaling: Scaling | None, codes: list[Tensor] | None = None
+    ) -> None:  # fmt: skip
         self._frame, self._device, self._scaling = frame, torch.device(device), scaling
-        self._codes: list[Tensor] | None = None
+        self._codes, self._painted = codes, codes is not None
         self._tensors: list[Tensor] | None = None
         self._sources: list[Tensor] | None = None
         self._placed: list[Tensor] | None = None
-        self._resized: Frame | None = frame if scaling is None else None
+        self._resized: Frame | None = frame if scaling is None and codes is None else None
         self._lock = threading.Lock()
+
+    def shows_same(self, other: _LoadedFrame) -> bool:
+        """Whether both are one picture, for certain."""
+        return self is other or (self._frame is other._frame and not (self._painted or other._painted))
+
+    @torch.inference_mode()
+    def values(self) -> list[Tensor]:
+        """The frame's code values in the size that is asked for, on a device without bars; see
+        ``compose.to_tensors``."""
+        if self._device.type == "cpu":
+            return compose.to_tensors(self.resized())
+        return [compose.as_values(group) for group in self.placed()]
 
     @torch.inference_mode()
     def codes(self) -> list[Tensor]:
@@ -605,9 +710,9 @@ class _LoadedFrame:
 
     def arriving(self) -> Frame | compose.Arriving:
         """The frame in the size that is asked for; a device's is not waited for."""
-        if self._scaling is None or self._device.type == "cpu":
+        if (self._scaling is None and not self._painted) or self._device.type == "cpu":
             return self.resized()
-        layout = compose.layout_of(self._frame, self._scaling.place[2:])
+        layout = compose.layout_of(self._frame, None if self._scaling is None else self._scaling.place[2:])
         return compose.Arriving(self.placed(), layout, self._frame, self._frame.time, *_finish(self._scaling))
 
     @torch.inference_mode()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -15,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vfi_pipeline.geometry import constant, pixel_grid, sample
-from vfi_pipeline.media.frames import Frame
-from vfi_pipeline.synthesis.compose import Group, layout_of, to_tensors
+from vfi_pipeline.media.frames import Colour, Frame, PixelFormat
+from vfi_pipeline.synthesis.compose import Group, layout_of, to_frame, to_tensors
 from vfi_pipeline.synthesis.guide import luma_weights, rgb_matrix, rgb_matrix_on
 
 
@@ -39,56 +41,99 @@ def to_rgb(frame: Frame, values: Sequence[Tensor] | None = None) -> Tensor:
 
 def from_rgb(rgb: Tensor, like: Frame) -> Frame:
     """``rgb`` (1, 3, H, W) in the format, size, time and colour tags of ``like``, rounded; alpha is ``like``'s own."""
-    rgb = rgb.float().clamp(0, 1)
-    matrix, offset = rgb_matrix(like)
-    if matrix.shape[1] == 1:
-        rgb, inverse = (rgb * luma_weights(like).view(1, 3, 1, 1)).sum(dim=1, keepdim=True), 1 / matrix[:1]
-        offset = offset[:1]
-    else:
-        inverse = torch.linalg.inv(matrix.double()).float()
-    codes = _mixed(inverse, [part[:, None] for part in rgb.unbind(1)], -inverse @ offset)
-    planes: list[np.ndarray] = list(like.planes)
-    for group in layout_of(like).groups:
-        for index in group.planes:
-            if like.format.planes[index].kind == "a":
-                continue
-            values = _averaged(codes[:, index : index + 1], group, like)[0, 0]
-            planes[index] = (values.clamp(0, like.format.peak) + 0.5).floor().numpy().astype(like.format.dtype)
-    return replace(like, planes=tuple(planes))
+    return _as_frame(values_from_rgb(rgb, like, to_tensors(like)), like)
 
 
 def with_luma_of(painted: Frame, source: Frame) -> Frame:
-    """``source`` with the brightness of ``painted``: its colours stay.
-
-    Y, U, V: the Y plane is taken over, U and V are the source's own, bit for bit. R, G, B all rise by the difference
-    of both lumas (BT.601).
-    """
-    kinds = [plane.kind for plane in source.format.planes]
-    if not source.format.is_rgb:
-        return replace(
-            source, planes=tuple(p if kind == "y" else s for kind, p, s in zip(kinds, painted.planes, source.planes))
-        )
-    share = {"g": 0.587, "b": 0.114, "r": 0.299, "a": 0.0}
-    change = sum(share[kind] * (p.astype(np.float32) - s) for kind, p, s in zip(kinds, painted.planes, source.planes))
-    return replace(
-        source,
-        planes=tuple(s if kind == "a" else _codes(s + change, source) for kind, s in zip(kinds, source.planes)),
-    )
+    """``source`` with the brightness of ``painted``: its colours stay. See ``values_with_luma``."""
+    return _as_frame(values_with_luma(to_tensors(painted), to_tensors(source), source), source)
 
 
 def mixed(painted: Frame, source: Frame, strength: float) -> Frame:
     """``source + strength (painted - source)`` in every plane, rounded; strength 0 is ``source`` bit for bit."""
+    return _as_frame(mixed_values(to_tensors(painted), to_tensors(source), source, strength), source)
+
+
+def values_from_rgb(rgb: Tensor, like: Frame, source: Sequence[Tensor]) -> list[Tensor]:
+    """``from_rgb`` as code values, whole numbers, where ``rgb`` lies.
+
+    Args:
+        source: ``like``'s planes on the same device, see ``planes.to_tensors``: of their alpha.
+    """
+    rgb = rgb.float().clamp(0, 1)
+    weights, inverse, offset = _codes_of_rgb(rgb.device, like.format, like.colour, (like.width, like.height))
+    if inverse.shape[1] == 1:
+        rgb = (rgb * weights).sum(dim=1, keepdim=True)
+    codes = _mixed(inverse, [part[:, None] for part in rgb.unbind(1)], offset)
+    made = []
+    for group, own in zip(layout_of(like).groups, source):
+        planes = [
+            own[:, channel : channel + 1]
+            if like.format.planes[index].kind == "a"
+            else _rounded(_averaged(codes[:, index : index + 1], group, like), like)
+            for channel, index in enumerate(group.planes)
+        ]
+        made.append(planes[0] if len(planes) == 1 else torch.cat(planes, dim=1))
+    return made
+
+
+@lru_cache(maxsize=16)
+def _codes_of_rgb(
+    device: torch.device, form: PixelFormat, colour: Colour, size: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(shares of R, G and B in luma (1, 3, 1, 1), matrix, offset): from RGB to the code values of such frames, from
+    luma alone where there is no chroma."""
+    with torch.inference_mode(False):
+        like = Frame((), form, *size, Fraction(0), colour)
+        weights = luma_weights(like).view(1, 3, 1, 1)
+        matrix, offset = rgb_matrix(like)
+        if matrix.shape[1] == 1:
+            inverse, offset = 1 / matrix[:1], offset[:1]
+        else:
+            inverse = torch.linalg.inv(matrix.double()).float()
+        return weights.to(device), inverse.to(device), (-inverse @ offset).to(device)
+
+
+def values_with_luma(painted: Sequence[Tensor], source: Sequence[Tensor], like: Frame) -> list[Tensor]:
+    """The code values of ``source`` with the brightness of ``painted``, per group of the layout of ``like``.
+
+    Y, U, V: the Y plane is taken over, U and V are the source's own, bit for bit. R, G, B all rise by the difference
+    of both lumas (BT.601).
+    """
+    kinds = [plane.kind for plane in like.format.planes]
+    groups = layout_of(like).groups
+    if not like.format.is_rgb:
+        luma = [[kinds[index] == "y" for index in group.planes] for group in groups]
+        return [own if not any(taken) else _picked(ours, own, taken) for ours, own, taken in zip(painted, source, luma)]
+    (ours,), (own,), (group,) = painted, source, groups
+    share = {"g": 0.587, "b": 0.114, "r": 0.299, "a": 0.0}
+    order = sorted(range(len(kinds)), key=lambda channel: group.planes[channel])
+    change = sum(share[kinds[group.planes[k]]] * (ours[:, k : k + 1] - own[:, k : k + 1]) for k in order)
+    risen = _rounded(own + change, like)
+    return [_picked(risen, own, [kinds[index] != "a" for index in group.planes])]
+
+
+def _picked(ours: Tensor, theirs: Tensor, taken: Sequence[bool]) -> Tensor:
+    """The channels of ``ours`` where ``taken``, else those of ``theirs``."""
+    if all(taken):
+        return ours
+    return torch.cat([(ours if here else theirs)[:, k : k + 1] for k, here in enumerate(taken)], dim=1)
+
+
+def mixed_values(painted: Sequence[Tensor], source: Sequence[Tensor], like: Frame, strength: float) -> list[Tensor]:
+    """``source + strength (painted - source)`` of code values, rounded to whole numbers."""
     if strength == 1:
-        return painted
-    planes = [
-        _codes(s + np.float32(strength) * (p.astype(np.float32) - s), source)
-        for p, s in zip(painted.planes, source.planes)
-    ]
-    return replace(source, planes=tuple(planes))
+        return list(painted)
+    return [_rounded(own + strength * (ours - own), like) for ours, own in zip(painted, source)]
 
 
-def _codes(values: np.ndarray, like: Frame) -> np.ndarray:
-    return np.floor(np.clip(values, 0, like.format.peak) + 0.5).astype(like.format.dtype)
+def _rounded(values: Tensor, like: Frame) -> Tensor:
+    """Code values as whole numbers, in the format's range."""
+    return (values.clamp(0, like.format.peak) + 0.5).floor()
+
+
+def _as_frame(values: list[Tensor], like: Frame) -> Frame:
+    return replace(like, planes=to_frame(values, layout_of(like), like, like.time).planes)
 
 
 def _mixed(matrix: Tensor, parts: list[Tensor], offset: Tensor) -> Tensor:
@@ -124,7 +169,7 @@ def _averaged(plane: Tensor, group: Group, frame: Frame) -> Tensor:
         after = max(0, (count - 1) * sub + len(weights) - before - plane.shape[axis])
         padding = (before, after, 0, 0) if axis == 3 else (0, 0, before, after)
         padded = F.pad(plane, padding, mode="replicate")
-        kernel = plane.new_tensor(weights).view((1, 1, 1, -1) if axis == 3 else (1, 1, -1, 1))
+        kernel = constant(tuple(weights), plane).view((1, 1, 1, -1) if axis == 3 else (1, 1, -1, 1))
         plane = F.conv2d(padded, kernel, stride=(1, sub) if axis == 3 else (sub, 1))
         plane = plane.narrow(axis, 0, count)
     return plane

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ from typing import Any, TypeVar
 
 import cv2
 import torch
+
+from vfi_pipeline.media.threads import start_thread
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +111,61 @@ def workers(device: str) -> Iterator[Executor]:
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def background_workers(device: str) -> Iterator[Executor | None]:
+    """What looks at pictures on the host while a device is busy; None on a CPU, where ``workers`` do that as well."""
+    if torch.device(device).type == "cpu":
+        yield None
+        return
+    pool = ThreadPoolExecutor(WORKERS, "background")
+    with _single_threaded_opencv:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def in_background(items: Iterator[Item], ahead: int) -> Iterator[Item]:
+    """The items, drawn by a thread of their own, up to ``ahead`` before they are asked for. What was drawn before a
+    failure still comes. When this is closed the thread has ended, unless it waits for an item for too long."""
+    ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(ahead)
+    stopped = threading.Event()
+
+    def put(item: Item | None, end: BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                return ready.put((item, end), timeout=POLL_S)
+            except queue.Full:
+                continue
+
+    def draw() -> None:
+        try:
+            for item in items:
+                put(item, None)
+                if stopped.is_set():
+                    return
+            put(None, StopIteration())
+        except BaseException as error:
+            put(None, error)
+
+    ended = start_thread(draw)
+    try:
+        while True:
+            item, end = ready.get()
+            if isinstance(end, StopIteration):
+                return
+            if end is not None:
+                raise end
+            yield item  # type: ignore[misc]
+    finally:
+        stopped.set()
+        ended.wait(PATIENCE_S)
+
+
+POLL_S, PATIENCE_S = 0.1, 10.0
+"""How soon a thread that waits for room sees that nobody wants any more, and how long it may take to end."""
+
+
 @dataclass(frozen=True)
 class BatchLimits:
     """How many pairs are estimated at once.
@@ -125,8 +183,8 @@ def pairs_at_once(device: str, frame_bytes: int, holds: int, limits: BatchLimits
     """How many pairs are estimated as one batch: one but on CUDA, where the device and the host have room for more.
 
     Args:
-        frame_bytes: of a source frame; a batch of n pairs keeps n frames more.
-        holds: bytes that those may take.
+        frame_bytes: of a source frame; a batch of n pairs keeps n frames more, and so does the next one.
+        holds: bytes that those of one may take.
     """
     where = torch.device(device)
     if where.type != "cuda":

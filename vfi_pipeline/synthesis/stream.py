@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from fractions import Fraction
+from typing import NamedTuple
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.frames import Frame
@@ -19,8 +20,8 @@ from vfi_pipeline.models.motion import MotionModel
 from vfi_pipeline.synthesis import exposure
 from vfi_pipeline.synthesis.context import CONTEXT_AFTER, CONTEXT_BEFORE
 from vfi_pipeline.synthesis.options import Options
-from vfi_pipeline.synthesis.render import Output, PairRenderer, PendingFrame, Seen
-from vfi_pipeline.synthesis.schedule import in_batches, scheduled, workers
+from vfi_pipeline.synthesis.render import BegunPart, Output, PairRenderer, PendingFrame
+from vfi_pipeline.synthesis.schedule import background_workers, in_background, in_batches, scheduled, workers
 from vfi_pipeline.synthesis.statistics import Statistics
 from vfi_pipeline.synthesis.windows import KeyFrame, KeyWindow, windows
 
@@ -51,42 +52,43 @@ def interpolate(
         UserError: if the frames end before the slots do (a damaged file), or change size or format on the way.
     """
     facts = Statistics() if statistics is None else statistics
-    with workers(options.device) as executor:
-        renderer = PairRenderer(model, options, facts, executor)
-        held = _Held(options)
+    with workers(options.device) as executor, background_workers(options.device) as background:
+        renderer = PairRenderer(model, options, facts, executor, background)
+        prefetch = _Prefetch(options)
         if options.exposure_s:
             if times is None:
                 raise ValueError("Exposures need to know when each source frame is shown.")
-            begun = _exposures(frames, slots, renderer, times, held, options.exposure_s)
+            outputs = _exposures(frames, slots, renderer, times, prefetch, options.exposure_s)
         else:
-            begun = _pending(frames, slots, renderer, times, held)
+            outputs = _pending(frames, slots, renderer, times, prefetch)
         try:
-            for pending in scheduled(begun, held.ahead):
-                yield pending.finished(facts)
+            with closing(outputs):
+                for pending in scheduled(outputs, prefetch.count):
+                    yield pending.finished(facts)
         finally:
             facts.settle()
 
 
-class _Held:
+class _Prefetch:
     """How many outputs may be begun ahead: as many as are asked for, and as fit into the memory they may take.
 
     On a device, too: the host only launches them, and waits for the first when all are launched.
     """
 
     def __init__(self, options: Options) -> None:
-        self.options, self.count = options, 0
+        self._options, self._count = options, 0
 
-    def see(self, frame: Frame) -> None:
+    def fit(self, frame: Frame) -> None:
         """Takes the size of the outputs from a source frame."""
         size = sum(plane.nbytes for plane in frame.planes)
-        if (scaling := self.options.scaling) is not None:
+        if (scaling := self._options.scaling) is not None:
             size = max(1, size * math.prod(scaling.canvas) // math.prod(scaling.source))
-        if self.options.exposure_s:
+        if self._options.exposure_s:
             size *= 8  # sums in float32, of two pairs and more
-        self.count = min(self.options.prefetch, self.options.prefetch_bytes // size)
+        self._count = min(self._options.prefetch, self._options.prefetch_bytes // size)
 
-    def ahead(self) -> int:
-        return self.count
+    def count(self) -> int:
+        return self._count
 
 
 def _pending(
@@ -94,15 +96,16 @@ def _pending(
     slots: Iterable[Slot],
     renderer: PairRenderer,
     times: SourceTimes | None,
-    held: _Held,
-) -> Iterator[PendingFrame]:
+    prefetch: _Prefetch,
+) -> Generator[PendingFrame]:
     """``interpolate``'s outputs, each as soon as it is begun."""
-    assigned = _assigned(frames, slots, renderer, times, held)
-    for window, here in in_batches(
+    assigned = _assigned(frames, slots, renderer, times, prefetch)
+    batches = in_batches(
         assigned,
         lambda one: renderer.pairs_at_once(one[0].first.frame),
         lambda batch: renderer.prepare([window for window, here in batch if any(slot.t for slot in here)]),
-    ):
+    )
+    for window, here in scheduled(batches, lambda: renderer.windows_ahead):
         step = renderer.options.times_per_solve
         for begin in range(0, max(1, len(here)), step):  # without outputs too: a style goes on through the pair
             yield from renderer.render(window, here[begin : begin + step])
@@ -113,7 +116,7 @@ def _assigned(
     slots: Iterable[Slot],
     renderer: PairRenderer,
     times: SourceTimes | None,
-    held: _Held,
+    prefetch: _Prefetch,
 ) -> Iterator[tuple[KeyWindow, list[Slot]]]:
     """The windows, each with the slots that lie in it."""
     facts = renderer.facts
@@ -121,36 +124,67 @@ def _assigned(
     slot = next(waiting, None)
     if slot is None:
         return
-    origin, last_seen = slot.source, None
-    for window in windows(frames, renderer.options, times, facts):
-        first, last = window.first, window.last
-        last_seen = first
-        if last is not None and last.index <= origin:
-            renderer.leads_in(window)
-            continue  # context
-        if first.index > slot.source:
-            raise ValueError(f"Output {slot.index} needs source frame {slot.source}; the first given is {first.index}.")
-        if last is not None and last.starts_shot:
-            facts.cuts.append(last.index)
-            facts.cut_times.append(last.time)
-        held.see(first.frame)
-        here: list[Slot] = []
-        while slot is not None and _lies_in(slot, first, last):
-            here.append(slot)
-            slot = next(waiting, None)
-        yield window, here
-        if slot is None:
-            return
-    raise _broken_off(last_seen, slot)
+    origin, last_read = slot.source, None
+    with closing(_windows(frames, renderer, times)) as coming_windows:
+        for window in coming_windows:
+            first, last = window.first, window.last
+            last_read = first
+            if last is not None and last.index <= origin:
+                renderer.skip(window)
+                continue  # context
+            if first.index > slot.source:
+                raise ValueError(
+                    f"Output {slot.index} needs source frame {slot.source}; the first given is {first.index}."
+                )
+            if last is not None and last.starts_shot:
+                facts.cuts.append(last.index)
+                facts.cut_times.append(last.time)
+            prefetch.fit(first.frame)
+            here: list[Slot] = []
+            while slot is not None and _lies_in(slot, first, last):
+                here.append(slot)
+                slot = next(waiting, None)
+            yield window, here
+            if slot is None:
+                return
+    raise _broken_off(last_read, slot)
 
 
-def _broken_off(last_seen: KeyFrame | None, slot: Slot) -> UserError:
+def _windows(
+    frames: Iterable[tuple[int, Frame]], renderer: PairRenderer, times: SourceTimes | None
+) -> Generator[KeyWindow]:
+    """The film's windows; for a device a thread finds them, meanwhile."""
+    found = windows(frames, renderer.options, times, renderer.facts)
+    yield from found if renderer.background is None else in_background(found, WINDOWS_FOUND_AHEAD)
+
+
+WINDOWS_FOUND_AHEAD = 4
+"""For a device: detectors take milliseconds a frame, and should not wait for the frame to be asked for."""
+
+
+def _broken_off(last_read: KeyFrame | None, slot: Slot) -> UserError:
     return UserError(
-        f"The film breaks off {'before its first frame' if last_seen is None else f'after frame {last_seen.index}'}; "
+        f"The film breaks off {'before its first frame' if last_read is None else f'after frame {last_read.index}'}; "
         f"output frame {slot.index} needs frame {slot.source + (slot.t > 0)}.",
         "repair the file (ffmpeg -i broken -c copy repaired), or set end= to a time before the damage",
         BAD_INPUT,
     )
+
+
+class _ExposedWindow(NamedTuple):
+    """What of the exposures lies in a window.
+
+    Attributes:
+        window: the frames.
+        forgotten: exposures of which nothing before this window counts: it was of an earlier shot.
+        parts: the exposures that are open in the window's pair, with their parts in it.
+        ended: those that are over with it.
+    """
+
+    window: KeyWindow
+    forgotten: list[exposure.Exposure]
+    parts: list[tuple[exposure.Exposure, exposure.Part]]
+    ended: list[exposure.Exposure]
 
 
 def _exposures(
@@ -158,47 +192,80 @@ def _exposures(
     slots: Iterable[Slot],
     renderer: PairRenderer,
     times: SourceTimes,
-    held: _Held,
+    prefetch: _Prefetch,
     length: Fraction,
-) -> Iterator[PendingFrame]:
+) -> Generator[PendingFrame]:
     """``interpolate``'s outputs with motion blur, each as soon as all its parts are begun."""
+    batches = in_batches(
+        _exposed_windows(frames, slots, renderer, times, prefetch, length),
+        lambda one: renderer.pairs_at_once(one.window.first.frame),
+        lambda batch: renderer.prepare([one.window for one in batch if one.parts]),
+    )
+    for ended in scheduled(_begun_parts(batches, renderer), lambda: renderer.windows_ahead):
+        for one, parts in ended:
+            yield renderer.finish_exposure(one, parts)
+
+
+def _begun_parts(
+    windows: Iterator[_ExposedWindow], renderer: PairRenderer
+) -> Iterator[list[tuple[exposure.Exposure, list[BegunPart]]]]:
+    """For every window the exposures that are over with it, with all their parts, which are begun."""
+    begun: dict[int, list[BegunPart]] = {}
+    for window, forgotten, parts, ended in windows:
+        renderer.enter(window)
+        for one in forgotten:
+            begun.pop(one.slot.index, None)
+        for one, part in parts:
+            begun.setdefault(one.slot.index, []).append(renderer.expose(window, part))
+        yield [(one, begun.pop(one.slot.index)) for one in ended]
+
+
+def _exposed_windows(
+    frames: Iterable[tuple[int, Frame]],
+    slots: Iterable[Slot],
+    renderer: PairRenderer,
+    times: SourceTimes,
+    prefetch: _Prefetch,
+    length: Fraction,
+) -> Iterator[_ExposedWindow]:
+    """The windows, each with what of the exposures lies in it."""
     facts = renderer.facts
-    coming = exposure.exposed(slots, times, length)
+    coming = exposure.exposures(slots, times, length)
     following = next(coming, None)
-    under_way: deque[tuple[exposure.Exposed, list[Future[Seen]]]] = deque()
     if following is None:
         return
-    begin, last_seen = following.begin, None
-    for window in windows(frames, renderer.options, times, facts):
-        first, last = window.first, window.last
-        last_seen = first
-        if last is not None and last.time <= begin:
-            renderer.leads_in(window)
-            continue  # context
-        renderer.stylise(window)
-        if last is not None and last.starts_shot:
-            facts.cuts.append(last.index)
-            facts.cut_times.append(last.time)
-        held.see(first.frame)
-        while following is not None and exposure.begins_before(window, following):
-            under_way.append((following, []))
-            following = next(coming, None)
-        for one, parts in under_way:
-            if exposure.is_of_an_earlier_shot(window, one):
-                parts.clear()
-            part = exposure.part_in(window, one)
-            if part is not None:
-                parts.append(renderer.seen(window, part))
-        while under_way and exposure.is_over(window, under_way[0][0]):
-            one, parts = under_way.popleft()
-            if last is None and one.slot.source > first.index + len(first.covers):
-                raise _broken_off(first, one.slot)
-            yield renderer.exposed(one, parts)
-        if not under_way and following is None:
-            return
-    waiting = under_way[0][0] if under_way else following
+    under_way: deque[exposure.Exposure] = deque()
+    begin, last_read = following.begin, None
+    with closing(_windows(frames, renderer, times)) as coming_windows:
+        for window in coming_windows:
+            first, last = window.first, window.last
+            last_read = first
+            if last is not None and last.time <= begin:
+                renderer.skip(window)
+                continue  # context
+            if last is not None and last.starts_shot:
+                facts.cuts.append(last.index)
+                facts.cut_times.append(last.time)
+            prefetch.fit(first.frame)
+            while following is not None and exposure.begins_before(window, following):
+                under_way.append(following)
+                following = next(coming, None)
+            parts = [(one, part) for one in under_way if (part := exposure.part_in(window, one)) is not None]
+            here = _ExposedWindow(
+                window, [one for one in under_way if exposure.is_of_an_earlier_shot(window, one)], parts, []
+            )  # fmt: skip
+            while under_way and exposure.is_over(window, under_way[0]):
+                one = under_way[0]
+                if last is None and one.slot.source > first.index + len(first.covers):
+                    yield here
+                    raise _broken_off(first, one.slot)
+                here.ended.append(under_way.popleft())
+            yield here
+            if not under_way and following is None:
+                return
+    waiting = under_way[0] if under_way else following
     assert waiting is not None
-    raise _broken_off(last_seen, waiting.slot)
+    raise _broken_off(last_read, waiting.slot)
 
 
 def _lies_in(slot: Slot, first: KeyFrame, last: KeyFrame | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -23,8 +23,9 @@ from torch import Tensor
 from vfi_pipeline.geometry import resize_flow
 from vfi_pipeline.media.frames import Frame
 from vfi_pipeline.models.style import advected
+from vfi_pipeline.synthesis.compose import layout_of, rounded, to_frame, to_tensors
 from vfi_pipeline.synthesis.guide import device_guide, guide
-from vfi_pipeline.synthesis.rgb import from_rgb, mixed, to_rgb, with_luma_of
+from vfi_pipeline.synthesis.rgb import mixed_values, to_rgb, values_from_rgb, values_with_luma
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ class Stylist:
         self.painter, self.settings, self.device, self.memory = painter, settings, device, memory
         self.apart = apart
         # Painted pictures (1, 3, h, w), float16: finer than 10 bits, and the same when they are read from the memory.
+        # On the painter's device; from the memory they come on the host.
         self._known: dict[int, Tensor] = {}
 
     def shown(
@@ -114,30 +116,43 @@ class Stylist:
         before: int | None = None,
         flows: Flows | None = None,
         values: Callable[[], Sequence[Tensor]] | None = None,
-    ) -> Frame:
+    ) -> Frame | list[Tensor]:
         """Source frame ``index`` in the style.
 
         Args:
             before: the source frame that leads to this one; None after a cut, or where nothing is known of it.
             flows: the motion between the two.
-            values: the frame's planes on the painter's device, where they are there already; see ``seen``.
+            values: the frame's planes on a device, where they are there already; see ``planes.to_tensors``.
+
+        Returns:
+            A frame; where there are ``values``, its codes on their device, see ``planes.rounded``: nothing waits for
+            the painter then.
         """
+        source = None if values is None else values()
         if not self.settings.strength:
-            return frame
-        known = self._known.get(index)
-        if known is not None:
-            return self._finished(known.float(), frame)
-        image = self.seen(frame, None if values is None else values()).to(self.device)
+            return frame if source is None else rounded(source, layout_of(frame))
+        if index not in self._known:
+            self._paint(index, frame, before, flows, source)
+        own = to_tensors(frame) if source is None else source
+        shown = self._in_format(self._known[index].to(own[0].device).float(), frame, own)
+        if source is not None:
+            return rounded(shown, layout_of(frame))
+        return to_frame(shown, layout_of(frame), frame, frame.time)
+
+    def _paint(
+        self, index: int, frame: Frame, before: int | None, flows: Flows | None, source: Sequence[Tensor] | None
+    ) -> None:
+        """Paints the frame, and remembers the picture."""
+        image = self.seen(frame, source).to(self.device)
         expected = confidence = None
         earlier = None if before is None else self._known.get(before)
         if earlier is not None and flows is not None and self.painter.looks_back:
             backward, forward = (resize_flow(flow.to(self.device), *image.shape[-2:]) for flow in flows())
             expected, confidence = advected(earlier.to(self.device).float(), backward, forward)
-        picture = self.painter.paint(index, image, expected, confidence).cpu().clamp(0, 1)
+        picture = self.painter.paint(index, image, expected, confidence).to(self.device).clamp(0, 1)
         self._remember(index, picture)
         if self.settings.preview is not None:
-            write_picture(self.settings.preview, _added(image.cpu(), picture) if self.settings.adds else picture[:, :3])
-        return self._finished(self._known[index].float(), frame)
+            write_picture(self.settings.preview, _added(image, picture) if self.settings.adds else picture[:, :3])
 
     def repeat(self, index: int, before: int) -> None:
         """Source frame ``index`` shows the same as ``before``: it is painted the same, not anew."""
@@ -157,14 +172,13 @@ class Stylist:
         size = self.settings.size
         if size is None or size >= max(frame.width, frame.height):
             return to_rgb(frame, values)
-        made = None if values is None else device_guide(frame, values, size)
-        return guide(frame, size) if made is None else made
+        return guide(frame, size) if values is None else device_guide(frame, values, size)
 
     def segment_ends(self, number: int) -> None:
         """Keeps what the next segment goes on from."""
         if self.memory is not None and self._known and not self.apart:
             self.memory.mkdir(exist_ok=True)
-            content = save({str(index): picture.clone() for index, picture in self._known.items()})
+            content = save({str(index): picture.cpu().clone() for index, picture in self._known.items()})
             draft = self.memory / f"segment_{number:05d}.part"
             draft.write_bytes(content)
             os.replace(draft, self.memory / f"segment_{number:05d}.safetensors")
@@ -192,18 +206,19 @@ class Stylist:
         for old in sorted(self._known)[:-2]:  # a pair's two frames are all that the next one can begin with
             del self._known[old]
 
-    def _finished(self, picture: Tensor, frame: Frame) -> Frame:
+    def _in_format(self, picture: Tensor, frame: Frame, source: Sequence[Tensor]) -> list[Tensor]:
+        """A painted picture as code values of the film's format, whole numbers; ``source`` are the frame's own."""
         picture = picture[:, :3]
         if self.settings.adds:
-            return replace(from_rgb(_added(to_rgb(frame), picture), frame), time=frame.time)
+            return values_from_rgb(_added(to_rgb(frame, source), picture), frame, source)
         if picture.shape[-2:] != (frame.height, frame.width):
             picture = F.interpolate(
                 picture, (frame.height, frame.width), mode="bicubic", align_corners=False
             ).clamp(0, 1)  # fmt: skip
-        painted = from_rgb(picture, frame)
+        painted = values_from_rgb(picture, frame, source)
         if self.settings.keep_colour:
-            painted = with_luma_of(painted, frame)
-        return replace(mixed(painted, frame, self.settings.strength), time=frame.time)
+            painted = values_with_luma(painted, source, frame)
+        return mixed_values(painted, source, frame, self.settings.strength)
 
 
 def _added(image: Tensor, painted: Tensor) -> Tensor:

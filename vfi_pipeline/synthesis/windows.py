@@ -112,7 +112,14 @@ def leaves_gap(first: KeyFrame, last: KeyFrame, longest: Fraction | None) -> boo
 
 def same_picture(first: KeyFrame, last: KeyFrame) -> bool:
     """Whether two keys show the same picture, bit for bit."""
-    return all(np.array_equal(p, q) for p, q in zip(first.frame.planes, last.frame.planes))
+    pairs = list(zip(first.frame.planes, last.frame.planes))
+    # A few samples tell most pictures apart; all of them take half a millisecond in 1080p.
+    few = np.s_[::FEW, ::FEW]
+    return all(np.array_equal(p[few], q[few]) for p, q in pairs) and all(np.array_equal(p, q) for p, q in pairs)
+
+
+FEW = 16
+"""Of so many samples each way one is compared first."""
 
 
 def checked(frames: Iterable[tuple[int, Frame]], facts: Statistics) -> Iterator[tuple[int, Frame]]:
