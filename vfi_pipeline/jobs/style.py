@@ -85,7 +85,7 @@ class StyleOptions:
         unset="60 for one pass, 15 for each of several", concerns="films",
     )  # fmt: skip
     style_weight: float = option(
-        real(0, 1e6, "10"), STYLE, "10", "for a picture: how much the style counts", default="20", concerns="films"
+        real(0, 1e6, "10"), STYLE, "10", "for a picture: how much the style counts", default="40", concerns="films"
     )
     content_weight: float = option(
         real(0, 1e6, "2"),
@@ -137,7 +137,7 @@ class StyleChoice:
     style: float = StyleOptions.style_weight
     content: float = StyleOptions.content_weight
     temporal: float = StyleOptions.temporal_weight
-    smoothness: float = 20.0
+    smoothness: float = 40.0
 
     def facts(self) -> dict[str, str]:
         """All that changes the pictures, for the fingerprint."""

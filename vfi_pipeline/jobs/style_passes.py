@@ -26,7 +26,7 @@ from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.style import StyleChoice
-from vfi_pipeline.losses.perceptual import StyleObjective, StyleTarget
+from vfi_pipeline.losses.perceptual import STYLE_POOLING, StyleObjective, StyleTarget
 from vfi_pipeline.media import reader
 from vfi_pipeline.media.stills import read_rgb8
 from vfi_pipeline.models.motion import MotionModel
@@ -90,7 +90,7 @@ def paint_film(
     Raises:
         UserError: if the feature network's weights are missing, or the picture cannot be read.
     """
-    network = features("vgg").to(device)
+    network = features("vgg", STYLE_POOLING).to(device)
     temporary = None
     if options.benchmark:  # nothing is kept beside the output
         temporary = tempfile.TemporaryDirectory(prefix="vfi-style-")

