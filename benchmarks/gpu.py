@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import platform
+import shlex
 import statistics
 import sys
 import tempfile
@@ -34,7 +35,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vfi_pipeline import __version__
 from vfi_pipeline.errors import ENVIRONMENT, USAGE, UserError
 from vfi_pipeline.estimation.window import Window
-from vfi_pipeline.evaluation.page import cores, processor
+from vfi_pipeline.evaluation.page import circumstances, cores, processor, write_section
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.timeline import Slot
 from vfi_pipeline.models.flow import FlowModel, load_flow
@@ -518,10 +519,17 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", default="flow", help="name or file (flow)")
     parser.add_argument("--count", action="store_true", help="without a device: launches, copies and waits of a pair")
     parser.add_argument("--output", type=Path, default=Path("outputs/bench/gpu.json"))
+    parser.add_argument("--page", type=Path, help="a page that gets the tables, as BENCHMARKS.md")
     options = parser.parse_args(words)
+    command = shlex.join(["python", "-m", "benchmarks.gpu", *(sys.argv[1:] if words is None else words)])
     try:
         if options.count:
-            return counted(_sizes(options.sizes)[0], _rates(options.rates), options.weights)
+            text = counted(_sizes(options.sizes)[0], _rates(options.rates), options.weights)
+            say(text)
+            if options.page:
+                body = f"{COUNT_NOTE}\n\n{text}\n{circumstances(command)}"
+                write_section(options.page, "gpu_count", "What a pair asks of a GPU", body)
+            return 0
         figures = measure(
             available(options.device), _sizes(options.sizes), _rates(options.rates), options.seconds, options.weights,
             say, lambda figures: save(options.output, figures),
@@ -529,19 +537,51 @@ def main(words: Sequence[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.code
+    if options.page:
+        write_section(options.page, "gpu", "On a device", f"{page_text(figures)}\n\n{circumstances(command)}")
     sys.stdout.write(f"{options.output}, after {figures.seconds:.0f} s\n")
     return 0
 
 
-def counted(size: tuple[int, int], rates: Sequence[int], weights: str) -> int:
-    """Prints the tables of ``launch_counts``, one for each rate."""
+COUNT_NOTE = (
+    "Counted without a device, on fake tensors: *operators* are PyTorch's calls, *launched* what the stream starts of "
+    "them where CUDA graphs and Triton's kernel work; *copies* lie between host and device; at *waits* the host reads "
+    "a result. No GPU was at hand to time them."
+)
+
+
+def page_text(figures: Figures) -> str:
+    """What was measured, as Markdown."""
+    lines = [title(figures), "", "| frames in memory | on | made frames/s | MB on the device |", "|--|--|--:|--:|"]
+    for rate in figures.rates:
+        memory = rate.get("peak_device_mb")
+        lines.append(
+            f"| {rate['width']}x{rate['height']}, {rate['rate']}x | {rate['device']} | {rate['made_per_s']:.1f} | "
+            + ("" if memory is None else f"{memory:.0f}")
+            + " |"
+        )
+    for found in figures.file:
+        lines += ["", f"File to null, decode={found['decode']}: {rate_line(found)}."]
+    for stages in figures.stages:
+        lines += ["", f"| ms at {stages['width']}x{stages['height']} | |", "|--|--:|"]
+        lines += [f"| {name} | {ms:.2f} |" for name, ms in stages["ms"].items()]
+    if figures.parity:
+        lines += ["", "Against fp32 on the CPU: " + ", ".join(f"{k} {v:g}" for k, v in figures.parity.items()) + "."]
+    if figures.launches:
+        lines += ["", "A pair: " + ", ".join(f"{v} {k}" for k, v in figures.launches.items()) + "."]
+    lines += [f"\nLeft out: {line}" for line in figures.left_out]
+    return "\n".join(lines)
+
+
+def counted(size: tuple[int, int], rates: Sequence[int], weights: str) -> str:
+    """The tables of ``launch_counts``, one for each rate."""
     from benchmarks.launch_counts import count as launch_count
     from benchmarks.launch_counts import table
 
     frames = drawn_frames(*size, 4)
-    for rate in rates:
-        say(f"{size[0]}x{size[1]}, {rate}x:\n\n{table(launch_count(frames, weights, times=rate - 1))}\n")
-    return 0
+    return "\n".join(
+        f"{size[0]}x{size[1]}, {rate}x:\n\n{table(launch_count(frames, weights, times=rate - 1))}\n" for rate in rates
+    )
 
 
 def say(text: str) -> None:

@@ -28,6 +28,7 @@ raise SystemExit(gpu.main(sys.argv[1:]))
 def test_it_runs_without_ffmpeg_pyav_hydra_and_lightning_and_says_what_is_left_out(root, tmp_path):
     target = tmp_path / "made" / "gpu.json"
     words = ["--device", "cpu", "--sizes", "64x48,96x64", "--rates", "2,3", "--seconds", "1000", "--output", target]
+    words += ["--page", tmp_path / "page.md"]
     run = subprocess.run([sys.executable, "-c", BARE, *map(str, words)], cwd=root, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
@@ -42,6 +43,10 @@ def test_it_runs_without_ffmpeg_pyav_hydra_and_lightning_and_says_what_is_left_o
     assert [line.partition(":")[0] for line in found["left_out"]] == ["file to null"]
     assert "made frames/s" in run.stdout and "left out: file to null" in run.stdout
     assert [path.name for path in target.parent.iterdir()] == ["gpu.json"]
+    page = (tmp_path / "page.md").read_text("utf-8")
+    rates = {line.split(" | ")[0]: line for line in page.splitlines() if line.startswith("| ") and " | cpu | " in line}
+    assert list(rates) == ["| 64x48, 2x", "| 64x48, 3x", "| 96x64, 2x", "| 96x64, 3x"]
+    assert f"| {found['rates'][0]['made_per_s']:.1f} |" in rates["| 64x48, 2x"] and "Left out: file to null" in page
 
 
 def test_the_drawn_film_moves_as_it_says_and_goes_on_without_end():
