@@ -48,7 +48,7 @@ def estimate_acceleration(
     pair: BidirectionalFlow,
     before: BidirectionalFlow | None,
     after: BidirectionalFlow | None,
-    spans: tuple[float, float],
+    spans: tuple[float | Tensor, float | Tensor],
     velocity: Tensor,
     settings: AccelerationSettings = AccelerationSettings(),
 ) -> Tensor | None:
@@ -56,7 +56,7 @@ def estimate_acceleration(
 
     Args:
         pair, before, after: flows of the pair and of its neighbours, all on one grid.
-        spans: the neighbours' lengths in time, in units of the pair's.
+        spans: the neighbours' lengths in time, in units of the pair's; tensors (B, 1, 1, 1) differ from sample to sample.
         velocity: (B, 2, h, w) of the pair at t = 1/2, cells per unit t.
 
     Returns:
@@ -67,18 +67,18 @@ def estimate_acceleration(
     and cancels.
     """
     before, after = (
-        neighbour if neighbour is not None and 1 / settings.longest_ratio <= span <= settings.longest_ratio else None
+        neighbour if neighbour is not None and (isinstance(span, Tensor) or _comparable(span, settings)) else None
         for neighbour, span in zip((before, after), spans)
     )
     grid = pixel_grid(*velocity.shape[-2:], like=velocity)
     estimates = []
     if before is not None:
         change = (pair.forward + before.backward / spans[0]) * (2 / (1 + spans[0]))
-        trust = pair.confidence_first * before.confidence_last
+        trust = pair.confidence_first * before.confidence_last * _comparable(spans[0], settings)
         estimates.append(sample(torch.cat((change, trust), dim=1), grid - velocity / 2).split((2, 1), dim=1))
     if after is not None:
         change = (pair.backward + after.forward / spans[1]) * (2 / (1 + spans[1]))
-        trust = pair.confidence_last * after.confidence_first
+        trust = pair.confidence_last * after.confidence_first * _comparable(spans[1], settings)
         estimates.append(sample(torch.cat((change, trust), dim=1), grid + velocity / 2).split((2, 1), dim=1))
     if not estimates:
         return None
@@ -92,6 +92,13 @@ def estimate_acceleration(
         )
         acceleration = mean * _agreement(from_before, from_after, trust_before * trust_after, settings)
     return blur(acceleration, settings.smoothing)
+
+
+def _comparable(span: float | Tensor, settings: AccelerationSettings) -> bool | Tensor:
+    """Whether a neighbour of this length is used, for each sample of a tensor."""
+    if isinstance(span, Tensor):
+        return (span >= 1 / settings.longest_ratio) & (span <= settings.longest_ratio)
+    return 1 / settings.longest_ratio <= span <= settings.longest_ratio
 
 
 def _agreement(from_before: Tensor, from_after: Tensor, trust: Tensor, settings: AccelerationSettings) -> Tensor:

@@ -223,13 +223,13 @@ def flow_interpolator(init_from: str | None = None, **settings: Any) -> FlowInte
         return model
     path, digest = locate(init_from)
     trained, _ = load_model(path, digest)
-    if not isinstance(trained, FlowInterpolator) or _network_settings(trained) != _network_settings(model):
+    if not isinstance(trained, FlowInterpolator) or not _continues(model, trained):
         raise UserError(
             f"{path} holds another network than the one to be trained.",
             "Choose its net=, or train from scratch.",
             USAGE,
         )
-    model.load_state_dict(trained.state_dict())
+    model.load_state_dict({**model.state_dict(), **trained.state_dict()})  # a new gate begins as a new one
     return model
 
 
@@ -262,8 +262,10 @@ def load_flow(
     return FlowModel(model, guide_span, network_span, enlargement, device, half.get(precision, automatic))
 
 
-def _network_settings(model: FlowInterpolator) -> tuple[dict, dict]:
-    return model.net.settings, model.refinement.settings
+def _continues(model: FlowInterpolator, trained: FlowInterpolator) -> bool:
+    """Whether the model can go on from these weights: of the same network, with a gate or without."""
+    same = (model.net.settings, model.refinement.settings) == (trained.net.settings, trained.refinement.settings)
+    return same and (model.gate is not None or trained.gate is None)
 
 
 def _padded(image: Tensor, stride: int) -> Tensor:

@@ -17,7 +17,7 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import folding
 from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
 from vfi_pipeline.metrics import psnr, ssim
-from vfi_pipeline.models.prediction import Motion, TrainableModel
+from vfi_pipeline.models.prediction import Motion, Neighbours, TrainableModel
 from vfi_pipeline.nets.perceptual import MIN_SIDE_PX, perceptual_or_none
 from vfi_pipeline.training.captured_step import CapturedStep, CudaGraphs, LateFigures, can_capture, set_capturable
 from vfi_pipeline.training.panel_sample import PanelSample
@@ -231,7 +231,14 @@ class TripletModule(pl.LightningModule):
         return replace(motion, frame=torch.stack(frames, dim=1))
 
     def _predict(self, batch: Triplet, times: Tensor) -> Motion:
-        return self.model(batch.first, batch.last, times)
+        if batch.around is None or batch.spans is None:
+            return self.model(batch.first, batch.last, times)
+        if not getattr(self.model, "uses_neighbours", False):
+            raise UserError(
+                f"{type(self.model).__name__} looks at a pair alone, and data.around gives it the frames around.",
+                "data.around=null, or net=flow.",
+            )
+        return self.model(batch.first, batch.last, times, Neighbours(batch.around, batch.spans))
 
     def _measure(self, batch: Triplet, part: str) -> None:
         motion, terms = self.terms(batch)
