@@ -127,8 +127,8 @@ class Windows:
 
 
 class FilmTriplets(SizedDataset[Triplet]):
-    """What both share: sample ``counter`` depends on (seed, counter) alone, and with ``sampling.grow`` on the share of the
-    run that is done, so a run resumes at any counter exactly.
+    """What both share: sample ``counter`` depends on (seed, counter) alone, and with ``sampling.grow`` on how much of
+    the run is done, so a run resumes at any counter exactly.
 
     Args:
         augmentation: crop size and changes.

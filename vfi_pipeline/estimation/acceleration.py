@@ -56,7 +56,7 @@ def estimate_acceleration(
 
     Args:
         pair, before, after: flows of the pair and of its neighbours, all on one grid.
-        spans: the neighbours' lengths in time, in units of the pair's; tensors (B, 1, 1, 1) differ from sample to sample.
+        spans: the neighbours' lengths in time, in units of the pair's; tensors (B, 1, 1, 1) differ by sample.
         velocity: (B, 2, h, w) of the pair at t = 1/2, cells per unit t.
 
     Returns:

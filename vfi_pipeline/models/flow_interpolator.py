@@ -265,9 +265,7 @@ class FlowInterpolator(nn.Module):
         forward, backward = resize_flow(flows, height, width).chunk(2)
         return forward, backward
 
-    def forward(
-        self, first: Tensor, last: Tensor | None, t: Tensor, neighbours: Neighbours | None = None
-    ) -> Motion:
+    def forward(self, first: Tensor, last: Tensor | None, t: Tensor, neighbours: Neighbours | None = None) -> Motion:
         """Frames (B, 3, H, W), H and W multiples of the network's stride, times (B, T) in [0, 1].
 
         With ``neighbours`` the acceleration is taken from the pairs around, as for films.

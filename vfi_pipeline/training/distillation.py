@@ -1,4 +1,4 @@
-"""A teacher that sees the true frame between a pair, beside the model in training; it is no part of what is exported."""
+"""A teacher that sees the true frame between a pair: beside the model in training, and no part of what is exported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class LucasKanadeTeacher(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         sources, flows = torch.cat((first, last)), torch.cat((flow_to_first, flow_to_last))
         aligned = align(flows, sources, torch.cat((target, target)), self.settings)
-        return (*aligned.chunk(2), weight)
+        to_first, to_last = aligned.chunk(2)
+        return to_first, to_last, weight
 
 
 class Distillation(nn.Module):
@@ -83,13 +84,13 @@ class Distillation(nn.Module):
         with torch.set_grad_enabled(self._learns and torch.is_grad_enabled()):
             *flows, weight = self.teacher(firsts, lasts, true, student[0].detach(), student[1].detach(), weight)
             frame = synthesise(firsts, lasts, flows[0], flows[1], weight).frame
-        errors = [
+        own_error, error = (
             F.interpolate((made.detach() - true).abs().mean(dim=1, keepdim=True), size, mode="area")
             for made in (motion.frame.flatten(0, 1), frame)
-        ]
+        )
         px = constant((first.shape[-1] / size[1], first.shape[-2] / size[0]), student[0])
-        both = (torch.stack(sides) * px for sides in (student, flows))
-        terms = {"distillation": distillation(*both, *errors, self.margin)}
+        known, better = torch.stack(student) * px, torch.stack(flows) * px
+        terms = {"distillation": distillation(known, better, own_error, error, self.margin)}
         if self._learns:
             terms["teacher"] = charbonnier(frame, true) + laplacian_pyramid(frame, true)
         return weighted(terms, {"distillation": self.weight, "teacher": self.reconstruction})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -45,7 +45,7 @@ class TripletModule(pl.LightningModule):
             target between, this is the paper's paired L2. A model that blends both frames reproduces each at its own
             end; the loss there takes the frame warped from the other source alone.
         lpips: measure LPIPS in validation where its backbone is at hand.
-        teacher: a teacher that sees the true frames, in training alone; None: there is none. One of weight 0 is left out.
+        teacher: sees the true frames, in training alone; None: there is none. One of weight 0 is left out.
         capture: make the whole step one CUDA graph: True, False, or ``auto``: on one GPU, where nothing is in the way.
             True on a CPU takes the same road without a graph.
     """
@@ -247,7 +247,8 @@ class TripletModule(pl.LightningModule):
                 f"{type(self.model).__name__} looks at a pair alone, and data.around gives it the frames around.",
                 "data.around=null, or net=flow.",
             )
-        return self.model(batch.first, batch.last, times, Neighbours(batch.around, batch.spans))
+        model = cast(Callable[..., Motion], self.model)
+        return model(batch.first, batch.last, times, Neighbours(batch.around, batch.spans))
 
     def _measure(self, batch: Triplet, part: str) -> None:
         motion, terms = self.terms(batch)
