@@ -225,7 +225,7 @@ class Clips(Batches):
         return DeviceLoader(triplets, self.stages, self._done, self.steps, self.position, rank, world)
 
     def _done(self, number: int) -> float:
-        """How much of the run is done at batch ``number``, 0 to 1: by the clock where it ends the run, else by steps."""
+        """How much of the run is done at batch ``number``, 0 to 1: by the clock if it ends the run, else by steps."""
         if self.run_share is not None:
             return self.run_share()
         batches = self.steps
