@@ -16,6 +16,7 @@ import os
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -249,21 +250,19 @@ def body(scores: Sequence[Score], start_s: float, plan: Plan, command: str) -> s
     """The section: how it was made, the noise, the table."""
     spread = " and ".join(f"{noise(scores, span):.2f} dB at {span} frames" for span in SPANS)
     base = mean(s.cpu_s for s in scores if s.arm == BASELINE)
-    return f"""{circumstances(command)}
-
-A small experiment: `net=flow_small` from scratch, {plan.steps} steps of 4 crops of 96 px on the CPU
-({base:.0f} s of one core), on {len(plan.films)} clips at {LONGEST_PX} px. It orders kinds of teaching by what they give at
-the start of a training, and cannot say what they give after a night.
-
-PSNR, dB, at t = 1/2 on {len(plan.left)} clips that were left out, up to {PLACES} pairs of 2 and of 8 frames from each; of
-the pair alone, and as films get it, with the pairs around. *Gain*: the latter less that of the baseline with the same
-seed. **Noise**: baselines that differ in the seed alone lie up to {spread} apart;
-a smaller gain says nothing. Time of a step: processor time beside the baseline's, the start of the program taken off.
-
-Left out: {", ".join(film.stem for film in plan.left)}.
-
-{table(scores, start_s)}
-"""
+    paragraphs = [
+        circumstances(command),
+        f"A small experiment: `net=flow_small` from scratch, {plan.steps} steps of 4 crops of 96 px on the "
+        f"CPU ({base:.0f} s of one core), on {len(plan.films)} clips at {LONGEST_PX} px. It orders kinds of teaching by "
+        "what they give at the start of a training, and cannot say what they give after a night.",
+        f"PSNR, dB, at t = 1/2 on {len(plan.left)} clips that were left out, up to {PLACES} pairs of 2 and of 8 frames "
+        "from each; of the pair alone, and as films get it, with the pairs around. *Gain*: the latter less that of the "
+        f"baseline with the same seed. **Noise**: baselines that differ in the seed alone lie up to {spread} apart; "
+        "a smaller gain says nothing. Time of a step: processor time beside the baseline's, without the start.",
+        f"Left out: {', '.join(film.stem for film in plan.left)}.",
+    ]
+    text = "\n\n".join(textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in paragraphs)
+    return f"{text}\n\n{table(scores, start_s)}\n"
 
 
 HEAD = """# Teaching, measured

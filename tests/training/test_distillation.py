@@ -249,3 +249,9 @@ def test_frames_around_are_refused_for_a_model_that_looks_at_pairs_alone():
     sample = batch()._replace(around=torch.rand(2, 2, 3, 16, 16), spans=torch.ones(2, 2))
     with pytest.raises(UserError, match="WarpingODE looks at a pair alone"):
         made.figures(sample)
+
+
+def test_a_word_in_place_of_a_teacher_is_refused_with_what_to_write():
+    with pytest.raises(UserError, match="training.teacher=privileged is no teacher") as refused:
+        TripletModule(FlowInterpolator(**NET), triplet_objective(), torch.optim.Adam, teacher="privileged")
+    assert "+teacher@training.teacher=privileged" in refused.value.args[1]

@@ -66,6 +66,11 @@ class TripletModule(pl.LightningModule):
             raise UserError(
                 f"training.capture={capture} is none of the three.", "training.capture=auto, true or false."
             )
+        if teacher is not None and not isinstance(teacher, Distillation):
+            raise UserError(
+                f"training.teacher={teacher} is no teacher.",
+                "+teacher@training.teacher=privileged, or =lucas_kanade (files of conf/teacher).",
+            )
         if not set(ends) <= {0.0, 1.0}:
             raise ValueError(
                 f"The frames are known at t = 0 and t = 1, so training.ends can hold 0 and 1, not {list(ends)}."
