@@ -70,6 +70,7 @@ ARMS = (
     Arm("noscenes", "no synthetic scenes", ("data.synthetic=0.0",)),
     Arm("scenes", "0.3 synthetic scenes", ("data.synthetic=0.3",)),
     Arm("edges", "finest level twice as wide and deep", ("net.refinement.hidden=24", "net.refinement.depth=2")),
+    Arm("noedges", "finest level cut to two channels", ("net.refinement.hidden=2", "net.refinement.depth=0")),
 )
 
 
@@ -252,7 +253,7 @@ def body(scores: Sequence[Score], start_s: float, plan: Plan, command: str) -> s
     base = mean(s.cpu_s for s in scores if s.arm == BASELINE)
     paragraphs = [
         circumstances(command),
-        f"A small experiment: `net=flow_small` from scratch, {plan.steps} steps of 4 crops of 96 px on the "
+        f"Small: `net=flow_small` from scratch, {plan.steps} steps of 4 crops of 96 px on the "
         f"CPU ({base:.0f} s of one core), on {len(plan.films)} clips at {LONGEST_PX} px. It orders kinds of teaching by "
         "what they give at the start of a training, and cannot say what they give after a night.",
         f"PSNR, dB, at t = 1/2 on {len(plan.left)} clips that were left out, up to {PLACES} pairs of 2 and of 8 frames "
