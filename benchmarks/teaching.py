@@ -254,8 +254,8 @@ def body(scores: Sequence[Score], start_s: float, plan: Plan, command: str) -> s
     paragraphs = [
         circumstances(command),
         f"Small: `net=flow_small` from scratch, {plan.steps} steps of 4 crops of 96 px on the "
-        f"CPU ({base:.0f} s of one core), on {len(plan.films)} clips at {LONGEST_PX} px. It orders kinds of teaching by "
-        "what they give at the start of a training, and cannot say what they give after a night.",
+        f"CPU ({base:.0f} s of one core), on {len(plan.films)} clips at {LONGEST_PX} px. It orders kinds of "
+        "teaching by what they give at the start of a training, and cannot say what they give after a night.",
         f"PSNR, dB, at t = 1/2 on {len(plan.left)} clips that were left out, up to {PLACES} pairs of 2 and of 8 frames "
         "from each; of the pair alone, and as films get it, with the pairs around. *Gain*: the latter less that of the "
         f"baseline with the same seed. **Noise**: baselines that differ in the seed alone lie up to {spread} apart; "
