@@ -67,18 +67,18 @@ def estimate_acceleration(
     and cancels.
     """
     before, after = (
-        neighbour if neighbour is not None and (isinstance(span, Tensor) or _comparable(span, settings)) else None
+        neighbour if neighbour is not None and _may_be_used(span, settings) else None
         for neighbour, span in zip((before, after), spans)
     )
     grid = pixel_grid(*velocity.shape[-2:], like=velocity)
     estimates = []
     if before is not None:
         change = (pair.forward + before.backward / spans[0]) * (2 / (1 + spans[0]))
-        trust = pair.confidence_first * before.confidence_last * _comparable(spans[0], settings)
+        trust = _where_comparable(pair.confidence_first * before.confidence_last, spans[0], settings)
         estimates.append(sample(torch.cat((change, trust), dim=1), grid - velocity / 2).split((2, 1), dim=1))
     if after is not None:
         change = (pair.backward + after.forward / spans[1]) * (2 / (1 + spans[1]))
-        trust = pair.confidence_last * after.confidence_first * _comparable(spans[1], settings)
+        trust = _where_comparable(pair.confidence_last * after.confidence_first, spans[1], settings)
         estimates.append(sample(torch.cat((change, trust), dim=1), grid + velocity / 2).split((2, 1), dim=1))
     if not estimates:
         return None
@@ -94,11 +94,16 @@ def estimate_acceleration(
     return blur(acceleration, settings.smoothing)
 
 
-def _comparable(span: float | Tensor, settings: AccelerationSettings) -> bool | Tensor:
-    """Whether a neighbour of this length is used, for each sample of a tensor."""
-    if isinstance(span, Tensor):
-        return (span >= 1 / settings.longest_ratio) & (span <= settings.longest_ratio)
-    return 1 / settings.longest_ratio <= span <= settings.longest_ratio
+def _may_be_used(span: float | Tensor, settings: AccelerationSettings) -> bool:
+    """Whether a neighbour of this length counts; one whose length differs by sample may."""
+    return isinstance(span, Tensor) or 1 / settings.longest_ratio <= span <= settings.longest_ratio
+
+
+def _where_comparable(trust: Tensor, span: float | Tensor, settings: AccelerationSettings) -> Tensor:
+    """``trust``, 0 in samples whose neighbour is too long or too short."""
+    if not isinstance(span, Tensor):
+        return trust
+    return trust * ((span >= 1 / settings.longest_ratio) & (span <= settings.longest_ratio))
 
 
 def _agreement(from_before: Tensor, from_after: Tensor, trust: Tensor, settings: AccelerationSettings) -> Tensor:
