@@ -1,7 +1,7 @@
 """What teaching is worth: a small network trained from scratch with each kind, judged on clips that were left out.
 
 ``python -m benchmarks.teaching FOLDER left=NAME,NAME,... page=docs/training.md``
-``[out=outputs/teaching] [clips=16] [steps=400] [seeds=0,1] [arms=baseline,teacher,...] [train=false]``
+``[out=outputs/teaching] [clips=12] [steps=300] [seeds=0,1] [arms=baseline,teacher,...] [train=false]``
 
 FOLDER holds films; those whose names begin with a NAME are left out of training, and ``clips`` of the others, evenly
 spread, are trained on. A run that ``out`` holds already is not made again; ``train=false`` judges what there is. One
@@ -38,13 +38,13 @@ from vfi_pipeline.models.flow import FlowModel, load_flow
 
 log = logging.getLogger(__name__)
 
-LONGEST_PX = 320
+LONGEST_PX = 160
 """Longest side of the films, in training and where the weights are judged."""
 
 SPANS = (2, 8)
 """Frames from first to last of the pairs that judge; the frame at t = 1/2 is compared."""
 
-PLACES = 4
+PLACES = 8
 """Pairs of each span from each film that was left out, evenly spread."""
 
 BASELINE = "baseline"
@@ -81,7 +81,7 @@ class Plan:
     out: Path
     films: tuple[Path, ...]
     left: tuple[Path, ...]
-    steps: int = 400
+    steps: int = 300
 
     def words(self, arm: Arm, seed: int, steps: int | None = None) -> list[str]:
         """What ``train.py`` is given for a run."""
@@ -89,7 +89,7 @@ class Plan:
         return [
             "experiment=flow", "net=flow_small", "trainer=cpu", f"data.root={self.out / 'train'}",
             f"data.val_root={self.out / 'left' / self.left[0].name}", f"data.cache={self.out / 'cache'}",
-            f"data.longest={LONGEST_PX}", "data.crop=96", "data.val_crop=96", "data.batch_size=4", "data.val_samples=8",
+            f"data.longest={LONGEST_PX}", "data.crop=64", "data.val_crop=64", "data.batch_size=4", "data.val_samples=8",
             f"steps={steps}", f"validate_every={steps}", f"checkpoint_every={steps}", "test=false",
             "~callbacks.panels", "training.lpips=false", "logger=none", f"seed={seed}", f"data.seed={seed}",
             f"hydra.run.dir={self.folder(arm.name, seed)}", *arm.words,
@@ -253,7 +253,7 @@ def body(scores: Sequence[Score], start_s: float, plan: Plan, command: str) -> s
     base = mean(s.cpu_s for s in scores if s.arm == BASELINE)
     paragraphs = [
         circumstances(command),
-        f"Small: `net=flow_small` from scratch, {plan.steps} steps of 4 crops of 96 px on the "
+        f"Small: `net=flow_small` from scratch, {plan.steps} steps of 4 crops of 64 px on the "
         f"CPU ({base:.0f} s of one core), on {len(plan.films)} clips at {LONGEST_PX} px. It orders kinds of "
         "teaching by what they give at the start of a training, and cannot say what they give after a night.",
         f"PSNR, dB, at t = 1/2 on {len(plan.left)} clips that were left out, up to {PLACES} pairs of 2 and of 8 frames "
@@ -277,8 +277,8 @@ def main(words: Sequence[str]) -> None:
     plain = words_of(__doc__, words, least=1, needs=("left", "page"))
     options = dict(word.split("=", 1) for word in plain if "=" in word)
     (folder,) = [word for word in plain if "=" not in word]
-    films, left = chosen(Path(folder), options["left"].split(","), int(options.get("clips", 16)))
-    plan = Plan(Path(options.get("out", "outputs/teaching")).resolve(), films, left, int(options.get("steps", 400)))
+    films, left = chosen(Path(folder), options["left"].split(","), int(options.get("clips", 12)))
+    plan = Plan(Path(options.get("out", "outputs/teaching")).resolve(), films, left, int(options.get("steps", 300)))
     seeds = [int(seed) for seed in options.get("seeds", "0,1").split(",")]
     names = options["arms"].split(",") if "arms" in options else [arm.name for arm in ARMS]
     if options.get("train") != "false":
