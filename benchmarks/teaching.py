@@ -1,7 +1,7 @@
 """What teaching is worth: a small network trained from scratch with each kind, judged on clips that were left out.
 
 ``python -m benchmarks.teaching FOLDER left=NAME,NAME,... page=docs/training.md``
-``[out=outputs/teaching] [clips=12] [steps=300] [seeds=0,1] [arms=baseline,teacher,...] [train=false]``
+``[out=outputs/teaching] [clips=12] [steps=500] [seeds=0,1] [arms=baseline,teacher,...] [train=false]``
 
 FOLDER holds films; those whose names begin with a NAME are left out of training, and ``clips`` of the others, evenly
 spread, are trained on. A run that ``out`` holds already is not made again; ``train=false`` judges what there is. One
@@ -81,7 +81,7 @@ class Plan:
     out: Path
     films: tuple[Path, ...]
     left: tuple[Path, ...]
-    steps: int = 300
+    steps: int = 500
 
     def words(self, arm: Arm, seed: int, steps: int | None = None) -> list[str]:
         """What ``train.py`` is given for a run."""
@@ -278,7 +278,7 @@ def main(words: Sequence[str]) -> None:
     options = dict(word.split("=", 1) for word in plain if "=" in word)
     (folder,) = [word for word in plain if "=" not in word]
     films, left = chosen(Path(folder), options["left"].split(","), int(options.get("clips", 12)))
-    plan = Plan(Path(options.get("out", "outputs/teaching")).resolve(), films, left, int(options.get("steps", 300)))
+    plan = Plan(Path(options.get("out", "outputs/teaching")).resolve(), films, left, int(options.get("steps", 500)))
     seeds = [int(seed) for seed in options.get("seeds", "0,1").split(",")]
     names = options["arms"].split(",") if "arms" in options else [arm.name for arm in ARMS]
     if options.get("train") != "false":
