@@ -213,9 +213,9 @@ def score(plan: Plan, arm: str, seed: int, films: Sequence[Sequence[Tensor]]) ->
 
 
 def gain(scores: Sequence[Score], arm: str, which: str, span: int) -> float:
-    """Mean over the arm's seeds of its PSNR less the baseline's of the same seed, dB."""
-    base = {s.seed: getattr(s, which)[str(span)] for s in scores if s.arm == BASELINE}
-    return mean(getattr(s, which)[str(span)] - base[s.seed] for s in scores if s.arm == arm and s.seed in base)
+    """PSNR of the arm less that of the baseline, each the mean over its seeds, dB."""
+    own, base = ([getattr(s, which)[str(span)] for s in scores if s.arm == name] for name in (arm, BASELINE))
+    return mean(own) - mean(base)
 
 
 def noise(scores: Sequence[Score], span: int) -> float:
@@ -258,8 +258,9 @@ def body(scores: Sequence[Score], start_s: float, plan: Plan, command: str) -> s
         "teaching by what they give at the start of a training, and cannot say what they give after a night.",
         f"PSNR, dB, at t = 1/2 on {len(plan.left)} clips that were left out, up to {PLACES} pairs of 2 and of 8 frames "
         "from each; of the pair alone, and as films get it, with the pairs around. *Gain*: the latter less that of the "
-        f"baseline with the same seed. **Noise**: baselines that differ in the seed alone lie up to {spread} apart; "
-        "a smaller gain says nothing. Time of a step: processor time beside the baseline's, without the start.",
+        f"baselines' mean. **Noise**: baselines that differ in the seed alone lie up to {spread} apart; a gain of one "
+        "run that is not clearly larger says nothing. Time of a step: processor time beside the baseline's, without the "
+        "start, to about a tenth.",
         f"Left out: {', '.join(film.stem for film in plan.left)}.",
     ]
     text = "\n\n".join(textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in paragraphs)

@@ -1,4 +1,4 @@
-"""Kinds of teaching, side by side: which films, which pairs, and a table whose gains are those of equal seeds."""
+"""Kinds of teaching, side by side: which films, which pairs, and a table of what each gains over the baseline."""
 
 import json
 
@@ -73,20 +73,20 @@ def test_a_film_too_short_gives_no_pair():
     assert starts(24, 8) == [] and starts(25, 8) == [8]
 
 
-def test_gains_are_those_of_equal_seeds_and_the_noise_that_of_the_baseline():
+def test_gains_are_those_of_the_means_and_the_noise_that_of_the_baseline():
     scores = [
         scored(BASELINE, 0, 30.0, 31.0), scored(BASELINE, 1, 30.5, 31.2), scored("teacher", 1, 31.0, 31.5, 130.0),
         scored("growth", 0, 29.0, 30.0, 80.0), scored("growth", 1, 30.0, 30.6, 80.0),
     ]  # fmt: skip
 
-    assert gain(scores, "teacher", "around", 2) == pytest.approx(0.3)
-    assert gain(scores, "growth", "alone", 8) == pytest.approx((-1.0 - 0.5) / 2)
+    assert gain(scores, "teacher", "around", 2) == pytest.approx(31.5 - 31.1)
+    assert gain(scores, "growth", "alone", 8) == pytest.approx(29.5 - 30.25)
     assert noise(scores, 2) == pytest.approx(0.5)
     lines = table(scores, 20.0).splitlines()
     assert (
         lines[2].startswith(f"| **{BASELINE}**") and "| 0, 1 | 30.25 | 31.10 |  | 25.25 | 26.10 |  | 1.00 |" in lines[2]
     )
-    assert "| 1 | 31.00 | 31.50 | +0.30 | 26.00 | 26.50 | +0.30 | 1.38 |" in lines[3]
+    assert "| 1 | 31.00 | 31.50 | +0.40 | 26.00 | 26.50 | +0.40 | 1.38 |" in lines[3]
     assert "| 0.75 |" in lines[4] and len(lines) == 5
     assert {line.count("|") for line in lines} == {10}
 
