@@ -259,8 +259,8 @@ def body(scores: Sequence[Score], start_s: float, plan: Plan, command: str) -> s
         f"PSNR, dB, at t = 1/2 on {len(plan.left)} clips that were left out, up to {PLACES} pairs of 2 and of 8 frames "
         "from each; of the pair alone, and as films get it, with the pairs around. *Gain*: the latter less that of the "
         f"baselines' mean. **Noise**: baselines that differ in the seed alone lie up to {spread} apart; a gain of one "
-        "run that is not clearly larger says nothing. Time of a step: processor time beside the baseline's, without the "
-        "start, to about a tenth.",
+        "run that is not clearly larger says nothing. Time of a step: processor time beside the baseline's, without "
+        "the start, to about a tenth.",
         f"Left out: {', '.join(film.stem for film in plan.left)}.",
     ]
     text = "\n\n".join(textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in paragraphs)
