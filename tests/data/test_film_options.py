@@ -20,6 +20,8 @@ OPTIONS = {
     "spans": ([3, 7], "sampling.spans"),
     "middles": (2, "sampling.target_count"),
     "least_motion": (1.5, "sampling.least_motion"),
+    "grow": (0.5, "sampling.grow"),
+    "around": (True, "sampling.around"),
     "longest": (320, "decoding.longest"),
     "memory_gb": (2.0, "memory_gb"),
     "synthetic": (0.5, "synthetic.share"),

@@ -69,3 +69,18 @@ def test_each_pair_of_a_batch_is_estimated_alone():
     alone = estimate_acceleration(*flows, (1.0, 1.0), velocity())
     torch.testing.assert_close(batched[:1], alone)
     assert batched[1].abs().max() == 0
+
+
+def test_spans_may_differ_from_sample_to_sample_and_far_neighbours_have_no_weight():
+    pairs = [
+        (true_flow(0, 1), true_flow(before, 0), true_flow(1, after)) for before, after in ((-1.0, 2.0), (-0.5, 1.5))
+    ]
+    both = [type(a)(*(torch.cat(parts) for parts in zip(vars(a).values(), vars(b).values()))) for a, b in zip(*pairs)]
+    spans = [torch.tensor(values).view(2, 1, 1, 1) for values in ((1.0, 0.5), (1.0, 0.5))]
+
+    batched = estimate_acceleration(*both, tuple(spans), torch.cat((velocity(), velocity())))
+
+    for row, (flows, span) in enumerate(zip(pairs, (1.0, 0.5))):
+        torch.testing.assert_close(batched[row : row + 1], estimate_acceleration(*flows, (span, span), velocity()))
+    far = torch.full((1, 1, 1, 1), 9.0)
+    assert estimate_acceleration(*pairs[0], (far, far), velocity()).abs().max() == 0

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from photographs import moved
+from photographs import displacement, moved
 
-from vfi_pipeline.estimation.lucas_kanade import LucasKanade, luma, refine_velocities
+from vfi_pipeline.estimation.lucas_kanade import LucasKanade, align, luma, refine_velocities
 
 CELLS = (40, 56)
 INNER = (..., slice(6, -6), slice(6, -6))
@@ -82,3 +82,25 @@ def test_luma_is_bt601():
 def test_other_pyramids_are_refused():
     with pytest.raises(ValueError, match="shrink of 1, 2 or 4"):
         LucasKanade(steps=((3, 1),))
+
+
+@pytest.mark.parametrize("error", [(0.8, -0.5), (-1.2, 0.6)])
+@pytest.mark.parametrize("cell", [2, 4])
+def test_a_displacement_to_a_known_frame_becomes_nearly_right(error, cell):
+    first, known = moved(0), moved(1)
+    height, width = (n // cell for n in first.shape[-2:])
+    # Content moves by displacement(0, 1); what pulls the first frame there is minus that.
+    true = (-displacement(0, 1)).view(1, 2, 1, 1).expand(1, 2, height, width) / cell
+    start = true + torch.tensor(error).view(1, 2, 1, 1) / cell
+
+    aligned = align(start, first, known, LucasKanade(steps=((2, 6), (1, 10))))
+
+    # Where there is texture all of it is found; a part of the photograph is flat.
+    missed = cell * (aligned - true)[INNER].norm(dim=1)
+    wrong = torch.tensor(error).norm()
+    assert missed.median() < 0.15 * wrong and missed.mean() < 0.4 * wrong
+
+
+def test_a_displacement_that_is_right_stays():
+    still = torch.zeros(1, 2, 40, 56)
+    assert align(still, moved(0), moved(0)).abs().max() < 1e-4

@@ -16,6 +16,7 @@ from vfi_pipeline.models.checkpoint import load_model, save_model
 from vfi_pipeline.models.flow import FlowModel, flow_interpolator, load_flow
 from vfi_pipeline.models.flow_fields import FlowMotion, MotionFields, maps_at
 from vfi_pipeline.models.flow_interpolator import EstimateSettings, FlowInterpolator
+from vfi_pipeline.models.prediction import Neighbours
 from vfi_pipeline.ode import Solver
 
 TINY = {
@@ -370,3 +371,78 @@ def test_the_shipped_weights_load_and_are_checked(tmp_path, monkeypatch):
 def test_unknown_weights_name_the_known_ones():
     with pytest.raises(UserError, match="one of: flow"):
         load_flow("no-such-weights")
+
+
+def test_training_with_the_frames_around_takes_the_acceleration_that_films_take():
+    # As above without Lucas-Kanade, for its flat spots.
+    whole = tiny(settings=EstimateSettings(lucas_kanade=LucasKanade(steps=()), solver=Solver("rk4", steps=24)))
+    before, a, b, after, c = pictures(64, 96, 5)
+    spans = (1.5, 0.5)
+    with torch.no_grad():
+        around = Neighbours(torch.stack((before, after), dim=1), torch.tensor([spans]))
+        motion, alone = whole(a, b, torch.tensor([[0.5]]), around), whole(a, b, torch.tensor([[0.5]]))
+        # Two samples of a batch keep to their own neighbours.
+        both = Neighbours(
+            torch.stack((torch.cat((before, c)), torch.cat((after, a))), dim=1), torch.tensor([spans] * 2)
+        )
+        batch = whole(torch.cat((a, b)), torch.cat((b, c)), torch.full((2, 1), 0.5), both)
+    made = FlowModel(whole, enlargement=1).motion(Window.of(a, b, before, after, *spans)).at([0.5])[0]
+
+    assert (motion.flow - alone.flow).abs().max() > 0.02
+    close(motion.flow[:, 0], made.flow_to_first, 2e-2)
+    close(motion.flow_to_last[:, 0], made.flow_to_last, 2e-2)
+    close(motion.blend_weight[:, 0], made.blend_weight, 1e-2)
+    close(batch.flow[0], motion.flow[0], 2e-3)
+
+
+def test_the_estimates_of_the_pairs_around_have_no_gradient():
+    whole = tiny().train()
+    before, a, b, after = pictures(64, 96, 4)
+    frames = torch.stack((before, after), dim=1).requires_grad_()
+    whole(a, b, torch.tensor([[0.5]]), Neighbours(frames, torch.ones(1, 2))).frame.sum().backward()
+
+    assert frames.grad is None
+    assert sum(float(p.grad.abs().sum()) for p in whole.net.parameters() if p.grad is not None) > 0
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_an_open_gate_lets_the_steps_of_lucas_kanade_through_and_a_shut_one_none(opened):
+    steps = LucasKanade() if opened else LucasKanade(steps=())
+    plain, gated = tiny(settings=EstimateSettings(lucas_kanade=steps)), tiny(gate=True)
+    torch.nn.init.constant_(gated.gate.same.bias, 50.0 if opened else -50.0)
+    gated.load_state_dict({**gated.state_dict(), **plain.state_dict()})
+    window = Window.of(*pictures(64, 96))
+
+    made, known = (FlowModel(whole).motion(window).at([0.3])[0] for whole in (gated, plain))
+
+    close(made.flow_to_first, known.flow_to_first)
+    close(made.blend_weight, known.blend_weight)
+
+
+def test_a_gate_begins_nearly_open_and_learns():
+    gated = tiny(gate=True).train()
+    a, b, c = pictures(64, 96, 3)
+    hidden = torch.randn(2, TINY["hidden"][0], 4, 4)
+    torch.testing.assert_close(
+        torch.sigmoid(gated.gate(hidden).sum(0)), torch.full((1, 4, 4), 0.9526), atol=1e-4, rtol=0
+    )
+
+    (gated(a, b, torch.tensor([[0.5]])).frame[:, 0] - c).square().mean().backward()
+
+    assert all(p.grad is not None and p.grad.any() for p in gated.gate.parameters())
+
+
+def test_a_gate_is_kept_in_the_weights_file_and_may_be_added_to_weights_without_one(tmp_path):
+    gated, plain = tiny(gate=True), tiny()
+    torch.nn.init.normal_(gated.gate.same.weight, std=0.5)
+    save_model(tmp_path / "gated.safetensors", gated)
+    save_model(tmp_path / "plain.safetensors", plain)
+
+    window = Window.of(*pictures(64, 96))
+    read = load_flow(str(tmp_path / "gated.safetensors")).motion(window).at([0.5])[0]
+    assert torch.equal(read.flow_to_first, FlowModel(gated).motion(window).at([0.5])[0].flow_to_first)
+    assert "gate" not in plain.config()
+    begun = flow_interpolator(init_from=str(tmp_path / "plain.safetensors"), gate=True, **TINY)
+    assert all(torch.equal(p, q) for p, q in zip(plain.net.parameters(), begun.net.parameters()))
+    with pytest.raises(UserError, match="another network"):
+        flow_interpolator(init_from=str(tmp_path / "gated.safetensors"), **TINY)

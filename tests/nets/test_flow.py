@@ -58,7 +58,7 @@ def test_a_swap_convolution_mixes_both_halves(learns):
 
 
 def test_a_swap_convolution_sees_that_its_weights_have_changed():
-    conv, x = SwapConv(3, 4), torch.rand(2, 3, 6, 5)
+    conv, x = SwapConv(3, 4).eval(), torch.rand(2, 3, 6, 5)
     with torch.no_grad():
         before = conv(x)
         assert torch.equal(conv(x), before)
@@ -70,6 +70,19 @@ def test_a_swap_convolution_sees_that_its_weights_have_changed():
         assert not torch.allclose(loaded, changed)
     assert torch.allclose(conv(x), loaded, atol=1e-6)  # what learns is computed anew each time
     assert torch.allclose(conv.double()(x.double()).float(), loaded, atol=1e-5)
+
+
+@torch.no_grad()
+def test_validation_sees_weights_that_a_replayed_graph_has_changed():
+    conv, x = SwapConv(3, 4), torch.rand(2, 3, 6, 5)
+    results = []
+    for _ in range(2):
+        results.append(conv.eval()(x))
+        conv.train()
+        conv.other.weight.data.add_(0.1)  # as a replay: no version counts it
+
+    assert not torch.allclose(*results)
+    assert torch.allclose(conv(x), conv.eval()(x), atol=1e-6)  # training without gradients keeps nothing
 
 
 def test_correlation_peaks_where_the_content_has_moved():

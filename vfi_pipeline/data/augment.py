@@ -64,7 +64,7 @@ class Augmentation:
 
         Args:
             frames: (N, H, W, 3) uint8, N >= 2, in order of time.
-            times: (N,) in [0, 1], 0 for the first and 1 for the last.
+            times: (N,), 0 for the first and 1 for the last; frames before and after those lie outside of [0, 1].
 
         Returns:
             (N, 3, crop, crop) float32 in [0, 1] and the times; both reversed if the motion plays backwards.
@@ -166,7 +166,7 @@ class Photometry:
         return (self.gamma, self.gain, self.order) != (1.0, (1.0, 1.0, 1.0), (0, 1, 2))
 
     def applied(self, pictures: Tensor, times: np.ndarray) -> Tensor:
-        """(N, 3, H, W) in [0, 1] at ``times`` (N,) -> the same, float32."""
+        """(N, 3, H, W) in [0, 1] at ``times`` (N,) -> the same, float32; the ends are the frames at 0 and 1."""
         pictures = pictures.clone()
         if self.recolours():
             gain = torch.tensor(self.gain).view(1, 3, 1, 1)
@@ -176,9 +176,14 @@ class Photometry:
         if self.drift:
             change = torch.from_numpy((1 + self.drift * (times - 0.5)).astype(np.float32))
             pictures = pictures * change.view(-1, 1, 1, 1)
-        for end, degradation in zip((0, -1), self.ends):
+        for end, degradation in zip(ends_at(times), self.ends):
             pictures[end] = degradation.applied(pictures[end])
         return pictures.clamp_(0, 1).contiguous()
+
+
+def ends_at(times: np.ndarray) -> tuple[int, int]:
+    """Where the first and the last frame are among ``times`` in ascending order: at 0 and at 1, or next to them."""
+    return int(np.abs(times).argmin()), int(np.abs(times - 1).argmin())
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ class Triplet(NamedTuple):
         velocity: (B, 2, H, W) of the content, pixels per unit t, (dx, dy): a point at x at t = 0.5 moves to
             x + velocity dt. That is *minus* the velocity that a pull-back displacement follows (``geometry``:
             content moves by minus the displacement). NaN where it is unknown; None if it is unknown in all samples.
+        around: (B, 2, 3, H, W) the frame before ``first`` and the frame after ``last``; None where the data give none.
+        spans: (B, 2) durations from the frame before to ``first`` and from ``last`` to the frame after, in units of the
+            pair's own.
     """
 
     first: Tensor
@@ -29,6 +32,34 @@ class Triplet(NamedTuple):
     last: Tensor
     t: Tensor
     velocity: Tensor | None = None
+    around: Tensor | None = None
+    spans: Tensor | None = None
+
+    @classmethod
+    def of(cls, frames: Tensor, times: Tensor, velocity: Tensor | None = None, around: bool = False) -> Triplet:
+        """From frames (..., N, 3, H, W) in order of time and their times (..., N): 0 of the first frame, 1 of the last.
+
+        Args:
+            around: whether the outermost frames lie before the first and after the last.
+        """
+        begin, end = (1, -2) if around else (0, -1)
+        parts = [frames[..., begin, :, :, :], frames[..., begin + 1 : end, :, :, :], frames[..., end, :, :, :]]
+        first, targets, last = (part.contiguous() for part in parts)
+        inner = times[..., begin + 1 : end].contiguous()
+        if not around:
+            return cls(first, targets, last, inner, velocity)
+        spans = torch.stack((-times[..., 0], times[..., -1] - 1), dim=-1)
+        outer = torch.stack((frames[..., 0, :, :, :], frames[..., -1, :, :, :]), dim=-4)
+        return cls(first, targets, last, inner, velocity, outer, spans)
+
+    def in_order(self) -> tuple[Tensor, Tensor]:
+        """One sample's frames (N, 3, H, W), those around it included, and their times (N,): what ``of`` takes."""
+        ends = self.t.new_tensor([0.0]), self.t.new_tensor([1.0])
+        frames, times = [self.first[None], self.targets, self.last[None]], [ends[0], self.t, ends[1]]
+        if self.around is not None and self.spans is not None:
+            frames = [self.around[:1], *frames, self.around[1:]]
+            times = [-self.spans[:1], *times, 1 + self.spans[1:]]
+        return torch.cat(frames), torch.cat(times)
 
     def masked_velocity(self) -> tuple[Tensor, Tensor]:
         """Velocity, 0 where it is unknown, and a mask (B, 1, H, W), 0 there and 1 elsewhere. Neither holds a NaN."""
@@ -73,7 +104,14 @@ def collate(samples: Sequence[Triplet] | Sequence[Unpaired]) -> Triplet | Unpair
         source, target = (torch.stack(parts) for parts in zip(*samples))
         return Unpaired(source, target)
     first, targets, last, t = (torch.stack(parts) for parts in list(zip(*triplets))[:4])
-    return Triplet(first, targets, last, t, _stacked([triplet.velocity for triplet in triplets]))
+    velocity = _stacked([triplet.velocity for triplet in triplets])
+    around = [(triplet.around, triplet.spans) for triplet in triplets if triplet.around is not None]
+    if not around:
+        return Triplet(first, targets, last, t, velocity)
+    if len(around) < len(triplets):
+        raise ValueError("A batch needs the frames around all of its samples, or around none.")
+    outer, spans = (torch.stack(parts) for parts in zip(*around))
+    return Triplet(first, targets, last, t, velocity, outer, spans)
 
 
 def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -21,6 +21,7 @@ from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
 from vfi_pipeline.data.draw import Draw, Sampling, TripletDraw
 from vfi_pipeline.data.index import EXTENSIONS, SETTINGS, FilmIndex, film_index
 from vfi_pipeline.data.pairs import MAX_BROKEN_IN_A_ROW
+from vfi_pipeline.data.sampler import Moment
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.pictures import read_pictures, shrunk, video_facts
 
@@ -126,7 +127,8 @@ class Windows:
 
 
 class FilmTriplets(SizedDataset[Triplet]):
-    """What both share: sample ``counter`` depends on (seed, counter) alone, so a run resumes at any counter exactly.
+    """What both share: sample ``counter`` depends on (seed, counter) alone, and with ``sampling.grow`` on how much of
+    the run is done, so a run resumes at any counter exactly.
 
     Args:
         augmentation: crop size and changes.
@@ -142,6 +144,8 @@ class FilmTriplets(SizedDataset[Triplet]):
     """
 
     draw: TripletDraw
+    changes = True
+    """See ``sampler.Mixed``."""
 
     def __init__(
         self,
@@ -175,8 +179,8 @@ class FilmTriplets(SizedDataset[Triplet]):
     def _sample(self, draw: Draw, random: np.random.Generator) -> Triplet:
         pictures = self.read(draw.film, draw.frames)
         stack, times = self.augmentation(pictures, draw.times, random)
-        inner = torch.from_numpy(times[1:-1].astype(np.float32))
-        return Triplet(stack[0], stack[1:-1], stack[-1], inner)
+        moments = torch.from_numpy(times.astype(np.float32))
+        return Triplet.of(stack, moments, around=bool(self.sampling.around))
 
 
 class MemoryClips(FilmTriplets):
@@ -277,9 +281,14 @@ class MemoryClips(FilmTriplets):
     def read(self, film: int, frames: np.ndarray) -> np.ndarray:
         return self.pictures[film][frames]
 
-    def __getitem__(self, counter: int) -> Triplet:
-        random = np.random.default_rng([self.seed, counter])
-        return self._sample(self.draw(random), random)
+    def __getitem__(self, counter: int | Moment) -> Triplet:
+        draw, random = self.drawn(Moment.of(counter))
+        return self._sample(draw, random)
+
+    def drawn(self, moment: Moment) -> tuple[Draw, np.random.Generator]:
+        """A sample's frames, and the generator of all further chance in it."""
+        random = np.random.default_rng([self.seed, moment.counter])
+        return self.draw(random, self.sampling.longest(moment.done)), random
 
 
 class FilmFolder(FilmTriplets):
@@ -310,7 +319,7 @@ class FilmFolder(FilmTriplets):
         length: int = NOMINAL_EPOCH,
     ) -> None:
         super().__init__(augmentation, sampling, decoding, stretch, seed, length)
-        self.windows = replace(windows, length=max(windows.length, sampling.spans[1] + 1))
+        self.windows = replace(windows, length=max(windows.length, sampling.most_frames()))
         for path in map(Path, paths):
             try:
                 facts = video_facts(path)
@@ -341,9 +350,10 @@ class FilmFolder(FilmTriplets):
             self.skipped,
         )
 
-    def __getitem__(self, counter: int) -> Triplet:
+    def __getitem__(self, counter: int | Moment) -> Triplet:
+        counter, done = Moment.of(counter)
         for attempt in range(MAX_BROKEN_IN_A_ROW):
-            film, draw, random = self._drawn(counter + attempt * 1_000_003)
+            film, draw, random = self._drawn(counter + attempt * 1_000_003, self.sampling.longest(done))
             if film in self.left_out:
                 continue
             try:
@@ -356,13 +366,14 @@ class FilmFolder(FilmTriplets):
             BAD_INPUT,
         )
 
-    def _drawn(self, counter: int) -> tuple[int, Draw, np.random.Generator]:
+    def _drawn(self, counter: int, longest: int) -> tuple[int, Draw, np.random.Generator]:
         group, place = divmod(counter, self.windows.reuse)
         # The group's first draw places the window; the others are drawn from what lies inside it.
-        lead = self.draw(np.random.default_rng([self.seed, 4, group]))
+        lead = self.draw(np.random.default_rng([self.seed, 4, group]), longest)
         random = np.random.default_rng([self.seed, 5, counter])
         begin = self._begin(lead.film, int(lead.frames[0]))
-        draw = lead if place == 0 else self.draw.within(lead.film, begin, begin + self.windows.length, random) or lead
+        end = begin + self.windows.length
+        draw = lead if place == 0 else self.draw.within(lead.film, begin, end, random, longest) or lead
         return lead.film, draw, random
 
     def _begin(self, film: int, first: int) -> int:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfi_pipeline.data.augment import Photometry, blurred
+from vfi_pipeline.data.augment import Photometry, blurred, ends_at
 
 # Of the JPEG standard (ITU-T T.81, tables K.1 and K.2), for quality 50.
 _LUMA = (
@@ -93,11 +93,11 @@ def photometric(pictures: Tensor, times: np.ndarray, changes: Sequence[Photometr
         drift = np.array([[change.drift] for change in changes])
         light = upload((1 + drift * (times - 0.5)).tolist())
         pictures = pictures * light.view(*light.shape, 1, 1, 1)
-    frames, last = pictures.flatten(0, 1).contiguous(), pictures.shape[1] - 1
+    frames = pictures.flatten(0, 1).contiguous()
     ends = [
         (row * pictures.shape[1] + place, end)
         for row, change in enumerate(changes)
-        for place, end in zip((0, last), change.ends)
+        for place, end in zip(ends_at(times[row]), change.ends)
     ]
     generator = torch.Generator(device)
     for row, end in ends:

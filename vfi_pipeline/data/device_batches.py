@@ -22,7 +22,7 @@ from vfi_pipeline.data.augment import Augmentation, Drawn, busiest
 from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.data.clips import MemoryClips
 from vfi_pipeline.data.device_augment import photometric, read_crops
-from vfi_pipeline.data.sampler import choice
+from vfi_pipeline.data.sampler import Moment, choice
 from vfi_pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -199,19 +199,20 @@ class Scenes:
     def __init__(self, dataset: Dataset[Triplet], count: int, device: torch.device) -> None:
         with ThreadPoolExecutor() as executor:
             scenes = list(executor.map(dataset.__getitem__, range(count)))
-        frames = [torch.cat((scene.first[None], scene.targets, scene.last[None])) for scene in scenes]
+        frames, times = zip(*(scene.in_order() for scene in scenes))
         self.frames = torch.stack([(pictures * 255).round().byte() for pictures in frames]).to(device)
-        self.t = torch.stack([scene.t for scene in scenes]).to(device)
+        self.times = torch.stack(times).to(device)
         velocities = [scene.velocity for scene in scenes if scene.velocity is not None]
         self.velocity = torch.stack(velocities).to(device)
 
     def batch(self, counters: Sequence[int], crop: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames (B, N, 3, crop, crop), times (B, T) and velocities of the scenes that these counters see."""
-        rows = torch.tensor([counter % len(self.frames) for counter in counters]).to(self.t.device, non_blocking=True)
+        """Frames (B, N, 3, crop, crop), their times (B, N) and velocities of the scenes that these counters see."""
+        rows = torch.tensor([counter % len(self.frames) for counter in counters])
+        rows = rows.to(self.times.device, non_blocking=True)
         margin = self.frames.shape[-1] - crop
         top, left = (int(np.random.default_rng([counters[0], k]).integers(margin + 1)) for k in (0, 1))
         window = (..., slice(top, top + crop), slice(left, left + crop))
-        return self.frames[window][rows].float() / 255, self.t[rows], self.velocity[window][rows]
+        return self.frames[window][rows].float() / 255, self.times[rows], self.velocity[window][rows]
 
 
 class DeviceTriplets:
@@ -236,33 +237,30 @@ class DeviceTriplets:
         self.clips, self.frames, self.seed, self.scenes, self.share = clips, frames, seed, scenes, share
         self._augmentations: dict[int, Augmentation] = {}
 
-    def batch(self, counters: Sequence[int], crop: int) -> Triplet:
-        """The samples of these counters as one batch, on the device."""
+    def batch(self, counters: Sequence[int], crop: int, done: float = 1.0) -> Triplet:
+        """The samples of these counters as one batch, on the device; ``done`` as in ``sampler.Moment``."""
         of_scenes = [self.scenes is not None and choice(self.seed, n, (1 - self.share, self.share)) for n in counters]
         filmed = [n for n, scene in zip(counters, of_scenes) if not scene]
         drawn = [n for n, scene in zip(counters, of_scenes) if scene]
         parts: list[tuple[Tensor, Tensor, Tensor | None]] = []
         if filmed:
-            pictures, t = self._of_films(filmed, crop)
-            parts.append((pictures, t, None))
+            parts.append((*self._of_films(filmed, crop, done), None))
         if drawn:
             assert self.scenes is not None
             parts.append(self.scenes.batch(drawn, crop))
-        pictures, t = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        pictures, times = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         velocity = self._velocities(parts) if self.scenes is not None else None
         if filmed and drawn:
-            order = torch.from_numpy(np.argsort(np.argsort(of_scenes, kind="stable"))).to(t.device, non_blocking=True)
-            pictures, t, velocity = pictures[order], t[order], None if velocity is None else velocity[order]
-        return Triplet(
-            pictures[:, 0].contiguous(), pictures[:, 1:-1].contiguous(), pictures[:, -1].contiguous(), t, velocity
-        )
+            order = torch.from_numpy(np.argsort(np.argsort(of_scenes, kind="stable")))
+            order = order.to(times.device, non_blocking=True)
+            pictures, times, velocity = pictures[order], times[order], None if velocity is None else velocity[order]
+        return Triplet.of(pictures, times, velocity, bool(self.clips.sampling.around))
 
-    def _of_films(self, counters: Sequence[int], crop: int) -> tuple[Tensor, Tensor]:
+    def _of_films(self, counters: Sequence[int], crop: int, done: float) -> tuple[Tensor, Tensor]:
         augmentation = self._augmentations.setdefault(crop, replace(self.clips.augmentation, crop=crop))
         places, times, changes = [], [], []
         for counter in counters:
-            random = np.random.default_rng([self.clips.seed, counter])
-            draw = self.clips.draw(random)
+            draw, random = self.clips.drawn(Moment(counter, done))
             film = self.clips.pictures[draw.film]
             height, width = film.shape[1:3]
             drawn: Drawn = augmentation.drawn(height, width, random)
@@ -275,8 +273,7 @@ class DeviceTriplets:
             changes.append(drawn.photometry)
         moments = np.stack(times)
         pictures = photometric(self.frames.read(places, crop), moments, changes)
-        inner = torch.from_numpy(moments[:, 1:-1].astype(np.float32))
-        return pictures, inner.to(pictures.device, non_blocking=True)
+        return pictures, torch.from_numpy(moments.astype(np.float32)).to(pictures.device, non_blocking=True)
 
     @staticmethod
     def _velocities(parts: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> Tensor:
@@ -337,7 +334,7 @@ class DeviceLoader:
         self._shown = at
         local = stage.batch_size // self.world
         begin = at * COUNTERS_PER_STAGE + number * stage.batch_size + self.rank * local
-        return self.triplets.batch(range(begin, begin + local), stage.crop)
+        return self.triplets.batch(range(begin, begin + local), stage.crop, share)
 
     def state_dict(self) -> dict[str, Any]:
         return {}

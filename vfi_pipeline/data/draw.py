@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 CLASSES = ((0.0025, 0.04), (0.005, 0.08), (0.01, 0.15), (0.02, 0.22), (0.04, 0.23), (0.08, 0.18), (0.16, 0.10))
 
 
+Table = list[dict[int, np.ndarray]]
+"""For each motion class and film, rows (run, start in it, span, outermost frames' numbers) of its triplets."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """Which triplets of a film are drawn.
@@ -27,21 +31,42 @@ class Sampling:
         target_count: true frames between; drawn without repetition from those at hand.
         centred: only the frame nearest to t = 0.5 (with ``target_count=1``).
         least_motion: triplets that move less, in px, are never drawn.
+        grow: share of the run over which the largest number rises from the smallest to its own; None: it stays.
+        around: also the frames before and after the triplet, as far from it as its first frame is from its last.
     """
 
     spans: tuple[int, int] = (2, 12)
     target_count: int = 1
     centred: bool = False
     least_motion: float = 0.3
+    grow: float | None = None
+    around: bool | None = None
 
     def __post_init__(self) -> None:
         low, high = self.spans
         object.__setattr__(self, "spans", (low, high))  # Hydra gives a list
+        if self.grow is not None and not 0 <= self.grow <= 1:
+            raise UserError(f"data.grow={self.grow} is no share of the run.", "data.grow= from 0 to 1, such as 0.5.")
+
+    def most_frames(self) -> int:
+        """From the first to the last one that a sample of the largest span needs."""
+        return (3 if self.around else 1) * self.spans[1] + 1
+
+    def longest(self, done: float) -> int:
+        """The largest number of frames where this share of the run, 0 to 1, is ``done``. Each number from the smallest
+        to the largest is it for the same part of ``grow``, except the largest one, which stays."""
+        low, high = self.spans
+        if not self.grow or done >= self.grow:
+            return high
+        return low + int((high - low) * done / self.grow)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One triplet: film number, its frames' numbers (first, targets..., last) and their times in [0, 1]."""
+    """One triplet: film number, its frames' numbers (first, targets..., last) and their times in [0, 1].
+
+    With the frames around it, their numbers and times (below 0, above 1) are the outermost.
+    """
 
     film: int
     frames: np.ndarray
@@ -66,7 +91,7 @@ class TripletDraw:
     films: Sequence[FilmIndex]
     sampling: Sampling = Sampling()
     classes: Sequence[tuple[float, float]] = CLASSES
-    _table: list[dict[int, np.ndarray]] = field(init=False, repr=False)
+    _table: Table = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         shortest, longest = self.sampling.spans
@@ -81,24 +106,49 @@ class TripletDraw:
             travelled = np.concatenate(([0.0], np.cumsum(film.motion, dtype=np.float64)))
             for r, run in enumerate(self._runs[number]):
                 for span in range(shortest, min(longest, len(run) - 1) + 1):
+                    margin = span if self.sampling.around else 0
                     moved = travelled[run[span:]] - travelled[run[:-span]]
                     kind = np.searchsorted(ends, moved / max(film.width, film.height))
                     kind[moved < least_motion] = len(ends)
+                    kind[:margin], kind[len(kind) - margin :] = len(ends), len(ends)
                     for k in np.unique(kind[kind < len(ends)]):
                         starts = np.flatnonzero(kind == k)
-                        ends_at = run[starts], run[starts + span]
-                        rows = np.stack([np.full_like(starts, r), starts, np.full_like(starts, span), *ends_at], axis=1)
+                        outer = run[starts - margin], run[starts + span + margin]
+                        rows = np.stack([np.full_like(starts, r), starts, np.full_like(starts, span), *outer], axis=1)
                         table[k].setdefault(number, []).append(rows)
         self._table = [{film: np.concatenate(rows).astype(np.int32) for film, rows in of.items()} for of in table]
-        weights = np.array([weight if of else 0.0 for of, (_, weight) in zip(self._table, self.classes)])
+        weights = self._weights_of(self._table)
         if not weights.sum():
+            needed = 3 * shortest + 1 if self.sampling.around else shortest + 1
             raise UserError(
-                f"None of the {len(self.films)} films holds a triplet: {shortest + 1} different frames in a row, "
+                f"None of the {len(self.films)} films holds a triplet: {needed} different frames in a row, "
                 f"no cut between, motion of {least_motion} px to {100 * self.classes[-1][0]:.0f} % of the width.",
                 "Add films with longer shots, or lower data.spans or data.least_motion.",
                 BAD_INPUT,
             )
         self._weights = weights / weights.sum()
+        self._spans = shortest, longest
+        self._shorter: tuple[int, Table, np.ndarray] | None = None
+
+    def _weights_of(self, table: Table) -> np.ndarray:
+        """How often each motion class is drawn, up to a factor: not at all where it is empty."""
+        return np.array([weight if of else 0.0 for of, (_, weight) in zip(table, self.classes)])
+
+    def _up_to(self, longest: int | None) -> tuple[Table, np.ndarray]:
+        """The triplets of at most ``longest`` frames, by class and film, and the weights of the classes; of a few more
+        where there are none. None: all."""
+        if longest is None or longest >= self._spans[1]:
+            return self._table, self._weights
+        if self._shorter is None or self._shorter[0] != longest:
+            table = [
+                {film: kept for film, rows in of.items() if len(kept := rows[rows[:, 2] <= longest])}
+                for of in self._table
+            ]
+            weights = self._weights_of(table)
+            if not weights.sum():
+                return self._up_to(longest + 1)
+            self._shorter = longest, table, weights / weights.sum()
+        return self._shorter[1:]
 
     def __len__(self) -> int:
         """How many different (first, last) pairs there are."""
@@ -108,16 +158,19 @@ class TripletDraw:
         """The number of pairs in each motion class."""
         return [sum(len(rows) for rows in of.values()) for of in self._table]
 
-    def __call__(self, random: np.random.Generator) -> Draw:
-        """One triplet."""
-        of = self._table[random.choice(len(self._table), p=self._weights)]
+    def __call__(self, random: np.random.Generator, longest: int | None = None) -> Draw:
+        """One triplet; of at most ``longest`` frames from first to last, where there are such."""
+        table, weights = self._up_to(longest)
+        of = table[random.choice(len(table), p=weights)]
         film = list(of)[random.integers(len(of))]
         return self._drawn(film, of[film][random.integers(len(of[film]))], random)
 
-    def within(self, film: int, begin: int, end: int, random: np.random.Generator) -> Draw | None:
-        """One triplet of ``film`` whose frames all lie in ``begin ... end - 1``; None if there is none."""
+    def within(
+        self, film: int, begin: int, end: int, random: np.random.Generator, longest: int | None = None
+    ) -> Draw | None:
+        """As a call, of ``film`` and with all frames in ``begin ... end - 1``; None if there is no such triplet."""
         candidates, weights = [], []
-        for of, weight in zip(self._table, self._weights):
+        for of, weight in zip(*self._up_to(longest)):
             rows = of.get(film)
             if rows is None or not weight:
                 continue
@@ -139,6 +192,10 @@ class TripletDraw:
         else:
             inner = np.sort(random.choice(np.arange(1, span), size=self.sampling.target_count, replace=False))
         run = self._runs[film][r]
-        frames = run[start + np.concatenate(([0], inner, [span])).astype(int)]
+        places = np.concatenate(([0], inner, [span]))
+        if self.sampling.around:
+            places = np.concatenate(([-span], places, [2 * span]))
+        frames = run[start + places.astype(int)]
         pts = self.films[film].pts[frames].astype(np.float64)
-        return Draw(film, frames, ((pts - pts[0]) / (pts[-1] - pts[0])).astype(np.float32))
+        begin, end = self.films[film].pts[run[[start, start + span]]].astype(np.float64)
+        return Draw(film, frames, ((pts - begin) / (end - begin)).astype(np.float32))

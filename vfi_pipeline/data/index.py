@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +25,7 @@ from vfi_pipeline.media.pictures import VideoFacts, read_pictures, video_facts
 from vfi_pipeline.shots import cuts
 from vfi_pipeline.shots.cuts import CutDetector, CutRule, signature
 from vfi_pipeline.shots.duplicates import RepeatDetector
-from vfi_pipeline.shots.thumbnails import rgb_frame
+from vfi_pipeline.shots.thumbnails import dense_flow, rgb_frame
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +140,6 @@ def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction
     Motion is DIS optical flow between neighbours (``SETTINGS``); cuts and repeats are found as ``synthesis`` finds
     them (``vfi_pipeline.shots``), with both ends of a flash.
     """
-    flow_of = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    start: Any = None  # OpenCV's stub knows no estimate that begins with none
     cut_detector, repeat_detector = CutDetector(flashes=True, rule=SETTINGS.cuts), RepeatDetector()
     pts: list[int] = []
     motion: list[float] = []
@@ -166,7 +163,7 @@ def build(path: Path, pictures: Iterable[tuple[int, np.ndarray]], base: Fraction
             resized.append(len(pts))
         starts += cut_detector.push(signature(frame))
         if before is not None and same_size:
-            flow = flow_of.calc(before, grey, start)
+            flow = dense_flow(before, grey, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
             motion.append(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), SETTINGS.motion_quantile)) / ratio)
         elif before is not None:
             motion.append(0.0)

@@ -8,7 +8,7 @@ batch is the one that a single process sees.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from torch.utils.data import DistributedSampler
@@ -17,6 +17,18 @@ from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.errors import UserError
 
 T = TypeVar("T")
+
+
+class Moment(NamedTuple):
+    """A counter at a moment of the run, for data that change while it goes on: ``done`` is the share of it, 0 to 1."""
+
+    counter: int
+    done: float
+
+    @classmethod
+    def of(cls, counter: int | Moment) -> Moment:
+        """A counter alone is seen as at the end of a run."""
+        return counter if isinstance(counter, Moment) else cls(counter, 1.0)
 
 
 class StepSampler(DistributedSampler):
@@ -28,10 +40,17 @@ class StepSampler(DistributedSampler):
         batch: global batch size; a multiple of ``world``.
         steps: batches per epoch. Epochs end at multiples of it, also when training starts in the middle of one.
         position: gives the number of batches seen so far, asked whenever an epoch starts.
+        done: batch number -> how much of the run is done, 0 to 1. With it, samples are asked for by ``Moment``.
     """
 
     def __init__(
-        self, batch: int, steps: int, position: Callable[[], int] = lambda: 0, rank: int = 0, world: int = 1
+        self,
+        batch: int,
+        steps: int,
+        position: Callable[[], int] = lambda: 0,
+        rank: int = 0,
+        world: int = 1,
+        done: Callable[[int], float] | None = None,
     ) -> None:
         if batch % world:
             raise UserError(
@@ -39,17 +58,23 @@ class StepSampler(DistributedSampler):
                 f"Make data.batch_size a multiple of {world}: it is the whole batch of a step, over all devices.",
             )
         self.batch, self.steps, self.position, self.rank, self.world = batch, steps, position, rank, world
+        self.done = done
 
     @property
     def local(self) -> int:
         """Samples per batch of one process."""
         return self.batch // self.world
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[int | Moment]:
         begin = self.position()
         for n in range(begin, (begin // self.steps + 1) * self.steps):
             start = n * self.batch + self.rank * self.local
-            yield from range(start, start + self.local)
+            counters = range(start, start + self.local)
+            if self.done is None:
+                yield from counters
+            else:
+                done = self.done(n)
+                yield from (Moment(counter, done) for counter in counters)
 
     def __len__(self) -> int:
         return self.steps * self.local
@@ -91,8 +116,11 @@ class Mixed(SizedDataset[T]):
     def __len__(self) -> int:
         return max(len(dataset) for dataset in self.datasets)
 
-    def __getitem__(self, counter: int) -> T:
-        return self.datasets[choice(self.seed, counter, self.shares)][counter]
+    def __getitem__(self, counter: int | Moment) -> T:
+        """A data set that changes during the run (``changes``) gets the moment, the others the counter."""
+        moment = Moment.of(counter)
+        dataset = self.datasets[choice(self.seed, moment.counter, self.shares)]
+        return dataset[moment if getattr(dataset, "changes", False) else moment.counter]
 
 
 def choice(seed: int, counter: int, shares: Sequence[float] | np.ndarray) -> int:

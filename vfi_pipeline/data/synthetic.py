@@ -178,6 +178,7 @@ class SyntheticMotion(SizedDataset[Triplet]):
         recipe: the distribution of scenes.
         times: fixed times of the targets; None draws ``target_count`` of them.
         augmentation: its colour, exposure, blur, noise and compression are applied; its geometry is not.
+        around: also show the frames at t = -1 and t = 2.
 
     Raises:
         UserError: if no texture is at least 64 px on its smaller side.
@@ -193,13 +194,14 @@ class SyntheticMotion(SizedDataset[Triplet]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         length: int = NOMINAL_EPOCH,
+        around: bool = False,
     ) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         self.textures = [t for t in (bundled_textures() if textures is None else textures) if min(t.shape[:2]) >= 64]
         if not self.textures:
             raise UserError("No texture is at least 64 px wide and high.", "Give larger pictures in data.textures.")
         self.recipe, self.target_count, self.times = recipe, target_count, times
-        self.augmentation, self.seed, self.length = augmentation, seed, length
+        self.augmentation, self.seed, self.length, self.around = augmentation, seed, length, around
 
     def __len__(self) -> int:
         return self.length
@@ -209,11 +211,13 @@ class SyntheticMotion(SizedDataset[Triplet]):
         scene = draw_scene(random, self.recipe, self.textures, self.height, self.width)
         inner = np.sort(random.uniform(0.05, 0.95, self.target_count)) if self.times is None else np.array(self.times)
         times = np.concatenate(([0.0], inner, [1.0]))
+        if self.around:
+            times = np.concatenate(([-1.0], times, [2.0]))
         frames = torch.stack([scene.frame(float(t), self.height, self.width) for t in times])
         if self.augmentation is not None:
             frames = self.augmentation.photometric(frames, times, random)
         velocity = scene.velocity(self.height, self.width)
-        return Triplet(frames[0], frames[1:-1], frames[-1], torch.from_numpy(inner.astype(np.float32)), velocity)
+        return Triplet.of(frames, torch.from_numpy(times.astype(np.float32)), velocity, self.around)
 
 
 class Cached(SizedDataset[Triplet]):

@@ -52,14 +52,27 @@ class Interval(NamedTuple):
         span: its length in time, in units of the pair's.
         rate: from a difference of mean velocities to the acceleration: one over the time between the middles of both
             intervals, ``2 / (1 + span)``.
+        used: (B, 1, 1, 1), in which samples of a batch it counts; None is all.
     """
 
     span: float | Tensor
     rate: float | Tensor
+    used: Tensor | None = None
 
     @classmethod
     def of(cls, span: float) -> Interval:
         return cls(span, 2 / (1 + span))
+
+    @classmethod
+    def within(cls, span: float | Tensor, settings: AccelerationSettings) -> Interval | None:
+        """The interval, or None where its length says nothing of the pair; of a tensor for each sample."""
+        if not isinstance(span, Tensor):
+            return cls.of(span) if is_comparable(span, settings) else None
+        return cls(span, 2 / (1 + span), (span >= 1 / settings.longest_ratio) & (span <= settings.longest_ratio))
+
+    def trusted(self, trust: Tensor) -> Tensor:
+        """``trust``, 0 in samples in which the interval does not count."""
+        return trust if self.used is None else trust * self.used
 
 
 def is_comparable(span: float, settings: AccelerationSettings) -> bool:
@@ -71,7 +84,7 @@ def estimate_acceleration(
     pair: BidirectionalFlow,
     before: BidirectionalFlow | None,
     after: BidirectionalFlow | None,
-    spans: tuple[float | Interval, float | Interval],
+    spans: tuple[float | Tensor | Interval, float | Tensor | Interval],
     velocity: Tensor,
     settings: AccelerationSettings = AccelerationSettings(),
 ) -> Tensor | None:
@@ -79,8 +92,8 @@ def estimate_acceleration(
 
     Args:
         pair, before, after: flows of the pair and of its neighbours, all on one grid.
-        spans: the neighbours' lengths in time, in units of the pair's. A neighbour of another length than
-            ``is_comparable`` allows is left out, unless its ``Interval`` is given.
+        spans: the neighbours' lengths in time, in units of the pair's; tensors (B, 1, 1, 1) differ by sample. A
+            neighbour of another length than ``is_comparable`` allows is left out, unless its ``Interval`` is given.
         velocity: (B, 2, h, w) of the pair at t = 1/2, cells per unit t.
 
     Returns:
@@ -90,19 +103,16 @@ def estimate_acceleration(
     of the mean less that of the difference). A jump in one interval, such as a repeated frame, gives opposite signs
     and cancels.
     """
-    intervals = [
-        span if isinstance(span, Interval) else Interval.of(span) if is_comparable(span, settings) else None
-        for span in spans
-    ]
+    intervals = [span if isinstance(span, Interval) else Interval.within(span, settings) for span in spans]
     grid = pixel_grid(*velocity.shape[-2:], like=velocity)
     estimates = []
     if before is not None and (interval := intervals[0]) is not None:
         change = (pair.forward + before.backward / interval.span) * interval.rate
-        trust = pair.confidence_first * before.confidence_last
+        trust = interval.trusted(pair.confidence_first * before.confidence_last)
         estimates.append(sample(torch.cat((change, trust), dim=1), grid - velocity / 2).split((2, 1), dim=1))
     if after is not None and (interval := intervals[1]) is not None:
         change = (pair.backward + after.forward / interval.span) * interval.rate
-        trust = pair.confidence_last * after.confidence_first
+        trust = interval.trusted(pair.confidence_last * after.confidence_first)
         estimates.append(sample(torch.cat((change, trust), dim=1), grid + velocity / 2).split((2, 1), dim=1))
     if not estimates:
         return None

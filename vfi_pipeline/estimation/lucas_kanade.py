@@ -85,6 +85,28 @@ def refine_velocities(
     return velocity_first + change, velocity_last + change
 
 
+def align(flow: Tensor, image: Tensor, target: Tensor, settings: LucasKanade = LucasKanade()) -> Tensor:
+    """A displacement after Lucas-Kanade steps that bring the pulled image nearer to a known one.
+
+    Args:
+        flow: (B, 2, h, w) pulls ``image`` to ``target``, in cells of its own grid.
+        image, target: (B, 3, H, W) in [0, 1]; H and W are one multiple of h and w, and of the largest shrink.
+
+    Returns:
+        (B, 2, h, w), cells.
+    """
+    h = flow.shape[-2]
+    lumas = [luma(image), luma(target)]
+    for shrink, count in settings.steps:
+        luma_image, luma_target = (F.avg_pool2d(picture, shrink) if shrink > 1 else picture for picture in lumas)
+        height, width = luma_image.shape[-2:]
+        grid = pixel_grid(height, width, like=luma_image)
+        for _ in range(count):
+            pulled = sample(luma_image, grid + resize_flow(flow, height, width))
+            flow = flow + _step(luma_target, pulled, height // h, settings)
+    return flow
+
+
 def _step(a: Tensor, b: Tensor, cell: int, settings: LucasKanade) -> Tensor:
     """One increment of the velocity from two pulled lumas (B, 1, H, W): (B, 2, H / cell, W / cell), in cells."""
     mean, residual = (a + b) / 2, b - a

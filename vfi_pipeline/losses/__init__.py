@@ -1,6 +1,7 @@
 """Losses: pure functions of tensors, each a mean, so that a weight means the same for every size and batch."""
 
 from vfi_pipeline.losses.adversarial import critic_loss, generator_loss, gradient_norm, gradient_penalty
+from vfi_pipeline.losses.distillation import distillation
 from vfi_pipeline.losses.objective import Term, TripletObjective, triplet_objective, weighted
 from vfi_pipeline.losses.penalties import (
     edge_aware_smoothness,
@@ -18,6 +19,7 @@ __all__ = [
     "census",
     "charbonnier",
     "critic_loss",
+    "distillation",
     "edge_aware_smoothness",
     "folding_penalty",
     "generator_loss",

@@ -99,7 +99,7 @@ class FlowModel:
         """The fields' acceleration with that from the neighbours' flows; on CUDA replayed as a graph."""
         present = tuple(flow is not None for flow in neighbours)
         intervals = [Interval.of(span if here else 1.0) for span, here in zip(spans, present)]
-        numbers = tuple(float(number) for interval in intervals for number in interval)
+        numbers = tuple(float(number) for each in intervals for number in (each.span, each.rate))
         flows = [vars(flow).values() for flow in (estimate.flow, *neighbours) if flow is not None]
         tensors = [filled(numbers, estimate.velocity), estimate.fields.acceleration, estimate.velocity]
         return self._accelerator([*tensors, *(part for parts in flows for part in parts)], present)[0]
@@ -256,13 +256,13 @@ def flow_interpolator(init_from: str | None = None, **settings: Any) -> FlowInte
         return model
     path, digest = locate(init_from)
     trained, _ = load_model(path, digest)
-    if not isinstance(trained, FlowInterpolator) or _network_settings(trained) != _network_settings(model):
+    if not isinstance(trained, FlowInterpolator) or not _continues(model, trained):
         raise UserError(
             f"{path} holds another network than the one to be trained.",
             "Choose its net=, or train from scratch.",
             USAGE,
         )
-    model.load_state_dict(trained.state_dict())
+    model.load_state_dict({**model.state_dict(), **trained.state_dict()})  # a new gate begins as a new one
     return model
 
 
@@ -295,8 +295,10 @@ def load_flow(
     return FlowModel(model, guide_span, network_span, enlargement, device, half.get(precision, automatic))
 
 
-def _network_settings(model: FlowInterpolator) -> tuple[dict, dict]:
-    return model.net.settings, model.refinement.settings
+def _continues(model: FlowInterpolator, trained: FlowInterpolator) -> bool:
+    """Whether the model can go on from these weights: of the same network, with a gate or without."""
+    same = (model.net.settings, model.refinement.settings) == (trained.net.settings, trained.refinement.settings)
+    return same and (model.gate is not None or trained.gate is None)
 
 
 def _padded(image: Tensor, stride: int) -> Tensor:

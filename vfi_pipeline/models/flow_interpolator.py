@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfi_pipeline.estimation.acceleration import AccelerationSettings
+from vfi_pipeline.estimation.acceleration import AccelerationSettings, estimate_acceleration
 from vfi_pipeline.estimation.flow import BidirectionalFlow, bidirectional_flow
 from vfi_pipeline.estimation.lucas_kanade import LucasKanade, refine_velocities
 from vfi_pipeline.geometry import Blended, constant, pixel_grid, resize_flow, sample, synthesise
 from vfi_pipeline.models.flow_fields import SOLVER, Maps, MotionFields, maps_at
-from vfi_pipeline.models.prediction import Motion
-from vfi_pipeline.nets.flow import FlowNet, Velocities
+from vfi_pipeline.models.prediction import Motion, Neighbours
+from vfi_pipeline.nets.flow import FlowNet, SwapConv, Velocities
 from vfi_pipeline.nets.matching import Matching, match_unexplained
 from vfi_pipeline.nets.refinement import Refined, Refinement
 from vfi_pipeline.ode import Solver, stationary_flow, stationary_nfe
@@ -55,6 +55,22 @@ class PairEstimate(NamedTuple):
     flow: BidirectionalFlow
 
 
+class _Polished(NamedTuple):
+    """The estimate on the coarse grid, after matching and Lucas-Kanade steps.
+
+    Attributes:
+        state: (2 * B, STATE, h, w), by which gradients reach the network.
+        hidden, departed: what ``Refinement`` takes beside it.
+        velocity, flow: see ``PairEstimate``; without gradients.
+    """
+
+    state: Tensor
+    hidden: Tensor
+    departed: Tensor
+    velocity: Tensor
+    flow: BidirectionalFlow
+
+
 class FlowInterpolator(nn.Module):
     """The trainable whole of ``model=flow``: two frames and times -> ``Motion``; see ``models.prediction``.
 
@@ -65,6 +81,7 @@ class FlowInterpolator(nn.Module):
             up to this factor beyond ``network_span``: small pictures cost little, and thin things are matched so.
         settings: of the estimate.
         refinement: of ``nets.refinement.Refinement``.
+        gate: a learned gate in (0, 1), one for each cell, multiplies the change of the Lucas-Kanade steps.
         **network: of ``nets.flow.FlowNet``.
     """
 
@@ -73,6 +90,9 @@ class FlowInterpolator(nn.Module):
     """A CUDA graph can hold a training step: ``forward`` never waits for the device
     (tests/training/test_captured_step.py)."""
 
+    uses_neighbours = True
+    """``forward`` takes the frames around the pair."""
+
     def __init__(
         self,
         guide_span: int = 512,
@@ -80,11 +100,13 @@ class FlowInterpolator(nn.Module):
         enlargement: float = 1.25,
         settings: EstimateSettings = EstimateSettings(),
         refinement: Mapping[str, int] | None = None,
+        gate: bool | None = None,
         **network: Any,
     ) -> None:
         super().__init__()
         self.net = FlowNet(**network)
         self.refinement = Refinement(self.net.settings["hidden"][0], **(refinement or {}))
+        self.gate = _nearly_open(SwapConv(self.net.settings["hidden"][0], 1, kernel=1)) if gate else None
         self.guide_span, self.network_span, self.enlargement = guide_span, network_span, enlargement
         self.settings = settings
 
@@ -97,6 +119,7 @@ class FlowInterpolator(nn.Module):
             "enlargement": self.enlargement,
             "settings": asdict(self.settings),
             "refinement": self.refinement.settings,
+            **({"gate": True} if self.gate is not None else {}),
             **self.net.settings,
         }
 
@@ -137,6 +160,21 @@ class FlowInterpolator(nn.Module):
         size: tuple[float, float],
     ) -> PairEstimate:
         """The estimate from the network's finest ``state`` and ``hidden`` channels: matching, Lucas-Kanade, edges."""
+        polished = self._polished(state, hidden, features, working, size)
+        first, last = (F.avg_pool2d(picture.float(), 2) for picture in working)
+        refined = self.refinement(first, last, polished.state, polished.hidden, polished.departed)
+        height, width = first.shape[-2:]
+        acceleration = resize_flow(Velocities.of_state(polished.state).acceleration, height, width)
+        return PairEstimate(_fields(refined, acceleration), polished.velocity, polished.flow)
+
+    def _polished(
+        self,
+        state: Tensor,
+        hidden: Tensor,
+        features: tuple[Sequence[Tensor], Sequence[Tensor]],
+        working: tuple[Tensor, Tensor],
+        size: tuple[float, float],
+    ) -> _Polished:
         settings = self.settings
         first, last = (picture.float() for picture in working)
         rows, columns = (n // CELL for n in first.shape[-2:])
@@ -152,16 +190,49 @@ class FlowInterpolator(nn.Module):
             departed = _regridded(matched.departed, size, rows, columns)
         state = _regridded(state.float(), size, rows, columns, vectors=(0, 2, 4))
         hidden = _regridded(hidden.float(), size, rows, columns)
+        gate = None if self.gate is None else torch.sigmoid(torch.add(*self.gate(hidden).float().chunk(2)))
         with torch.no_grad():
             a, b = (state + change).detach().chunk(2)
             v, w = refine_velocities(a[:, :2], -b[:, :2], first, last, settings.lucas_kanade)
+            step = v - a[:, :2]  # of both velocities alike
+            if gate is not None:
+                v, w = a[:, :2] + gate * step, gate * step - b[:, :2]
             flow = bidirectional_flow(v, w, settings.solver)
             # Matching and Lucas-Kanade are closed forms: gradients bypass them and go to the network's state.
             correction = torch.cat((v, -w)) - state.detach()[:, :2]
-        state = torch.cat((state[:, :2] + correction, state[:, 2:]), dim=1)
-        refined = self.refinement(F.avg_pool2d(first, 2), F.avg_pool2d(last, 2), state, hidden, departed)
-        acceleration = resize_flow(Velocities.of_state(state).acceleration, 2 * rows, 2 * columns)
-        return PairEstimate(_fields(refined, acceleration), (v + w) / 2, flow)
+        velocities = state[:, :2] + correction
+        if gate is not None and gate.requires_grad:
+            # Adds nothing but the gate's gradient.
+            velocities = velocities + (gate - gate.detach()).repeat(2, 1, 1, 1) * torch.cat((step, -step))
+        return _Polished(torch.cat((velocities, state[:, 2:]), dim=1), hidden, departed, (v + w) / 2, flow)
+
+    @torch.no_grad()
+    def _acceleration_from(
+        self,
+        neighbours: Neighbours,
+        pair: PairEstimate,
+        frames: tuple[Tensor, Tensor],
+        features: tuple[Sequence[Tensor], Sequence[Tensor]],
+        size: tuple[float, float],
+    ) -> Tensor:
+        """What films take from the pairs around a pair (``estimation.acceleration``), for a batch: (B, 2, h, w) on the
+        grid of ``pair.fields``. Both neighbouring pairs are estimated as one batch; nothing of it has a gradient."""
+        before, after = neighbours.frames.unbind(1)
+        outer = [level.chunk(2) for level in self.net.encode(torch.cat((before, after)))]
+        earlier = [torch.cat((of_before, last)) for (of_before, _), last in zip(outer, features[1])]
+        later = [torch.cat((first, of_after)) for first, (_, of_after) in zip(features[0], outer)]
+        working = torch.cat((before, frames[1])), torch.cat((frames[0], after))
+        states, hidden = self.net(earlier, later)
+        flow = self._polished(states[0], hidden, (earlier, later), working, size).flow
+        of_before, of_after = (
+            BidirectionalFlow(*halves) for halves in zip(*(part.chunk(2) for part in vars(flow).values()))
+        )
+        spans = neighbours.spans.view(-1, 2, 1, 1, 1)
+        acceleration = estimate_acceleration(
+            pair.flow, of_before, of_after, (spans[:, 0], spans[:, 1]), pair.velocity, self.settings.acceleration
+        )
+        assert acceleration is not None
+        return resize_flow(acceleration, *pair.fields.first.shape[-2:])
 
     def _encode_both(self, first: Tensor, last: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """The features of both frames, encoded as one batch; see ``FlowNet.encode``."""
@@ -194,8 +265,10 @@ class FlowInterpolator(nn.Module):
         forward, backward = resize_flow(flows, height, width).chunk(2)
         return forward, backward
 
-    def forward(self, first: Tensor, last: Tensor | None, t: Tensor) -> Motion:
+    def forward(self, first: Tensor, last: Tensor | None, t: Tensor, neighbours: Neighbours | None = None) -> Motion:
         """Frames (B, 3, H, W), H and W multiples of the network's stride, times (B, T) in [0, 1].
+
+        With ``neighbours`` the acceleration is taken from the pairs around, as for films.
 
         Raises:
             ValueError: if ``last`` is missing or the size does not fit.
@@ -206,7 +279,11 @@ class FlowInterpolator(nn.Module):
         features = self._encode_both(first, last)
         states, hidden = self.net(*features)
         size = (height / CELL, width / CELL)
-        fields = self._estimate_from(states[0], hidden, features, (first, last), size).fields
+        estimate = self._estimate_from(states[0], hidden, features, (first, last), size)
+        fields = estimate.fields
+        if neighbours is not None:
+            acceleration = self._acceleration_from(neighbours, estimate, (first, last), features, size)
+            fields = replace(fields, acceleration=fields.acceleration + acceleration)
         shape, count = t.shape, t.shape[1]
         times = t.flatten()
         firsts, lasts = first.repeat_interleave(count, 0), last.repeat_interleave(count, 0)
@@ -228,7 +305,17 @@ class FlowInterpolator(nn.Module):
             2 * stationary_nfe([1.0], self.settings.solver),
             velocity=-0.5 * (fields.first + fields.last),
             auxiliary={name: frames.unflatten(0, shape) for name, frames in auxiliary.items()},
+            flow_to_last=maps.flow_to_last.unflatten(0, shape),
+            blend_weight=maps.blend_weight.unflatten(0, shape),
         )
+
+
+def _nearly_open(gate: SwapConv) -> SwapConv:
+    """The gate, at 0.95 everywhere: training begins with what it has without one."""
+    assert gate.same.bias is not None
+    for parameter, value in ((gate.same.weight, 0.0), (gate.other.weight, 0.0), (gate.same.bias, 1.5)):
+        nn.init.constant_(parameter, value)  # both halves are added: sigmoid(3)
+    return gate
 
 
 def _settings_from(config: Mapping[str, Any]) -> EstimateSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -23,6 +23,9 @@ class Motion:
         forward, backward: (B, 2, h, w) the displacement from t = 0 to 1, and the one that the model gives from 1 to 0.
         auxiliary: further frames (B, T, C, h', w') at the requested times, by name, which a loss may compare with the
             true ones: coarser levels (``coarse/4``), one-sided warps (``one_sided/last``).
+        flow_to_last: as ``flow``, of the last frame; None where the model shows the first frame alone.
+        blend_weight: (B, T, 1, h, w) weight of the first frame, before the rule for its border; None where there is
+            none.
     """
 
     frame: Tensor
@@ -33,6 +36,21 @@ class Motion:
     forward: Tensor | None = None
     backward: Tensor | None = None
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    flow_to_last: Tensor | None = None
+    blend_weight: Tensor | None = None
+
+
+class Neighbours(NamedTuple):
+    """The frames before and after a batch of pairs.
+
+    Attributes:
+        frames: (B, 2, C, H, W), before and after.
+        spans: (B, 2) durations from the one before to the first frame, and from the last frame to the one after, in
+            units of the pair's own.
+    """
+
+    frames: Tensor
+    spans: Tensor
 
 
 class TrainableModel(Protocol):

@@ -81,18 +81,23 @@ class SwapConv(nn.Module):
         self._kernel_cache: tuple[tuple[object, ...], tuple[Tensor, Tensor]] | None = None
 
     def _kernels(self) -> tuple[Tensor, Tensor]:
-        """Kernels for the sum and the difference of the halves, cached without gradients until a weight changes.
+        """Kernels for the sum and the difference of the halves, cached outside of training until a weight changes.
 
-        The cache does not see a write through a weight's ``.data``; no code here does that.
+        The cache does not see a write through a weight's ``.data``, nor that of a replayed CUDA graph: it ends when
+        training begins or ends.
         """
         same, other = self.same.weight, self.other.weight
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or self.training:
             return (same + other) / 2, (same - other) / 2
         state = (same.data_ptr(), same._version, other.data_ptr(), other._version, same.dtype)
         if self._kernel_cache is None or self._kernel_cache[0] != state:
             with torch.inference_mode(False), torch.no_grad():
                 self._kernel_cache = state, ((same + other) / 2, (same - other) / 2)
         return self._kernel_cache[1]
+
+    def train(self, mode: bool = True) -> SwapConv:
+        self._kernel_cache = None
+        return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
         a, b = x.chunk(2)

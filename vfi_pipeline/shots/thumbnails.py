@@ -80,7 +80,16 @@ def _roughly_shrunk(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return shrunk(plane, size)
 
 
-def dense_flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+LEAST_SIDE = 32
+"""px; OpenCV's DIS reads beyond smaller pictures, and the process may die of it."""
+
+
+def dense_flow(a: np.ndarray, b: np.ndarray, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> np.ndarray:
     """Dense optical flow of two small (h, w) uint8 pictures by DIS: (h, w, 2), px, (dx, dy), a's points seen in b."""
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return np.asarray(dis.calc(a, b, None))  # type: ignore[call-overload]  # None is allowed, the stubs do not say so
+    height, width = a.shape
+    below, right = max(0, LEAST_SIDE - height), max(0, LEAST_SIDE - width)
+    if below or right:
+        a, b = (np.pad(picture, ((0, below), (0, right)), mode="edge") for picture in (a, b))
+    dis = cv2.DISOpticalFlow.create(preset)
+    flow = dis.calc(a, b, None)  # type: ignore[call-overload]  # None is allowed, the stubs do not say so
+    return np.asarray(flow)[:height, :width]

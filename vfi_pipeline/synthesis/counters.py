@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vfi_pipeline.shots.thumbnails import dense_flow
+
 
 @dataclass(frozen=True)
 class CounterRule:
@@ -72,8 +74,7 @@ def camera_motion(first: np.ndarray, last: np.ndarray, rule: CounterRule = RULE)
     shrink = max(1.0, max(height, width) / rule.span)
     size = max(16, round(width / shrink)), max(16, round(height / shrink))
     small = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (first, last)]
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flow = search.calc(small[0], small[1], None)  # type: ignore[call-overload]
+    flow = dense_flow(small[0], small[1])
     cells = cv2.resize(flow, (max(1, size[0] // 8), max(1, size[1] // 8)), interpolation=cv2.INTER_AREA)
     reach = max(1, max(cells.shape[:2]) // 8)
     padded = np.pad(cells, ((reach, reach), (reach, reach), (0, 0)), mode="edge")

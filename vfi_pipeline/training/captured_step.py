@@ -146,9 +146,7 @@ class CapturedStep:
         return {name: value.detach() if isinstance(value, Tensor) else value for name, value in figures.items()}
 
     def _recorded(self, batch: Triplet, recorder: Recorder) -> Callable[[], None]:
-        velocity = None if batch.velocity is None else batch.velocity.clone()
-        first, targets, last, t = (part.clone() for part in batch[:4])
-        held = self._input = Triplet(first, targets, last, t, velocity)
+        held = self._input = Triplet(*(None if part is None else part.clone() for part in batch))  # type: ignore[arg-type]
         self.optimizer.zero_grad(set_to_none=True)
         self._output, replay = recorder.record(lambda: self._work(held))
         return replay

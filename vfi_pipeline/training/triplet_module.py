@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -17,9 +17,10 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.geometry import folding
 from vfi_pipeline.losses import TripletObjective, out_of_grid_penalty
 from vfi_pipeline.metrics import psnr, ssim
-from vfi_pipeline.models.prediction import Motion, TrainableModel
+from vfi_pipeline.models.prediction import Motion, Neighbours, TrainableModel
 from vfi_pipeline.nets.perceptual import MIN_SIDE_PX, perceptual_or_none
 from vfi_pipeline.training.captured_step import CapturedStep, CudaGraphs, LateFigures, can_capture, set_capturable
+from vfi_pipeline.training.distillation import Distillation
 from vfi_pipeline.training.panel_sample import PanelSample
 from vfi_pipeline.training.trainer import parts_of
 
@@ -44,6 +45,7 @@ class TripletModule(pl.LightningModule):
             target between, this is the paper's paired L2. A model that blends both frames reproduces each at its own
             end; the loss there takes the frame warped from the other source alone.
         lpips: measure LPIPS in validation where its backbone is at hand.
+        teacher: sees the true frames, in training alone; None: there is none. One of weight 0 is left out.
         capture: make the whole step one CUDA graph: True, False, or ``auto``: on one GPU, where nothing is in the way.
             True on a CPU takes the same road without a graph.
     """
@@ -57,11 +59,17 @@ class TripletModule(pl.LightningModule):
         ends: Sequence[float] = (1.0,),
         lpips: bool = True,
         capture: bool | str = "auto",
+        teacher: Distillation | None = None,
     ) -> None:
         super().__init__()
         if capture not in (True, False, "auto"):
             raise UserError(
                 f"training.capture={capture} is none of the three.", "training.capture=auto, true or false."
+            )
+        if teacher is not None and not isinstance(teacher, Distillation):
+            raise UserError(
+                f"training.teacher={teacher} is no teacher.",
+                "+teacher@training.teacher=privileged, or =lucas_kanade (files of conf/teacher).",
             )
         if not set(ends) <= {0.0, 1.0}:
             raise ValueError(
@@ -72,6 +80,7 @@ class TripletModule(pl.LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.ends = [float(end) for end in ends]
         self.lpips, self.capture = lpips, capture
+        self.teacher = teacher if teacher is not None and teacher.weight else None
         self._step: CapturedStep | None = None
         self._late = LateFigures()
 
@@ -110,6 +119,10 @@ class TripletModule(pl.LightningModule):
     def figures(self, batch: Triplet) -> dict[str, Any]:
         """The losses by name, ``total``, and the facts of the motion. The host waits for none of them."""
         motion, terms = self.terms(batch)
+        if self.teacher is not None:
+            _, target = self.times_and_targets(batch)
+            taught = self.teacher(motion, batch.first, batch.last, target)
+            terms = {**terms, **taught, "total": terms["total"] + taught["total"]}
         return {**motion_figures(motion), **terms}
 
     def _checked_figures(self, batch: Triplet) -> dict[str, Any]:
@@ -177,7 +190,8 @@ class TripletModule(pl.LightningModule):
         self._measure(batch, "test")
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
+        learning = [*self.model.parameters(), *(self.teacher.parameters() if self.teacher is not None else ())]
+        optimizer = self.optimizer([p for p in learning if p.requires_grad])
         if self.scheduler is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
@@ -231,7 +245,15 @@ class TripletModule(pl.LightningModule):
         return replace(motion, frame=torch.stack(frames, dim=1))
 
     def _predict(self, batch: Triplet, times: Tensor) -> Motion:
-        return self.model(batch.first, batch.last, times)
+        if batch.around is None or batch.spans is None:
+            return self.model(batch.first, batch.last, times)
+        if not getattr(self.model, "uses_neighbours", False):
+            raise UserError(
+                f"{type(self.model).__name__} looks at a pair alone, and data.around gives it the frames around.",
+                "data.around=null, or net=flow.",
+            )
+        model = cast(Callable[..., Motion], self.model)
+        return model(batch.first, batch.last, times, Neighbours(batch.around, batch.spans))
 
     def _measure(self, batch: Triplet, part: str) -> None:
         motion, terms = self.terms(batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,10 @@ class Batches(pl.LightningDataModule):
         """Longest side, px, of the pictures in training: the size at which films are interpolated later. None: any."""
         return None
 
+    def changing(self) -> Callable[[int], float] | None:
+        """Batch number -> how much of the run is done, for training samples that depend on it; None: none does."""
+        return None
+
     def left_out(self) -> int:
         """How many broken files (or sequences of them) were left out so far."""
         return sum(
@@ -88,7 +92,7 @@ class Batches(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         rank, world = self._share()
-        sampler = StepSampler(self.batch_size, self.steps, self.position, rank, world)
+        sampler = StepSampler(self.batch_size, self.steps, self.position, rank, world, self.changing())
         return StepLoader(
             self.built("train"),
             sampler.local,

@@ -203,6 +203,7 @@ class Clips(Batches):
             self.sampling.target_count,
             augmentation=self.augmentation,
             seed=self.seed,
+            around=bool(self.sampling.around),
         )
         return Mixed([clips, scenes], [1 - share, share], self.seed)
 
@@ -220,13 +221,20 @@ class Clips(Batches):
                 )
             return super().train_dataloader()
         rank, world = self._share()
-        steps = self.trainer.max_steps if self.trainer is not None else self.steps
-
-        def share(number: int) -> float:
-            return self.run_share() if self.run_share is not None else min(number / max(1, steps), 1.0)
-
         triplets = self._device_triplets(device)
-        return DeviceLoader(triplets, self.stages, share, self.steps, self.position, rank, world)
+        return DeviceLoader(triplets, self.stages, self._done, self.steps, self.position, rank, world)
+
+    def _done(self, number: int) -> float:
+        """How much of the run is done at batch ``number``, 0 to 1: by the clock if it ends the run, else by steps."""
+        if self.run_share is not None:
+            return self.run_share()
+        batches = self.steps
+        if self.trainer is not None:
+            batches = self.trainer.max_steps * self.trainer.accumulate_grad_batches
+        return min(number / max(1, batches), 1.0)
+
+    def changing(self) -> Callable[[int], float] | None:
+        return self._done if self.sampling.grow else None
 
     def _device(self) -> torch.device | None:
         """Where training batches are made, if not by loaders."""
@@ -284,6 +292,8 @@ class Clips(Batches):
             "crop": self.augmentation.crop,
             "spans": list(self.sampling.spans),
             "synthetic": self.synthetic.share,
+            **({"grow": self.sampling.grow} if self.sampling.grow else {}),
+            **({"around": True} if self.sampling.around else {}),
             **({"stages": [vars(stage) for stage in self.stages]} if len(self.stages) > 1 else {}),
         }
 
