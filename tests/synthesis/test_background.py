@@ -9,8 +9,8 @@ import pytest
 import torch
 from fake_device import fake_cuda
 from films import panning
+from threads_ended import threads_end
 
-from vfi_pipeline.errors import UserError
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
 from vfi_pipeline.media.timeline import Slot, SourceTimes
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
@@ -59,36 +59,48 @@ def test_when_nobody_wants_more_the_thread_ends():
         finally:
             closed.append(threading.get_ident())
 
-    before = threading.active_count()
     coming = in_background(items(), 2)
-    assert next(coming) == 1
-    coming.close()
-    del coming
-    assert threading.active_count() == before
+    with threads_end():
+        assert next(coming) == 1
+        coming.close()
 
 
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
-def test_a_stream_that_fails_or_is_left_keeps_no_thread(monkeypatch):
+@pytest.mark.parametrize("place", ["left", "frames", "prepare", "motion", "interrupt"])
+@pytest.mark.parametrize("exposure", [None, Fraction(1, 50)])
+def test_a_stream_that_fails_or_is_left_keeps_no_thread(monkeypatch, place, exposure):
     monkeypatch.setattr(compose, "Arriving", Given)
+    monkeypatch.setattr(compose, "ArrivingNumber", NumberGiven)
     monkeypatch.setattr(Statistics, "settle", lambda self: None)
     grey = np.full((12, 16), 128, np.uint8)
+    form, count = pixel_format("yuv420p"), 100  # more than are drawn ahead
+    times = SourceTimes(range(count), Fraction(1, 25), Fraction(1, 25))
     frames = [
-        (k, Frame((np.full((24, 32), 9 * k, np.uint8), grey, grey), pixel_format("yuv420p"), 32, 24)) for k in range(20)
+        (k, Frame((np.full((24, 32), 2 * k, np.uint8), grey, grey), form, 32, 24, times.time(k))) for k in range(count)
     ]
-    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(39)]
-    before = threading.active_count()
-    failures = []
-    with fake_cuda(), torch.device("cuda"):
-        coming = interpolate(iter(frames), slots, Cheap(), Options(device="cuda", batch=2))
-        next(coming)
-        coming.close()
-        assert threading.active_count() == before
+    slots = [Slot(n, Fraction(n, 50), n // 2, Fraction(n % 2, 2)) for n in range(2 * count - 1)]
+    options = Options(device="cuda", batch=2, exposure_s=exposure)
+    given = frames[:9] if place == "frames" else frames
+    failure = None
+    with fake_cuda(), torch.device("cuda"), threads_end():
+        coming = interpolate(iter(given), slots, Failing(place), options, times)
+        if place == "left":
+            next(coming)
+            coming.close()
+            return
         try:
-            list(interpolate(iter(frames[:9]), slots, Cheap(), Options(device="cuda", batch=2)))
-        except UserError as error:
-            failures.append(error)  # and its traceback with it
-            assert threading.active_count() == before
-    assert "breaks off after frame 8" in str(failures[0])
+            list(coming)
+        except BaseException as error:
+            failure = error  # and its traceback with it: what it refers to is not freed
+    assert failure is not None and MESSAGES[place] in repr(failure)
+
+
+MESSAGES = {
+    "frames": "breaks off after frame 8",
+    "prepare": "prepare",
+    "motion": "motion",
+    "interrupt": "KeyboardInterrupt",
+}
 
 
 class Cheap:
@@ -108,6 +120,34 @@ class Cheap:
 
     def report(self):
         return MotionReport(1, 1.0, 0.0)
+
+
+class Failing(Cheap):
+    """A model that fails at its fourth batch, or its seventh pair."""
+
+    def __init__(self, place):
+        self.place, self.batches, self.pairs = place, 0, 0
+
+    def prepare_pairs(self, pairs):
+        self.batches += 1
+        if self.batches == 4 and self.place in ("prepare", "interrupt"):
+            raise KeyboardInterrupt if self.place == "interrupt" else RuntimeError("prepare")
+
+    def motion(self, window):
+        self.pairs += 1
+        if self.pairs == 7 and self.place == "motion":
+            raise RuntimeError("motion")
+        return self
+
+
+class NumberGiven:
+    """Stands in for ``compose.ArrivingNumber``."""
+
+    def __init__(self, number):
+        pass
+
+    def value(self):
+        return 0.8
 
 
 class Given:

@@ -99,16 +99,16 @@ def _pending(
     prefetch: _Prefetch,
 ) -> Generator[PendingFrame]:
     """``interpolate``'s outputs, each as soon as it is begun."""
-    assigned = _assigned(frames, slots, renderer, times, prefetch)
-    batches = in_batches(
-        assigned,
-        lambda one: renderer.pairs_at_once(one[0].first.frame),
-        lambda batch: renderer.prepare([window for window, here in batch if any(slot.t for slot in here)]),
-    )
-    for window, here in scheduled(batches, lambda: renderer.windows_ahead):
-        step = renderer.options.times_per_solve
-        for begin in range(0, max(1, len(here)), step):  # without outputs too: a style goes on through the pair
-            yield from renderer.render(window, here[begin : begin + step])
+    with closing(_assigned(frames, slots, renderer, times, prefetch)) as assigned:
+        batches = in_batches(
+            assigned,
+            lambda one: renderer.pairs_at_once(one[0].first.frame),
+            lambda batch: renderer.prepare([window for window, here in batch if any(slot.t for slot in here)]),
+        )
+        for window, here in scheduled(batches, lambda: renderer.windows_ahead):
+            step = renderer.options.times_per_solve
+            for begin in range(0, max(1, len(here)), step):  # without outputs too: a style goes on through the pair
+                yield from renderer.render(window, here[begin : begin + step])
 
 
 def _assigned(
@@ -117,7 +117,7 @@ def _assigned(
     renderer: PairRenderer,
     times: SourceTimes | None,
     prefetch: _Prefetch,
-) -> Iterator[tuple[KeyWindow, list[Slot]]]:
+) -> Generator[tuple[KeyWindow, list[Slot]]]:
     """The windows, each with the slots that lie in it."""
     facts = renderer.facts
     waiting = iter(slots)
@@ -196,14 +196,15 @@ def _exposures(
     length: Fraction,
 ) -> Generator[PendingFrame]:
     """``interpolate``'s outputs with motion blur, each as soon as all its parts are begun."""
-    batches = in_batches(
-        _exposed_windows(frames, slots, renderer, times, prefetch, length),
-        lambda one: renderer.pairs_at_once(one.window.first.frame),
-        lambda batch: renderer.prepare([one.window for one in batch if one.parts]),
-    )
-    for ended in scheduled(_begun_parts(batches, renderer), lambda: renderer.windows_ahead):
-        for one, parts in ended:
-            yield renderer.finish_exposure(one, parts)
+    with closing(_exposed_windows(frames, slots, renderer, times, prefetch, length)) as exposed:
+        batches = in_batches(
+            exposed,
+            lambda one: renderer.pairs_at_once(one.window.first.frame),
+            lambda batch: renderer.prepare([one.window for one in batch if one.parts]),
+        )
+        for ended in scheduled(_begun_parts(batches, renderer), lambda: renderer.windows_ahead):
+            for one, parts in ended:
+                yield renderer.finish_exposure(one, parts)
 
 
 def _begun_parts(
@@ -227,7 +228,7 @@ def _exposed_windows(
     times: SourceTimes,
     prefetch: _Prefetch,
     length: Fraction,
-) -> Iterator[_ExposedWindow]:
+) -> Generator[_ExposedWindow]:
     """The windows, each with what of the exposures lies in it."""
     facts = renderer.facts
     coming = exposure.exposures(slots, times, length)
