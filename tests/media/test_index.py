@@ -223,6 +223,32 @@ def test_one_wild_time_stamp_is_mended_and_told(tmp_path, suffix, b_frames, away
         assert len(list(frames)) == 25
 
 
+@pytest.mark.parametrize(("suffix", "rate"), [(".mkv", "24"), (".mkv", "30000/1001"), (".mp4", "25"), (".ts", "50")])
+def test_frames_that_are_missing_from_an_even_film_are_named(tmp_path, suffix, rate):
+    film = clips.make_clip(tmp_path / "film.mkv", rate=rate, frames=40, codec=["-c:v", "libx264", "-g", "1"])
+    path = tmp_path / f"holed{suffix}"
+    command = [*clips.ALWAYS, "-i", ffmpeg.file_url(film), "-c", "copy", "-bsf:v", "noise=drop=between(n\\,15\\,19)"]
+    ffmpeg.run([*command, ffmpeg.file_url(path)], doing="dropping packets")
+    info = probe(path)
+
+    _, times, notes = film_times(info, index(info))
+
+    assert len(times) == 35
+    (note,) = [note for note in notes if "missing" in note]
+    assert note.startswith("5 frames are missing after frame 14, at ")
+
+
+def test_films_of_a_variable_rate_and_single_held_frames_miss_nothing(tmp_path):
+    film = clips.make_clip(tmp_path / "film.mkv", frames=60, codec=["-c:v", "libx264", "-g", "1"])
+    drops = {"often": "lt(mod(n\\,10)\\,4)*gt(n\\,9)", "one": "eq(n\\,30)"}
+    for name, drop in drops.items():
+        path = tmp_path / f"{name}.mkv"
+        command = [*clips.ALWAYS, "-i", ffmpeg.file_url(film), "-c", "copy", "-bsf:v", f"noise=drop={drop}"]
+        ffmpeg.run([*command, ffmpeg.file_url(path)], doing="dropping packets")
+        info = probe(path)
+        assert not any("missing" in note for note in film_times(info, index(info))[2]), name
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".nut", ".ts"])
 def test_frames_that_pile_up_behind_a_wild_time_stamp_follow_each_other(tmp_path, suffix):
     """``setts`` moves both times of one packet, and muxers then push all later ones behind it."""

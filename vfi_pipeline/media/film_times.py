@@ -22,7 +22,7 @@ def film_times(info: SourceInfo, source_index: SourceIndex) -> tuple[SourceInfo,
     cadence = find_cadence(source_index.times) if info.view is None else None
     if cadence is None:
         times, more = _even(source_index.times, info.video.rate)
-        notes += more
+        notes += more or _holes(times, info.video.rate)
     else:
         info, times = with_rate(info, cadence.rate), cadence.times
         notes.append(
@@ -37,7 +37,10 @@ def film_times(info: SourceInfo, source_index: SourceIndex) -> tuple[SourceInfo,
 
 
 LEAST = 10
-"""Frames of a film that is even but for a wrong time stamp."""
+"""Frames of a film that is even but for a wrong time stamp, or but for a hole."""
+
+MISSING_STEPS = 2.5
+"""Steps of an even film between two frames from which on frames are missing; cameras leave out single ones."""
 
 
 def _even(times: SourceTimes, rate: Fraction) -> tuple[SourceTimes, list[str]]:
@@ -51,6 +54,28 @@ def _even(times: SourceTimes, rate: Fraction) -> tuple[SourceTimes, list[str]]:
     count = f"{len(off)} time stamps of an even film are wrong; the first: "
     start = count if len(off) > 1 else "a time stamp is wrong: "
     return even, [f"{start}frame {off[0]} is stamped {stamped:.3f} s, and is shown at {shown:.3f} s"]
+
+
+def _holes(times: SourceTimes, rate: Fraction) -> list[str]:
+    """The line that names where frames are missing from a film that is even otherwise: damage, most likely.
+
+    Demuxers pass over what they cannot read without a word. A film with more such places than one in a hundred frames,
+    or of other steps than its rate's, has a variable rate.
+    """
+    if isinstance(times.pts, range) or len(times) < LEAST:
+        return []
+    step = 1 / (rate * times.time_base)
+    steps = [after - here for here, after in zip(times.pts, times.pts[1:])]
+    holes = [k for k, ticks in enumerate(steps) if ticks >= MISSING_STEPS * step]
+    uneven = sum(abs(ticks - step) > 1 + step / 10 for ticks in steps) - len(holes)
+    if not holes or len(holes) > max(1, len(times) // 100) or uneven > len(times) // 20:
+        return []
+    missing = [round(steps[k] / step) - 1 for k in holes]
+    count = f"{len(holes)} times frames are missing, {sum(missing)} in all; the first time " if len(holes) > 1 else ""
+    return [
+        f"{count}{missing[0]} frames are missing after frame {holes[0]}, at {float(times.time(holes[0])):.3f} s: the "
+        "film is damaged there, or held a picture"
+    ]
 
 
 def _difference(info: SourceInfo, source_index: SourceIndex, times: SourceTimes) -> list[str]:
