@@ -258,8 +258,8 @@ def body(scores: Sequence[Score], start_s: float, plan: Plan, command: str) -> s
         "teaching by what they give at the start of a training, and cannot say what they give after a night.",
         f"PSNR, dB, at t = 1/2 on {len(plan.left)} clips that were left out, up to {PLACES} pairs of 2 and of 8 frames "
         "from each; of the pair alone, and as films get it, with the pairs around. *Gain*: the latter less that of the "
-        f"baselines' mean. **Noise**: baselines that differ in the seed alone lie up to {spread} apart; a gain of one "
-        "run that is not clearly larger says nothing. Time of a step: processor time beside the baseline's, without "
+        f"baselines' mean. **Noise**: baselines that differ in the seed alone lie up to {spread} apart; a gain that "
+        "is not clearly larger says nothing. Time of a step: processor time beside the baseline's, without "
         "the start, to about a tenth.",
         f"Left out: {', '.join(film.stem for film in plan.left)}.",
     ]
