@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -39,7 +40,7 @@ def film_times(info: SourceInfo, source_index: SourceIndex) -> tuple[SourceInfo,
 LEAST = 10
 """Frames of a film that is even but for a wrong time stamp, or but for a hole."""
 
-MISSING_STEPS = 2.5
+MISSING_STEPS = Fraction(5, 2)
 """Steps of an even film between two frames from which on frames are missing; cameras leave out single ones."""
 
 
@@ -66,9 +67,14 @@ def _holes(times: SourceTimes, rate: Fraction) -> list[str]:
         return []
     step = 1 / (rate * times.time_base)
     steps = [after - here for here, after in zip(times.pts, times.pts[1:])]
-    holes = [k for k, ticks in enumerate(steps) if ticks >= MISSING_STEPS * step]
-    uneven = sum(abs(ticks - step) > 1 + step / 10 for ticks in steps) - len(holes)
-    if not holes or len(holes) > max(1, len(times) // 100) or uneven > len(times) // 20:
+    # Whole ticks, since a long film has hundreds of thousands of steps.
+    least = math.ceil(MISSING_STEPS * step)
+    holes = [k for k, ticks in enumerate(steps) if ticks >= least]
+    if not holes or len(holes) > max(1, len(times) // 100):
+        return []
+    shortest, longest = math.ceil(step * 9 / 10 - 1), math.floor(step * 11 / 10 + 1)
+    uneven = sum(not shortest <= ticks <= longest for ticks in steps) - len(holes)
+    if uneven > len(times) // 20:
         return []
     missing = [round(steps[k] / step) - 1 for k in holes]
     count = f"{len(holes)} times frames are missing, {sum(missing)} in all; the first time " if len(holes) > 1 else ""
