@@ -7,9 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from painted import from_rgb, mixed, with_luma_of
 
 from vfi_pipeline.media.frames import Colour, Frame, pixel_format
-from vfi_pipeline.synthesis.rgb import from_rgb, mixed, to_rgb, with_luma_of
+from vfi_pipeline.synthesis.rgb import to_rgb
 
 FORMATS = ("gray", "gray10le", "yuv420p", "yuv420p10le", "yuv422p", "yuv440p", "yuv411p", "yuv410p", "yuv444p12le",
            "gbrp", "gbrp16le", "yuva420p", "gbrap")  # fmt: skip

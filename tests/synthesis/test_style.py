@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from painted import from_rgb
 from photo_shots import frame, shot
 
 from vfi_pipeline.media.frames import Frame, pixel_format
@@ -16,7 +17,7 @@ from vfi_pipeline.models.blend import Blend
 from vfi_pipeline.models.motion import IntermediateMotion, MotionReport
 from vfi_pipeline.synthesis import stream
 from vfi_pipeline.synthesis.mask import Mask
-from vfi_pipeline.synthesis.rgb import from_rgb, to_rgb
+from vfi_pipeline.synthesis.rgb import to_rgb
 from vfi_pipeline.synthesis.style import NetworkPainter, StyleSettings, Stylist, read_picture, write_picture
 
 

@@ -7,7 +7,6 @@ sited. PQ and HLG are only normalised, as in ``synthesis.guide``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from vfi_pipeline.geometry import constant, pixel_grid, sample
 from vfi_pipeline.media.frames import Colour, Frame, PixelFormat
-from vfi_pipeline.synthesis.compose import Group, layout_of, to_frame, to_tensors
+from vfi_pipeline.synthesis.compose import Group, layout_of, to_tensors
 from vfi_pipeline.synthesis.guide import luma_weights, rgb_matrix, rgb_matrix_on
 
 
@@ -39,23 +38,9 @@ def to_rgb(frame: Frame, values: Sequence[Tensor] | None = None) -> Tensor:
     return rgb * opacity + 0.5 * (1 - opacity)
 
 
-def from_rgb(rgb: Tensor, like: Frame) -> Frame:
-    """``rgb`` (1, 3, H, W) in the format, size, time and colour tags of ``like``, rounded; alpha is ``like``'s own."""
-    return _as_frame(values_from_rgb(rgb, like, to_tensors(like)), like)
-
-
-def with_luma_of(painted: Frame, source: Frame) -> Frame:
-    """``source`` with the brightness of ``painted``: its colours stay. See ``values_with_luma``."""
-    return _as_frame(values_with_luma(to_tensors(painted), to_tensors(source), source), source)
-
-
-def mixed(painted: Frame, source: Frame, strength: float) -> Frame:
-    """``source + strength (painted - source)`` in every plane, rounded; strength 0 is ``source`` bit for bit."""
-    return _as_frame(mixed_values(to_tensors(painted), to_tensors(source), source, strength), source)
-
-
 def values_from_rgb(rgb: Tensor, like: Frame, source: Sequence[Tensor]) -> list[Tensor]:
-    """``from_rgb`` as code values, whole numbers, where ``rgb`` lies.
+    """Code values of ``rgb`` (1, 3, H, W) in the format, size and colours of ``like``, rounded to whole numbers, per
+    group of its layout, where ``rgb`` lies; alpha is ``like``'s own.
 
     Args:
         source: ``like``'s planes on the same device, see ``planes.to_tensors``: of their alpha.
@@ -121,7 +106,7 @@ def _picked(ours: Tensor, theirs: Tensor, taken: Sequence[bool]) -> Tensor:
 
 
 def mixed_values(painted: Sequence[Tensor], source: Sequence[Tensor], like: Frame, strength: float) -> list[Tensor]:
-    """``source + strength (painted - source)`` of code values, rounded to whole numbers."""
+    """``source + strength (painted - source)`` of code values, rounded to whole numbers; strength 0 is ``source``."""
     if strength == 1:
         return list(painted)
     return [_rounded(own + strength * (ours - own), like) for ours, own in zip(painted, source)]
@@ -130,10 +115,6 @@ def mixed_values(painted: Sequence[Tensor], source: Sequence[Tensor], like: Fram
 def _rounded(values: Tensor, like: Frame) -> Tensor:
     """Code values as whole numbers, in the format's range."""
     return (values.clamp(0, like.format.peak) + 0.5).floor()
-
-
-def _as_frame(values: list[Tensor], like: Frame) -> Frame:
-    return replace(like, planes=to_frame(values, layout_of(like), like, like.time).planes)
 
 
 def _mixed(matrix: Tensor, parts: list[Tensor], offset: Tensor) -> Tensor:
