@@ -16,6 +16,8 @@ from vfi_pipeline.page import looks, texts
 from vfi_pipeline.page.facts import Cut, Look, Preview
 from vfi_pipeline.page.orders import add_film, kept_cuts, take_upload
 from vfi_pipeline.page.parts import (
+    EACH,
+    LAST,
     OPEN,
     QUIET,
     Films,
@@ -254,7 +256,11 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
             took = films.converter.call(looks.pace, str(path), settings.texts(), float(at))
         except UserError:  # the plan tells it
             return gr.skip()
-        return {facts: texts.facts(current, took), pace: took, pace_of: now}
+        return {pace: took, pace_of: now}
+
+    def redraw(current: Look | None, frame_s: float | None) -> Any:
+        """The plan with the time that was measured: of the settings by now, not of those the measuring began with."""
+        return gr.skip() if current is None else texts.facts(current, frame_s)
 
     def enlarge(current: Preview | None, where: str, much: str) -> str | None:
         if current is None or where not in PLACES or much not in FACTORS:
@@ -361,22 +367,23 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
     chosen = [upload, folder, film, every, message, here]
 
     def then_plan(event: Any, with_preview: bool) -> None:
-        event = event.then(plan, [film, look, pace, *controls], planned, show_progress_on=facts, **OPEN)
-        event = event.then(mark, [preview_shown, preview_settings, *controls], preview_line, **QUIET)
+        event = event.then(plan, [film, look, pace, *controls], planned, show_progress_on=facts, **OPEN, **LAST)
+        event = event.then(mark, [preview_shown, preview_settings, *controls], preview_line, **QUIET, **LAST)
         if with_preview:
-            event = event.then(preview, asked, previewed, show_progress_on=slider, **OPEN)
-        event = event.then(measure, [film, look, pace_of, moment, pace, *controls], [facts, pace, pace_of], **QUIET)
-        event.then(remember, [film, *controls], remembered, **QUIET)
+            event = event.then(preview, asked, previewed, show_progress_on=slider, **OPEN, **LAST)
+        event = event.then(measure, [film, look, pace_of, moment, pace, *controls], [pace, pace_of], **QUIET, **LAST)
+        event = event.then(redraw, [look, pace], facts, **QUIET, **LAST)
+        event.then(remember, [film, *controls], remembered, **QUIET, **LAST)
 
     loaded = blocks.load(restore, remembered, [folder, film, every, here, preset, *controls], **QUIET)
     # Remembering comes last: what is restored must not be overwritten by an empty page before.
     then_plan(loaded, True)
-    folder.input(open_folder, [folder, here], chosen, **QUIET)
-    then_plan(upload.upload(take, upload, chosen, **OPEN), True)
-    then_plan(film.input(lambda: None, None, None, **QUIET), True)
-    then_plan(preset.input(apply_preset, [preset, *controls], [*controls, message], **QUIET), False)
-    then_plan(gr.on(controls_changed(controls), name_preset, controls, preset, **QUIET), False)
-    gr.on([ask.click, moment.release], preview, asked, previewed, show_progress_on=slider, **OPEN)
+    folder.input(open_folder, [folder, here], chosen, **QUIET, **LAST)
+    then_plan(upload.upload(take, upload, chosen, **OPEN, **EACH), True)
+    then_plan(film.input(lambda: None, None, None, **QUIET, **LAST), True)
+    then_plan(preset.input(apply_preset, [preset, *controls], [*controls, message], **QUIET, **LAST), False)
+    then_plan(gr.on(controls_changed(controls), name_preset, controls, preset, **QUIET, **LAST), False)
+    gr.on([ask.click, moment.release], preview, asked, previewed, show_progress_on=slider, **OPEN, **LAST)
     preview_settings.change(
         mark, [preview_shown, preview_settings, *controls], preview_line, **QUIET
     )  # a plan may have come in between
@@ -387,6 +394,7 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
         detail,
         show_progress_on=detail,
         **OPEN,
+        **LAST,
     )
     looking = search.click(
         find_cuts, [film, look, *controls], [cuts_found, off, searched, search_line, cuts_page, search, halt], **QUIET
@@ -413,7 +421,7 @@ def _cut_boxes(cuts_found: gr.State, off: gr.State, cuts_page: gr.Slider) -> Non
                     box = gr.Checkbox(
                         cut.frame not in without, label=texts.cut_label(cut), container=False, interactive=True
                     )
-                    box.input(partial(_switched, cut.frame), [box, off], off, **QUIET)
+                    box.input(partial(_switched, cut.frame), [box, off], off, **QUIET, **LAST)
 
 
 def _switched(frame: int, is_cut: bool, without: tuple[int, ...]) -> tuple[int, ...]:

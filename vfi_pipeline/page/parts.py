@@ -23,6 +23,13 @@ OPEN: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {**OPEN, "show_progress": "hidden"}
 """Of events that nobody has to wait for."""
 
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}
+"""Of events that show what controls hold. Gradio drops an event whose former run has not ended ("once", its default):
+what was changed meanwhile would never be shown. This runs it once more instead."""
+
+EACH: dict[str, Any] = {"trigger_mode": "multiple"}
+"""Of uploads: each is taken, also while a former one is."""
+
 
 @dataclass
 class Films:

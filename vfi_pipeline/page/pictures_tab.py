@@ -14,6 +14,8 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.page import looks, texts
 from vfi_pipeline.page.orders import add_pictures, take_upload
 from vfi_pipeline.page.parts import (
+    EACH,
+    LAST,
     OPEN,
     QUIET,
     Films,
@@ -120,9 +122,9 @@ def pictures_tab(films: Films, changed: gr.State) -> None:
         return {done: visible(texts.note(line)), changed: count + 1}
 
     planned, asked = [facts, thumbnails, message], [chosen, *controls]
-    folder.input(open_folder, folder, [folder, chosen, message], **QUIET)
-    upload.upload(take, [upload, chosen], [upload, folder, chosen, message], **OPEN).then(
-        plan, asked, planned, show_progress_on=facts, **OPEN
+    folder.input(open_folder, folder, [folder, chosen, message], **QUIET, **LAST)
+    upload.upload(take, [upload, chosen], [upload, folder, chosen, message], **OPEN, **EACH).then(
+        plan, asked, planned, show_progress_on=facts, **OPEN, **LAST
     )
-    gr.on(controls_changed([chosen, *controls]), plan, asked, planned, show_progress_on=facts, **OPEN)
+    gr.on(controls_changed([chosen, *controls]), plan, asked, planned, show_progress_on=facts, **OPEN, **LAST)
     add.click(queue_them, [chosen, changed, *controls], [done, changed], show_progress_on=done, **OPEN)
