@@ -109,6 +109,25 @@ def test_the_objective_is_the_weighted_sum_of_its_terms():
     assert objective(network, style, network(style), target)["style"] == 0
 
 
+def test_at_two_sizes_the_style_is_the_mean_of_both():
+    network, style = TwoLayers(), torch.rand(1, 3, 8, 6, dtype=DOUBLE)
+    made = torch.rand(2, 3, 8, 6, dtype=DOUBLE)
+    target = StyleTarget.of(network, style, ("fine",), sizes=2)
+    assert StyleTarget.of(network, style, ("fine",)).grams[0]["fine"].equal(target.grams[0]["fine"])
+
+    def halved(picture):
+        return picture.unflatten(2, (-1, 2)).unflatten(4, (-1, 2)).mean(dim=(3, 5))
+
+    apart = [style_distance({"fine": a}, {"fine": gram(b)}) for a, b in ((made, style), (halved(made), halved(style)))]
+    terms = StyleObjective(content_layers=("fine",))(network, made, network(made), target)
+    assert terms["style"] == pytest.approx(float(sum(apart) / 2))
+    odd = torch.full((1, 3, 5, 7), 0.5, dtype=DOUBLE)  # what lies beyond an odd side is not counted
+    assert StyleTarget.of(network, odd, ("fine",), sizes=3).distance(network, odd, network(odd)) == 0
+    assert (
+        StyleTarget.of(network, odd, ("fine",), sizes=3).grams[2]["fine"].allclose(torch.full((), 0.25, dtype=DOUBLE))
+    )
+
+
 def test_as_a_training_loss_it_is_zero_for_the_true_frames_and_has_a_gradient_elsewhere():
     loss = FeatureDistance(TwoLayers(), ("coarse",))
     true = torch.rand(2, 3, 8, 8)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 FeatureNetwork = Callable[..., Mapping[str, Tensor]]
 """``network(image, upto=layer)`` -> ``{layer: tensor}``; see ``nets.features.Features``."""
@@ -100,22 +101,44 @@ class FeatureDistance(nn.Module):
         return content_distance(self.network(prediction, upto=last), target_features, self.layers)
 
 
+def _halved(picture: Tensor, sizes: int) -> list[Tensor]:
+    """The picture (B, C, H, W), its half, its quarter ...: ``sizes`` of them, by means over 2 x 2 px."""
+    pictures = [picture]
+    for _ in range(sizes - 1):
+        pictures.append(functional.avg_pool2d(pictures[-1], 2, ceil_mode=True, count_include_pad=False))
+    return pictures
+
+
 def _relative(prediction: Tensor, target: Tensor) -> Tensor:
     miss, size = (x.flatten(1).square().sum(dim=1) for x in (prediction - target, target))
     return (miss / size.clamp(min=1e-12)).mean()
 
 
 class StyleTarget(NamedTuple):
-    """What a style is: the Gram matrices of a picture, layer -> (1, C, C)."""
+    """What a style is: the Gram matrices of a picture, and of that picture halved once, twice ...
 
-    grams: dict[str, Tensor]
+    Attributes:
+        grams: for each size, layer -> (1, C, C).
+    """
+
+    grams: tuple[dict[str, Tensor], ...]
 
     @classmethod
     @torch.no_grad()
-    def of(cls, network: FeatureNetwork, picture: Tensor, layers: Sequence[str] = STYLE_LAYERS) -> StyleTarget:
-        """Of a picture (1, 3, H, W) in [0, 1]."""
-        features = network(picture, upto=upto(network, layers))
-        return cls({layer: gram(features[layer]) for layer in layers})
+    def of(
+        cls, network: FeatureNetwork, picture: Tensor, layers: Sequence[str] = STYLE_LAYERS, sizes: int = 1
+    ) -> StyleTarget:
+        """Of a picture (1, 3, H, W) in [0, 1], at ``sizes`` sizes."""
+        last = upto(network, layers)
+        found = (network(smaller, upto=last) for smaller in _halved(picture, sizes))
+        return cls(tuple({layer: gram(features[layer]) for layer in layers} for features in found))
+
+    def distance(self, network: FeatureNetwork, prediction: Tensor, features: Mapping[str, Tensor]) -> Tensor:
+        """Mean over the sizes of the style distance of ``prediction`` (B, 3, H, W) with these features. A scalar."""
+        distances = [style_distance(features, self.grams[0])]
+        for smaller, grams in zip(_halved(prediction, len(self.grams))[1:], self.grams[1:]):
+            distances.append(style_distance(network(smaller, upto=upto(network, tuple(grams))), grams))
+        return torch.stack(distances).mean()
 
 
 @dataclass(frozen=True)
@@ -151,10 +174,10 @@ class StyleObjective:
             target: the style.
             expected, confidence: see ``temporal_distance``; None leaves that term out.
         """
-        features = network(prediction, upto=upto(network, (*target.grams, *self.content_layers)))
+        features = network(prediction, upto=upto(network, (*target.grams[0], *self.content_layers)))
         terms = {
             "content": content_distance(features, content, self.content_layers),
-            "style": style_distance(features, target.grams),
+            "style": target.distance(network, prediction, features),
             "tv": total_variation(prediction),
         }
         total = self.content * terms["content"] + self.style * terms["style"] + self.total_variation * terms["tv"]

@@ -43,6 +43,7 @@ class StyleModule(pl.LightningModule):
         optimizer, scheduler: as in ``TripletModule``.
         motion: weights of the flow between the frames.
         pooling: of the feature network.
+        sizes: at which style is compared: the frame's, half of it ...
         run_dir: where pictures of the validation go; None keeps none.
         seed: of the sequences drawn.
     """
@@ -57,6 +58,7 @@ class StyleModule(pl.LightningModule):
         size: int = 256,
         motion: str = "flow",
         pooling: str = STYLE_POOLING,
+        sizes: int = 1,
         run_dir: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -72,7 +74,7 @@ class StyleModule(pl.LightningModule):
         picture = style_picture(image, size)
         # In a tuple: as parts of the module, the fixed networks would be saved in every checkpoint.
         self._fixed: tuple[Features, FlowInterpolator] = (network, flow)
-        self._target = StyleTarget.of(network, picture, STYLE_LAYERS)
+        self._target = StyleTarget.of(network, picture, STYLE_LAYERS, sizes)
 
     def training_step(self, batch: Triplet, batch_idx: int) -> Tensor:
         random = np.random.default_rng([self.seed, self.global_step])
@@ -161,7 +163,8 @@ class StyleModule(pl.LightningModule):
         return self._fixed[0].to(self.device)
 
     def _style_target(self) -> StyleTarget:
-        return StyleTarget({layer: matrix.to(self.device) for layer, matrix in self._target.grams.items()})
+        grams = self._target.grams
+        return StyleTarget(tuple({layer: matrix.to(self.device) for layer, matrix in size.items()} for size in grams))
 
 
 def _frames(batch: Triplet) -> tuple[Tensor, Tensor, Tensor]:
