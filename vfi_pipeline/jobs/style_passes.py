@@ -26,7 +26,7 @@ from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.plan import Plan
 from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.style import StyleChoice
-from vfi_pipeline.losses.perceptual import STYLE_POOLING, StyleObjective, StyleTarget
+from vfi_pipeline.losses.perceptual import STYLE_LAYERS, STYLE_POOLING, STYLE_SIZES, StyleObjective, StyleTarget
 from vfi_pipeline.media import reader
 from vfi_pipeline.media.stills import read_rgb8
 from vfi_pipeline.models.motion import MotionModel
@@ -96,7 +96,7 @@ def paint_film(
         temporary = tempfile.TemporaryDirectory(prefix="vfi-style-")
         folder = Path(temporary.name)
     picture = shrunk_picture(read_rgb8(choice.source), choice.size or 384).to(device)
-    target = StyleTarget.of(network, picture)
+    target = StyleTarget.of(network, picture, STYLE_LAYERS, STYLE_SIZES)
     folder.mkdir(exist_ok=True)
     sequence = read_sources(plan, options, choice, folder, progress)
     if model.guide_span is None and choice.long_term:
