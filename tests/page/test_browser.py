@@ -177,6 +177,17 @@ def add(page, press=lambda page: page.locator("#vfi-add").click()):
     return int(re.findall(r"\d+", note.first.inner_text())[0])
 
 
+def add_long(page, rate):
+    """Adds long.mp4 at so many frames a second, a job of some seconds; returns its number."""
+    choose(page, "long.mp4")
+    planned(page, "long.mp4")
+    quickly(page)
+    page.get_by_label("Amount").fill(rate)
+    page.get_by_label("Amount").press("Enter")
+    expect(page.locator(".vfi-facts")).to_contain_text(f"long_{rate}fps.mp4", timeout=PATIENCE)
+    return add(page)
+
+
 def row(page, number):
     return page.locator(".vfi-job-box", has=page.locator(".vfi-number", has_text=re.compile(f"^{number}$")))
 
@@ -258,13 +269,7 @@ def test_a_reload_in_the_middle_loses_nothing(server, opened):
 
 def test_two_tabs_show_one_queue(server, opened):
     first, second = opened(server.address), opened(server.address)
-    choose(first, "long.mp4")
-    planned(first, "long.mp4")
-    quickly(first)
-    first.get_by_label("Amount").fill("400")
-    first.get_by_label("Amount").press("Enter")
-    expect(first.locator(".vfi-facts")).to_contain_text("long_400fps.mp4", timeout=PATIENCE)
-    number = add(first)
+    number = add_long(first, "400")
     row(second, number).get_by_role("button", name="Stop").click()
     expect(row(first, number).locator(".vfi-state")).to_contain_text("stopped", timeout=PATIENCE)
     row(first, number).get_by_role("button", name="Go on").click()
@@ -561,13 +566,7 @@ def test_a_job_goes_on_after_the_page_was_started_again(opened, tmp_path):
     make_clip(root / "long.mp4", frames=48, rate=12, size=(160, 90))
     server = Server(root)
     page = opened(server.address)
-    choose(page, "long.mp4")
-    planned(page, "long.mp4")
-    quickly(page)
-    page.get_by_label("Amount").fill("600")
-    page.get_by_label("Amount").press("Enter")
-    expect(page.locator(".vfi-facts")).to_contain_text("long_600fps.mp4", timeout=PATIENCE)
-    number = add(page)
+    number = add_long(page, "600")
     expect(row(page, number).get_by_role("button", name="Stop")).to_be_visible(timeout=PATIENCE)
     page.context.close()
     assert server.end() == 0

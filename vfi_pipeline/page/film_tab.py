@@ -14,7 +14,7 @@ import gradio as gr
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.page import looks, texts
 from vfi_pipeline.page.facts import Cut, Look, Preview
-from vfi_pipeline.page.orders import add_film, kept_cuts, take_upload
+from vfi_pipeline.page.orders import add_film, kept_cuts
 from vfi_pipeline.page.parts import (
     EACH,
     LAST,
@@ -30,6 +30,7 @@ from vfi_pipeline.page.parts import (
     problem,
     read_controls,
     show,
+    taken,
     visible,
 )
 from vfi_pipeline.page.roots import Listing
@@ -158,10 +159,8 @@ def film_tab(films: Films, blocks: gr.Blocks, changed: gr.State) -> None:
         return {**listed(listing, None), message: listing_line(listing)}
 
     def take(uploaded: Sequence[str] | None) -> Handled:
-        names: list[Path] = []
         try:
-            for name in uploaded or ():
-                names.append(take_upload(films.roots, films.temporary, str(name)))
+            names = taken(films, uploaded)
         except UserError as error:
             return {upload: None, message: problem(error)}
         if not names:

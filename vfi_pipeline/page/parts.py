@@ -12,6 +12,7 @@ import gradio as gr
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.page import texts
 from vfi_pipeline.page.helper import Helper
+from vfi_pipeline.page.orders import take_upload
 from vfi_pipeline.page.queue import Queue
 from vfi_pipeline.page.roots import Listing, Roots, shown
 
@@ -88,6 +89,15 @@ def read_controls(kind: type[T], values: Sequence[Any]) -> T:
         if type(value) is not wanted:
             raise UserError(f"{name} holds nothing that can be used.", "reload the page.")
     return kind(**dict(zip(names, values)))
+
+
+def taken(films: Films, uploaded: Sequence[str] | None) -> list[Path]:
+    """The files of an upload, in the folder for uploads.
+
+    Raises:
+        UserError: if one was not uploaded, or cannot be kept.
+    """
+    return [take_upload(films.roots, films.temporary, str(name)) for name in uploaded or ()]
 
 
 def folder_choices(roots: Roots, listing: Listing) -> list[Any]:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.page import looks, texts
-from vfi_pipeline.page.orders import add_pictures, take_upload
+from vfi_pipeline.page.orders import add_pictures
 from vfi_pipeline.page.parts import (
     EACH,
     LAST,
@@ -28,6 +28,7 @@ from vfi_pipeline.page.parts import (
     picture_choices,
     problem,
     read_controls,
+    taken,
     visible,
 )
 from vfi_pipeline.page.settings import PICTURE_CONTAINERS, PICTURE_MODELS, PictureSettings
@@ -79,10 +80,8 @@ def pictures_tab(films: Films, changed: gr.State) -> None:
         }
 
     def take(uploaded: Sequence[str] | None, before: Sequence[str] | None) -> dict[Any, Any]:
-        names: list[Path] = []
         try:
-            for name in uploaded or ():
-                names.append(take_upload(films.roots, films.temporary, str(name)))
+            names = taken(films, uploaded)
         except UserError as error:
             return {upload: None, message: problem(error)}
         if not names:
