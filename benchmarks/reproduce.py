@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -430,6 +430,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("outputs/reproduce"), help="where the runs go")
     parser.add_argument("--page", type=Path, default=Path("docs/reproduction.md"), help="the page that is rewritten")
     parser.add_argument("--figures", type=Path, default=Path("docs/figures"), help="where figures and JSON go")
+    parser.add_argument(
+        "--tables-only", action="store_true", help="no figures: where the faces may not be shown to others"
+    )
     parser.add_argument("words", nargs="*", help="further words for every train.py, as in trainer=gpu")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -447,8 +450,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                     f"No experiment is called {name}{missing}.", f"--only: some of {', '.join(all_experiments)}."
                 )
         seeds = [int(seed) for seed in options.seeds.split(",")]
+        chosen = [all_experiments[name] for name in names]
+        if options.tables_only:
+            chosen = [replace(experiment, draw=None) for experiment in chosen]
         failed = reproduce(
-            [all_experiments[name] for name in names], seeds, options.out.resolve(), options.page, options.figures,
+            chosen, seeds, options.out.resolve(), options.page, options.figures,
             options.words, command, own,
         )  # fmt: skip
     except (UserError, ValueError) as error:

@@ -53,6 +53,21 @@ def test_places_of_the_users_data_do_not_reach_the_page(tmp_path):
     )
 
 
+@pytest.mark.parametrize("words", [(), ("--tables-only",)])
+def test_figures_are_left_out_where_only_tables_are_asked_for(tmp_path, monkeypatch, words):
+    def draw(runs, folder):
+        return ["face.png"]
+
+    one = Experiment("x", "X", {"a": ()}, lambda run: {"p": 1.0}, {"p": ("P", "{:.0f}")}, "Note.", draw)
+    monkeypatch.setattr(reproduce, "experiments", lambda own: {"x": one})
+    monkeypatch.setattr(reproduce, "trained", lambda *arguments: True)
+    page = tmp_path / "page.md"
+    places = ["--seeds", "0", "--out", str(tmp_path / "out"), "--page", str(page), "--figures", str(tmp_path)]
+    assert reproduce.main([*places, *words]) == 0
+    assert "| `a` | 1 |" in page.read_text()
+    assert ("face.png" in page.read_text()) is not bool(words)
+
+
 def test_the_target_hands_its_words_on(root):
     words = ["FACES=/my faces", "MNIST=m.npz", "SEEDS=0,1", "ONLY=digits_l2,smile_l2", "WORDS=trainer=gpu"]
     done = subprocess.run(["make", "-n", "reproduce", *words], capture_output=True, text=True, cwd=root)
