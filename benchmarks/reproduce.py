@@ -169,6 +169,7 @@ def faces_of(root: Path) -> list[Experiment]:
 
     columns = {
         "gain": ("P(smile) gains", "{:+.3f}"), "monotone": ("never falls", PERCENT),
+        "largest_fall": ("falls by at most", "{:.4f}"),
         "accuracy": ("referee right", PERCENT), "psnr": ("PSNR at t = 1, dB", DECIBEL), "hold": ("hold", DECIBEL),
         **FOLDS,
     }  # fmt: skip
@@ -263,7 +264,7 @@ def judge_faces(run: Path, real: tuple[Path, Path]) -> Figures:
     model, _ = load_model(digits.run_weights(run))
     facts, _, _ = smile.score("", model, smile_runs.data_of(run), real)
     figures = {"gain": facts.gain, "monotone": float(facts.monotone), "accuracy": facts.referee_accuracy}
-    figures |= {key: getattr(facts, key) for key in ("folded", "min_det", "inverse_px")}
+    figures |= {key: getattr(facts, key) for key in ("largest_fall", "folded", "min_det", "inverse_px")}
     return figures | ({} if facts.psnr is None else {"psnr": facts.psnr, "hold": facts.psnr_hold or math.nan})
 
 

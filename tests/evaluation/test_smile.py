@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,9 @@ def test_the_referee_knows_real_faces_and_is_not_fooled_by_standing_still(faces,
 
     assert found.referee_accuracy > 0.9 and found.people == 3 and found.referee_people == 6
     assert found.gain == pytest.approx(0, abs=1e-3) and found.monotone
+    assert found.largest_fall < 1e-3
+    fallen = replace(found, probability=[0.25, 0.5, 0.375, 0.75, 0.5])
+    assert fallen.largest_fall == 0.25 and replace(found, probability=[0.25, 0.5]).largest_fall == 0
     assert found.folded == 0 and found.min_det == 1 and found.inverse_px == 0
     assert torch.allclose(frames[:, -1], sources, atol=1e-5)
     assert (found.psnr is None) == (data is unpaired) and found.psnr == found.psnr_hold

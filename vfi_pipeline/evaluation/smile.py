@@ -128,6 +128,11 @@ class Score:
     outside_range: float
     nfe: int
 
+    @property
+    def largest_fall(self) -> float:
+        """Of the mean probability from one time to the next; 0 if it never falls."""
+        return max(0.0, *(before - after for before, after in zip(self.probability, self.probability[1:])))
+
 
 @torch.no_grad()
 def score(
