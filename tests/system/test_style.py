@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
+import re
 
 import clips
 import numpy as np
@@ -11,9 +14,11 @@ import torch
 from PIL import Image
 
 from vfi_pipeline.jobs import local, style_passes
+from vfi_pipeline.jobs.progress import Progress
 from vfi_pipeline.jobs.style import StyleChoice, read_style
 from vfi_pipeline.jobs.style_passes import Painting, Sequence
 from vfi_pipeline.media import probe
+from vfi_pipeline.media.images import SUFFIXES
 from vfi_pipeline.media.reader import read_frames
 from vfi_pipeline.models.checkpoint import save_model
 from vfi_pipeline.models.style import StyleTransfer
@@ -73,6 +78,14 @@ def test_strength_zero_is_the_film_without_a_style(good, tmp_path, weights):
     clips.make_clip(tmp_path / "a.mkv", frames=4)
     good("input=a.mkv", "multi=2", "codec=ffv1", "output=plain.mkv")
     good("input=a.mkv", "multi=2", "codec=ffv1", f"style={weights}", "style_strength=0", "output=b.mkv")
+    assert clips.describe(tmp_path / "b.mkv")["md5"] == clips.describe(tmp_path / "plain.mkv")["md5"]
+
+
+def test_strength_zero_paints_nothing(good, tmp_path, picture, monkeypatch):
+    monkeypatch.setattr(style_passes, "paint_film", None)
+    clips.make_clip(tmp_path / "a.mkv", frames=4)
+    good("input=a.mkv", "multi=2", "codec=ffv1", "output=plain.mkv")
+    good("input=a.mkv", "multi=2", "codec=ffv1", "style=paint.png", "style_strength=0", "passes=3", "output=b.mkv")
     assert clips.describe(tmp_path / "b.mkv")["md5"] == clips.describe(tmp_path / "plain.mkv")["md5"]
 
 
@@ -137,12 +150,33 @@ def test_a_pictures_style_is_optimised_and_goes_on_where_it_was(command, tmp_pat
     monkeypatch.setattr(style_passes, "optimised", stopping)
     assert command(*job, "output=b.mkv").code == 4
     assert len(list((tmp_path / "b.mkv.vfi-work" / "style").glob("pass_*/*.png"))) == 6
+    other = command(*job, "output=b.mkv", "content_weight=2")
+    assert other.code == 2 and "holds 0 finished segments and 6 painted frames that do not fit" in other.err
     painted.clear()
     monkeypatch.setattr(style_passes, "optimised", lambda *args, **kwargs: painted.append(1) or real(*args, **kwargs))
     result = command(*job, "output=b.mkv")
     assert result.code == 0 and len(painted) == 3 * 4 - 6
     assert clips.describe(tmp_path / "b.mkv")["md5"] == clips.describe(tmp_path / "whole.mkv")["md5"]
     assert not list(tmp_path.glob("*.vfi-work"))
+
+
+def test_progress_is_of_all_passes(good, tmp_path, picture, monkeypatch):
+    told, seconds = io.StringIO(), itertools.count(step=3)  # a line at every second call
+
+    def progress(label, total, done):
+        return Progress(label, total, done, told, lambda: float(next(seconds)))
+
+    monkeypatch.setattr(style_passes, "Progress", progress)
+    clips.make_clip(tmp_path / "a.mkv", frames=3)
+    good("input=a.mkv", "multi=1", *SMALL, "passes=2", "model=hold", "output=b.mkv")
+    lines = told.getvalue().splitlines()
+    line = re.compile(
+        r"style, pass ([12]) of 2: (\d)/6 frames(, frame [012])? \(\d+ %\)(, .* made/s)?(, 0:\d\d:\d\d left)?"
+    )
+    found = [line.fullmatch(each) for each in lines]
+    assert len(lines) > 6 and all(found), lines
+    assert {(int(each[1]), int(each[2]) > 2) for each in found} >= {(1, False), (2, True)}
+    assert all(each[5] for each in found[2:])  # the time left of the job
 
 
 @pytest.mark.slow
@@ -266,6 +300,21 @@ def test_a_picture_that_is_none_is_refused(command, tmp_path, picture):
     clips.make_clip(tmp_path / "a.mkv", frames=2)
     result = command("input=a.mkv", "multi=2", *SMALL)
     assert result.code == 3 and "paint.png is not a picture" in result.err
+
+
+@pytest.mark.parametrize("ending", sorted(SUFFIXES))
+def test_every_kind_of_picture_can_be_a_style(tmp_path, ending):
+    path = tmp_path / f"paint{ending.upper()}"
+    path.touch()
+    assert read_style({"style": str(path)}).weights is None
+
+
+@pytest.mark.parametrize("ending", [".tga", ".jp2", ".avif", ".ppm"])
+def test_a_picture_that_is_rarer_becomes_a_style(good, tmp_path, picture, ending):
+    Image.open(picture).save(tmp_path / f"paint{ending}")
+    clips.make_clip(tmp_path / "a.mkv", frames=1)
+    good("input=a.mkv", "multi=1", f"style=paint{ending}", *SMALL[1:], "model=hold", "output=b.mkv")
+    assert not np.array_equal(pictures(tmp_path / "b.mkv")[0].planes[0], pictures(tmp_path / "a.mkv")[0].planes[0])
 
 
 def test_defaults_depend_on_the_kind_of_style(tmp_path, weights, picture):

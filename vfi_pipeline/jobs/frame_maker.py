@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vfi_pipeline.jobs.faces import EditChoice
-from vfi_pipeline.jobs.journal import work_folder
+from vfi_pipeline.jobs.journal import STYLE_FOLDER, work_folder
 from vfi_pipeline.jobs.method import ModelChoice, resolve_device
 from vfi_pipeline.jobs.options import Options
 from vfi_pipeline.jobs.pipeline import MOST_QUEUED, Pipeline
@@ -38,10 +38,6 @@ class Tools(NamedTuple):
 
     model: MotionModel
     settings: StreamOptions
-
-
-STYLE_FOLDER = "style"
-"""In the work folder: what a style has painted so far, for a job that goes on."""
 
 
 class FrameMaker:

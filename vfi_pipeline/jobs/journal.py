@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".vfi-work"
 
+STYLE_FOLDER = "style"
+"""In the work folder: what a style has painted so far, for a job that goes on."""
+
 TOOL = "tool"
 """The fact of a fingerprint that holds the version of the program."""
 
@@ -138,6 +141,8 @@ def _refuse_other_work(folder: Path, journal: Journal, fingerprint: Mapping[str,
     if not changed:
         return
     holds = f"{folder.name} holds {len(journal.done)} finished segments"
+    if painted := sum(1 for _ in folder.glob(f"{STYLE_FOLDER}/pass_*/*.png")):
+        holds += f" and {painted} painted frames"
     packages = [name[len(CODE) :] for name in changed if name.startswith(CODE)]
     settings = [line for name, line in changed.items() if name != TOOL and not name.startswith(CODE)]
     if TOOL not in changed and not packages:

@@ -15,8 +15,9 @@ from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.jobs import names
 from vfi_pipeline.jobs.distribute import Head
 from vfi_pipeline.jobs.fingerprint import content_hash, file_fingerprint
-from vfi_pipeline.jobs.frame_maker import STYLE_FOLDER, interpolate_segments
+from vfi_pipeline.jobs.frame_maker import interpolate_segments
 from vfi_pipeline.jobs.journal import (
+    STYLE_FOLDER,
     Done,
     Journal,
     flush,

@@ -13,6 +13,7 @@ from vfi_pipeline.jobs import values
 from vfi_pipeline.jobs.fingerprint import content_hash
 from vfi_pipeline.jobs.option_fields import Group, Kind, declared, names, option, read_fields
 from vfi_pipeline.jobs.option_kinds import real, whether, whole
+from vfi_pipeline.media.images import SUFFIXES
 from vfi_pipeline.models.shipped import kind_of, locate, shipped
 
 if TYPE_CHECKING:
@@ -108,8 +109,6 @@ NAMES = names(tuple(declared(StyleOptions).values()))
 OPTIMISED_ONLY = ("passes", "long_term", "style_iterations", "style_weight", "content_weight", "temporal_weight")
 """Options of the optimisation: a trained network has its weights already."""
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-
 
 @dataclass(frozen=True)
 class StyleChoice:
@@ -163,7 +162,7 @@ class StyleChoice:
 
 
 def read_style(texts: Mapping[str, str]) -> StyleChoice | None:
-    """What was asked for, checked; None if no style was.
+    """What was asked for, checked; None if no style was, or one of strength 0.
 
     Args:
         texts: the options that were given, as typed.
@@ -180,7 +179,7 @@ def read_style(texts: Mapping[str, str]) -> StyleChoice | None:
             raise UserError(f"{given[0]}= is about a style, and there is none.", remedy)
         return None
     style = texts["style"]
-    trained = style in shipped() or Path(style).suffix.lower() not in PICTURES
+    trained = style in shipped() or Path(style).suffix.lower() not in SUFFIXES
     if trained:
         source, _ = locate(style, "style")
         kind = kind_of(style, "style")
@@ -207,6 +206,8 @@ def read_style(texts: Mapping[str, str]) -> StyleChoice | None:
             f"start={float(first):g} end={float(first + 1):g} multi=1 in place of at=, or style=mosaic.",
         )
     asked = read_fields(StyleOptions, texts)
+    if not asked.style_strength:
+        return None  # the film itself: nothing is painted for it
     preview = None if asked.preview is None else Path(asked.preview)
     if preview is not None and not preview.absolute().parent.is_dir():
         raise UserError(f"preview={preview} lies in a folder that does not exist.", f"preview={preview.name}.")

@@ -103,8 +103,12 @@ def paint_film(
         log.warning("model=%s estimates no motion: every frame is painted by itself.", model.name)
     painting = Painting(choice, model, folder, device, network, target)
     current = max((int(child.name.removeprefix("pass_")) for child in folder.glob("pass_*")), default=1)
+    frames = sequence.last - sequence.first + 1
+    before = (current - 1) * frames + len(list(pass_folder(folder, current).glob("*.png")))
+    bar = Progress("style", choice.passes * frames, before)  # of all passes: when the film's own frames begin
     for number in range(current, choice.passes + 1):
-        painting.run(number, sequence, Progress(f"style, pass {number} of {choice.passes}", painting.count(sequence)))
+        bar.label = f"style, pass {number} of {choice.passes}"
+        painting.run(number, sequence, bar)
         shutil.rmtree(pass_folder(folder, number - 1), ignore_errors=True)  # only the next pass looks at a pass
     return Gallery(pass_folder(folder, choice.passes), temporary)
 
@@ -143,7 +147,7 @@ def read_sources(plan: Plan, options: Options, choice: StyleChoice, folder: Path
                 cuts.append(index)
             write_picture(picture_file(folder / "source", index), stylist.seen(frame))
             seen = index
-            progress.passing(f"{progress.label}: reading", (index - first) / max(1, last - first))
+            progress.passing("reading the film", (index - first) / max(1, last - first))
     sequence = Sequence(first, seen, frozenset(cuts))
     write_durably(shots_file, json.dumps({"first": first, "last": seen, "cuts": cuts}).encode())
     return sequence
@@ -160,9 +164,6 @@ class Painting:
         self.network, self.target = network, target
         self.distances = () if model.guide_span is None else choice.long_term
 
-    def count(self, sequence: Sequence) -> int:
-        return sequence.last - sequence.first + 1
-
     def run(self, number: int, sequence: Sequence, progress: Progress) -> None:
         """Pass ``number``, from 1: forward if it is odd. What it has painted before a stop stays."""
         pass_folder(self.folder, number).mkdir(exist_ok=True)
@@ -170,7 +171,7 @@ class Painting:
             for index, shot in self._order(number, sequence):
                 if self._painted(number, index) is None:
                     self._paint(number, index, shot, progress)
-                progress.add(True)
+                    progress.add(True)
         finally:
             progress.clear()
 
@@ -208,7 +209,7 @@ class Painting:
         painted, losses = optimised(
             start, image, self.network, self.target, objective, choice.iterations,
             combined([w for w, _ in held], weights),
-            lambda share: progress.passing(f"{progress.text()}; frame {index}", share),
+            lambda share: progress.passing(f"frame {index}", share, 1.0),
         )  # fmt: skip
         log.debug("pass %d, frame %d: %s", number, index, losses)
         self._keep(number, index, painted)
