@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
@@ -87,7 +87,10 @@ def save_model(path: Path | str, model: nn.Module, card: Card = Card(), half: bo
     draft = path.with_name(path.name + f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, draft, metadata)
+        with draft.open("wb") as file:  # ``save_file`` makes a file that its owner alone may read
+            file.write(save(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
         digest = sha256(draft)
         text = card_text(card, config, path.name, digest, sum(v.numel() for v in tensors.values()))
         card_draft = draft.with_suffix(".md.part")
