@@ -22,9 +22,12 @@ from safetensors.torch import save
 from torch import nn
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
-from vfi_pipeline.models.shipped import animates_single_picture
+from vfi_pipeline.models.shipped import animates_single_picture, moves_first_picture_only
 
 FORMAT = "vfi-pipeline/1"
+
+PAIRS = "pairs of pictures"
+"""``Card.data["shows"]`` of weights that never saw a film."""
 
 # Which class builds which kind: a file can name only these.
 BUILDERS = {
@@ -170,12 +173,9 @@ def sha256(path: Path | str) -> str:
 def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weights: int) -> str:
     """The card as Markdown, for people."""
     option = "style" if config["kind"] == "style" else "weights"
-    arguments = "input=picture.png duration=2" if animates_single_picture(config) else "input=film.mp4 fps=60"
-    if config["kind"] == "single_image":
-        arguments = "input=[a.png,b.png] duration=2"
     lines = [
         f"# {card.name}", "", f"`{file}`, {weights:,} weights, SHA-256 `{digest}`.", "",
-        f"    python interpolate.py {arguments} {shlex.quote(f'{option}={file}')}", "",
+        f"    python interpolate.py {_inputs(card, config)} {shlex.quote(f'{option}={file}')}", "",
     ]  # fmt: skip
     if card.metrics:
         lines += ["## Metrics", "", "| metric | value |", "|--|--|"]
@@ -187,6 +187,16 @@ def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weight
         lines += ["## Notes", "", card.notes, ""]
     lines += ["## Configuration", "", "```json", json.dumps(config, indent=2), "```", ""]
     return "\n".join(lines)
+
+
+def _inputs(card: Card, config: dict[str, Any]) -> str:
+    """What the weights are for, as options of ``interpolate.py``."""
+    if animates_single_picture(config):
+        return "input=picture.png duration=2"
+    if config["kind"] == "single_image" or moves_first_picture_only(config):
+        return "input=[a.png,b.png] duration=2"
+    of_films = config["kind"] == "style" or card.data.get("shows") != PAIRS
+    return "input=film.mp4 fps=60" if of_films else "input=[a.png,b.png] duration=2"
 
 
 def _line(value: Any) -> str:

@@ -30,6 +30,9 @@ class Batches(pl.LightningDataModule):
         seed: of everything that is drawn.
     """
 
+    of_films = True
+    """Whether samples move as films do; else they are pairs of pictures, or one, without a true frame between."""
+
     def __init__(self, batch_size: int = 8, steps: int = 1000, workers: int = 0, seed: int = 0) -> None:
         super().__init__()
         for name, value, least in (("batch_size", batch_size, 1), ("steps", steps, 1), ("workers", workers, 0)):
