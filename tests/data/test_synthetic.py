@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from films import texture
+from PIL import Image
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
@@ -26,6 +27,30 @@ def photo() -> torch.Tensor:
 
 def shift(dx: float, dy: float) -> Motion:
     return Motion(torch.tensor([[0, 0, dx], [0, 0, dy]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+def test_each_broken_texture_is_named_once_and_counted(tmp_path, caplog, broken):
+    for k in range(6):
+        Image.fromarray(texture(80, 80, seed=k)).save(tmp_path / f"t{k}.png")
+    for k in range(broken):
+        (tmp_path / f"t{k}.png").write_bytes(b"no picture")
+    module = Synthetic(crop=32, textures=str(tmp_path), val_samples=1, batch_size=1)
+    for part in ("train", "val", "test"):
+        module.built(part)[0]
+
+    assert "one texture only" not in caplog.text
+    assert [caplog.text.count(f"t{k}.png") for k in range(6)] == [1] * broken + [0] * (6 - broken)
+    assert f"Left out ({broken} so far)" in caplog.text and module.left_out() == broken
+
+
+def test_a_single_texture_is_told_once(tmp_path, caplog):
+    Image.fromarray(texture(80, 80)).save(tmp_path / "t.png")
+    module = Synthetic(crop=32, textures=str(tmp_path), val_samples=1, batch_size=1)
+    for part in ("train", "val", "test"):
+        module.built(part)[0]
+
+    assert caplog.text.count("one texture only") == 1
 
 
 def test_a_shift_moves_every_pixel_by_whole_steps():

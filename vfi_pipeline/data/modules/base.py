@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from vfi_pipeline.data.batch import collate
+from vfi_pipeline.data.broken import NamedFiles
 from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.sampler import StepSampler
 from vfi_pipeline.errors import UserError
@@ -39,6 +40,7 @@ class Batches(pl.LightningDataModule):
             if not isinstance(value, int) or value < least:
                 raise UserError(f"data.{name}={value} cannot be.", f"data.{name}= a whole number, {least} or more.")
         self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
+        self.named = NamedFiles()
         self._sets: dict[str, SizedDataset] = {}
 
     # ------------------------------------------------------------------------------------ what a subclass gives
@@ -69,9 +71,7 @@ class Batches(pl.LightningDataModule):
 
     def left_out(self) -> int:
         """How many broken files (or sequences of them) were left out so far."""
-        return sum(
-            len(dataset.left_out) for dataset in map(_inner, self._sets.values()) if hasattr(dataset, "left_out")
-        )
+        return len(self.named)
 
     def identity(self) -> Any:
         """``facts`` without the paths: equal for equal data. JSON types."""
@@ -87,6 +87,9 @@ class Batches(pl.LightningDataModule):
         """The data set of ``train``, ``val`` or ``test``, built when it is first asked for."""
         if part not in self._sets:
             self._sets[part] = getattr(self, f"{part}_set")()
+            for dataset in _inner(self._sets[part]):
+                if hasattr(dataset, "left_out"):
+                    dataset.left_out.named = self.named
         return self._sets[part]
 
     def position(self) -> int:
@@ -134,11 +137,11 @@ class Batches(pl.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
 
-def _inner(dataset: Any) -> Any:
-    """The data set inside one that draws from it."""
-    while hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    return dataset
+def _inner(dataset: Any) -> list[Any]:
+    """The data sets inside one that draws from them."""
+    if hasattr(dataset, "dataset"):
+        return _inner(dataset.dataset)
+    return [inner for part in getattr(dataset, "datasets", ()) for inner in _inner(part)] or [dataset]
 
 
 def content(files: Sequence[tuple[str, Path]], sampled: int = 1000) -> str:
