@@ -18,10 +18,14 @@ class NamedFiles:
 
     Args:
         most: files that are remembered; more are named each time they are met.
+
+    Attributes:
+        silent: what is met is counted, and named by another process.
     """
 
     def __init__(self, most: int = 4096) -> None:
         self._marks = torch.zeros(most, dtype=torch.int64).share_memory_()
+        self.silent = False
 
     def __len__(self) -> int:
         return int(self._marks.count_nonzero())
@@ -35,7 +39,8 @@ class NamedFiles:
             return
         if count < len(self._marks):
             self._marks[count] = mark
-        log.warning("Left out (%d so far): %s", count + 1, error.args[0])
+        if not self.silent:
+            log.warning("Left out (%d so far): %s", count + 1, error.args[0])
 
 
 class LeftOut:

@@ -86,7 +86,9 @@ class Batches(pl.LightningDataModule):
     def built(self, part: str) -> SizedDataset:
         """The data set of ``train``, ``val`` or ``test``, built when it is first asked for."""
         if part not in self._sets:
+            self.named.silent = self._share()[0] > 0  # every process builds the set, of the same files
             self._sets[part] = getattr(self, f"{part}_set")()
+            self.named.silent = False  # but each draws samples of its own
             for dataset in _inner(self._sets[part]):
                 if hasattr(dataset, "left_out"):
                     dataset.left_out.named = self.named
