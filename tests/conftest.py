@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch is imported, and inherited by the commands that system tests start: the machine's cores are shared.
@@ -32,6 +33,14 @@ def seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(params=[0o022, 0o027])
+def file_mode(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The mode of new files under two umasks: 0o644, readable by all, and 0o640, by the group alone."""
+    before = os.umask(request.param)
+    yield 0o666 & ~request.param
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

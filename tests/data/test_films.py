@@ -9,6 +9,7 @@ from films import panning, write_film
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.clips import Decoding, FilmFolder, Windows, find_films
+from vfi_pipeline.data.index import film_index
 from vfi_pipeline.data.modules import clips, folder_of_videos
 from vfi_pipeline.errors import UserError
 from vfi_pipeline.media.pictures import read_pictures
@@ -54,6 +55,22 @@ def test_a_sample_does_not_depend_on_what_was_drawn_before(folder):
         films[counter]
 
     assert all(torch.equal(a, b) for a, b in zip(films[7][:4], on_demand(folder)[7][:4]))
+
+
+def test_a_film_without_an_index_is_named_once_though_it_trains_and_validates(folder, caplog, monkeypatch):
+    def indexed(path, *rest, **options):
+        if path.name == "a.mkv":
+            raise UserError(f"{path} breaks off.", "Copy it again.")
+        return film_index(path, *rest, **options)
+
+    monkeypatch.setattr("vfi_pipeline.data.clips.film_index", indexed)
+    for kind in (clips, folder_of_videos):
+        caplog.clear()
+        module = kind(str(folder), crop=48, val_crop=48, cache=str(folder / "cache"), val_share=0.0, spans=(2, 6))
+        for part in ("train", "val", "test"):
+            module.built(part)
+
+        assert caplog.text.count("a.mkv breaks off") == 1 and module.left_out() == 1
 
 
 def test_a_film_that_breaks_later_costs_a_warning(folder, caplog):

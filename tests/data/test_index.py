@@ -1,5 +1,6 @@
 """The film index: cuts, repeats, uneven time and motion, from pictures made for the purpose and from real clips."""
 
+import stat
 from fractions import Fraction
 from pathlib import Path
 
@@ -72,6 +73,12 @@ def test_the_index_is_made_once_until_the_file_changes(tmp_path, monkeypatch):
 
     assert np.array_equal(first.motion, again.motion) and again.time_base == first.time_base
     assert len(film_index(film, cache=tmp_path / "cache")) == 9
+
+
+def test_a_cache_can_be_shared(tmp_path, file_mode):
+    film_index(write_film(tmp_path / "a.mkv", panning(6)), cache=tmp_path / "cache")
+
+    assert [stat.S_IMODE(kept.stat().st_mode) for kept in (tmp_path / "cache").iterdir()] == [file_mode]
 
 
 def test_a_damaged_cache_is_made_again(tmp_path, caplog):

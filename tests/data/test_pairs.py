@@ -1,6 +1,8 @@
 """Image folders: Vimeo90K's layouts, pairs kept together, strangers kept apart, errors that name the file."""
 
+import logging
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -196,6 +198,22 @@ def test_one_damaged_picture_is_left_out_named_once_and_counted_in_every_set(two
         list(module.val_dataloader()), list(module.test_dataloader())
 
         assert module.left_out() == 1 and caplog.text.count("face3.png") == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_picture_of_all_parts_is_named_once(two_folders, caplog, capfd, workers):
+    """Where nothing is kept back, validation sees the pictures of training; so do its loader processes."""
+    damaged = two_folders / "neutral" / "face3.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    sides = [str(two_folders / "neutral"), str(two_folders / "smiling")]
+    logging.getLogger("vfi_pipeline").addHandler(handler := logging.StreamHandler(sys.stderr))
+    module = Pairs(first=sides[0], last=sides[1], size=8, batch_size=10, val_share=0.0, test_share=0.0, workers=workers)
+    for _ in zip(range(4), module.train_dataloader()):
+        pass
+    list(module.val_dataloader()), list(module.test_dataloader())
+    logging.getLogger("vfi_pipeline").removeHandler(handler)
+
+    assert module.left_out() == 1 and capfd.readouterr().err.count("face3.png") == 1
 
 
 def test_loader_processes_share_what_they_find_out(two_folders):

@@ -1,11 +1,13 @@
 """Synthetic motion: shifts are exact, the velocity is what the frames show, the counter alone draws the scene."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from films import texture
+from PIL import Image
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import collate
@@ -26,6 +28,43 @@ def photo() -> torch.Tensor:
 
 def shift(dx: float, dy: float) -> Motion:
     return Motion(torch.tensor([[0, 0, dx], [0, 0, dy]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+def test_each_broken_texture_is_named_once_and_counted(tmp_path, caplog, broken):
+    for k in range(6):
+        Image.fromarray(texture(80, 80, seed=k)).save(tmp_path / f"t{k}.png")
+    for k in range(broken):
+        (tmp_path / f"t{k}.png").write_bytes(b"no picture")
+    module = Synthetic(crop=32, textures=str(tmp_path), val_samples=1, batch_size=1)
+    for part in ("train", "val", "test"):
+        module.built(part)[0]
+
+    assert "one texture only" not in caplog.text
+    assert [caplog.text.count(f"t{k}.png") for k in range(6)] == [1] * broken + [0] * (6 - broken)
+    assert f"Left out ({broken} so far)" in caplog.text and module.left_out() == broken
+
+
+def test_of_several_processes_one_names_the_broken_textures(tmp_path, caplog):
+    for k in range(4):
+        Image.fromarray(texture(80, 80, seed=k)).save(tmp_path / f"t{k}.png")
+    (tmp_path / "t1.png").write_bytes(b"no picture")
+    for rank in (0, 1):
+        module = Synthetic(crop=32, textures=str(tmp_path), val_samples=1, batch_size=2)
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=2)
+        module.built("train")
+        assert module.left_out() == 1
+
+    assert caplog.text.count("t1.png") == 1
+
+
+def test_a_single_texture_is_told_once(tmp_path, caplog):
+    Image.fromarray(texture(80, 80)).save(tmp_path / "t.png")
+    module = Synthetic(crop=32, textures=str(tmp_path), val_samples=1, batch_size=1)
+    for part in ("train", "val", "test"):
+        module.built(part)[0]
+
+    assert caplog.text.count("one texture only") == 1
 
 
 def test_a_shift_moves_every_pixel_by_whole_steps():

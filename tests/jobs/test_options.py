@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction as F
 from itertools import accumulate
 from pathlib import Path
@@ -142,6 +143,17 @@ def test_cuts_may_be_typed():
     assert read_cuts("[24, 48]") == (24, 48)
     with pytest.raises(UserError, match="is not JSON"):
         read_cuts("[24 48]")
+
+
+@pytest.mark.parametrize("text", ["2", "auto", "[cuda:0,auto]", "all,cuda:0", "[cuda:0,cpu]", "[cuda:0", "[]", "gpu"])
+def test_devices_that_are_no_list_get_all_as_the_remedy(text):
+    with pytest.raises(UserError) as caught:
+        read_options(("a.mp4",), {"fps": "60", "devices": text})
+
+    problem, remedy = caught.value.args[:2]
+    assert problem.startswith(f"devices={text}") and remedy.startswith("devices=all")
+    for accepted in re.findall(r"devices=(\[.*?\]|\w+)", remedy):
+        assert read_options(("a.mp4",), {"fps": "60", "devices": accepted}).devices
 
 
 @pytest.mark.parametrize(("option", "text", "remedy"), [("crf", "-5", "crf=18."), ("scale", "0", "scale=0.5.")])

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from vfi_pipeline.errors import UserError
 from vfi_pipeline.jobs import method
 from vfi_pipeline.jobs.options import read_options
 from vfi_pipeline.jobs.processes import Processes
@@ -68,6 +69,15 @@ def test_all_devices_of_a_machine_without_gpus_are_its_cpu(monkeypatch):
     monkeypatch.setattr(method, "device_count", lambda name: 0)
 
     assert method.devices_of(read_options(("a.mkv",), {"multi": "2", "devices": "all"})) == ["cpu"]
+
+
+@pytest.mark.parametrize(("count", "remedy"), [(0, "devices=cpu."), (2, "devices=cuda:0.")])
+def test_devices_that_are_not_there_are_named_by_their_own_option(monkeypatch, count, remedy):
+    monkeypatch.setattr(method, "device_count", lambda name: count)
+    with pytest.raises(UserError) as caught:
+        method.devices_of(read_options(("a.mkv",), {"multi": "2", "devices": "[cuda:0,cuda:2]"}))
+
+    assert caught.value.args[1] == remedy
 
 
 def test_what_machines_elsewhere_have_is_theirs_to_say(monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import stat
 
 import pytest
 import torch
@@ -84,6 +85,14 @@ def test_every_damaged_byte_and_every_truncation_is_noticed(tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(UserError):
             load_model(path)
+
+
+def test_who_may_read_the_card_may_read_the_weights(tmp_path, file_mode):
+    save_model(tmp_path / "w.safetensors", model())
+    save_model(tmp_path / "w.safetensors", model())  # over the former ones
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+
+    assert modes == {"w.safetensors": file_mode, "w.md": file_mode}
 
 
 def test_another_hash_is_refused(tmp_path):

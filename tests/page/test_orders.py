@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from clips import make_clip, make_pictures
@@ -130,6 +132,16 @@ def test_an_upload_is_moved_to_the_films(roots, tmp_path):
 
     assert taken == roots.folders[0] / "uploads" / "a.mp4" and taken.read_bytes() == b"film"
     assert not (temporary / "hash" / "a.mp4").exists()
+
+
+def test_an_upload_is_as_open_to_others_as_any_new_file(roots, tmp_path, file_mode):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with NamedTemporaryFile(dir=temporary, delete=False) as uploaded:  # as Gradio does
+        uploaded.write(b"film")
+    taken = take_upload(roots, temporary, uploaded.name)
+
+    assert stat.S_IMODE(taken.stat().st_mode) == file_mode and list(taken.parent.iterdir()) == [taken]
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "{films}/own.mp4", "{temporary}/link", "{temporary}/../films/own.mp4"])

@@ -20,7 +20,7 @@ from vfi_pipeline.estimation.window import Window
 from vfi_pipeline.geometry import folding
 from vfi_pipeline.media import probe
 from vfi_pipeline.media.index import index
-from vfi_pipeline.models.checkpoint import Card, load_model, save_model
+from vfi_pipeline.models.checkpoint import PAIRS, Card, load_model, save_model
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import FIELDS
 from vfi_pipeline.nets.unet import UNetShape
@@ -430,3 +430,24 @@ def test_the_card_says_the_command_that_fits_the_weights(good, tmp_path, picture
     assert "input=film.mp4 fps=60 weights=f.safetensors" in (tmp_path / "f.md").read_text()
     line = next(line for line in card.splitlines() if "interpolate.py" in line).split()[2:]
     good(*(word.replace("picture.png", "a.png") for word in line), "model=node", "output=o.mp4")
+
+
+@pytest.mark.parametrize(("sides", "data"), [("first", {}), ("both", {"shows": PAIRS}), ("group", {"shows": PAIRS})])
+def test_the_card_of_weights_for_pairs_of_pictures_says_so(good, tmp_path, pictures, sides, data):
+    field = FIELDS["svf"](unet=UNetShape(widths=(8, 12), final=8))
+    save_model(tmp_path / "w.safetensors", WarpingODE(field, sides, guide_span=48), Card("w", data=data))
+    line = next(line for line in (tmp_path / "w.md").read_text().splitlines() if "interpolate.py" in line)
+
+    assert line.strip() == "python interpolate.py input=[a.png,b.png] duration=2 weights=w.safetensors"
+    good(*line.split()[2:], "model=node", "output=o.mp4")
+
+
+def test_films_by_weights_that_move_the_first_frame_alone_come_with_a_warning(good, tmp_path, caplog):
+    clips.make_clip(tmp_path / "a.mkv", frames=3, size=(WIDTH, HEIGHT))
+    for sides in ("first", "both"):
+        field = FIELDS["svf"](unet=UNetShape(widths=(8, 12), final=8))
+        save_model(tmp_path / f"{sides}.safetensors", WarpingODE(field, sides, guide_span=48))
+        caplog.clear()
+        good("input=a.mkv", f"weights={sides}.safetensors", "model=node", "multi=2", f"output={sides}.mkv")
+
+        assert caplog.text.count("moves the first frame's pixels alone") == (sides == "first")

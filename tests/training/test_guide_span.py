@@ -14,7 +14,7 @@ from PIL import Image
 
 from vfi_pipeline.data.modules import Digits, Pairs, Synthetic, UnpairedImages, clips
 from vfi_pipeline.media.pictures import read_pictures
-from vfi_pipeline.models.checkpoint import Card, load_model, save_model
+from vfi_pipeline.models.checkpoint import PAIRS, Card, load_model, save_model
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import StationaryField
 from vfi_pipeline.ode import Solver
@@ -74,9 +74,15 @@ def test_an_unpaired_run_at_64_px_exports_64(faces, tmp_path):
     module = tiny.adversarial()
     module.model.guide_span = None
     train(tiny.trainer(tmp_path / "run", steps=3, every=3), module, data, {}, tmp_path / "run", name="x")
-    model, _ = load_model(tmp_path / "run" / "export" / "x.safetensors")
+    model, card = load_model(tmp_path / "run" / "export" / "x.safetensors")
 
-    assert model.guide_span == 64
+    assert model.guide_span == 64 and card.data["shows"] == PAIRS
+
+
+def test_the_data_say_whether_the_weights_are_for_films(faces):
+    films = {name: data.of_films for name, (data, _) in modules(faces).items()}
+
+    assert {name for name, of_films in films.items() if of_films} == {"scenes", "films", "smaller films"}
 
 
 def moving(conditioning, sides, path):

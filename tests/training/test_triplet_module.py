@@ -8,7 +8,8 @@ import torch
 
 from vfi_pipeline.data.batch import Triplet
 from vfi_pipeline.errors import UserError
-from vfi_pipeline.losses import triplet_objective
+from vfi_pipeline.losses import charbonnier, triplet_objective
+from vfi_pipeline.models.flow_interpolator import FlowInterpolator
 from vfi_pipeline.models.prediction import Motion
 from vfi_pipeline.models.warping_ode import WarpingODE
 from vfi_pipeline.nets.fields import StationaryField
@@ -62,12 +63,50 @@ def test_where_both_frames_are_shown_each_end_is_judged_by_the_other_frame_alone
     assert not torch.equal(module.panel_sample(pair).frame, module.panel_sample(pair).target)
 
 
-def test_one_sided_frames_that_the_objective_weighs_are_not_counted_twice():
-    module, pair = tiny.paired(), batch(times=0)
-    module.model, module.objective = tiny.model("both", "both"), triplet_objective(l2=1.0, auxiliary={"one_sided": 1.0})
+@pytest.mark.parametrize(("ends", "made"), [([1.0], {"first"}), ([0.0], {"last"}), ([0.0, 1.0], {"first", "last"})])
+def test_frames_that_are_the_truth_itself_give_no_figures(ends, made):
+    """One-sided frames that the objective weighs are the losses at the ends: a blend is not counted, too."""
+    module, pair = tiny.paired(ends=ends), batch(times=0)
+    module.model = tiny.model("both", "both")
+    module.objective = triplet_objective(
+        l2=1.0, charbonnier=1.0, laplacian=1.0, negative_psnr=0.1, auxiliary={"one_sided": 2.0}
+    )
+    found = {}
+    module.log_dict = lambda values, **_: found.update(values)
+    module.test_step(pair, 0)
+
+    terms = {name for name in found if name.partition("/")[2] not in ("psnr", "ssim", "nfe", "folded", "outside")}
+    assert terms == {"test/loss", "test/max_displacement", *(f"test/one_sided/{side}" for side in made)}
+    motion = module.model(pair.first, pair.last, torch.tensor([ends] * 3))
+    for side, end, true in (("first", 1.0, pair.last), ("last", 0.0, pair.first)):
+        if side in made:
+            alone = motion.auxiliary[f"one_sided/{side}"][:, ends.index(end)]
+            assert found[f"test/one_sided/{side}"].item() == pytest.approx(charbonnier(alone, true).item(), rel=1e-5)
+            assert found[f"test/one_sided/{side}"] > 1e-3
+    assert found["test/loss"].item() == pytest.approx(2 * sum(found[f"test/one_sided/{s}"].item() for s in made))
+
+
+def test_coarser_levels_are_judged_by_what_was_made_from_the_other_end():
+    pair = Triplet(*(torch.rand(2, *shape) for shape in ((3, 32, 32), (0, 3, 32, 32), (3, 32, 32), (0,))))
+    module = tiny.paired()
+    module.model = FlowInterpolator(
+        widths=(6, 6), hidden=(4, 4), context_channels=(4,), radii=(1, 2), match=(4, 4), stem=4, depth=(1, 1),
+        refinement={"hidden": 4, "context_channels": 4},
+    )  # fmt: skip
+    module.objective = triplet_objective(
+        charbonnier=1.0, auxiliary={"one_sided": 0.2, "coarse": 1.0, "coarse_sided": 0.5}
+    )
     _, terms = module.terms(pair)
 
-    assert terms["l2"].item() < 1e-10 and terms["one_sided/first"].item() > 0
+    levels = {name.split("/")[1] for name in terms if name.startswith("coarse_sided")}
+    assert levels and all(value > 1e-3 for name, value in terms.items())
+    assert set(terms) == {"one_sided/first", *(f"coarse_sided/{level}/first" for level in levels), "total"}
+    assert "coarse/0" in module.terms(with_middle(pair))[1]
+
+
+def with_middle(pair):
+    middle = torch.rand(2, 1, *pair.first.shape[1:])
+    return Triplet(pair.first, middle, pair.last, torch.full((2, 1), 0.5))
 
 
 class ShowsBoth(torch.nn.Module):

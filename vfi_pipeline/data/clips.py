@@ -16,7 +16,7 @@ import torch
 
 from vfi_pipeline.data.augment import Augmentation
 from vfi_pipeline.data.batch import Triplet
-from vfi_pipeline.data.broken import LeftOut
+from vfi_pipeline.data.broken import LeftOut, NamedFiles
 from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
 from vfi_pipeline.data.draw import Draw, Sampling, TripletDraw
 from vfi_pipeline.data.index import EXTENSIONS, SETTINGS, FilmIndex, film_index
@@ -137,6 +137,7 @@ class FilmTriplets(SizedDataset[Triplet]):
         stretch: the part of each film that is used; None uses all of it.
         seed: of everything that is drawn.
         length: nominal length of an epoch.
+        named: the broken files that the run has named; None: none yet.
 
     Attributes:
         films: the indices of the films that are used.
@@ -155,10 +156,12 @@ class FilmTriplets(SizedDataset[Triplet]):
         stretch: Stretch | None,
         seed: int,
         length: int,
+        named: NamedFiles | None = None,
     ) -> None:
         self.augmentation, self.sampling, self.decoding, self.stretch = augmentation, sampling, decoding, stretch
         self.seed, self.length = seed, length
         self.films: list[FilmIndex] = []
+        self.named = NamedFiles() if named is None else named
         self.skipped = 0
 
     def __len__(self) -> int:
@@ -189,7 +192,7 @@ class MemoryClips(FilmTriplets):
     Args:
         paths: the clips. One that cannot be read is left out with a warning (``skipped`` counts them).
         memory_gb: refuse to load more than this.
-        augmentation, sampling, decoding, stretch, seed, length: see ``FilmTriplets``.
+        augmentation, sampling, decoding, stretch, seed, length, named: see ``FilmTriplets``.
 
     Raises:
         UserError: if no clip can be read, none is large enough for the crop, or they do not fit in ``memory_gb``.
@@ -205,8 +208,9 @@ class MemoryClips(FilmTriplets):
         seed: int = 0,
         length: int = NOMINAL_EPOCH,
         memory_gb: float = 8.0,
+        named: NamedFiles | None = None,
     ) -> None:
-        super().__init__(augmentation, sampling, decoding, stretch, seed, length)
+        super().__init__(augmentation, sampling, decoding, stretch, seed, length, named)
         self.pictures: list[np.ndarray] = []
         held = 0.0
 
@@ -221,7 +225,7 @@ class MemoryClips(FilmTriplets):
             for path, future in zip(paths, loads):
                 clip = future.result()
                 if isinstance(clip, UserError):
-                    log.warning("Left out: %s", clip.args[0])
+                    self.named.name(clip, Path(path))
                     self.skipped += 1
                     continue
                 index, pictures = clip
@@ -301,7 +305,7 @@ class FilmFolder(FilmTriplets):
     Args:
         paths: the films. One that cannot be read is left out with a warning (``skipped`` counts them).
         windows: how decoded frames are shared.
-        augmentation, sampling, decoding, stretch, seed, length: see ``FilmTriplets``.
+        augmentation, sampling, decoding, stretch, seed, length, named: see ``FilmTriplets``.
 
     Raises:
         UserError: if no film can be read, or none holds a triplet.
@@ -317,8 +321,9 @@ class FilmFolder(FilmTriplets):
         stretch: Stretch | None = None,
         seed: int = 0,
         length: int = NOMINAL_EPOCH,
+        named: NamedFiles | None = None,
     ) -> None:
-        super().__init__(augmentation, sampling, decoding, stretch, seed, length)
+        super().__init__(augmentation, sampling, decoding, stretch, seed, length, named)
         self.windows = replace(windows, length=max(windows.length, sampling.most_frames()))
         for path in map(Path, paths):
             try:
@@ -330,7 +335,7 @@ class FilmFolder(FilmTriplets):
                 index = film_index(path, None, decoding.cache, windows.most_s, decoding.threads)
                 self.films.append(index if stretch is None else index.part(*stretch(len(index))))
             except UserError as error:
-                log.warning("Left out: %s", error.args[0])
+                self.named.name(error, path)
                 self.skipped += 1
         if not self.films:
             raise UserError(
@@ -339,7 +344,7 @@ class FilmFolder(FilmTriplets):
                 BAD_INPUT,
             )
         self.draw = TripletDraw(self.films, sampling)
-        self.left_out = LeftOut(len(self.films))
+        self.left_out = LeftOut(len(self.films), self.named)
         self._decoded: OrderedDict[tuple[int, int], dict[int, np.ndarray]] = OrderedDict()
         log.info(
             "%d films, %d frames, %d pairs, by motion %s; %d left out",
@@ -359,7 +364,7 @@ class FilmFolder(FilmTriplets):
             try:
                 return self._sample(draw, random)
             except UserError as error:  # a film that broke since it was indexed must not end a run of days
-                self.left_out.note(film, error)
+                self.left_out.note(film, error, self.films[film].path)
         raise UserError(
             f"None of {MAX_BROKEN_IN_A_ROW} samples in a row can be decoded ({len(self.left_out)} films left out).",
             "See the warnings above for each one's reason.",

@@ -6,10 +6,11 @@ than where frames are made, where a false cut shows.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
-import tempfile
+import uuid
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -246,10 +247,10 @@ def _cache_file(path: Path, cache: Path | None, most_s: float | None) -> Path:
 
 def _save(store: Path, index: FilmIndex) -> None:
     """Writes beside and renames, so that two runs may index one film at once. A full disk costs only the cache."""
-    held = None
+    draft = store.with_name(f"{store.name}.{uuid.uuid4().hex}.part")
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=store.parent, suffix=".part", delete=False) as held:
+        with draft.open("wb") as held:
             np.savez(
                 held,
                 size=[index.width, index.height],
@@ -259,11 +260,11 @@ def _save(store: Path, index: FilmIndex) -> None:
                 still=index.still,
                 time_base=[index.time_base.numerator, index.time_base.denominator],
             )
-        os.replace(held.name, store)
+        os.replace(draft, store)
     except OSError as error:
         log.warning("The index of %s could not be kept (%s); it will be made again next time.", index.path, error)
-        if held is not None:
-            Path(held.name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _load(store: Path, path: Path) -> FilmIndex:

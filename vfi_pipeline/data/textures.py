@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vfi_pipeline.data.broken import LeftOut
+from vfi_pipeline.data.broken import LeftOut, NamedFiles
 from vfi_pipeline.errors import BAD_INPUT, UserError
 from vfi_pipeline.media.images import SUFFIXES
 from vfi_pipeline.media.stills import read_rgb8
@@ -47,25 +47,29 @@ def image_files(root: Path) -> list[Path]:
     return files
 
 
-def own_textures(root: Path, most: int = 500) -> list[np.ndarray]:
-    """Up to ``most`` images of a folder, evenly spread; unreadable ones are left out with a warning."""
+def own_textures(root: Path, most: int = 500, named: NamedFiles | None = None) -> list[np.ndarray]:
+    """Up to ``most`` images of a folder, evenly spread; unreadable ones are left out with a warning.
+
+    ``named``: the broken files that the run has named.
+    """
     files = image_files(root)
     files = [files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(most, len(files))).round().astype(int))]
-    pictures, left_out = [], LeftOut(len(files))
+    pictures, left_out = [], LeftOut(len(files), named)
     for k, path in enumerate(files):
         try:
             pictures.append(read_rgb8(path))
         except UserError as error:
-            left_out.note(k, error)
+            left_out.note(k, error, path)
     if not pictures:
         raise UserError(f"None of the images in {root} can be read.", "See the warnings above.", BAD_INPUT)
+    if len(pictures) == 1:
+        log.warning("There is one texture only: training and validation scenes show the same.")
     return pictures
 
 
 def split_textures(textures: Sequence[np.ndarray], held: bool) -> list[np.ndarray]:
     """Every fifth texture, or the last of fewer, is held out for validation; the others are for training."""
     if len(textures) < 2:
-        log.warning("There is one texture only: training and validation scenes show the same.")
         return list(textures)
     every = min(5, len(textures))
     return [texture for k, texture in enumerate(textures) if (k % every == every - 1) == held]

@@ -19,7 +19,7 @@ from vfi_pipeline.jobs.plan import Plan
 from vfi_pipeline.jobs.prepare import fingerprint, prepare, rehearsed
 from vfi_pipeline.jobs.sources import Film, Selection, select
 from vfi_pipeline.jobs.values import counted
-from vfi_pipeline.models.shipped import refuse_for_films
+from vfi_pipeline.models.shipped import check_for_films
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def run(options: Options, model_choice: ModelChoice, command: str, say: Callable
             say(line)
         return DONE
     if model_choice.weights is not None:
-        refuse_for_films(model_choice.weights)
+        check_for_films(model_choice.weights)
     selection = select(options.inputs, options.output)
     for line in selection.lines():
         log.warning("%s", line)

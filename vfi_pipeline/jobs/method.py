@@ -164,13 +164,13 @@ def devices_of(options: Options) -> list[str]:
     """
     asked = options.devices or ()
     if asked != ("all",):
-        return [resolve_device(device) for device in asked]
+        return [resolve_device(device, "devices") for device in asked]
     kind = resolve_device("auto")
     return [f"{kind}:{number}" for number in range(device_count(kind))] if kind in ("cuda", "xpu") else [kind]
 
 
-def resolve_device(text: str) -> str:
-    """``auto`` as the first of ``cuda``, ``xpu``, ``mps`` that is there, else ``cpu``.
+def resolve_device(text: str, option: str = "device") -> str:
+    """``auto`` as the first of ``cuda``, ``xpu``, ``mps`` that is there, else ``cpu``. ``option`` asked for it.
 
     Raises:
         UserError: if the device asked for is not there.
@@ -187,11 +187,11 @@ def resolve_device(text: str) -> str:
     count = device_count(kind)
     if not count:
         raise UserError(
-            f"device={text}, but torch {torch.__version__} sees no {kind.upper()} device here.", "device=cpu.",
+            f"{option}={text}, but torch {torch.__version__} sees no {kind.upper()} device here.", f"{option}=cpu.",
             ENVIRONMENT,
         )  # fmt: skip
     if number and int(number) >= count:
-        raise UserError(f"There is no {text}, only {count} of them.", f"device={kind}:0.", ENVIRONMENT)
+        raise UserError(f"There is no {text}, only {count} of them.", f"{option}={kind}:0.", ENVIRONMENT)
     return text
 
 

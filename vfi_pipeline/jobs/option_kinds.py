@@ -112,7 +112,7 @@ def _gap(option: str, text: str) -> Fraction | None:
 
 
 def _device(option: str, text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,3})?", text):
+    if not _names_device(text):
         raise UserError(
             f"{option}={text} is not known.",
             f"{option}=auto, {option}=cpu, {option}=cuda, {option}=cuda:1, {option}=mps or {option}=xpu.",
@@ -121,21 +121,28 @@ def _device(option: str, text: str) -> str:
 
 
 def _devices(option: str, text: str) -> tuple[str, ...]:
+    remedy = f"{option}=all, or {option}=[cuda:0,cuda:1]."
     if text.strip().lower() == "all":
         return ("all",)
-    devices = tuple(_device(option, part) for part in values.listed(option, text))
-    if len({device.partition(":")[0] for device in devices}) > 1 or "auto" in devices:
-        raise UserError(
-            f"{option}={text} are devices of several kinds, which do not make the same frames.",
-            f"{option}=all, or {option}=[cuda:0,cuda:1].",
-        )
+    devices = tuple(values.listed(option, text, remedy))
+    if alone := [device for device in devices if device.lower() in ("all", "auto")]:
+        raise UserError(f"{option}={text}: {alone[0]} is no device of a list.", remedy)
+    if not all(_names_device(device) for device in devices):
+        raise UserError(f"{option}={text} is not known.", remedy)
+    if len({device.partition(":")[0] for device in devices}) > 1:
+        raise UserError(f"{option}={text} are devices of several kinds, which do not make the same frames.", remedy)
     return devices
 
 
+def _names_device(text: str) -> bool:
+    return re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,3})?", text) is not None
+
+
 def _settings(option: str, text: str) -> tuple[tuple[str, str], ...]:
-    parts = [part.partition("=") for part in values.listed(option, text)]
+    remedy = f"{option}=[partition=gpu,timeout_min=240]."
+    parts = [part.partition("=") for part in values.listed(option, text, remedy)]
     if not all(re.fullmatch(r"[a-z_]+", key) and value for key, _, value in parts):
-        raise UserError(f"{option}={text} is no list of settings.", f"{option}=[partition=gpu,timeout_min=240].")
+        raise UserError(f"{option}={text} is no list of settings.", remedy)
     return tuple((key, value) for key, _, value in parts)
 
 

@@ -16,7 +16,7 @@ from vfi_pipeline.jobs.options import Options, read_options
 from vfi_pipeline.jobs.sources import Film, select
 from vfi_pipeline.jobs.style import StyleOptions
 from vfi_pipeline.jobs.values import unknown
-from vfi_pipeline.models.shipped import model_of, refuse_for_films
+from vfi_pipeline.models.shipped import check_for_films, model_of
 
 Value = object
 """Of an option: its text, or a number, a Fraction, a bool, a path; None: not given."""
@@ -74,7 +74,7 @@ def film_request(
     read = read_options(tuple(fspath(path) for path in inputs), {**composed.defaults, **plain})
     model_choice = choose_model(composed.model, composed.settings, nested, read, build)
     if model_choice.weights is not None:
-        refuse_for_films(model_choice.weights)
+        check_for_films(model_choice.weights)
     return Request(read, model_choice, shlex.join([*program, *words]))
 
 

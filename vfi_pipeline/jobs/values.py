@@ -149,14 +149,15 @@ def number(option: str, text: str) -> Fraction:
     raise UserError(f"{option}={text} is not a number.", f"{option}=0.5, {option}=1/3 or a list, {option}=[0.25,0.75].")
 
 
-def listed(option: str, text: str) -> list[str]:
-    """The parts of ``[a,b]`` or ``a,b``; a plain value is a list of one."""
+def listed(option: str, text: str, remedy: str | None = None) -> list[str]:
+    """The parts of ``[a,b]`` or ``a,b``; a plain value is a list of one. ``remedy``: None for a list of numbers."""
+    remedy = remedy or f"{option}=[0.25,0.75]."
     inner = text.strip()
     if inner.startswith("[") != inner.endswith("]"):
-        raise UserError(f"{option}={text} lacks a bracket.", f"{option}=[0.25,0.75].")
+        raise UserError(f"{option}={text} lacks a bracket.", remedy)
     parts = [part.strip() for part in inner.strip("[]").split(",")]
     if not all(parts) or len(parts) > 100_000:
-        raise UserError(f"{option}={text} is not a list.", f"{option}=[0.25,0.75].")
+        raise UserError(f"{option}={text} is not a list.", remedy)
     return parts
 
 

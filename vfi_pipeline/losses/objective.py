@@ -102,23 +102,28 @@ class TripletObjective(nn.Module):
         first: Tensor,
         velocity: Tensor | None = None,
         velocity_mask: Tensor | None = None,
+        auxiliary_targets: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """The unweighted terms by name, and ``total``; arguments as in ``Comparison``."""
+        """The unweighted terms by name, and ``total``; arguments as in ``Comparison``.
+
+        Frames of ``motion`` that are empty (T = 0) are not compared. ``auxiliary_targets`` are the true frames of
+        auxiliary ones that are of other times than ``target``, by their names.
+        """
         compared = Comparison(motion, target, first, velocity, velocity_mask)
         values = {term.name: term.loss(compared) for term in self.terms}
         given = {name: value for name, value in values.items() if value is not None}
-        given |= self._auxiliary_terms(motion, target) if target.shape[1] else {}
+        given |= self._auxiliary_terms(motion, target, auxiliary_targets or {}) if target.shape[1] else {}
         weights = {term.name: term.weight for term in self.terms}
         return weighted(given, weights | {name: self._auxiliary_weight(name) for name in motion.auxiliary})
 
     def _auxiliary_weight(self, name: str) -> float:
         return self.auxiliary.get(name, self.auxiliary.get(name.split("/")[0], 0.0))
 
-    def _auxiliary_terms(self, motion: MotionLike, target: Tensor) -> dict[str, Tensor]:
+    def _auxiliary_terms(self, motion: MotionLike, target: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
         terms = {}
         for name, frames in motion.auxiliary.items():
             if self._auxiliary_weight(name):
-                resized = _resized(target.flatten(0, 1), *frames.shape[-2:])
+                resized = _resized(targets.get(name, target).flatten(0, 1), *frames.shape[-2:])
                 terms[name] = charbonnier(frames.flatten(0, 1), resized)
         return terms
 
@@ -174,7 +179,7 @@ def triplet_objective(
 
 def _between_frames(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     def compare(compared: Comparison) -> Tensor | None:
-        if not compared.target.shape[1]:
+        if not compared.target.shape[1] or not compared.motion.frame.shape[1]:
             return None
         return loss(compared.motion.frame.flatten(0, 1), compared.target.flatten(0, 1))
 

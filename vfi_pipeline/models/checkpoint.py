@@ -18,13 +18,16 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from vfi_pipeline.errors import BAD_INPUT, ENVIRONMENT, UserError
-from vfi_pipeline.models.shipped import animates_single_picture
+from vfi_pipeline.models.shipped import animates_single_picture, moves_first_picture_only
 
 FORMAT = "vfi-pipeline/1"
+
+PAIRS = "pairs of pictures"
+"""``Card.data["shows"]`` of weights that never saw a film."""
 
 # Which class builds which kind: a file can name only these.
 BUILDERS = {
@@ -87,7 +90,10 @@ def save_model(path: Path | str, model: nn.Module, card: Card = Card(), half: bo
     draft = path.with_name(path.name + f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, draft, metadata)
+        with draft.open("wb") as file:  # ``save_file`` makes a file that its owner alone may read
+            file.write(save(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
         digest = sha256(draft)
         text = card_text(card, config, path.name, digest, sum(v.numel() for v in tensors.values()))
         card_draft = draft.with_suffix(".md.part")
@@ -167,12 +173,9 @@ def sha256(path: Path | str) -> str:
 def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weights: int) -> str:
     """The card as Markdown, for people."""
     option = "style" if config["kind"] == "style" else "weights"
-    arguments = "input=picture.png duration=2" if animates_single_picture(config) else "input=film.mp4 fps=60"
-    if config["kind"] == "single_image":
-        arguments = "input=[a.png,b.png] duration=2"
     lines = [
         f"# {card.name}", "", f"`{file}`, {weights:,} weights, SHA-256 `{digest}`.", "",
-        f"    python interpolate.py {arguments} {shlex.quote(f'{option}={file}')}", "",
+        f"    python interpolate.py {_inputs(card, config)} {shlex.quote(f'{option}={file}')}", "",
     ]  # fmt: skip
     if card.metrics:
         lines += ["## Metrics", "", "| metric | value |", "|--|--|"]
@@ -184,6 +187,16 @@ def card_text(card: Card, config: dict[str, Any], file: str, digest: str, weight
         lines += ["## Notes", "", card.notes, ""]
     lines += ["## Configuration", "", "```json", json.dumps(config, indent=2), "```", ""]
     return "\n".join(lines)
+
+
+def _inputs(card: Card, config: dict[str, Any]) -> str:
+    """What the weights are for, as options of ``interpolate.py``."""
+    if animates_single_picture(config):
+        return "input=picture.png duration=2"
+    if config["kind"] == "single_image" or moves_first_picture_only(config):
+        return "input=[a.png,b.png] duration=2"
+    of_films = config["kind"] == "style" or card.data.get("shows") != PAIRS
+    return "input=film.mp4 fps=60" if of_films else "input=[a.png,b.png] duration=2"
 
 
 def _line(value: Any) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from vfi_pipeline.errors import BAD_INPUT, UserError
+
+log = logging.getLogger(__name__)
 
 # Which model of conf/model runs weights of which kind.
 MODELS = {"warping_ode": "node", "flow": "flow", "single_image": "deepsim"}
@@ -69,13 +73,22 @@ def animates_single_picture(config: Mapping[str, Any]) -> bool:
     return isinstance(field, Mapping) and field.get("conditioning") == "first"
 
 
-def refuse_for_films(weights: str | Path) -> None:
+def moves_first_picture_only(config: Mapping[str, Any]) -> bool:
+    """Whether a model of this configuration makes its frames of the first picture's pixels alone."""
+    return config.get("sides") == "first"
+
+
+def check_for_films(weights: str | Path) -> None:
     """Refuses weights that see the first frame only: what they make between two frames does not lead to the second.
 
+    Weights that see both, but show the pixels of the first alone, get a warning: how far their frames end from the
+    second one is a matter of the film.
+
     Raises:
-        UserError: for such weights, or if there is no such file or name.
+        UserError: for weights that see one frame, or if there is no such file or name.
     """
-    if animates_single_picture(_config(weights)):
+    config = _config(weights)
+    if animates_single_picture(config):
         line = f"python interpolate.py input=picture.png duration=2 {shlex.quote(f'weights={weights}')}"
         raise UserError(
             f"{weights} looks at the first picture only and animates one (field.conditioning=first): it does not know "
@@ -83,6 +96,17 @@ def refuse_for_films(weights: str | Path) -> None:
             f"{line}; films take weights trained with field.conditioning=both.",
             BAD_INPUT,
         )
+    if moves_first_picture_only(config):
+        _warn_of_jumps(str(weights))
+
+
+@cache  # one job may ask several times
+def _warn_of_jumps(weights: str) -> None:
+    log.warning(
+        "%s moves the first frame's pixels alone (net.sides=first): the picture may jump at each frame of the film. "
+        "Weights trained with net.sides=both lead to the next frame.",
+        weights,
+    )
 
 
 def _config(weights: str | Path, option: str = "weights") -> dict[str, Any]:

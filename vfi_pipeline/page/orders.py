@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,18 @@ def take_upload(roots: Roots, temporary: Path, uploaded: str) -> Path:
         raise UserError(f"{shown(Path(uploaded).name)} was not uploaded.", "drop the file again.")
     target = roots.upload_name(Path(uploaded).name)
     try:
+        _give_mode_of_new_file(real, target.parent)
         os.replace(real, target)
     except OSError as error:
         raise UserError(f"{shown(target.name)} cannot be kept ({error.strerror}).", "free some space.") from error
     return target
+
+
+def _give_mode_of_new_file(file: Path, folder: Path) -> None:
+    """Makes ``file``, which its owner alone may read, as open to others as any file that is made in ``folder``."""
+    new = folder / f".{uuid.uuid4().hex}.part"
+    new.touch(exist_ok=False)
+    try:
+        os.chmod(file, stat.S_IMODE(new.stat().st_mode))
+    finally:
+        new.unlink()

@@ -23,8 +23,9 @@ EXPORT_S = 5.0
 class RunClock(Callback):
     """Ends the run after ``minutes``, validation and export included; the rate and the data's stages follow the time.
 
-    The time of earlier starts counts: a run that was killed goes on with the minutes that are left. Its checkpoint is
-    at most ``checkpoint_s`` old.
+    The minutes begin when this is built: a rented hour includes reading the data and starting the processes. The time
+    of earlier starts counts: a run that was killed goes on with the minutes that are left. Its checkpoint is at most
+    ``checkpoint_s`` old.
 
     Args:
         minutes: None: the run ends by its steps.

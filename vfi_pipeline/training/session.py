@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 
 from vfi_pipeline.errors import INTERRUPTED, UserError
-from vfi_pipeline.models.checkpoint import Card, save_model
+from vfi_pipeline.models.checkpoint import PAIRS, Card, save_model
 from vfi_pipeline.training.callbacks import EMA, load_weights
 from vfi_pipeline.training.facts import run_facts
 from vfi_pipeline.training.loggers import finish, log_export, log_facts, write_facts
@@ -75,7 +75,11 @@ def train(
         check_same(resume, settings, fingerprint)
     facts: dict[str, Any] = {
         "run": run_facts(),
-        "data": {**(data.facts() if hasattr(data, "facts") else {}), "fingerprint": fingerprint},
+        "data": {
+            **(data.facts() if hasattr(data, "facts") else {}),
+            **({} if getattr(data, "of_films", True) else {"shows": PAIRS}),
+            "fingerprint": fingerprint,
+        },
         "weights": sum(p.numel() for p in model_of(module).parameters()),
         "config": dict(config),
     }

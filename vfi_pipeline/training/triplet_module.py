@@ -209,9 +209,25 @@ class TripletModule(pl.LightningModule):
         motion = self._predict(batch, times)
         alone = self._with_one_sided_ends(motion, batch)
         velocity, velocity_mask = batch.masked_velocity() if batch.velocity is not None else (None, None)
+        judged, targets = (motion, {}) if batch.t.shape[1] else self._judged_at_ends(alone, target)
+        return alone, self.objective(judged, target, batch.first, velocity, velocity_mask, targets)
+
+    def _judged_at_ends(self, alone: Motion, target: Tensor) -> tuple[Motion, dict[str, Tensor]]:
+        """Of a motion at ``ends``, from ``_with_one_sided_ends``: what was made from the other end; its true frames.
+
+        At an end a blend is the truth itself, at every level, and so is what is warped from that end: their losses
+        are 0 whatever was learned, and no figures.
+        """
+        if not any(name.startswith("one_sided") for name in alone.auxiliary):
+            return alone, {}
+        frames, targets = {}, {}
+        for name, made in alone.auxiliary.items():
+            end = {"first": 1.0, "last": 0.0}.get(name.rpartition("/")[2])
+            if shown := [k for k, other in enumerate(self.ends) if other == end]:
+                frames[name], targets[name] = (torch.stack([x[:, k] for k in shown], dim=1) for x in (made, target))
         # Where the objective weighs the one-sided frames by themselves, the ends are not asked for twice.
         weighed = any(weight for name, weight in self.objective.auxiliary.items() if name.startswith("one_sided"))
-        return alone, self.objective(motion if weighed else alone, target, batch.first, velocity, velocity_mask)
+        return replace(alone, frame=alone.frame[:, :0] if weighed else alone.frame, auxiliary=frames), targets
 
     def _with_one_sided_ends(self, motion: Motion, batch: Triplet, count: int | None = None) -> Motion:
         """``motion`` with frames at the ends that a loss can compare, for batches without a target between.

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from vfi_pipeline.data.batch import collate
+from vfi_pipeline.data.broken import NamedFiles
 from vfi_pipeline.data.dataset import SizedDataset
 from vfi_pipeline.data.sampler import StepSampler
 from vfi_pipeline.errors import UserError
@@ -30,12 +31,16 @@ class Batches(pl.LightningDataModule):
         seed: of everything that is drawn.
     """
 
+    of_films = True
+    """Whether samples move as films do; else they are pairs of pictures, or one, without a true frame between."""
+
     def __init__(self, batch_size: int = 8, steps: int = 1000, workers: int = 0, seed: int = 0) -> None:
         super().__init__()
         for name, value, least in (("batch_size", batch_size, 1), ("steps", steps, 1), ("workers", workers, 0)):
             if not isinstance(value, int) or value < least:
                 raise UserError(f"data.{name}={value} cannot be.", f"data.{name}= a whole number, {least} or more.")
         self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
+        self.named = NamedFiles()
         self._sets: dict[str, SizedDataset] = {}
 
     # ------------------------------------------------------------------------------------ what a subclass gives
@@ -66,9 +71,7 @@ class Batches(pl.LightningDataModule):
 
     def left_out(self) -> int:
         """How many broken files (or sequences of them) were left out so far."""
-        return sum(
-            len(dataset.left_out) for dataset in map(_inner, self._sets.values()) if hasattr(dataset, "left_out")
-        )
+        return len(self.named)
 
     def identity(self) -> Any:
         """``facts`` without the paths: equal for equal data. JSON types."""
@@ -83,7 +86,12 @@ class Batches(pl.LightningDataModule):
     def built(self, part: str) -> SizedDataset:
         """The data set of ``train``, ``val`` or ``test``, built when it is first asked for."""
         if part not in self._sets:
+            self.named.silent = self._share()[0] > 0  # every process builds the set, of the same files
             self._sets[part] = getattr(self, f"{part}_set")()
+            self.named.silent = False  # but each draws samples of its own
+            for dataset in _inner(self._sets[part]):
+                if hasattr(dataset, "left_out"):
+                    dataset.left_out.named = self.named
         return self._sets[part]
 
     def position(self) -> int:
@@ -131,11 +139,11 @@ class Batches(pl.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
 
-def _inner(dataset: Any) -> Any:
-    """The data set inside one that draws from it."""
-    while hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    return dataset
+def _inner(dataset: Any) -> list[Any]:
+    """The data sets inside one that draws from them."""
+    if hasattr(dataset, "dataset"):
+        return _inner(dataset.dataset)
+    return [inner for part in getattr(dataset, "datasets", ()) for inner in _inner(part)] or [dataset]
 
 
 def content(files: Sequence[tuple[str, Path]], sampled: int = 1000) -> str:

@@ -20,6 +20,8 @@ class Digits(Batches):
         mnist: the user's MNIST (npz, or folder of idx files); None takes scikit-learn's digits.
     """
 
+    of_films = False
+
     def __init__(
         self,
         source: int = 3,

@@ -278,7 +278,9 @@ class Clips(Batches):
     ) -> FilmTriplets:
         """Triplets of these films; of the part's own time where one film is split."""
         stretch = self._stretch(part)
-        return MemoryClips(films, augmentation, sampling, self.decoding, stretch, seed, length, self.memory_gb)
+        return MemoryClips(
+            films, augmentation, sampling, self.decoding, stretch, seed, length, self.memory_gb, self.named
+        )
 
     def facts(self) -> dict[str, Any]:
         train, held = self.films()
@@ -323,7 +325,7 @@ class Films(Clips):
         self, films: list[Path], augmentation: Augmentation, sampling: Sampling, part: str, seed: int, length: int
     ) -> FilmFolder:
         stretch = self._stretch(part)
-        return FilmFolder(films, augmentation, sampling, self.decoding, self.windows, stretch, seed, length)
+        return FilmFolder(films, augmentation, sampling, self.decoding, self.windows, stretch, seed, length, self.named)
 
 
 def _textures_at_hand() -> list[np.ndarray]:

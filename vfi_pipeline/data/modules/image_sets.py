@@ -35,6 +35,8 @@ class TwoImageSets(Batches):
         **loader: of ``Batches``.
     """
 
+    of_films = False
+
     def __init__(
         self,
         size: int | tuple[int, int] | None = 64,

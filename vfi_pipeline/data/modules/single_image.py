@@ -31,6 +31,8 @@ class SingleImage(Batches):
         val_samples: warped otherwise than in training, for the figures.
     """
 
+    of_films = False
+
     def __init__(
         self,
         image: str,

@@ -43,11 +43,15 @@ class Synthetic(Batches):
     ) -> None:
         super().__init__(**loader)
         self.crop, self.folder, self.recipe, self.augmentation = crop, textures, recipe or Recipe(), augmentation
+        self._textures: list[np.ndarray] | None = None
         self.middles, self.val_times, self.val_samples, self.pool = middles, tuple(val_times), val_samples, pool
 
     def pictures(self, held: bool) -> list[np.ndarray]:
         """The textures of one side of the split."""
-        return split_textures(own_textures(Path(self.folder)) if self.folder else bundled_textures(), held)
+        if self._textures is None:
+            own = own_textures(Path(self.folder), named=self.named) if self.folder else None
+            self._textures = bundled_textures() if own is None else own
+        return split_textures(self._textures, held)
 
     def train_set(self) -> SizedDataset:
         scenes = SyntheticMotion(
