@@ -12,7 +12,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -157,8 +157,11 @@ def sweep(words: list[str]) -> int:
 
 def refuse(error: HydraException) -> None:
     """Ends the program over a word of the command line that the configuration does not know."""
-    from vfi_pipeline.training.command import remedy
+    from vfi_pipeline.training.command import remedy, unreadable
 
+    if isinstance(error, OverrideParseException):
+        sys.stderr.write(in_words_of(PROGRAM, f"{unreadable(error.override, str(error))}\n"))
+        sys.exit(USAGE)
     lines = [*str(error).splitlines(), *str(error.__cause__ or "").splitlines()]
     problem = " ".join(line for line in lines[:1] + [line for line in lines[1:] if "not in" in line])
     sys.stderr.write(in_words_of(PROGRAM, f"{UserError(problem, remedy(problem, CONF))}\n"))
