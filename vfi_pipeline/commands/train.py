@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -78,18 +78,17 @@ def run(cfg: DictConfig) -> float | None:
 
 def complete(cfg: DictConfig) -> None:
     """Puts toy data where ``debug=fdr`` finds none; UserError that names what else is missing, or cannot be."""
-    lacking = sorted(OmegaConf.missing_keys(cfg.data))
-    if "pairs" in cfg.data and not (cfg.data.pairs or (cfg.data.first and cfg.data.last)):
+    from vfi_pipeline.training.values import check_given, missing
+
+    lacking, data = missing(cfg.data, "data"), cast(dict[str, Any], OmegaConf.to_container(cfg.data))
+    if "pairs" in data and not (data["pairs"] or (data["first"] and data["last"])):
         lacking.append("data.pairs, or data.first and data.last")
     if cfg.toy and lacking:
         log.info("toy data stand in for data: %s", ", ".join(lacking))
         cfg.data = cfg.toy
         if OmegaConf.select(cfg, "training.ends") == []:  # toy pairs have no true frame between the two
             cfg.training.ends = [1.0]
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        words = " ".join(f"{key}=..." for key in missing)
-        raise UserError(f"{', '.join(missing)} is not given.", f"python train.py {words}")
+    check_given(cfg)
     for key in ("steps", "validate_every", "checkpoint_every"):
         if not isinstance(cfg[key], int) or cfg[key] < 1:
             raise UserError(f"{key}={cfg[key]} is not a number of steps.", f"{key}= a whole number, 1 or more.")
