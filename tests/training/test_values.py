@@ -1,4 +1,6 @@
-"""Values that cannot be used are refused before anything is built: none given, or of another kind than their default."""
+"""Values that cannot be used are refused before anything is built: not given, or of another kind than the default."""
+
+from functools import partial
 
 import hydra
 import pytest
@@ -43,7 +45,7 @@ def test_every_experiment_names_what_it_needs(root, compose):
         if not needed:
             complete(cfg)
             continue
-        said = refusal(lambda: complete(cfg))
+        said = refusal(partial(complete, cfg))
         assert said.startswith(f"{', '.join(needed)} {'is' if len(needed) == 1 else 'are'} not given.")
         assert said.endswith("python train.py " + " ".join(f"{key}=..." for key in needed))
         complete(compose(f"experiment={name}", *(f"{key}=/given" for key in needed)))
