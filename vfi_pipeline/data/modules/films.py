@@ -25,7 +25,7 @@ from vfi_pipeline.data.clips import (
     usable_films,
 )
 from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
-from vfi_pipeline.data.device_batches import DeviceLoader, DeviceTriplets, Scenes, Stage, frames_on
+from vfi_pipeline.data.device_batches import DeviceLoader, DeviceTriplets, Scenes, Stage, frames_on, stages_of
 from vfi_pipeline.data.draw import Sampling, TripletDraw
 from vfi_pipeline.data.index import film_index
 from vfi_pipeline.data.modules.base import Batches, content
@@ -49,8 +49,7 @@ def clips(
     Args:
         crop: side of the training crops, px, if ``augmentation`` is None.
     """
-    stages = tuple(Stage(**stage) for stage in options.pop("stages", None) or ())
-    making = BatchMaking(options.pop("batches", "auto"), stages)
+    making = BatchMaking(options.pop("batches", "auto"), stages_of(options.pop("stages", None)))
     return Clips(augmentation=augmentation or Augmentation(crop), making=making, **_film_parts(root, options))
 
 
@@ -212,13 +211,10 @@ class Clips(Batches):
         return replace(self.augmentation, crop=max(stage.crop for stage in self.stages))
 
     def train_dataloader(self) -> Any:
-        device = self._device()
+        trained_on = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        self.check_device(trained_on)
+        device = self._making_on(trained_on)
         if device is None:
-            if len(self.stages) > 1:
-                raise UserError(
-                    "data.stages needs batches that are made on the device.",
-                    "data.batches=device, or leave data.stages out.",
-                )
             return super().train_dataloader()
         rank, world = self._share()
         triplets = self._device_triplets(device)
@@ -236,9 +232,19 @@ class Clips(Batches):
     def changing(self) -> Callable[[int], float] | None:
         return self._done if self.sampling.grow else None
 
-    def _device(self) -> torch.device | None:
-        """Where training batches are made, if not by loaders."""
-        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+    def check_device(self, device: torch.device) -> None:
+        """UserError if training on ``device`` makes batches by loaders, and stages are asked for: before films are
+        read."""
+        cpu = device.type == "cpu"
+        if len(self.stages) > 1 and self._making_on(device) is None:
+            raise UserError(
+                "data.stages needs batches that are made on the device; "
+                f"with data.batches={self.making.where} loaders make them on {'a CPU' if cpu else 'this device'}.",
+                "data.batches=device, or leave data.stages out.",
+            )
+
+    def _making_on(self, device: torch.device) -> torch.device | None:
+        """Where training batches are made, if not by loaders, in training on ``device``."""
         if self.making.where == "auto":
             return device if device.type == "cuda" else None
         return device if self.making.where == "device" else None
