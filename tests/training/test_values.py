@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from vfi_pipeline.commands.train import complete
 from vfi_pipeline.errors import USAGE, UserError
 from vfi_pipeline.training.command import words_for_hydra
-from vfi_pipeline.training.values import check_given, missing
+from vfi_pipeline.commands.train_values import check_given, missing
 
 NEEDED = {
     "none": ["data.root"], "flow": ["data.root"], "style": ["data.root", "style.image"], "single_image": ["image"],

@@ -78,7 +78,7 @@ def run(cfg: DictConfig) -> float | None:
 
 def complete(cfg: DictConfig) -> None:
     """Puts toy data where ``debug=fdr`` finds none; UserError that names what else is missing, or cannot be."""
-    from vfi_pipeline.training.values import check_given, missing
+    from vfi_pipeline.commands.train_values import check_given, missing
 
     lacking, data = missing(cfg.data, "data"), cast(dict[str, Any], OmegaConf.to_container(cfg.data))
     if "pairs" in data and not (data["pairs"] or (data["first"] and data["last"])):
