@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +36,7 @@ def run(cfg: DictConfig) -> float | None:
     """Builds what the configuration names and trains it; returns the monitored metric, for sweeps."""
     import pytorch_lightning as pl
 
+    from vfi_pipeline.commands.train_values import check_kinds
     from vfi_pipeline.training.command import begin
     from vfi_pipeline.training.explain import explain, silence_lightning
     from vfi_pipeline.training.resume import AtomicCheckpoints
@@ -43,6 +45,7 @@ def run(cfg: DictConfig) -> float | None:
 
     silence_lightning()
     typed = HydraConfig.get().overrides
+    check_kinds(cfg, hydra.compose("train", choices(typed.task)))
     chosen = any(key_of(word) == "hydra.run.dir" for word in typed.hydra)
     with stop_requests("the same command starts again.") as stop:
         beginning = begin(Path(cfg.run_dir), cfg.ckpt_path, typed.task, chosen)
@@ -74,6 +77,12 @@ def run(cfg: DictConfig) -> float | None:
         finally:
             folder.release()
     return metrics.get((cfg.monitor or "").replace("val/", "test/"))
+
+
+def choices(words: Sequence[str]) -> list[str]:
+    """Those of the words that choose a group's option: what is composed of them has its default values."""
+    parsed = OverridesParser.create().parse_overrides(list(words))
+    return [word for word, override in zip(words, parsed) if (CONF / override.key_or_group).is_dir()]
 
 
 def complete(cfg: DictConfig) -> None:

@@ -30,7 +30,7 @@ from vfi_pipeline.data.draw import Sampling, TripletDraw
 from vfi_pipeline.data.index import film_index
 from vfi_pipeline.data.modules.base import Batches, content
 from vfi_pipeline.data.modules.film_parts import BatchMaking, FilmRoots, SyntheticShare, Validation
-from vfi_pipeline.data.modules.options import take_fields
+from vfi_pipeline.data.modules.options import kinds_of, take_fields
 from vfi_pipeline.data.sampler import Mixed
 from vfi_pipeline.data.split import PARTS, time_part
 from vfi_pipeline.data.synthetic import Recipe, SyntheticMotion
@@ -39,6 +39,24 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.media.pictures import shrunk, video_facts
 
 log = logging.getLogger(__name__)
+
+OPTION_OF: dict[type, dict[str, str]] = {
+    FilmRoots: {},
+    Sampling: {"target_count": "middles"},
+    Decoding: {},
+    Validation: {"crop": "val_crop", "samples": "val_samples"},
+    SyntheticShare: {"share": "synthetic"},
+    Windows: {"length": "window"},
+}
+"""Of the options of films: the classes whose fields they are, and field -> option where the names differ."""
+
+
+def option_kinds() -> dict[str, Any]:
+    """Option -> annotation, of ``clips`` and ``folder_of_videos``."""
+    kinds: dict[str, Any] = {"memory_gb": float, **dict.fromkeys(("batch_size", "steps", "workers", "seed"), int)}
+    for kind, option_of in OPTION_OF.items():
+        kinds |= kinds_of(kind, **option_of)
+    return kinds
 
 
 def clips(
@@ -62,7 +80,7 @@ def folder_of_videos(
             "data=folder_of_videos decodes films as they are needed: its batches are not made on the device.",
             "data=clips, which keeps all frames, or leave data.batches and data.stages out.",
         )
-    windows = take_fields(Windows, options, length="window")
+    windows = take_fields(Windows, options, **OPTION_OF[Windows])
     return Films(augmentation=augmentation or Augmentation(crop), windows=windows, **_film_parts(root, options))
 
 
@@ -72,10 +90,10 @@ def _film_parts(root: str | Sequence[str], options: dict[str, Any]) -> dict[str,
     cache = options.pop("cache", None)
     return {
         "roots": take_fields(FilmRoots, options),
-        "sampling": take_fields(Sampling, options, target_count="middles"),
+        "sampling": take_fields(Sampling, options, **OPTION_OF[Sampling]),
         "decoding": replace(take_fields(Decoding, options), cache=Path(cache) if cache else None),
-        "validation": take_fields(Validation, options, crop="val_crop", samples="val_samples"),
-        "synthetic": take_fields(SyntheticShare, options, share="synthetic"),
+        "validation": take_fields(Validation, options, **OPTION_OF[Validation]),
+        "synthetic": take_fields(SyntheticShare, options, **OPTION_OF[SyntheticShare]),
         **options,
     }
 
