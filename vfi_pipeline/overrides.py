@@ -46,9 +46,13 @@ MEANT = {
 
 
 def as_typed(
-    words: Sequence[str], paths: Collection[str], sweep: bool = False, exists: Callable[[str], bool] = os.path.lexists
+    words: Sequence[str],
+    paths: Collection[str],
+    sweep: bool = False,
+    exists: Callable[[str], bool] = os.path.lexists,
+    texts: Collection[str] = (),
 ) -> list[str]:
-    """``key=value`` words with the values of ``paths`` quoted for Hydra, so that it reads the very text typed.
+    """``key=value`` words with the values of ``paths`` and ``texts`` quoted for Hydra: it reads the very text typed.
 
     ``null`` and texts that are quoted already stay. In ``[a,b]`` each element is a path; where an element holds a
     comma, what exists decides. ``${...}`` stays an interpolation unless a file has that name.
@@ -57,8 +61,10 @@ def as_typed(
         paths: keys whose values are paths, or lists of them.
         sweep: whether a comma outside a list separates the values of a sweep; a file whose name holds it comes first.
         exists: whether there is a file or folder of that name.
+        texts: keys whose values are one text, such as a regular expression: no list, no ``~``. In a sweep commas
+            separate plain and quoted texts alone, since an expression may hold some.
     """
-    return [_word(word, paths, sweep, exists) for word in words]
+    return [_text_word(word, sweep) if _key(word) in texts else _word(word, paths, sweep, exists) for word in words]
 
 
 def key_of(word: str) -> str:
@@ -104,11 +110,26 @@ def quoted(text: str, literal: bool = True) -> str:
     return f"'{inner}'"
 
 
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+")
+
+
+def _text_word(word: str, sweep: bool) -> str:
+    key, _, value = word.partition("=")
+    if value in ("", "null") or _is_quoted(value):
+        return word
+    if sweep:
+        pieces = [piece.strip() for piece in _PIECE.findall(value)]
+        if _FUNCTION.fullmatch(value) or all(_is_quoted(piece) or _PLAIN.fullmatch(piece) for piece in pieces):
+            return word
+    return f"{key}={quoted(value, literal=not _INTERPOLATION.search(value))}"
+
+
 def _word(word: str, paths: Collection[str], sweep: bool, exists: Callable[[str], bool]) -> str:
     key, equals, value = word.partition("=")
-    if not equals or key.lstrip("+") not in paths:
+    if not equals or _key(word) not in paths:
         return word
-    if value.isdecimal() and key.lstrip("+") in NUMBERS:
+    if value.isdecimal() and _key(word) in NUMBERS:
         return word
     return f"{key}={_value(value, sweep, exists)}"
 

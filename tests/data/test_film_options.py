@@ -3,13 +3,20 @@
 from dataclasses import fields, is_dataclass
 
 import pytest
+import tiny
+import torch
 import yaml
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from vfi_pipeline.data.clips import Windows
+from vfi_pipeline.data.device_batches import Stage
 from vfi_pipeline.data.modules import Clips, Films, clips, folder_of_videos
 from vfi_pipeline.data.modules.options import take_fields
+from vfi_pipeline.errors import UserError
+from vfi_pipeline.training.explain import explain
 from vfi_pipeline.training.resume import with_new_names
+from vfi_pipeline.training.session import train
 
 # Another value than the default for each option, and where it is found in the module.
 OPTIONS = {
@@ -78,3 +85,48 @@ def test_fields_without_an_option_keep_their_default():
     options = {"reuse": 7, "other": 1}
     assert take_fields(Windows, options, length="window") == Windows(reuse=7) and options == {"other": 1}
     assert is_dataclass(Windows) and len(fields(Windows)) == 4
+
+
+STAGE = {"begin": 0.5, "crop": 64, "batch_size": 2}
+
+
+@pytest.mark.parametrize(
+    "stages, said",
+    [
+        ([{"begin": 0.5, "crop": 64}], "stage 1, has no batch_size."),
+        ([STAGE, {"begin": 0.7}], "stage 2, has no crop and no batch_size."),
+        ([{**STAGE, "crop": None}], "stage 1, has no crop."),
+        ([{"begn": 0.5, "crop": 64, "batch_size": 2}], "begn, which no stage has.\n  Try: did you mean begin?"),
+        ([{**STAGE, "speed": 1}], "stage 1, has speed, which no stage has."),
+        ([{**STAGE, "begin": "half"}], "stage 1, has begin=half, which is no number."),
+        ([{**STAGE, "batch_size": 2.5}], "stage 1, has batch_size=2.5, which is no whole number."),
+        ([{**STAGE, "crop": True}], "stage 1, has crop=True, which is no whole number."),
+        ([0.5], "stage 1, is 0.5, which does not name begin, crop and batch_size."),
+        ([{**STAGE, "begin": 1.5}], "A stage begins at 1.5 of the run."),
+        (STAGE, "data.stages is no list of stages."),
+        ("late", "data.stages is no list of stages."),
+    ],
+)  # fmt: skip
+def test_a_stage_that_cannot_be_read_is_told_with_the_form(stages, said):
+    target = {"_target_": "vfi_pipeline.data.modules.clips", "root": "/none", "stages": stages}
+    with pytest.raises(InstantiationException) as refused:
+        instantiate(target)
+    error = explain(refused.value)
+    assert isinstance(error, UserError) and said in str(error) and str(error).count("\n") == 1
+    assert "begin" in str(error).split("Try: ")[1]
+
+
+def test_stages_are_read_from_a_configuration():
+    module = instantiate({"_target_": "vfi_pipeline.data.modules.clips", "root": "/none", "stages": [STAGE]})
+    assert module.stages == [Stage(0.0, 192, 8), Stage(0.5, 64, 2)]
+
+
+def test_stages_on_a_cpu_are_refused_before_a_film_is_read(tmp_path):
+    module = clips(str(tmp_path / "none"), stages=[STAGE])
+    with pytest.raises(
+        UserError, match="data.stages needs batches .*; with data.batches=auto loaders make them on a CPU"
+    ):
+        train(tiny.trainer(tmp_path), tiny.paired(), module, {}, tmp_path)
+    module.check_device(torch.device("cuda"))
+    clips("/none", stages=[STAGE], batches="device").check_device(torch.device("cpu"))
+    clips("/none").check_device(torch.device("cpu"))

@@ -1,6 +1,7 @@
 """Image folders: Vimeo90K's layouts, pairs kept together, strangers kept apart, errors that name the file."""
 
 import logging
+import re
 import shutil
 import sys
 
@@ -114,6 +115,35 @@ def test_pairs_from_a_list(two_folders):
     listing.write_text("neutral/face1.png smiling/gone.png\n")
     with pytest.raises(UserError, match="line 1"):
         listed_pairs(listing)
+
+
+@pytest.mark.parametrize("mark", [True, False], ids=["with a mark", "without"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("separator", ["\t", ", ", " "])
+def test_a_list_is_read_in_every_encoding_of_unicode(tmp_path, encoding, mark, separator):
+    names = [("a.png", "b.png"), ("gesicht_ä.png", "顔.png")]
+    for name in sum(names, ()):
+        (tmp_path / name).touch()
+    lines = [f"{first}{separator}{last}" for first, last in names]
+    for text in ("\r\n".join(lines), "# neutral, smiling\n" + "\n".join([*lines, ""])):
+        (tmp_path / "list.txt").write_bytes((("\ufeff" if mark else "") + text).encode(encoding))
+        assert [(pair.first.name, pair.last.name) for pair in listed_pairs(tmp_path / "list.txt")] == names
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"\xff\xfea\x00.", "is no text in UTF-16 (truncated data)"),
+        (b"a.png\tb.png\x00\n", "is no text in UTF-16-LE"),
+        (b"a\x00\x00\x00\x00\x00\x00\x00", "it holds bytes of zero"),
+        (b"f\xe4ce.png b.png", "is no text in UTF-8 (invalid continuation byte)"),
+    ],
+)
+def test_a_list_that_is_no_text_says_in_which_encoding(tmp_path, content, said):
+    (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(said)) as refused:
+        listed_pairs(tmp_path / "list.txt")
+    assert "Save it as UTF-8" in str(refused.value)
 
 
 def test_pairs_that_do_not_match_are_refused(two_folders):

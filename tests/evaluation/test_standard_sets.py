@@ -125,7 +125,7 @@ def test_vimeo90k_takes_the_test_list_alone(tmp_path, root):
     for number in (1, 2, 3):
         for k in (1, 2, 3):
             write(tmp_path / root / f"00001/{number:04d}/im{k}.png", picture(k, number))
-    (tmp_path / "tri_testlist.txt").write_text("00001/0001\n00001/0003\n\n", encoding="utf-8-sig")
+    (tmp_path / "tri_testlist.txt").write_text("00001/0001\n00001/0003\n\n", encoding="utf-16")
     (tmp_path / "tri_trainlist.txt").write_text("00001/0002\n")
     folders = [tmp_path / root / "00001" / name for name in ("0001", "0003")]
     expected = four_figures([read(f / f"im{k}.png") for k in (1, 2, 3)] for f in folders)

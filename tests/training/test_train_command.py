@@ -75,6 +75,7 @@ def test_the_default_models_recipe_runs_on_any_films(root, tmp_path):
     "words, problem, code",
     [
         ([], "data.root is not given", 2),
+        (["experiment=style", "data.root=/films"], "style.image is not given", 2),
         (["data.root={tmp}/none"], "none", 3),
         (["debug=fdr", "field.conditioning=neither"], "No conditioning 'neither'", 2),
         (["debug=fdr", "scheduler.warmup=99"], "does not fit into 6", 2),
@@ -90,6 +91,7 @@ def test_the_default_models_recipe_runs_on_any_films(root, tmp_path):
     ],
     ids=[
         "no data",
+        "no picture",
         "wrong folder",
         "wrong value",
         "wrong warm-up",

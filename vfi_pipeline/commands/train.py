@@ -6,13 +6,14 @@ import itertools
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -35,6 +36,7 @@ def run(cfg: DictConfig) -> float | None:
     """Builds what the configuration names and trains it; returns the monitored metric, for sweeps."""
     import pytorch_lightning as pl
 
+    from vfi_pipeline.commands.train_values import check_kinds
     from vfi_pipeline.training.command import begin
     from vfi_pipeline.training.explain import explain, silence_lightning
     from vfi_pipeline.training.resume import AtomicCheckpoints
@@ -43,6 +45,7 @@ def run(cfg: DictConfig) -> float | None:
 
     silence_lightning()
     typed = HydraConfig.get().overrides
+    check_kinds(cfg, hydra.compose("train", choices(typed.task)))
     chosen = any(key_of(word) == "hydra.run.dir" for word in typed.hydra)
     with stop_requests("the same command starts again.") as stop:
         beginning = begin(Path(cfg.run_dir), cfg.ckpt_path, typed.task, chosen)
@@ -76,20 +79,25 @@ def run(cfg: DictConfig) -> float | None:
     return metrics.get((cfg.monitor or "").replace("val/", "test/"))
 
 
+def choices(words: Sequence[str]) -> list[str]:
+    """Those of the words that choose a group's option: what is composed of them has its default values."""
+    parsed = OverridesParser.create().parse_overrides(list(words))
+    return [word for word, override in zip(words, parsed) if (CONF / override.key_or_group).is_dir()]
+
+
 def complete(cfg: DictConfig) -> None:
     """Puts toy data where ``debug=fdr`` finds none; UserError that names what else is missing, or cannot be."""
-    lacking = sorted(OmegaConf.missing_keys(cfg.data))
-    if "pairs" in cfg.data and not (cfg.data.pairs or (cfg.data.first and cfg.data.last)):
+    from vfi_pipeline.commands.train_values import check_given, missing
+
+    lacking, data = missing(cfg.data, "data"), cast(dict[str, Any], OmegaConf.to_container(cfg.data))
+    if "pairs" in data and not (data["pairs"] or (data["first"] and data["last"])):
         lacking.append("data.pairs, or data.first and data.last")
     if cfg.toy and lacking:
         log.info("toy data stand in for data: %s", ", ".join(lacking))
         cfg.data = cfg.toy
         if OmegaConf.select(cfg, "training.ends") == []:  # toy pairs have no true frame between the two
             cfg.training.ends = [1.0]
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        words = " ".join(f"{key}=..." for key in missing)
-        raise UserError(f"{', '.join(missing)} is not given.", f"python train.py {words}")
+    check_given(cfg)
     for key in ("steps", "validate_every", "checkpoint_every"):
         if not isinstance(cfg[key], int) or cfg[key] < 1:
             raise UserError(f"{key}={cfg[key]} is not a number of steps.", f"{key}= a whole number, 1 or more.")
@@ -157,8 +165,11 @@ def sweep(words: list[str]) -> int:
 
 def refuse(error: HydraException) -> None:
     """Ends the program over a word of the command line that the configuration does not know."""
-    from vfi_pipeline.training.command import remedy
+    from vfi_pipeline.training.command import remedy, unreadable
 
+    if isinstance(error, OverrideParseException):
+        sys.stderr.write(in_words_of(PROGRAM, f"{unreadable(error.override, str(error))}\n"))
+        sys.exit(USAGE)
     lines = [*str(error).splitlines(), *str(error.__cause__ or "").splitlines()]
     problem = " ".join(line for line in lines[:1] + [line for line in lines[1:] if "not in" in line])
     sys.stderr.write(in_words_of(PROGRAM, f"{UserError(problem, remedy(problem, CONF))}\n"))

@@ -6,10 +6,11 @@ any batch, and the parts of several devices are one device's joint batch.
 
 from __future__ import annotations
 
+import difflib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +60,42 @@ class Stage:
                 f"A stage with crops of {self.crop} px and batches of {self.batch_size} cannot be.",
                 "data.stages: a crop of 16 or more, batch_size of 1 or more.",
             )
+
+
+STAGES_FORM = "'data.stages=[{begin: 0.62, crop: 384, batch_size: 28}]', with begin a share of the run and crop in px."
+
+
+def stages_of(described: Any) -> tuple[Stage, ...]:
+    """The stages of ``data.stages``: a list of mappings with the fields of ``Stage``, or None.
+
+    Raises:
+        UserError: if it is none, or a field is missing, unknown, or no number.
+    """
+    if described is None:
+        return ()
+    if isinstance(described, str) or not isinstance(described, Sequence):
+        raise UserError("data.stages is no list of stages.", STAGES_FORM)
+    return tuple(_stage(f"data.stages, stage {k + 1},", one) for k, one in enumerate(described))
+
+
+def _stage(where: str, described: Any) -> Stage:
+    if not isinstance(described, Mapping):
+        raise UserError(f"{where} is {described}, which does not name begin, crop and batch_size.", STAGES_FORM)
+    names = [field.name for field in fields(Stage)]
+    for name in described:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise UserError(f"{where} has {name}, which no stage has.", meant + STAGES_FORM)
+    lacking = [name for name in names if described.get(name) is None]
+    if lacking:
+        raise UserError(f"{where} has no {' and no '.join(lacking)}.", STAGES_FORM)
+    for name, kinds in (("begin", (int, float)), ("crop", (int,)), ("batch_size", (int,))):
+        value = described[name]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            number = "number" if float in kinds else "whole number"
+            raise UserError(f"{where} has {name}={value}, which is no {number}.", STAGES_FORM)
+    return Stage(**described)
 
 
 class Place(NamedTuple):

@@ -6,6 +6,7 @@ through ``data.sampler.Shuffled``).
 
 from __future__ import annotations
 
+import codecs
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -257,17 +258,42 @@ def _columns(line: str) -> list[str]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that a person or a spreadsheet wrote: UTF-8, or UTF-16 with a byte order mark.
+    """The lines of a text file that a person or a spreadsheet wrote: UTF-8, or UTF-16 and UTF-32 with or without a byte
+    order mark.
 
     Raises:
-        UserError: if it is neither.
+        UserError: if it is none of these.
     """
     content = path.read_bytes()
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    encoding = encoding_of(content)
     try:
-        return content.decode(encoding).splitlines()
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8 ({error.reason}).", "Save it as UTF-8.", BAD_INPUT) from error
+        name = encoding.removesuffix("-sig").upper()
+        raise UserError(f"{path} is no text in {name} ({error.reason}).", "Save it as UTF-8.", BAD_INPUT) from error
+    if "\0" in text:
+        raise UserError(f"{path} is no text: it holds bytes of zero.", "Save it as UTF-8.", BAD_INPUT)
+    return text.removeprefix("\ufeff").splitlines()
+
+
+def encoding_of(content: bytes) -> str:
+    """UTF-16 or UTF-32 by its mark, or by where its bytes of zero are: texts have none in UTF-8, which is the rest."""
+    for mark, encoding in (
+        (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+        (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+    ):  # fmt: skip
+        if content.startswith(mark):
+            return encoding
+    zeros = [content[k::4].count(0) for k in range(4)]
+    if not any(zeros):
+        return "utf-8-sig"
+    # The first byte of a character of UTF-32 is zero, and but for emoji and the like the second one, too.
+    count = len(content) / 4
+    if zeros[0] == count and zeros[1] > count / 2:
+        return "utf-32-be"
+    if zeros[3] == count and zeros[2] > count / 2:
+        return "utf-32-le"
+    return "utf-16-be" if zeros[0] + zeros[2] > zeros[1] + zeros[3] else "utf-16-le"
 
 
 def matched_pairs(first: Path, last: Path) -> list[Pair]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vfi_pipeline.data.pairs import read_lines
 from vfi_pipeline.errors import BAD_INPUT, USAGE, UserError
 from vfi_pipeline.evaluation.conventions import (
     MIDDLEBURY,
@@ -144,7 +145,7 @@ def vimeo90k(root: Path) -> Iterator[Sample]:
     sequences = root / ("target" if (root / "target").is_dir() else "sequences")
     triplets = listing.name.startswith("tri")
     names = ("im1.png", "im2.png", "im3.png") if triplets else ("im3.png", "im4.png", "im5.png")
-    for line in listing.read_text(encoding="utf-8-sig").split():
+    for line in " ".join(read_lines(listing)).split():
         paths = [sequences / line / name for name in names]
         group = "vimeo90k" if triplets else "vimeo90k septuplets"
         yield _sample(line, group, paths, VIMEO90K if triplets else SEPTUPLETS)
@@ -156,7 +157,7 @@ def snu_film(root: Path) -> Iterator[Sample]:
     order = ("easy", "medium", "hard", "extreme")
     listings = [p for p in listings if p.stem[5:] in order]
     for listing in sorted(listings, key=lambda p: order.index(p.stem[5:])):
-        for line in listing.read_text(encoding="utf-8-sig").splitlines():
+        for line in read_lines(listing):
             paths = [_under(root, text) for text in line.split()]
             if len(paths) == 3:
                 name = "/".join(paths[1].with_suffix("").parts[-2:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,20 @@ from typing import Any
 import yaml
 
 from vfi_pipeline.errors import USAGE, UserError
-from vfi_pipeline.overrides import as_typed, hint, key_of, merged
+from vfi_pipeline.overrides import as_typed, hint, key_of, merged, quoted
 
 PATHS = frozenset(
-    ("ckpt_path", "run_dir", "hydra.run.dir", "hydra.sweep.dir", "net.init_from")
+    ("ckpt_path", "run_dir", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "net.init_from")
     + ("data.root", "data.val_root", "data.cache", "data.pairs", "data.first", "data.last")
-    + ("data.source", "data.target", "data.textures", "data.mnist")
+    + ("data.source", "data.target", "data.textures", "data.mnist", "data.image", "data.primitive", "toy.mnist")
+    + ("image", "primitive", "style.image", "training.image", "training.motion", "training.run_dir")
+    + ("logger.run_dir", "trainer.default_root_dir", "callbacks.best.dirpath", "callbacks.last.dirpath")
+    + ("callbacks.panels.run_dir", "callbacks.clock.run_dir")
 )
-"""Keys whose values are paths, taken as typed."""
+"""Keys whose values are paths, or perhaps the name of weights or of a drawing; taken as typed."""
+
+TEXTS = frozenset(("data.group",))
+"""Keys whose values are regular expressions, taken as typed."""
 
 TYPED = "VFI_TRAIN_TYPED"
 """Environment variable: the keys typed beside the ``ckpt_path=`` of a run that goes on, for all its processes."""
@@ -47,7 +54,7 @@ def words_for_hydra(typed: Sequence[str], conf: Path) -> list[str]:
         if name.startswith("--") and name not in SWITCHES:
             near = hint(name[2:], configuration_keys(conf)) or name[2:].replace("-", "_")
             raise UserError(f"{name} is no option: values are given as key=value.", f"did you mean {near}=?", USAGE)
-    words = as_typed(typed, PATHS, sweep=is_sweep(typed))
+    words = as_typed(typed, PATHS, sweep=is_sweep(typed), texts=TEXTS)
     named = [word.partition("=")[2] for word in typed if key_of(word) == "ckpt_path"]
     if TYPED in os.environ or not named or named[-1].strip("'\"") in ("", "null", "auto"):
         return words
@@ -120,9 +127,23 @@ def remedy(problem: str, conf: Path) -> str:
         options = sorted(path.stem for path in (conf / match[1]).glob("*.yaml"))
         near = hint(match[2], options, {})
         return (f"did you mean {match[1]}={near}? " if near else "") + f"{match[1]}= one of {', '.join(options)}."
-    if any(sign in problem for sign in ("mismatched input", "no viable alternative", "token recognition")):
-        return "a value with signs such as = , [ ] { } goes in quotes inside those of the shell: 'name=\"a=b\"'."
     return listed
+
+
+def unreadable(word: str, problem: str) -> UserError:
+    """What to say of a word that the grammar of Hydra's overrides cannot read, and complains of with ``problem``."""
+    key, equals, value = word.partition("=")
+    if not equals:
+        return UserError(f"{word} has no value.", "values are given as key=value, such as steps=1000.", USAGE)
+    if match := re.search(r"while evaluating '.*': (.*)", problem):
+        said = f"{word} cannot be read: {match[1]}."
+    else:
+        said = f"{word} cannot be read."
+    inner = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value.lstrip("'\"")
+    in_single = '"' in inner or inner.endswith("\\")
+    example = shlex.quote(f"{key}={quoted(inner)}" if in_single else f'{key}="{inner}"')
+    brackets = " A list is written [1,2]." if value[:1] == "[" or value[-1:] == "]" else ""
+    return UserError(said, f"text with signs goes in quotes inside those of the shell: {example}.{brackets}", USAGE)
 
 
 def configuration_keys(conf: Path) -> list[str]:

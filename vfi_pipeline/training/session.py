@@ -68,6 +68,8 @@ def train(
     Raises:
         UserError: if ``resume`` was made with other settings or data, or the user stopped the run.
     """
+    if hasattr(data, "check_device"):
+        data.check_device(trainer.strategy.root_device)
     fit_guide_span(model_of(module), data)
     fingerprint = data.fingerprint() if hasattr(data, "fingerprint") else ""
     settings = dict(config if settings is None else settings)

@@ -25,12 +25,12 @@ from vfi_pipeline.data.clips import (
     usable_films,
 )
 from vfi_pipeline.data.dataset import NOMINAL_EPOCH, SizedDataset
-from vfi_pipeline.data.device_batches import DeviceLoader, DeviceTriplets, Scenes, Stage, frames_on
+from vfi_pipeline.data.device_batches import DeviceLoader, DeviceTriplets, Scenes, Stage, frames_on, stages_of
 from vfi_pipeline.data.draw import Sampling, TripletDraw
 from vfi_pipeline.data.index import film_index
 from vfi_pipeline.data.modules.base import Batches, content
 from vfi_pipeline.data.modules.film_parts import BatchMaking, FilmRoots, SyntheticShare, Validation
-from vfi_pipeline.data.modules.options import take_fields
+from vfi_pipeline.data.modules.options import kinds_of, take_fields
 from vfi_pipeline.data.sampler import Mixed
 from vfi_pipeline.data.split import PARTS, time_part
 from vfi_pipeline.data.synthetic import Recipe, SyntheticMotion
@@ -39,6 +39,24 @@ from vfi_pipeline.errors import UserError
 from vfi_pipeline.media.pictures import shrunk, video_facts
 
 log = logging.getLogger(__name__)
+
+OPTION_OF: dict[type, dict[str, str]] = {
+    FilmRoots: {},
+    Sampling: {"target_count": "middles"},
+    Decoding: {},
+    Validation: {"crop": "val_crop", "samples": "val_samples"},
+    SyntheticShare: {"share": "synthetic"},
+    Windows: {"length": "window"},
+}
+"""Of the options of films: the classes whose fields they are, and field -> option where the names differ."""
+
+
+def option_kinds() -> dict[str, Any]:
+    """Option -> annotation, of ``clips`` and ``folder_of_videos``."""
+    kinds: dict[str, Any] = {"memory_gb": float, **dict.fromkeys(("batch_size", "steps", "workers", "seed"), int)}
+    for kind, option_of in OPTION_OF.items():
+        kinds |= kinds_of(kind, **option_of)
+    return kinds
 
 
 def clips(
@@ -49,8 +67,7 @@ def clips(
     Args:
         crop: side of the training crops, px, if ``augmentation`` is None.
     """
-    stages = tuple(Stage(**stage) for stage in options.pop("stages", None) or ())
-    making = BatchMaking(options.pop("batches", "auto"), stages)
+    making = BatchMaking(options.pop("batches", "auto"), stages_of(options.pop("stages", None)))
     return Clips(augmentation=augmentation or Augmentation(crop), making=making, **_film_parts(root, options))
 
 
@@ -63,7 +80,7 @@ def folder_of_videos(
             "data=folder_of_videos decodes films as they are needed: its batches are not made on the device.",
             "data=clips, which keeps all frames, or leave data.batches and data.stages out.",
         )
-    windows = take_fields(Windows, options, length="window")
+    windows = take_fields(Windows, options, **OPTION_OF[Windows])
     return Films(augmentation=augmentation or Augmentation(crop), windows=windows, **_film_parts(root, options))
 
 
@@ -73,10 +90,10 @@ def _film_parts(root: str | Sequence[str], options: dict[str, Any]) -> dict[str,
     cache = options.pop("cache", None)
     return {
         "roots": take_fields(FilmRoots, options),
-        "sampling": take_fields(Sampling, options, target_count="middles"),
+        "sampling": take_fields(Sampling, options, **OPTION_OF[Sampling]),
         "decoding": replace(take_fields(Decoding, options), cache=Path(cache) if cache else None),
-        "validation": take_fields(Validation, options, crop="val_crop", samples="val_samples"),
-        "synthetic": take_fields(SyntheticShare, options, share="synthetic"),
+        "validation": take_fields(Validation, options, **OPTION_OF[Validation]),
+        "synthetic": take_fields(SyntheticShare, options, **OPTION_OF[SyntheticShare]),
         **options,
     }
 
@@ -212,13 +229,10 @@ class Clips(Batches):
         return replace(self.augmentation, crop=max(stage.crop for stage in self.stages))
 
     def train_dataloader(self) -> Any:
-        device = self._device()
+        trained_on = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        self.check_device(trained_on)
+        device = self._making_on(trained_on)
         if device is None:
-            if len(self.stages) > 1:
-                raise UserError(
-                    "data.stages needs batches that are made on the device.",
-                    "data.batches=device, or leave data.stages out.",
-                )
             return super().train_dataloader()
         rank, world = self._share()
         triplets = self._device_triplets(device)
@@ -236,9 +250,19 @@ class Clips(Batches):
     def changing(self) -> Callable[[int], float] | None:
         return self._done if self.sampling.grow else None
 
-    def _device(self) -> torch.device | None:
-        """Where training batches are made, if not by loaders."""
-        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+    def check_device(self, device: torch.device) -> None:
+        """UserError if training on ``device`` makes batches by loaders, and stages are asked for: before films are
+        read."""
+        cpu = device.type == "cpu"
+        if len(self.stages) > 1 and self._making_on(device) is None:
+            raise UserError(
+                "data.stages needs batches that are made on the device; "
+                f"with data.batches={self.making.where} loaders make them on {'a CPU' if cpu else 'this device'}.",
+                "data.batches=device, or leave data.stages out.",
+            )
+
+    def _making_on(self, device: torch.device) -> torch.device | None:
+        """Where training batches are made, if not by loaders, in training on ``device``."""
         if self.making.where == "auto":
             return device if device.type == "cuda" else None
         return device if self.making.where == "device" else None
