@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vfi_pipeline.adapters.python import FilmFrame, frames, interpolate
     from vfi_pipeline.errors import UserError
 
-__version__ = "0.10.0"
+__version__ = "0.11.0"
 
 __all__ = ["FilmFrame", "UserError", "__version__", "frames", "interpolate"]
 
