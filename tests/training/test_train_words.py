@@ -10,7 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
-from vfi_pipeline.commands.train import combinations
+from vfi_pipeline.commands.train import CONF, combinations
+from vfi_pipeline.errors import UserError
 from vfi_pipeline.overrides import NUMBERS, key_of
 from vfi_pipeline.training.command import PATHS, TEXTS, unreadable, words_for_hydra
 
@@ -141,3 +142,17 @@ def test_a_word_without_a_value_says_so():
 def test_omegaconf_has_no_other_opinion_of_a_backslash(root):
     cfg = composed(root, "data=image_pairs", r"data.group=^\d\\_$")
     assert OmegaConf.to_container(cfg, resolve=False)["data"]["group"] == r"^\d\\_$"
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["logger=null", "logger=", "net=3", "trainer=true", "+data=1.5", "experiment=null", "scheduler='null'", "~logger"],
+)
+def test_a_group_without_a_name_is_told_its_choices(word):
+    group = word.lstrip("+~").partition("=")[0]
+    with pytest.raises(UserError) as refused:
+        words_for_hydra([word], CONF)
+    problem, remedy = str(refused.value).split("\n  Try: ")
+    assert problem.startswith(f"{word} ") and remedy.startswith(f"{group}= one of ")
+    choice = remedy.partition(" one of ")[2].rstrip(".").split(", ")[0]
+    assert words_for_hydra([f"{group}={choice}", "~callbacks.panels"], CONF)

@@ -47,13 +47,15 @@ def words_for_hydra(typed: Sequence[str], conf: Path) -> list[str]:
     """Paths quoted; and the words of a run that goes on in front of what was typed beside its ``ckpt_path=``.
 
     Raises:
-        UserError: if ``ckpt_path=`` names no run, or a value was given as ``--key value``.
+        UserError: if ``ckpt_path=`` names no run, a value was given as ``--key value``, or a group was given a number,
+            a truth or nothing in place of a choice.
     """
     for word in typed:
         name = word.partition("=")[0]
         if name.startswith("--") and name not in SWITCHES:
             near = hint(name[2:], configuration_keys(conf)) or name[2:].replace("-", "_")
             raise UserError(f"{name} is no option: values are given as key=value.", f"did you mean {near}=?", USAGE)
+        _check_choice(word, conf)
     words = as_typed(typed, PATHS, sweep=is_sweep(typed), texts=TEXTS)
     named = [word.partition("=")[2] for word in typed if key_of(word) == "ckpt_path"]
     if TYPED in os.environ or not named or named[-1].strip("'\"") in ("", "null", "auto"):
@@ -64,6 +66,24 @@ def words_for_hydra(typed: Sequence[str], conf: Path) -> list[str]:
     os.environ[TYPED] = json.dumps([key_of(word) for word in words if key_of(word) not in ("", "ckpt_path")])
     folder = [] if any(key_of(word) == "hydra.run.dir" for word in words) else [f"hydra.run.dir={resume.run_dir}"]
     return merged(resume.words, [*words, *as_typed(folder, PATHS, exists=lambda _: True)])
+
+
+NO_NAME = re.compile(r"|null|true|false|[-+]?[\d.][\d.e+-]*", re.IGNORECASE)
+"""What Hydra takes for a number, a truth or nothing, where a group wants the name of a choice."""
+
+
+def _check_choice(word: str, conf: Path) -> None:
+    """UserError if ``word`` gives a group no name, or takes the group away."""
+    name, _, value = word.partition("=")
+    group = name.lstrip("+~").partition("@")[0]
+    if not group or not (conf / group).is_dir():
+        return
+    options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+    if word == f"~{group}":
+        raise UserError(f"{word} takes away what has to be there.", f"{group}= one of {', '.join(options)}.", USAGE)
+    text = value.strip("'\" ")
+    if "~" not in name and text not in options and NO_NAME.fullmatch(text):
+        raise UserError(f"{word} is none of its choices.", f"{group}= one of {', '.join(options)}.", USAGE)
 
 
 def is_sweep(words: Sequence[str]) -> bool:
