@@ -7,8 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import demo
-from vfi_pipeline.errors import DONE, UserError
+from vfi_pipeline.errors import DONE, INTERRUPTED, UserError
+from vfi_pipeline.starting import quiet_start
+
+with quiet_start():
+    from benchmarks import demo
 
 ROOT = Path(__file__).resolve().parent
 
@@ -27,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.code
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped.\n")
+        return INTERRUPTED
     return DONE
 
 

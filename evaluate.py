@@ -3,7 +3,10 @@
 import sys
 from typing import Any
 
-from vfi_pipeline.commands.evaluate import main as main
+from vfi_pipeline.starting import quiet_start
+
+with quiet_start():
+    from vfi_pipeline.commands.evaluate import main as main
 
 
 def speed_program() -> Any:

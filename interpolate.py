@@ -2,8 +2,11 @@
 
 import sys
 
-from vfi_pipeline.commands.interpolate import main as main
-from vfi_pipeline.commands.interpolate import option_names as option_names
+from vfi_pipeline.starting import quiet_start
+
+with quiet_start():
+    from vfi_pipeline.commands.interpolate import main as main
+    from vfi_pipeline.commands.interpolate import option_names as option_names
 
 if __name__ == "__main__":
     sys.exit(main())

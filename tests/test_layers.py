@@ -73,7 +73,7 @@ def breaches(source: str, module: str, levels: dict[str, int]) -> list[str]:
     return found
 
 
-LEAVES = ("errors", "extras", "configuration", "threads")
+LEAVES = ("errors", "extras", "configuration", "starting", "threads")
 """Modules that every layer may import, as they import none themselves."""
 
 

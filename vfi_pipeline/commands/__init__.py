@@ -34,8 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """``vfi``; returns the exit code."""
     import vfi_pipeline
     from vfi_pipeline.commands.wording import in_words_of
-    from vfi_pipeline.errors import DONE, USAGE, UserError
+    from vfi_pipeline.errors import DONE, INTERRUPTED, USAGE, UserError
     from vfi_pipeline.extras import explained
+    from vfi_pipeline.starting import quiet_start
     from vfi_pipeline.threads import yield_idle_cores
 
     yield_idle_cores()
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     program = ("vfi", name)
     try:
-        command = importlib.import_module(COMMANDS[name].module)
+        with quiet_start():
+            command = importlib.import_module(COMMANDS[name].module)
         return int(command.main(words[1:], program) or DONE)
     except UserError as error:
         sys.stderr.write(in_words_of(program, f"error: {error}\n"))
@@ -63,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(in_words_of(program, f"error: {lack}\n"))
         return lack.code
+    except KeyboardInterrupt:  # of a subcommand that has nothing to keep
+        return INTERRUPTED
 
 
 def help_text() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vfi_pipeline.errors import DONE, ENVIRONMENT, UserError
+from vfi_pipeline.starting import quiet_start
 
 HELP = """\
 vfi doctor           what this machine has, what the defaults will use, and whether a small film comes out
@@ -29,8 +30,9 @@ def main(argv: Sequence[str], program: Sequence[str] = ("vfi", "doctor")) -> int
         return DONE
     if unknown := [word for word in words if word != "--json"]:
         raise UserError(f"vfi doctor does not know {unknown[0]}.", "vfi doctor, or vfi doctor --json.")
-    from vfi_pipeline.apps.doctor import examine, table
+    with quiet_start():  # it keeps nothing, and would take a wish to stop for a library that is broken
+        from vfi_pipeline.apps.doctor import examine, table
 
-    facts = examine(Path.cwd())
+        facts = examine(Path.cwd())
     sys.stdout.write((json.dumps(facts, indent=1) if words else table(facts)) + "\n")
     return DONE if facts["ok"] else ENVIRONMENT

@@ -18,9 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from vfi_pipeline.commands.wording import help_in_words_of, in_words_of, log_in_words_of
 from vfi_pipeline.configuration import conf_folder, model_names
-from vfi_pipeline.errors import DONE, ENVIRONMENT, USAGE, UserError
+from vfi_pipeline.errors import DONE, ENVIRONMENT, INTERRUPTED, USAGE, UserError
 from vfi_pipeline.extras import explained
 from vfi_pipeline.jobs.hydra_line import explain, split_paths
+from vfi_pipeline.starting import quiet_start
 from vfi_pipeline.threads import yield_idle_cores
 
 
@@ -41,12 +42,13 @@ def run(cfg: DictConfig, paths: Mapping[str, str | None], command: str, speed_pr
         paths: what was typed for ``PATHS``.
         speed_program: see ``main``.
     """
-    from vfi_pipeline.evaluation.baselines import BASELINES, baseline, by_model
-    from vfi_pipeline.evaluation.page import write_section
-    from vfi_pipeline.evaluation.quality import evaluate, read_rates
-    from vfi_pipeline.evaluation.report import Keeper, markdown, quality_section, save
-    from vfi_pipeline.evaluation.samples import distinct, named, samples
-    from vfi_pipeline.nets.perceptual import perceptual_or_none
+    with quiet_start():
+        from vfi_pipeline.evaluation.baselines import BASELINES, baseline, by_model
+        from vfi_pipeline.evaluation.page import write_section
+        from vfi_pipeline.evaluation.quality import evaluate, read_rates
+        from vfi_pipeline.evaluation.report import Keeper, markdown, quality_section, save
+        from vfi_pipeline.evaluation.samples import distinct, named, samples
+        from vfi_pipeline.nets.perceptual import perceptual_or_none
 
     chosen = HydraConfig.get().runtime.choices["model"]
     ours = {chosen: model(chosen, cfg.model, paths)}
@@ -154,6 +156,9 @@ def main(
             task()
     except HydraException as mistake:
         end(mistake, program)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped: the results written so far are marked as unfinished.\n")
+        return INTERRUPTED
     return DONE
 
 

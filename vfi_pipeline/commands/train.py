@@ -22,6 +22,7 @@ from vfi_pipeline.configuration import conf_folder
 from vfi_pipeline.errors import DONE, INTERRUPTED, USAGE, UserError
 from vfi_pipeline.extras import require
 from vfi_pipeline.overrides import key_of
+from vfi_pipeline.starting import quiet_start
 from vfi_pipeline.threads import yield_idle_cores
 
 log = logging.getLogger("train")
@@ -34,14 +35,15 @@ PROGRAM = ["python", "train.py"]
 
 def run(cfg: DictConfig) -> float | None:
     """Builds what the configuration names and trains it; returns the monitored metric, for sweeps."""
-    import pytorch_lightning as pl
+    with quiet_start():
+        import pytorch_lightning as pl
 
-    from vfi_pipeline.commands.train_values import check_kinds
-    from vfi_pipeline.training.command import begin
-    from vfi_pipeline.training.explain import explain, silence_lightning
-    from vfi_pipeline.training.resume import AtomicCheckpoints
-    from vfi_pipeline.training.session import train
-    from vfi_pipeline.training.stopping import stop_requests
+        from vfi_pipeline.commands.train_values import check_kinds
+        from vfi_pipeline.training.command import begin
+        from vfi_pipeline.training.explain import explain, silence_lightning
+        from vfi_pipeline.training.resume import AtomicCheckpoints
+        from vfi_pipeline.training.session import train
+        from vfi_pipeline.training.stopping import stop_requests
 
     silence_lightning()
     typed = HydraConfig.get().overrides

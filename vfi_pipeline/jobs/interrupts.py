@@ -43,6 +43,10 @@ def interruptible() -> Iterator[None]:
             before[number] = signal.signal(number, stop)
     try:
         yield
+    except Exception as error:
+        if isinstance(error.__cause__, Interrupted):  # Python 3.11, of one that comes while a class is made
+            raise error.__cause__ from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
