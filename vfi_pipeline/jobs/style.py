@@ -13,7 +13,6 @@ from vfi_pipeline.jobs import values
 from vfi_pipeline.jobs.fingerprint import content_hash
 from vfi_pipeline.jobs.option_fields import Group, Kind, declared, names, option, read_fields
 from vfi_pipeline.jobs.option_kinds import real, whether, whole
-from vfi_pipeline.media.images import SUFFIXES
 from vfi_pipeline.models.shipped import kind_of, locate, shipped
 
 if TYPE_CHECKING:
@@ -178,6 +177,8 @@ def read_style(texts: Mapping[str, str]) -> StyleChoice | None:
             )
             raise UserError(f"{given[0]}= is about a style, and there is none.", remedy)
         return None
+    from vfi_pipeline.media.images import SUFFIXES  # with av and numpy, which the help does without
+
     style = texts["style"]
     trained = style in shipped() or Path(style).suffix.lower() not in SUFFIXES
     if trained:
