@@ -181,10 +181,10 @@ def add_long(page, rate):
     """Adds long.mp4 at so many frames a second, a job of some seconds; returns its number."""
     choose(page, "long.mp4")
     planned(page, "long.mp4")
-    quickly(page)
     page.get_by_label("Amount").fill(rate)
     page.get_by_label("Amount").press("Enter")
     expect(page.locator(".vfi-facts")).to_contain_text(f"long_{rate}fps.mp4", timeout=PATIENCE)
+    quickly(page)
     return add(page)
 
 
@@ -505,59 +505,6 @@ def test_pictures_become_an_animation(server, opened):
     done(page, number)
     row(page, number).get_by_role("button", name="Watch").click()
     plays(page)
-
-
-def held_back(page, pattern):
-    """Holds back the first request whose body has ``pattern``; returns the requests held, and what lets them go."""
-    held = []
-
-    def hold(route):
-        if held or not re.search(pattern, route.request.post_data or ""):
-            route.continue_()
-        else:
-            held.append(route)
-
-    page.route("**/queue/join*", hold)
-    return held, lambda: held[0].continue_()
-
-
-def wait_for(page, condition):
-    """Waits until ``condition()`` while the browser's events are handled."""
-    for _ in range(PATIENCE // 50):
-        if condition():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("it never came")
-
-
-def changed_meanwhile(page, pattern, label, value):
-    """Chooses a motion and, while the request with ``pattern`` that this leads to is held back, types a value."""
-    held, let_go = held_back(page, pattern)
-    choose(page, re.compile("^Cross-fade"), "Motion")
-    wait_for(page, lambda: held)
-    page.get_by_label(label).fill(value)
-    page.get_by_label(label).press("Enter")
-    page.wait_for_timeout(300)  # the browser has seen the key
-    let_go()
-
-
-def test_what_is_typed_while_a_plan_is_made_is_planned(server, opened):
-    page = opened(server.address)
-    choose(page, "cuts.mp4")
-    planned(page, "cuts.mp4")
-    expect(page.locator("#vfi-facts")).not_to_contain_text("being measured", timeout=PATIENCE)
-    changed_meanwhile(page, 'cuts.mp4.*"blend"', "Amount", "48")
-    expect(page.locator(".vfi-facts")).to_contain_text("cuts_48fps", timeout=PATIENCE)
-
-
-def test_what_is_typed_while_pictures_are_planned_is_planned(server, opened):
-    page = opened(server.address)
-    page.get_by_role("tab", name="Pictures").click()
-    page.locator("input[type=file]").last.set_input_files([server.root / "pictures" / f"img{n}.png" for n in (1, 2)])
-    facts = page.locator(".vfi-facts")  # of the only tab in use
-    expect(facts).to_contain_text("60 in 2.00 s", timeout=PATIENCE)
-    changed_meanwhile(page, 'img1.*"blend"', "Seconds", "1")
-    expect(facts).to_contain_text("30 in 1.00 s", timeout=PATIENCE)
 
 
 def test_a_job_goes_on_after_the_page_was_started_again(opened, tmp_path):
