@@ -64,7 +64,7 @@ def as_typed(
         texts: keys whose values are one text, such as a regular expression: no list, no ``~``. In a sweep commas
             separate plain and quoted texts alone, since an expression may hold some.
     """
-    return [_text_word(word, sweep) if _key(word) in texts else _word(word, paths, sweep, exists) for word in words]
+    return [_text_word(word, sweep) if key_of(word) in texts else _word(word, paths, sweep, exists) for word in words]
 
 
 def key_of(word: str) -> str:
@@ -110,10 +110,6 @@ def quoted(text: str, literal: bool = True) -> str:
     return f"'{inner}'"
 
 
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+")
-
-
 def _text_word(word: str, sweep: bool) -> str:
     key, _, value = word.partition("=")
     if value in ("", "null") or _is_quoted(value):
@@ -127,9 +123,9 @@ def _text_word(word: str, sweep: bool) -> str:
 
 def _word(word: str, paths: Collection[str], sweep: bool, exists: Callable[[str], bool]) -> str:
     key, equals, value = word.partition("=")
-    if not equals or _key(word) not in paths:
+    if not equals or key_of(word) not in paths:
         return word
-    if value.isdecimal() and _key(word) in NUMBERS:
+    if value.isdecimal() and key_of(word) in NUMBERS:
         return word
     return f"{key}={_value(value, sweep, exists)}"
 

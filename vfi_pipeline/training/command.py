@@ -75,15 +75,23 @@ NO_NAME = re.compile(r"|null|true|false|[-+]?[\d.][\d.e+-]*", re.IGNORECASE)
 def _check_choice(word: str, conf: Path) -> None:
     """UserError if ``word`` gives a group no name, or takes the group away."""
     name, _, value = word.partition("=")
-    group = name.lstrip("+~").partition("@")[0]
+    group = key_of(word).partition("@")[0]
     if not group or not (conf / group).is_dir():
         return
-    options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+    options = _options(conf, group)
     if word == f"~{group}":
-        raise UserError(f"{word} takes away what has to be there.", f"{group}= one of {', '.join(options)}.", USAGE)
+        raise UserError(f"{word} takes away what has to be there.", _one_of(group, options), USAGE)
     text = value.strip("'\" ")
     if "~" not in name and text not in options and NO_NAME.fullmatch(text):
-        raise UserError(f"{word} is none of its choices.", f"{group}= one of {', '.join(options)}.", USAGE)
+        raise UserError(f"{word} is none of its choices.", _one_of(group, options), USAGE)
+
+
+def _options(conf: Path, group: str) -> list[str]:
+    return sorted(path.stem for path in (conf / group).glob("*.yaml"))
+
+
+def _one_of(group: str, options: Sequence[str]) -> str:
+    return f"{group}= one of {', '.join(options)}."
 
 
 def is_sweep(words: Sequence[str]) -> bool:
@@ -144,9 +152,9 @@ def remedy(problem: str, conf: Path) -> str:
             return f"+{near}= adds it, as some choices of groups have it and those made here have not. {listed}"
         return f"did you mean {near}=? {listed}" if near else listed
     if match := re.search(r"Could not find '([^'/]+)/([^']+)'", problem):
-        options = sorted(path.stem for path in (conf / match[1]).glob("*.yaml"))
+        options = _options(conf, match[1])
         near = hint(match[2], options, {})
-        return (f"did you mean {match[1]}={near}? " if near else "") + f"{match[1]}= one of {', '.join(options)}."
+        return (f"did you mean {match[1]}={near}? " if near else "") + _one_of(match[1], options)
     return listed
 
 
